@@ -1,0 +1,1 @@
+"""What the portal means: use cases, pure rules and the plumbing they stand on."""

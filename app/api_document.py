@@ -1,0 +1,220 @@
+"""The contract of the HTTP API: each operation as data, and the OpenAPI 3.1 document made from all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from app import errors
+
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+
+
+class Caller(StrEnum):
+    """Who may call an operation; decided before anything else of the request is looked at."""
+
+    ANYONE = "anyone"
+    DEVICE = "device"
+
+
+# What the caller's check itself may answer, whatever the operation.
+CALLER_ERRORS: dict[Caller, tuple[type[errors.PortalError], ...]] = {
+    Caller.ANYONE: (),
+    Caller.DEVICE: (
+        errors.TokenMissingError,
+        errors.TokenInvalidError,
+        errors.TokenExpiredError,
+        errors.DeviceUnknownError,
+        errors.DeviceAccessRevokedError,
+        errors.RateLimitedError,
+    ),
+}
+BODY_ERRORS = (errors.MalformedBodyError, errors.PayloadTooLargeError, errors.ValidationError)
+DATABASE_ERRORS = (errors.DatabaseUnavailableError, errors.OverloadedError, errors.ShuttingDownError)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path.
+
+    ``answers`` is the type of the answer, or a media type where the answer is not JSON; ``errors`` are those of the
+    use case, the caller's and the body's are added.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    description: str
+    tag: str
+    caller: Caller
+    answers: type | str
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    body_is_optional: bool = False
+    errors: tuple[type[errors.PortalError], ...] = ()
+    path_parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def all_errors(self) -> list[type[errors.PortalError]]:
+        """Every error this operation may answer, by status and code."""
+        found = {*CALLER_ERRORS[self.caller], *self.errors, errors.PortalError}
+        if self.body or self.query:
+            found |= set(BODY_ERRORS)
+        return sorted(found, key=lambda error: (error.status, error.code, error.__name__))
+
+
+def document(operations: Iterable[Operation], public_url: str) -> dict[str, Any]:
+    """The OpenAPI document of these operations."""
+    operations = sorted(operations, key=lambda operation: (operation.path, operation.method))
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for operation in operations:
+        paths[operation.path][operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Addon portal",
+            "version": version("addon-portal"),
+            "summary": "License devices, meter usage.",
+            "description": "Every error is an RFC 9457 problem document; `errorCode` is stable, `detail` is for people.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": public_url}],
+        "tags": [{"name": name} for name in sorted({operation.tag for operation in operations})],
+        "paths": dict(paths),
+        "components": {
+            "schemas": {**_schemas(operations), **_PROBLEM_SCHEMAS},
+            "securitySchemes": {
+                "device": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The access token that activation and refresh answer.",
+                }
+            },
+        },
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "responses": _responses(operation),
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.caller is not Caller.ANYONE:
+        described["security"] = [{operation.caller.value: []}]
+    parameters = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": text,
+            "schema": {"type": "string", "minLength": 1},
+        }
+        for name, text in operation.path_parameters.items()
+    ]
+    parameters += _query_parameters(operation.query) if operation.query else []
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body:
+        schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.body.__name__)}
+        described["requestBody"] = {
+            "required": not operation.body_is_optional,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return described
+
+
+def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    """The fields as parameters, optional ones: the same may stand in the body instead."""
+    properties = query.model_json_schema()["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "description": schema.pop("description", ""), "schema": schema}
+        for name, schema in properties.items()
+    ]
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    if isinstance(operation.answers, str):
+        content: dict[str, Any] = {operation.answers: {"schema": {"type": "string"}}}
+    else:
+        content = {"application/json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=operation.answers.__name__)}}}
+    responses: dict[str, Any] = {"200": {"description": operation.summary, "content": content}}
+    by_status: dict[int, list[type[errors.PortalError]]] = defaultdict(list)
+    for error in operation.all_errors:
+        by_status[error.status].append(error)
+    for status, classes in by_status.items():
+        model = "ValidationProblem" if errors.ValidationError in classes else "Problem"
+        lines = sorted({f"`{error.code}`: {error.paragraphs()[0]}" for error in classes})
+        responses[str(status)] = {
+            "description": "\n\n".join(lines),
+            "content": {"application/problem+json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=model)}}},
+        }
+    return responses
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    models = {model for operation in operations for model in (operation.body, operation.query) if model}
+    _, requests = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template=SCHEMA_REFERENCE,
+    )
+    schemas: dict[str, Any] = dict(requests.get("$defs", {}))
+    for operation in operations:
+        if not isinstance(operation.answers, str):
+            schemas |= _answer_schemas(operation.answers)
+    return dict(sorted(schemas.items()))
+
+
+@cache
+def _answer_schemas(answers: type) -> dict[str, Any]:
+    schema = TypeAdapter(answers).json_schema(mode="serialization", ref_template=SCHEMA_REFERENCE)
+    parts = schema.pop("$defs", {})
+    return {**parts, answers.__name__: schema}
+
+
+_PROBLEM_PROPERTIES: dict[str, Any] = {
+    "type": {"type": "string", "format": "uri-reference"},
+    "title": {"type": "string"},
+    "status": {"type": "integer"},
+    "detail": {"type": "string", "description": "What happened and what would help, for the person who reads it."},
+    "errorCode": {"type": "string", "description": "Stable; decide by this."},
+    "message": {"type": "string"},
+    "remedy": {"type": "string", "description": "What would free the caller; absent if nothing would."},
+    "requestId": {"type": "string"},
+}
+_PROBLEM_REQUIRED = ["type", "title", "status", "detail", "errorCode", "message"]
+_PROBLEM_SCHEMAS: dict[str, Any] = {
+    "Problem": {"type": "object", "properties": _PROBLEM_PROPERTIES, "required": _PROBLEM_REQUIRED},
+    "ValidationProblem": {
+        "type": "object",
+        "required": _PROBLEM_REQUIRED,
+        "properties": {
+            **_PROBLEM_PROPERTIES,
+            "detail": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["loc", "msg", "type"],
+                    "properties": {
+                        "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                        "msg": {"type": "string"},
+                        "type": {"type": "string"},
+                    },
+                },
+            },
+        },
+    },
+}

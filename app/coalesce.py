@@ -1,0 +1,124 @@
+"""Many waiting requests, one statement.
+
+While a batch is in flight, whatever arrives waits and forms the next one: a natural group commit without a timer
+and without a cache. Every read starts after its request arrived, every write is acknowledged after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from app.errors import OverloadedError, ShuttingDownError, UnavailableError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Coalescer(Generic[Item, Answer]):
+    """Collects items and hands them on in batches, at most ``lanes`` at a time.
+
+    ``run`` gets the items of one batch and returns their answers in the same order; it either does all of a batch
+    or none. A batch that fails is tried again item by item, so that one poisoned item never fails its neighbours;
+    a database that does not answer fails the whole batch at once.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        lanes: int,
+        batch_size: int,
+        queue_size: int,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._run = run
+        self._lanes = lanes
+        self._batch_size = batch_size
+        self._queue_size = queue_size
+        self._observe = observe
+        self._waiting: deque[tuple[Item, int, asyncio.Future[Answer]]] = deque()
+        self._weight_waiting = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def ask(self, item: Item, weight: int = 1) -> Answer:
+        """Wait for the answer to one item; ``weight`` is what it counts towards the size of a batch.
+
+        Raises OverloadedError when too much is waiting, ShuttingDownError once the server stops, or whatever
+        ``run`` raises for this item alone.
+        """
+        if self._closed:
+            raise ShuttingDownError
+        if self._weight_waiting and self._weight_waiting + weight > self._queue_size:
+            raise OverloadedError
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, weight, answer))
+        self._weight_waiting += weight
+        if len(self._running) < self._lanes:
+            lane = asyncio.create_task(self._drive())
+            self._running.add(lane)
+            lane.add_done_callback(self._running.discard)
+        return await answer
+
+    async def drain(self) -> None:
+        """Take nothing new, and return when everything that waits has been answered."""
+        self._closed = True
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _drive(self) -> None:
+        while batch := self._next_batch():
+            items = [item for item, _ in batch]
+            self._observe(len(items))
+            try:
+                answers = await self._run(items)
+            except UnavailableError as failure:
+                _fail(batch, failure)
+            except Exception as failure:
+                if len(batch) == 1:
+                    _fail(batch, failure)
+                else:
+                    await self._one_by_one(batch)
+            except BaseException as failure:
+                _fail(batch, ShuttingDownError())
+                raise failure
+            else:
+                for (_, waiter), answer in zip(batch, answers, strict=True):
+                    if not waiter.done():
+                        waiter.set_result(answer)
+
+    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        """The oldest items that somebody still waits for, up to the size of a batch."""
+        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        room = self._batch_size
+        while self._waiting:
+            item, weight, waiter = self._waiting[0]
+            if batch and weight > room:
+                break
+            self._waiting.popleft()
+            self._weight_waiting -= weight
+            if not waiter.done():
+                batch.append((item, waiter))
+                room -= weight
+        return batch
+
+    async def _one_by_one(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        for item, waiter in batch:
+            if waiter.done():
+                continue
+            try:
+                answers = await self._run([item])
+            except Exception as failure:
+                _fail([(item, waiter)], failure)
+            else:
+                if not waiter.done():
+                    waiter.set_result(answers[0])
+
+
+def _fail(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], failure: Exception) -> None:
+    for _, waiter in batch:
+        if not waiter.done():
+            waiter.set_exception(failure)

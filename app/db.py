@@ -1,0 +1,214 @@
+"""Two kinds of connection, reads that commit by themselves and write transactions, and four ways to fetch."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import Executable, Index, UniqueConstraint, event
+from sqlalchemy.engine import URL, Row
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.errors import DatabaseUnavailableError
+from app.settings import Settings
+from sql.tables import metadata
+
+Record = TypeVar("Record")
+
+# Seconds a SQLite connection waits for the one writer, which may be in another process.
+SQLITE_BUSY_SECONDS = 15
+
+
+class ReadConnection:
+    """Runs statements that change nothing; each sees what was committed before it began."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def many(self, statement: Executable, into: type[Record], **values: Any) -> list[Record]:
+        """All rows as records, whose fields are in the order of the statement's columns."""
+        result = await self._connection.execute(statement, values)
+        return [into(*row) for row in result]
+
+    async def maybe(self, statement: Executable, into: type[Record], **values: Any) -> Record | None:
+        """The only row as a record, or None."""
+        row = (await self._connection.execute(statement, values)).one_or_none()
+        return None if row is None else into(*row)
+
+    async def one(self, statement: Executable, into: type[Record], **values: Any) -> Record:
+        """The only row as a record; it is a fault of ours if there is none."""
+        return into(*(await self._connection.execute(statement, values)).one())
+
+    async def rows(self, statement: Executable, **values: Any) -> Sequence[Row[Any]]:
+        """All rows as they come, for batches whose caller knows the columns."""
+        return (await self._connection.execute(statement, values)).all()
+
+
+class WriteConnection(ReadConnection):
+    """A transaction: all of it is committed when its block ends, or none of it."""
+
+    async def affected(self, statement: Executable, **values: Any) -> int:
+        """How many rows a change has touched."""
+        return (await self._connection.execute(statement, values)).rowcount
+
+    async def insert_all(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[Any]]:
+        """Insert many rows with one statement and answer what it returns, in the order of the rows."""
+        result = await self._connection.execute(statement, rows)
+        return result.all() if result.returns_rows else ()
+
+
+class Database:
+    """The connections of one process to its database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url: URL = settings.database
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        make = _sqlite_engine if self.is_sqlite else _postgres_engine
+        self.reader: AsyncEngine = make(settings, writes=False)
+        self.writer: AsyncEngine = make(settings, writes=True)
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadConnection]:
+        """A connection for reading, one round trip per statement and no transaction around them."""
+        with outages():
+            async with self.reader.connect() as connection:
+                yield ReadConnection(connection)
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteConnection]:
+        """A transaction, committed when the block ends and rolled back when it raises."""
+        with outages():
+            async with self.writer.begin() as connection:
+                yield WriteConnection(connection)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.reader.dispose()
+        await self.writer.dispose()
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    """The name of the unique constraint a change ran into, or None if it was something else."""
+    cause: BaseException | None = error.orig
+    while cause is not None:
+        if name := getattr(cause, "constraint_name", None):
+            return str(name)
+        cause = cause.__cause__
+    # SQLite names the columns ("tenants.slug"), and knows a constraint's name only for checks.
+    columns = str(error.orig).partition("UNIQUE constraint failed: ")[2]
+    return _UNIQUE_BY_COLUMNS.get(columns)
+
+
+def _unique_by_columns() -> dict[str, str]:
+    uniques: list[UniqueConstraint | Index] = []
+    for table in metadata.tables.values():
+        uniques += [constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint)]
+        uniques += [index for index in table.indexes if index.unique]
+    return {
+        ", ".join(f"{column.table.name}.{column.name}" for column in unique.columns): str(unique.name)
+        for unique in uniques
+    }
+
+
+_UNIQUE_BY_COLUMNS = _unique_by_columns()
+
+
+@contextlib.contextmanager
+def outages() -> Any:
+    """Turn a database that does not answer into the error that says so."""
+    try:
+        yield
+    except (PoolTimeoutError, OSError, TimeoutError) as failure:
+        raise DatabaseUnavailableError from failure
+    except DBAPIError as failure:
+        if isinstance(failure.orig and failure.orig.__cause__, ValueError):
+            raise
+        if (
+            isinstance(failure, OperationalError | InterfaceError)
+            or failure.connection_invalidated
+            or _is_gone(failure)
+        ):
+            raise DatabaseUnavailableError from failure
+        raise
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as failure:
+        raise DatabaseUnavailableError from failure
+
+
+_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InterfaceError,
+    sqlite3.OperationalError,
+)
+
+
+def _is_gone(failure: DBAPIError) -> bool:
+    cause: BaseException | None = failure.orig
+    while cause is not None:
+        if isinstance(cause, _GONE):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def _postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
+    server_settings = {"application_name": "portal", "timezone": "UTC", "jit": "off"}
+    if not writes:
+        server_settings["default_transaction_read_only"] = "on"
+    options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    return create_async_engine(
+        settings.database,
+        pool_size=settings.write_pool_size if writes else settings.read_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout_seconds,
+        hide_parameters=True,
+        connect_args={
+            "server_settings": server_settings,
+            "timeout": settings.pool_timeout_seconds,
+            "command_timeout": settings.statement_timeout_seconds,
+        },
+        **options,
+    )
+
+
+def _sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
+    """SQLite has one writer: one connection waits its turn here instead of many in the busy handler."""
+    options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    engine = create_async_engine(
+        settings.database,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=1 if writes else 4,
+        max_overflow=0,
+        pool_timeout=max(settings.pool_timeout_seconds, SQLITE_BUSY_SECONDS),
+        hide_parameters=True,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        **options,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        if not writes:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    if writes:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

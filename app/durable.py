@@ -1,0 +1,342 @@
+"""The durable engine of one worker: DBOS, launched and called off the event loop, running its work on it.
+
+Scheduled runs are workflows of one step each, kept in the engine's own tables: schema ``dbos`` of the same PostgreSQL
+database, or a file of its own beside the SQLite one, where its writes would make ours wait. The engine takes work
+from a queue and runs it on a loop of its own; connections belong to the worker's loop, so every step hands its body
+over to that one (``on_worker_loop``). Workflows are module-level functions and DBOS is one per process, so what they
+run for is module-level too: ``_current``, set by ``launch`` and cleared by ``destroy``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowStatus
+from sqlalchemy.engine import URL
+
+from app.errors import UnavailableError
+from app.settings import Settings
+
+Answer = TypeVar("Answer")
+Perform = Callable[[str, str], Awaitable[Mapping[str, object]]]
+
+APPLICATION: Final = "addon-portal"
+# Work is only taken over by a worker of the same version. Fixed, since what a step means is kept compatible; left to
+# itself the engine would use a hash of the code and strand everything in flight at each deployment.
+VERSION: Final = "1"
+SCHEMA: Final = "dbos"
+SQLITE_FILE: Final = "durable.db"
+
+QUEUE: Final = "schedules"
+RUN_PREFIX: Final = "schedule:"
+# Seconds between two looks at the queue: how late a run may start, against a query per worker each time.
+QUEUE_POLL_SECONDS: Final = 2.0
+# Runs at a time in one worker, so that slots that fall due together spread over the workers.
+RUNS_PER_WORKER: Final = 4
+# Threads in which the engine talks to its database; it would open one per operation in flight.
+ENGINE_THREADS: Final = 8
+
+# A run that met an outage is tried again after 5, 10, 20 and 40 s, which outlasts a restart of the database.
+OUTAGE_ATTEMPTS: Final = 5
+OUTAGE_WAIT_SECONDS: Final = 5.0
+
+# A run is not taken over once it is this old: it may be what kills its workers, and its next slot is near.
+TAKE_OVER_WITHIN: Final = timedelta(hours=24)
+# Finished runs are kept this long for whoever looks into what happened.
+KEEP_RUNS: Final = timedelta(days=30)
+FORGET_AT_ONCE: Final = 1000
+
+# Seconds that may pass beyond the grace until the engine has joined its threads.
+DESTROY_SECONDS: Final = 30.0
+# The same line of the engine's code is logged at most this often, in seconds: during an outage each thread repeats it.
+LOG_AGAIN_SECONDS: Final = 60.0
+
+# What asyncpg understands in a URL and libpq spells the same.
+LIBPQ_OPTIONS: Final = frozenset({"host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib"})
+
+
+class RunFailedError(Exception):
+    """A scheduled run failed; its text is what the engine keeps, since not every error can be pickled."""
+
+
+class RunInterruptedError(RunFailedError):
+    """A scheduled run failed because the database did not answer; it is tried again."""
+
+
+@DBOS.step(
+    name="perform",
+    retries_allowed=True,
+    interval_seconds=OUTAGE_WAIT_SECONDS,
+    max_attempts=OUTAGE_ATTEMPTS,
+    should_retry=lambda failure: isinstance(failure, RunInterruptedError),
+)
+async def _perform(name: str, slot: str) -> dict[str, object]:
+    try:
+        return dict(await on_worker_loop(partial(_engine().perform, name, slot)))
+    except UnavailableError as failure:
+        raise RunInterruptedError(str(failure)) from None
+    except Exception as failure:
+        raise RunFailedError(f"{type(failure).__name__}: {failure}") from None
+
+
+@DBOS.workflow(name="scheduled_run")
+async def scheduled_run(name: str, slot: str) -> dict[str, object]:
+    """Perform one slot of a schedule and answer what it reports."""
+    return await _perform(name, slot)
+
+
+async def on_worker_loop(body: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Run the body of a step on the worker's event loop, from the engine's, and wait for it.
+
+    When the engine is destroyed the body is cancelled and the workflow stays as it is, for another worker. A
+    cancellation that comes from within the body is a failure: the workflow would otherwise wait for nobody.
+    """
+    engine = _engine()
+
+    async def run() -> Answer:
+        task = asyncio.current_task()
+        assert task is not None
+        engine.bodies.add(task)
+        try:
+            return await body()
+        except asyncio.CancelledError:
+            if engine.is_stopping:
+                raise
+            raise RuntimeError("the body was cancelled from within") from None
+        finally:
+            engine.bodies.discard(task)
+
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), engine.loop))
+
+
+class Engine:
+    """DBOS in this process; make it on the event loop that the work belongs to.
+
+    All calls run one after the other in one thread of its own. Those that ask the engine's tables use a client that
+    raises when the database is away, where DBOS itself would keep the thread waiting for up to a minute and a half.
+    """
+
+    def __init__(self, settings: Settings, executor_id: str, perform: Perform) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.perform = perform
+        self.bodies: set[asyncio.Task[Any]] = set()
+        self.is_stopping = False
+        self.is_launched = False
+        # When the engine's tables were made: slots before that never were anybody's to run.
+        self.since = datetime.max.replace(tzinfo=timezone.utc)
+        self._settings = settings
+        self._executor_id = executor_id
+        self._client: DBOSClient | None = None
+        self._calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable")
+
+    async def launch(self) -> None:
+        """Start the engine; raises whatever kept it from starting, after which it may be launched again."""
+        global _current
+        if _current not in (None, self):
+            raise RuntimeError("this process runs a durable engine already")
+        _current = self
+        self.since = await self._call(self._launch)
+        self.is_launched = True
+
+    async def destroy(self, grace_seconds: float) -> None:
+        """Stop taking work, wait for what runs, and stop; without grace, at once.
+
+        What still runs after the grace is cancelled and left to whoever takes over from this worker.
+        """
+        global _current
+        loop = asyncio.get_running_loop()
+        self.is_launched = False
+        gone = loop.run_in_executor(self._calls, self._destroy, math.ceil(grace_seconds))
+        cancelling = loop.call_later(grace_seconds, self._stop_bodies)
+        # Shielded: a thread cannot be stopped, and the engine must not be launched again while it stops.
+        await asyncio.wait({gone}, timeout=grace_seconds + DESTROY_SECONDS)
+        cancelling.cancel()
+        self._stop_bodies()
+        await asyncio.gather(*self.bodies, return_exceptions=True)
+        self._calls.shutdown(wait=gone.done())
+        _current = None
+        if not gone.done():
+            raise TimeoutError("the durable engine did not stop")
+        gone.result()
+
+    async def enqueue(self, name: str, slot: datetime) -> None:
+        """Put a slot of a schedule into the queue, unless it ever was there."""
+        await self._call(self._enqueue, name, slot.astimezone(timezone.utc).isoformat())
+
+    async def take_over(self, living: Collection[str]) -> list[str]:
+        """Give the unfinished work of workers that are not among the living to one that is; answers its ids."""
+        return await self._call(self._take_over, frozenset(living))
+
+    async def forget_runs(self, now: datetime) -> None:
+        """Delete runs that finished longer ago than they are kept."""
+        await self._call(self._forget_runs, now - KEEP_RUNS)
+
+    async def _call(self, call: Callable[..., Answer], *values: object) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._calls, partial(call, *values))
+
+    def _stop_bodies(self) -> None:
+        self.is_stopping = True
+        for task in self.bodies:
+            task.cancel()
+
+    def _launch(self) -> datetime:
+        url = engine_url(self._settings)
+        if url.get_backend_name() == "sqlite":
+            _prepare_file(url)
+        _calm_logger()
+        try:
+            DBOS(config=_configuration(self._settings, url, self._executor_id))
+            DBOS.launch()
+            DBOS.register_queue(QUEUE, worker_concurrency=RUNS_PER_WORKER, polling_interval_sec=QUEUE_POLL_SECONDS)
+            self._client = DBOSClient(
+                system_database_url=url.render_as_string(hide_password=False),
+                dbos_system_schema=SCHEMA,
+                system_database_pool_size=1,
+                application_name=APPLICATION,
+                lazy=True,
+                retry_connection_errors=False,
+            )
+            made_at = min(version["created_at"] for version in self._client.list_application_versions())
+        except BaseException:
+            self._destroy(0)
+            raise
+        return datetime.fromtimestamp(made_at / 1000, timezone.utc)
+
+    def _destroy(self, grace_seconds: int) -> None:
+        try:
+            DBOS.destroy(workflow_completion_timeout_sec=grace_seconds)
+        finally:
+            if self._client is not None:
+                self._client.destroy()
+                self._client = None
+
+    def _enqueue(self, name: str, slot: str) -> None:
+        self._connected.enqueue(
+            {
+                "workflow_name": "scheduled_run",
+                "queue_name": QUEUE,
+                "workflow_id": f"{RUN_PREFIX}{name}:{slot}",
+                "app_version": VERSION,
+            },
+            name,
+            slot,
+        )
+
+    def _take_over(self, living: frozenset[str]) -> list[str]:
+        """Resuming has no guard of its own against a healthy owner or a cancelled row, so each row is read again."""
+        taken = []
+        for listed in self._list_workflows(status="PENDING"):
+            if listed.executor_id in living:
+                continue
+            row = next(iter(self._list_workflows(workflow_ids=[listed.workflow_id])), None)
+            if row is None or row.status != "PENDING" or row.executor_id != listed.executor_id:
+                continue
+            if _is_too_old(row):
+                self._connected.cancel_workflow(row.workflow_id)
+            else:
+                self._connected.resume_workflow(row.workflow_id, queue_name=row.queue_name)
+                taken.append(row.workflow_id)
+        return taken
+
+    def _forget_runs(self, before: datetime) -> None:
+        rows = self._list_workflows(
+            workflow_id_prefix=RUN_PREFIX, completed_before=before.isoformat(), limit=FORGET_AT_ONCE
+        )
+        if rows:
+            self._connected.delete_workflows([row.workflow_id for row in rows])
+
+    def _list_workflows(self, **conditions: Any) -> list[WorkflowStatus]:
+        return self._connected.list_workflows(**conditions, load_input=False, load_output=False)
+
+    @property
+    def _connected(self) -> DBOSClient:
+        assert self._client is not None, "launch the engine first"
+        return self._client
+
+
+_current: Engine | None = None
+
+
+def _engine() -> Engine:
+    if _current is None:
+        raise RuntimeError("no durable engine runs in this process")
+    return _current
+
+
+def engine_url(settings: Settings) -> URL:
+    """Where the engine keeps its state: the same PostgreSQL through its own driver, or its own SQLite file."""
+    url = settings.database
+    if url.get_backend_name() == "sqlite":
+        return URL.create("sqlite", database=str(settings.state_dir.absolute() / SQLITE_FILE))
+    query = {name: value for name, value in url.query.items() if name in LIBPQ_OPTIONS}
+    if "ssl" in url.query:
+        query["sslmode"] = url.query["ssl"]
+    return url.set(drivername="postgresql", query=query)
+
+
+def _configuration(settings: Settings, url: URL, executor_id: str) -> DBOSConfig:
+    return {
+        "name": APPLICATION,
+        "system_database_url": url.render_as_string(hide_password=False),
+        "dbos_system_schema": SCHEMA,
+        "sys_db_pool_size": settings.durable_pool_size,
+        "db_engine_kwargs": {"connect_args": {"application_name": "portal-durable"}, "hide_parameters": True},
+        "executor_id": executor_id,
+        "application_version": VERSION,
+        "max_executor_threads": ENGINE_THREADS,
+        # Nothing here waits for the engine's messages; listening would cost a connection and a hundred wake-ups a
+        # second in every worker.
+        "use_listen_notify": False,
+        "notification_listener_polling_interval_sec": 5.0,
+        "log_level": "WARNING",
+    }
+
+
+def _prepare_file(url: URL) -> None:
+    """Let readers and the writer of the engine's file not wait for each other; the file remembers."""
+    assert url.database is not None
+    with contextlib.closing(sqlite3.connect(url.database, timeout=DESTROY_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _is_too_old(row: WorkflowStatus) -> bool:
+    age_seconds = time.time() - (row.created_at or 0) / 1000
+    return row.workflow_id.startswith(RUN_PREFIX) and age_seconds > TAKE_OVER_WITHIN.total_seconds()
+
+
+class _Calm(logging.Filter):
+    """Drops what the engine repeats, and the failures of runs, which are logged where they happen."""
+
+    ELSEWHERE: Final = ("Exception encountered in asynchronous workflow", "Step being automatically retried")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged_at: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to keep the record."""
+        if str(record.msg).startswith(self.ELSEWHERE):
+            return False
+        line, now = (record.pathname, record.lineno), time.monotonic()
+        if now - self._logged_at.get(line, -math.inf) < LOG_AGAIN_SECONDS:
+            return False
+        self._logged_at[line] = now
+        return True
+
+
+def _calm_logger() -> None:
+    """Let the engine's warnings go where ours go: with a handler in place it adds none of its own."""
+    logger = logging.getLogger("dbos")
+    if not any(isinstance(found, _Calm) for found in logger.filters):
+        logger.addFilter(_Calm())
+        logger.addHandler(logging.NullHandler())

@@ -1,0 +1,135 @@
+"""The one tree of errors; the class says the code and the HTTP status, its docstring what the reader is told.
+
+The docstring's first paragraph is the message, a second one says what would free the caller. Both may name
+values in braces, which the raiser passes; the same values travel as extra members of the problem document.
+
+    PortalError
+    ├── SettingsError, SchemaBehindError          the server does not start
+    ├── RequestError                              the request cannot be read
+    │   ├── MalformedBodyError, ValidationError, PayloadTooLargeError, UnsupportedMediaTypeError
+    │   └── NotFoundError, MethodNotAllowedError, RequestTimeoutError
+    ├── UnauthenticatedError                      we do not know who asks
+    │   ├── TokenMissingError, TokenInvalidError, TokenExpiredError
+    │   ├── RefreshTokenInvalidError, RefreshTokenExpiredError, RefreshTokenReusedError
+    │   └── DeviceUnknownError, DeviceAccessRevokedError
+    ├── DeniedError                               we know, and the answer is no
+    │   ├── TenantMismatchError, FingerprintMismatchError, DeviceRevokedError, DeviceLimitReachedError
+    │   └── SubscriptionMissingError, SubscriptionInactiveError
+    ├── CodeError                                 an activation code that does not open
+    │   └── CodeUnknownError, CodeRevokedError, CodeExpiredError, CodeUsedUpError
+    ├── TenantNotFoundError, PlanNotFoundError, CodeNotFoundError, DeviceNotFoundError
+    ├── ConflictError                             TenantConflictError, PlanConflictError, SubscriptionConflictError
+    ├── RateLimitedError
+    └── UnavailableError                          come back later
+        └── DatabaseUnavailableError, OverloadedError, ShuttingDownError
+"""
+
+from __future__ import annotations
+
+from app.errors.availability import (
+    DatabaseUnavailableError,
+    OverloadedError,
+    RateLimitedError,
+    ShuttingDownError,
+    UnavailableError,
+)
+from app.errors.base import (
+    PortalError,
+)
+from app.errors.catalogue import (
+    CodeNotFoundError,
+    ConflictError,
+    DeviceNotFoundError,
+    PlanConflictError,
+    PlanNotFoundError,
+    SubscriptionConflictError,
+    TenantConflictError,
+    TenantNotFoundError,
+)
+from app.errors.identity import (
+    DeviceAccessRevokedError,
+    DeviceUnknownError,
+    RefreshTokenExpiredError,
+    RefreshTokenInvalidError,
+    RefreshTokenReusedError,
+    TokenExpiredError,
+    TokenInvalidError,
+    TokenMissingError,
+    UnauthenticatedError,
+)
+from app.errors.licensing import (
+    CodeError,
+    CodeExpiredError,
+    CodeRevokedError,
+    CodeUnknownError,
+    CodeUsedUpError,
+    DeniedError,
+    DeviceLimitReachedError,
+    DeviceRevokedError,
+    FingerprintMismatchError,
+    SubscriptionInactiveError,
+    SubscriptionMissingError,
+    TenantMismatchError,
+)
+from app.errors.requests import (
+    MalformedBodyError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RequestError,
+    RequestTimeoutError,
+    UnsupportedMediaTypeError,
+    ValidationError,
+)
+from app.errors.startup import (
+    SchemaBehindError,
+    SettingsError,
+)
+
+__all__ = [
+    "CodeError",
+    "CodeExpiredError",
+    "CodeNotFoundError",
+    "CodeRevokedError",
+    "CodeUnknownError",
+    "CodeUsedUpError",
+    "ConflictError",
+    "DatabaseUnavailableError",
+    "DeniedError",
+    "DeviceAccessRevokedError",
+    "DeviceLimitReachedError",
+    "DeviceNotFoundError",
+    "DeviceRevokedError",
+    "DeviceUnknownError",
+    "FingerprintMismatchError",
+    "MalformedBodyError",
+    "MethodNotAllowedError",
+    "NotFoundError",
+    "OverloadedError",
+    "PayloadTooLargeError",
+    "PlanConflictError",
+    "PlanNotFoundError",
+    "PortalError",
+    "RateLimitedError",
+    "RefreshTokenExpiredError",
+    "RefreshTokenInvalidError",
+    "RefreshTokenReusedError",
+    "RequestError",
+    "RequestTimeoutError",
+    "SchemaBehindError",
+    "SettingsError",
+    "ShuttingDownError",
+    "SubscriptionConflictError",
+    "SubscriptionInactiveError",
+    "SubscriptionMissingError",
+    "TenantConflictError",
+    "TenantMismatchError",
+    "TenantNotFoundError",
+    "TokenExpiredError",
+    "TokenInvalidError",
+    "TokenMissingError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnsupportedMediaTypeError",
+    "ValidationError",
+]

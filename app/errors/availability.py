@@ -1,0 +1,55 @@
+"""Not now: limits and outages."""
+
+from __future__ import annotations
+
+from app.errors.base import PortalError
+
+
+class RateLimitedError(PortalError):
+    """Too many requests.
+
+    Wait {retry_after} seconds, then try again.
+    """
+
+    code = "rate_limited"
+    status = 429
+
+
+class UnavailableError(PortalError):
+    """The service cannot answer at the moment.
+
+    Try again in {retry_after} seconds.
+    """
+
+    code = "service_unavailable"
+    status = 503
+
+    def __init__(self, *, retry_after: int = 1) -> None:
+        super().__init__(retry_after=retry_after)
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database does not answer.
+
+    Try again in {retry_after} seconds; nothing was changed unless an earlier answer said so.
+    """
+
+    code = "database_unavailable"
+
+
+class OverloadedError(UnavailableError):
+    """Too many requests are waiting.
+
+    Try again in {retry_after} seconds.
+    """
+
+    code = "overloaded"
+
+
+class ShuttingDownError(UnavailableError):
+    """This server is being stopped.
+
+    Try again in {retry_after} seconds; another one will answer.
+    """
+
+    code = "shutting_down"

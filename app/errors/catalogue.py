@@ -1,0 +1,79 @@
+"""Things that are not there, or are there twice."""
+
+from __future__ import annotations
+
+from app.errors.base import PortalError
+
+
+class TenantNotFoundError(PortalError):
+    """There is no tenant with the slug {slug}.
+
+    Check the spelling of the slug.
+    """
+
+    code = "tenant_not_found"
+    status = 404
+
+
+class PlanNotFoundError(PortalError):
+    """There is no plan named {plan}.
+
+    Choose one of the existing plans.
+    """
+
+    code = "plan_not_found"
+    status = 400
+
+
+class CodeNotFoundError(PortalError):
+    """The tenant has no such activation code.
+
+    List its codes to see their ids and hints.
+    """
+
+    code = "activation_code_not_found"
+    status = 404
+
+
+class DeviceNotFoundError(PortalError):
+    """The tenant has no device {device_id}.
+
+    List its devices to see their ids.
+    """
+
+    code = "device_not_found"
+    status = 404
+
+
+class ConflictError(PortalError):
+    """Something else already has what was asked for."""
+
+    code = "conflict"
+    status = 409
+
+
+class TenantConflictError(ConflictError):
+    """The slug {slug} is taken by another tenant.
+
+    Choose another slug.
+    """
+
+    code = "tenant_conflict"
+
+
+class PlanConflictError(ConflictError):
+    """The price id {price_id} belongs to another plan.
+
+    Use a price of its own for each plan.
+    """
+
+    code = "plan_conflict"
+
+
+class SubscriptionConflictError(ConflictError):
+    """The Stripe {kind} {reference} belongs to another tenant's subscription.
+
+    Link each Stripe customer and subscription to one tenant.
+    """
+
+    code = "subscription_conflict"

@@ -1,0 +1,84 @@
+"""We do not know who asks, or no longer trust what is shown."""
+
+from __future__ import annotations
+
+from app.errors.base import PortalError
+
+
+class UnauthenticatedError(PortalError):
+    """The request does not say who sends it."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class TokenMissingError(UnauthenticatedError):
+    """No access token was sent.
+
+    Send the header Authorization: Bearer <access token> of an activated device.
+    """
+
+    code = "token_missing"
+
+
+class TokenInvalidError(UnauthenticatedError):
+    """The access token was not issued here, or it was changed.
+
+    Refresh the token, or activate the device again with its code.
+    """
+
+    code = "token_invalid"
+
+
+class TokenExpiredError(UnauthenticatedError):
+    """The access token has expired.
+
+    Get a new one with the refresh token at POST /authz/refresh.
+    """
+
+    code = "token_expired"
+
+
+class RefreshTokenInvalidError(UnauthenticatedError):
+    """The refresh token is not known for this tenant and device, or it was revoked.
+
+    Activate the device again with its code.
+    """
+
+    code = "refresh_token_invalid"
+
+
+class RefreshTokenExpiredError(UnauthenticatedError):
+    """The refresh token has expired.
+
+    Activate the device again with its code.
+    """
+
+    code = "refresh_token_expired"
+
+
+class RefreshTokenReusedError(UnauthenticatedError):
+    """The refresh token was used before, so it may be in other hands; all tokens that stem from it are revoked.
+
+    Activate the device again with its code.
+    """
+
+    code = "refresh_token_reused"
+
+
+class DeviceUnknownError(UnauthenticatedError):
+    """The device is not known.
+
+    Activate it with an activation code.
+    """
+
+    code = "device_unknown"
+
+
+class DeviceAccessRevokedError(UnauthenticatedError):
+    """The device was revoked.
+
+    Ask your vendor to admit it again, or use another device.
+    """
+
+    code = "device_revoked"

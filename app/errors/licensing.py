@@ -1,0 +1,107 @@
+"""A device, a code or a subscription says no."""
+
+from __future__ import annotations
+
+from app.errors.base import PortalError
+
+
+class DeniedError(PortalError):
+    """The request is not allowed."""
+
+    code = "forbidden"
+    status = 403
+
+
+class TenantMismatchError(DeniedError):
+    """The access token belongs to another tenant.
+
+    Use the address of the tenant that the device is activated for.
+    """
+
+    code = "tenant_mismatch"
+
+
+class FingerprintMismatchError(DeniedError):
+    """The hardware fingerprint is not the one that this device was activated with.
+
+    Activate the changed hardware as a device of its own.
+    """
+
+    code = "fingerprint_mismatch"
+
+
+class DeviceRevokedError(DeniedError):
+    """The device was revoked and cannot be activated again.
+
+    Ask your vendor to admit it again, or use another device.
+    """
+
+    code = "device_revoked"
+
+
+class DeviceLimitReachedError(DeniedError):
+    """The plan {plan} allows {max_devices} devices, and all of them are in use.
+
+    Revoke a device that is no longer used, or change to a larger plan.
+    """
+
+    code = "device_limit_reached"
+
+
+class SubscriptionMissingError(DeniedError):
+    """The tenant has no subscription.
+
+    Subscribe to a plan first.
+    """
+
+    code = "subscription_missing"
+
+
+class SubscriptionInactiveError(DeniedError):
+    """The tenant's subscription is {state}.
+
+    Devices can be activated again as soon as it is active or trialing.
+    """
+
+    code = "subscription_inactive"
+
+
+class CodeError(PortalError):
+    """The activation code does not open anything."""
+
+    code = "activation_code_invalid"
+    status = 400
+
+
+class CodeUnknownError(CodeError):
+    """The activation code is not known for this tenant.
+
+    Compare it with the code that you were given; case, spaces and dashes do not matter.
+    """
+
+
+class CodeRevokedError(CodeError):
+    """The activation code was revoked.
+
+    Ask your vendor for a new code.
+    """
+
+    code = "activation_code_revoked"
+
+
+class CodeExpiredError(CodeError):
+    """The activation code expired at {expires_at}.
+
+    Ask your vendor for a new code.
+    """
+
+    code = "activation_code_expired"
+
+
+class CodeUsedUpError(CodeError):
+    """The activation code was used {use_count} of {max_uses} times.
+
+    Ask your vendor for a new code, or activate a device that is already bound to it.
+    """
+
+    code = "activation_code_used_up"

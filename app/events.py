@@ -1,0 +1,120 @@
+"""The audit trail: what may happen, recorded in the transaction in which it happens, and read without a gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from app.context import Context
+from app.db import ReadConnection, WriteConnection
+from sql.statements import events as statements
+
+
+class EventType(StrEnum):
+    """Everything the trail tells; the value is what is stored."""
+
+    CODE_ACTIVATED = "code_activated"
+    CODE_GENERATED = "code_generated"
+    CODE_REVOKED = "code_revoked"
+    DEVICE_ENROLLED = "device_enrolled"
+    DEVICE_REACTIVATED = "device_reactivated"
+    DEVICE_REVOKED = "device_revoked"
+    PLAN_CREATED = "plan_created"
+    PLAN_UPDATED = "plan_updated"
+    REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105 - the name of an event
+    SIGNING_KEY_ROTATED = "signing_key_rotated"
+    SUBSCRIPTION_CREATED = "subscription_created"
+    SUBSCRIPTION_UPDATED = "subscription_updated"
+    TENANT_CREATED = "tenant_created"
+
+    @property
+    def severity(self) -> str:
+        """``major`` for what operators do, ``minor`` for what devices and sessions do."""
+        return "minor" if self in _MINOR else "major"
+
+
+_MINOR = frozenset(
+    {
+        EventType.CODE_ACTIVATED,
+        EventType.DEVICE_ENROLLED,
+        EventType.DEVICE_REACTIVATED,
+        EventType.DEVICE_REVOKED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; ``metadata`` never holds a secret."""
+
+    type: EventType
+    title: str
+    tenant_id: int | None = None
+    code_id: int | None = None
+    device_id: int | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One row of the trail; ``(xid, id)`` is its place in the reading order."""
+
+    id: int
+    xid: int
+    event_type: str
+    severity: str
+    title: str
+    actor_type: str
+    actor_name: str
+    tenant_id: int | None
+    code_id: int | None
+    device_id: int | None
+    metadata: str
+    request_id: str | None
+    created_at: datetime
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """Where to read on after this row."""
+        return self.xid, self.id
+
+
+async def record(conn: WriteConnection, ctx: Context, *happened: Event) -> None:
+    """Write events in the caller's transaction, with one statement; they exist if and only if it commits."""
+    now = ctx.runtime.clock.now()
+    await conn.insert_all(
+        statements.insert_events,
+        [
+            {
+                "event_type": event.type.value,
+                "severity": event.type.severity,
+                "title": event.title,
+                "actor_type": ctx.actor.type,
+                "actor_name": ctx.actor.name,
+                "tenant_id": event.tenant_id,
+                "code_id": event.code_id,
+                "device_id": event.device_id,
+                "metadata": orjson.dumps(event.metadata or {}, option=orjson.OPT_UTC_Z).decode(),
+                "request_id": ctx.request_id,
+                "created_at": now,
+            }
+            for event in happened
+        ],
+    )
+
+
+async def read_after(
+    conn: ReadConnection, cursor: tuple[int, int] = (-1, 0), page_size: int = 100
+) -> list[StoredEvent]:
+    """The next events after a cursor, oldest first.
+
+    Only what was written before the oldest transaction that is still running: an event that commits late is
+    therefore never behind a cursor that was handed out.
+    """
+    return await conn.many(
+        statements.events_after, StoredEvent, after_xid=cursor[0], after_id=cursor[1], page_size=page_size
+    )

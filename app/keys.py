@@ -1,0 +1,60 @@
+"""Keys derived from the installation's one secret, one per purpose, and the keyed hashes made with them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.errors import SettingsError
+from app.settings import Settings
+
+NONCE_BYTES = 12
+
+
+class Keys:
+    """Hashes and seals what must not be stored in clear; another secret key makes all of it unreadable."""
+
+    def __init__(self, settings: Settings) -> None:
+        secret = settings.secret_key.get_secret_value().encode()
+        self._codes = _derive(secret, "activation codes")
+        self._refresh = _derive(secret, "refresh tokens")
+        self._refresh_mac = _derive(secret, "refresh token marks")
+        self._sealing = AESGCM(_derive(secret, "signing keys"))
+
+    def code_hash(self, normalized_code: str) -> bytes:
+        """The keyed hash under which an activation code is stored."""
+        return hmac.digest(self._codes, normalized_code.encode(), hashlib.sha256)
+
+    def refresh_token_hash(self, token: str) -> bytes:
+        """The keyed hash under which the current token of a family is stored."""
+        return hmac.digest(self._refresh, token.encode(), hashlib.sha256)
+
+    def refresh_token_mark(self, body: str) -> bytes:
+        """The mark by which we recognise a refresh token as ours, used or not."""
+        return hmac.digest(self._refresh_mac, body.encode(), hashlib.sha256)[:16]
+
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._sealing.encrypt(nonce, plain, purpose.encode())
+
+    def open(self, sealed: bytes, purpose: str) -> bytes:
+        """Decrypt what was sealed; raises SettingsError when the secret key is not the one it was sealed with."""
+        try:
+            return self._sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
+        except InvalidTag:
+            reason = "is not the one that the stored signing keys were sealed with"
+            raise SettingsError(key="secret_key", variable="PORTAL_SECRET_KEY", reason=reason) from None
+
+
+def fingerprint_hash(hw_fingerprint: str) -> str:
+    """SHA-256, in hexadecimal, of what a device sends as its hardware fingerprint."""
+    return hashlib.sha256(hw_fingerprint.encode()).hexdigest()
+
+
+def _derive(secret: bytes, purpose: str) -> bytes:
+    return hmac.digest(secret, b"addon-portal/" + purpose.encode(), hashlib.sha256)

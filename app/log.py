@@ -1,0 +1,57 @@
+"""Logs: one event a line, as JSON for machines or in colour for a terminal, never with a secret."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+from app.settings import Settings
+
+QUIET_LOGGERS = ("dbos", "sanic.root", "sanic.access", "aiosqlite", "httpx2", "httpcore2", "alembic")
+
+
+def configure_logging(settings: Settings, *, level: str | None = None) -> None:
+    """Send our log events and the libraries' through one format to standard error."""
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    threshold = getattr(logging, (level or settings.log_level).upper())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[Any] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_json)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(threshold)
+    for name in QUIET_LOGGERS:
+        quiet = logging.getLogger(name)
+        quiet.handlers = []
+        quiet.propagate = True
+        quiet.setLevel(max(threshold, logging.WARNING))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _json(event: dict[str, Any], **options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()

@@ -1,0 +1,46 @@
+"""What Prometheus reads at /metrics, summed over the workers of one server.
+
+With several workers the values live in files that the workers share; ``portal serve`` names their folder before this
+module is imported, which is what the client library asks for.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # type: ignore[attr-defined]
+
+requests = Counter("portal_requests_total", "Requests answered.", ["method", "route", "status"])
+latency = Histogram(
+    "portal_request_seconds",
+    "Time from the request's arrival to its answer.",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+batch_size = Histogram(
+    "portal_batch_size",
+    "Requests that shared one statement.",
+    ["question"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+)
+usage_events = Counter("portal_usage_events_total", "Usage events received.", ["outcome"])
+activations = Counter("portal_activations_total", "Activations of devices.", ["outcome"])
+scheduled_runs = Counter("portal_scheduled_runs_total", "Runs of scheduled jobs that this server finished.", ["job"])
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format; reads the workers' files, so call it off the event loop."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def forget_process(pid: int) -> None:
+    """Drop what only a living process reports."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        mark_process_dead(pid)

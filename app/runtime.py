@@ -1,0 +1,83 @@
+"""What one worker process holds: settings, database, clock, keys, tokens, rate limits and the shared statements."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from app import metrics
+from app.clock import Clock, SystemClock
+from app.coalesce import Coalescer
+from app.db import Database
+from app.keys import Keys
+from app.rate_limits import RateLimits
+from app.settings import Settings
+from app.tokens import AccessTokens
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, eq=False)
+class Coalesced(Generic[Item, Answer]):
+    """A question that waiting requests share: ``run`` answers a batch with one statement, in order."""
+
+    name: str
+    run: Callable[[Runtime, Sequence[Item]], Awaitable[Sequence[Answer]]]
+    lanes: int = 2
+
+
+class Runtime:
+    """One per process; the only thing that lives as long as the process does."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.db = Database(settings)
+        self.keys = Keys(settings)
+        self.tokens = AccessTokens(settings, self.db, self.keys, self.clock)
+        self.rate_limits = RateLimits(settings)
+        self.zone = settings.zone
+        self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.is_stopping = False
+        self._upkeep: set[asyncio.Task[None]] = set()
+        self._coalescers: dict[Coalesced[Any, Any], Coalescer[Any, Any]] = {}
+
+    def coalescer(self, question: Coalesced[Item, Answer]) -> Coalescer[Item, Answer]:
+        """This worker's queue for a shared question."""
+        if (found := self._coalescers.get(question)) is None:
+
+            async def run(items: Sequence[Item]) -> Sequence[Answer]:
+                return await question.run(self, items)
+
+            found = self._coalescers[question] = Coalescer(
+                run,
+                lanes=1 if self.db.is_sqlite else question.lanes,
+                batch_size=self.settings.coalesce_batch_size,
+                queue_size=self.settings.coalesce_queue_size,
+                observe=metrics.batch_size.labels(question.name).observe,
+            )
+        return found
+
+    async def start(self) -> None:
+        """Load the signing keys, and keep them loaded."""
+        await self.tokens.load()
+        self._upkeep.add(asyncio.create_task(self.tokens.keep_loaded()))
+
+    async def drain(self) -> None:
+        """Answer everything that waits for a shared statement, and take nothing new."""
+        self.is_stopping = True
+        await asyncio.gather(*(queue.drain() for queue in self._coalescers.values()))
+
+    async def close(self) -> None:
+        """End the upkeep and close what the process holds open."""
+        for task in self._upkeep:
+            task.cancel()
+        await asyncio.gather(*self._upkeep, return_exceptions=True)
+        self._upkeep.clear()
+        await self.db.close()

@@ -1,0 +1,91 @@
+"""The database's schema: bringing it to the newest migration, and refusing to work on one that is behind."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Identity
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.db import outages
+from app.errors import SchemaBehindError
+from app.settings import Settings
+from sql.dialect import migration_lock
+from sql.tables import metadata
+
+
+def head_revision() -> str:
+    """The newest migration of this version."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+async def upgrade(settings: Settings) -> tuple[str | None, str]:
+    """Run the migrations that are missing, one process at a time; answers the revision before and after."""
+    if settings.database.get_backend_name() == "sqlite" and settings.database.database:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+    return await _on_connection(settings, _upgrade)
+
+
+async def current_revision(settings: Settings) -> str | None:
+    """The migration the database is at, None for an empty database."""
+    return await _on_connection(settings, _revision)
+
+
+async def check_current(settings: Settings) -> None:
+    """Raise SchemaBehindError unless the database is at the newest migration."""
+    found = await current_revision(settings)
+    if found != head_revision():
+        raise SchemaBehindError(found=found or "none", needed=head_revision())
+
+
+async def differences(settings: Settings) -> list[Any]:
+    """What the declared tables have and the migrated database has not, or the other way round."""
+    return await _on_connection(settings, _differences)
+
+
+async def _on_connection(settings: Settings, work: Any) -> Any:
+    engine = create_async_engine(settings.database, poolclass=NullPool)
+    try:
+        with outages():
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("sql") / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> tuple[str | None, str]:
+    migration_lock(connection)
+    before = _revision(connection)
+    command.upgrade(_config(connection), "head")
+    return before, str(_revision(connection))
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _differences(connection: Connection) -> list[Any]:
+    options = {"compare_type": True, "compare_server_default": True, "target_metadata": metadata}
+    found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    return [change for change in found if not _is_unspoken_identity(connection, change)]
+
+
+def _is_unspoken_identity(connection: Connection, change: Any) -> bool:
+    """SQLite numbers an INTEGER PRIMARY KEY by itself and does not say so."""
+    if connection.dialect.name != "sqlite" or not isinstance(change, list):
+        return False
+    return all(entry[0] == "modify_default" and isinstance(entry[-1], Identity) for entry in change)

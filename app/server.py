@@ -1,0 +1,84 @@
+"""The composition root: settings in, a Sanic application out; the only module that sees everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Any
+
+import orjson
+import structlog
+from sanic import Sanic
+
+from app import metrics, schema
+from app.log import configure_logging
+from app.runtime import Runtime
+from app.settings import Settings
+from blueprints import authz, health, licenses, usage
+from blueprints.documentation import add_documentation
+from blueprints.problems import ProblemHandler
+
+APP_NAME = "addon-portal"
+APIS = (authz.api, health.api, licenses.api, usage.api)
+# Below this a worker would be told to stop while its last batch is still on its way.
+DRAIN_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """The application of one worker process."""
+    configure_logging(settings)
+    app: Sanic[Any, Any] = Sanic(
+        APP_NAME,
+        loads=orjson.loads,
+        dumps=orjson.dumps,
+        error_handler=ProblemHandler(),
+        configure_logging=False,
+        strict_slashes=False,
+    )
+    app.config.update(_framework_settings(settings))
+    app.ctx.runtime = Runtime(settings)
+    for api in APIS:
+        app.blueprint(api.blueprint)
+    add_documentation(app, [operation for api in APIS for operation in api.operations])
+    app.before_server_start(_start)
+    app.before_server_stop(_drain)
+    app.after_server_stop(_stop)
+    return app
+
+
+def _framework_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "REQUEST_MAX_SIZE": settings.request_max_bytes,
+        "REQUEST_TIMEOUT": settings.request_timeout_seconds,
+        "RESPONSE_TIMEOUT": settings.response_timeout_seconds,
+        "GRACEFUL_SHUTDOWN_TIMEOUT": settings.shutdown_grace_seconds,
+        "PROXIES_COUNT": settings.proxies_count or None,
+        "ACCESS_LOG": settings.access_log,
+        "FALLBACK_ERROR_FORMAT": "json",
+        "MOTD": False,
+        "OAS": False,
+    }
+
+
+async def _start(app: Sanic[Any, Any]) -> None:
+    runtime: Runtime = app.ctx.runtime
+    await schema.check_current(runtime.settings)
+    await runtime.start()
+    log.info("worker_started", pid=os.getpid(), database=runtime.db.url.get_backend_name())
+
+
+async def _drain(app: Sanic[Any, Any]) -> None:
+    runtime: Runtime = app.ctx.runtime
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await runtime.drain()
+
+
+async def _stop(app: Sanic[Any, Any]) -> None:
+    runtime: Runtime = app.ctx.runtime
+    await runtime.close()
+    metrics.forget_process(os.getpid())
+    log.info("worker_stopped", pid=os.getpid())

@@ -1,0 +1,1 @@
+"""The use cases, one room per part of the business; each owns its transaction."""

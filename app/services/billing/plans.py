@@ -1,0 +1,84 @@
+"""Plans: what tenants can subscribe to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.exc import IntegrityError
+
+from app.context import Context
+from app.db import ReadConnection, violated_constraint
+from app.errors import PlanConflictError, PlanNotFoundError, ValidationError
+from app.events import Event, EventType, record
+from sql.statements import billing
+
+MOST_RUNS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan; ``max_devices`` None means no limit, quotas count runs a month."""
+
+    id: int
+    name: str
+    stripe_price_id: str
+    monthly_run_quota: int
+    max_devices: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewPlan:
+    """The row of a plan that was just stored."""
+
+    id: int
+
+
+async def find_plan(conn: ReadConnection, name: str) -> Plan:
+    """The plan with this name; raises PlanNotFoundError."""
+    if (plan := await conn.maybe(billing.plan_by_name, Plan, name=name)) is None:
+        raise PlanNotFoundError(plan=name)
+    return plan
+
+
+async def seed_plan(
+    ctx: Context, *, name: str, price_id: str, quota: int, max_devices: int | None = None
+) -> tuple[Plan, str]:
+    """Create the plan, or bring it to these figures; beside it ``created``, ``updated`` or ``unchanged``.
+
+    Raises ValidationError, or PlanConflictError when another plan has the price.
+    """
+    _check(name, price_id, quota, max_devices)
+    now = ctx.runtime.clock.now()
+    figures = {"stripe_price_id": price_id, "monthly_run_quota": quota, "max_devices": max_devices}
+    try:
+        async with ctx.runtime.db.write() as conn:
+            known = await conn.maybe(billing.plan_by_name, Plan, name=name)
+            if known is None:
+                stored = await conn.one(
+                    billing.insert_plan, NewPlan, name=name, **figures, created_at=now, updated_at=now
+                )
+                await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
+                return Plan(stored.id, name, price_id, quota, max_devices, now, now), "created"
+            if (known.stripe_price_id, known.monthly_run_quota, known.max_devices) == tuple(figures.values()):
+                return known, "unchanged"
+            await conn.affected(billing.set_plan, of_id=known.id, **figures, updated_at=now)
+            await record(conn, ctx, Event(EventType.PLAN_UPDATED, f"Plan {name} updated", metadata=figures))
+            return Plan(known.id, name, price_id, quota, max_devices, known.created_at, now), "updated"
+    except IntegrityError as failure:
+        if violated_constraint(failure) == "uq_plans_stripe_price_id":
+            raise PlanConflictError(price_id=price_id) from None
+        raise
+
+
+def _check(name: str, price_id: str, quota: int, max_devices: int | None) -> None:
+    for field, good, message in (
+        ("name", 1 <= len(name) <= 100, "must have 1 to 100 characters"),
+        ("price_id", 1 <= len(price_id) <= 255, "must have 1 to 255 characters"),
+        ("quota", 0 <= quota <= MOST_RUNS, f"must be from 0 to {MOST_RUNS}"),
+        ("max_devices", max_devices is None or 0 <= max_devices <= MOST_RUNS, f"must be from 0 to {MOST_RUNS}"),
+    ):
+        if not good:
+            raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message}])

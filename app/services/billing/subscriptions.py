@@ -1,0 +1,113 @@
+"""Subscriptions: linking a tenant to a plan, and to Stripe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from app.context import Context
+from app.db import WriteConnection, violated_constraint
+from app.errors import SubscriptionConflictError, ValidationError
+from app.events import Event, EventType, record
+from app.services.billing.plans import Plan, find_plan
+from app.services.tenants.directory import Tenant, lock_tenant
+from sql.statements import billing
+from sql.tables.billing import SUBSCRIPTION_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A tenant's current subscription and what its plan grants."""
+
+    id: int
+    state: str
+    seats_used: int
+    stripe_customer_id: str | None
+    stripe_subscription_id: str | None
+    plan_name: str
+    monthly_run_quota: int
+    max_devices: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """The row of a subscription that was just stored."""
+
+    id: int
+
+
+async def link_subscription(
+    ctx: Context,
+    *,
+    tenant_slug: str,
+    plan_name: str,
+    state: str = "active",
+    stripe_customer_id: str | None = None,
+    stripe_subscription_id: str | None = None,
+) -> tuple[Subscription, str]:
+    """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
+
+    Raises ValidationError for an unknown state, TenantNotFoundError, PlanNotFoundError, or SubscriptionConflictError
+    when another tenant's subscription has the Stripe id.
+    """
+    if state not in SUBSCRIPTION_STATES:
+        message = f"must be one of {', '.join(SUBSCRIPTION_STATES)}"
+        raise ValidationError([{"type": "enum", "loc": ["body", "state"], "msg": message, "input": state}])
+    stripe = {"stripe_customer_id": stripe_customer_id, "stripe_subscription_id": stripe_subscription_id}
+    try:
+        async with ctx.runtime.db.write() as conn:
+            tenant = await lock_tenant(conn, tenant_slug)
+            plan = await find_plan(conn, plan_name)
+            change = await _set(conn, ctx, tenant, plan, state, stripe)
+            linked = await conn.one(billing.current_subscription, Subscription, tenant_id=tenant.id)
+            return linked, change
+    except IntegrityError as failure:
+        kind = {
+            "uq_subscriptions_stripe_customer_id": "customer",
+            "uq_subscriptions_stripe_subscription_id": "subscription",
+        }.get(violated_constraint(failure) or "")
+        if kind is None:
+            raise
+        raise SubscriptionConflictError(kind=kind, reference=stripe[f"stripe_{kind}_id"]) from None
+
+
+async def _set(
+    conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan, state: str, stripe: dict[str, str | None]
+) -> str:
+    now = ctx.runtime.clock.now()
+    known = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
+    told: dict[str, Any] = {"plan": plan.name, "state": state, **stripe}
+    if known is None:
+        await conn.one(
+            billing.insert_subscription,
+            NewSubscription,
+            of_tenant_id=tenant.id,
+            tenant_id=tenant.id,
+            plan_id=plan.id,
+            state=state,
+            **stripe,
+            created_at=now,
+            updated_at=now,
+        )
+        change, event = "created", EventType.SUBSCRIPTION_CREATED
+    else:
+        kept = {key: value or getattr(known, key) for key, value in stripe.items()}
+        if (known.plan_name, known.state) == (plan.name, state) and all(
+            getattr(known, key) == value for key, value in kept.items()
+        ):
+            return "unchanged"
+        await conn.affected(
+            billing.set_subscription,
+            of_tenant_id=tenant.id,
+            plan_id=plan.id,
+            state=state,
+            **kept,
+            updated_at=now,
+        )
+        change, event = "updated", EventType.SUBSCRIPTION_UPDATED
+    await record(
+        conn, ctx, Event(event, f"{tenant.name} is {state} on {plan.name}", tenant_id=tenant.id, metadata=told)
+    )
+    return change

@@ -1,0 +1,1 @@
+"""Licensing: codes, the devices they bind, and the tokens those devices hold."""

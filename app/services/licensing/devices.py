@@ -1,0 +1,65 @@
+"""The devices of a tenant: who holds a seat, and taking it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.context import Context
+from app.errors import DeviceNotFoundError
+from app.events import Event, EventType, record
+from app.services.licensing.issue import NEWEST_FIRST
+from app.services.tenants.directory import find_tenant, lock_tenant
+from sql.statements import billing, licensing
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device that was activated at some time."""
+
+    id: int
+    label: str | None
+    hw_fingerprint: str
+    is_revoked: bool
+    last_seen: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceId:
+    """The id under which a device is stored."""
+
+    id: int
+
+
+async def list_devices(
+    ctx: Context, tenant_slug: str, *, before_id: int = NEWEST_FIRST, page_size: int = 100
+) -> list[Device]:
+    """A tenant's devices, newest first, from below ``before_id``; raises TenantNotFoundError."""
+    async with ctx.runtime.db.read() as conn:
+        tenant = await find_tenant(conn, tenant_slug)
+        return await conn.many(
+            licensing.devices_of_tenant, Device, tenant_id=tenant.id, before_id=before_id, page_size=page_size
+        )
+
+
+async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
+    """Refuse the device from its next request on, and free its seat; False if it was revoked before.
+
+    Raises TenantNotFoundError or DeviceNotFoundError.
+    """
+    now = ctx.runtime.clock.now()
+    async with ctx.runtime.db.write() as conn:
+        tenant = await lock_tenant(conn, tenant_slug)
+        subject = {"tenant_id": tenant.id, "device_id": device_id}
+        if not await conn.affected(licensing.revoke_device, of_tenant_id=tenant.id, device_id=device_id):
+            if await conn.maybe(licensing.device_exists, DeviceId, **subject) is None:
+                raise DeviceNotFoundError(device_id=device_id)
+            return False
+        await conn.affected(
+            licensing.revoke_refresh_families_of_device, of_tenant_id=tenant.id, of_device_id=device_id, now=now
+        )
+        await conn.affected(billing.free_seat, of_tenant_id=tenant.id)
+        title = f"Device {device_id} of {tenant.name} revoked"
+        await record(conn, ctx, Event(EventType.DEVICE_REVOKED, title, **subject))
+    return True

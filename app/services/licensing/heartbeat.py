@@ -1,0 +1,60 @@
+"""Heartbeats: the moment a device was last seen, acknowledged once it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from app.context import Context
+from app.errors import FingerprintMismatchError
+from app.keys import fingerprint_hash
+from app.runtime import Coalesced, Runtime
+from app.services.licensing.standing import standing
+from sql.statements import licensing
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One device that says it is alive."""
+
+    tenant_id: int
+    device_id: int
+    hw_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The acknowledgement."""
+
+    ok: bool = True
+
+
+ACKNOWLEDGED = Heartbeat()
+
+
+async def heartbeat(ctx: Context, hw_fingerprint: str) -> Heartbeat:
+    """Store that the device is alive.
+
+    Raises DeviceUnknownError or DeviceAccessRevokedError, or FingerprintMismatchError when the hardware is not the
+    one that was activated.
+    """
+    tenant_id, device_id = ctx.device
+    beat = Beat(tenant_id, device_id, fingerprint_hash(hw_fingerprint))
+    if not await ctx.runtime.coalescer(HEARTBEATS).ask(beat):
+        await standing(ctx)
+        raise FingerprintMismatchError
+    return ACKNOWLEDGED
+
+
+async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
+    """Which beats were stored; the reason for a refusal is asked by the few that meet one."""
+    async with runtime.db.write() as conn:
+        batch = orjson.dumps(list(set(beating))).decode()
+        rows = await conn.rows(licensing.record_heartbeats, batch=batch, now=runtime.clock.now())
+    stored = {tuple(row) for row in rows}
+    return [(beat.tenant_id, beat.device_id) in stored for beat in beating]
+
+
+HEARTBEATS = Coalesced("heartbeat", _record)

@@ -1,0 +1,138 @@
+"""Issue activation codes, show what was issued, and take codes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.context import Context
+from app.errors import CodeNotFoundError, ValidationError
+from app.events import Event, EventType, record
+from app.services.licensing import codes
+from app.services.tenants.directory import find_tenant
+from sql.statements import licensing
+
+MOST_CODES = 100
+MOST_DAYS = 3650
+MOST_USES = 1_000_000
+NEWEST_FIRST = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationCode:
+    """A code as it may be shown after its creation; ``status`` is active, used, expired or revoked."""
+
+    id: int
+    hint: str
+    status: str
+    use_count: int
+    max_uses: int
+    label: str | None
+    expires_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedCode:
+    """A code that was taken back, now or before."""
+
+    id: int
+    hint: str
+    revoked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CodeId:
+    """The id under which a code is stored."""
+
+    id: int
+
+
+async def generate_codes(
+    ctx: Context,
+    tenant_slug: str,
+    *,
+    count: int = 1,
+    ttl_days: int | None = None,
+    label: str | None = None,
+    max_uses: int = 1,
+) -> list[str]:
+    """Make codes and answer them in clear, for the only time; ``ttl_days`` None or 0 means they never expire.
+
+    Raises ValidationError naming the wrong field, TenantNotFoundError.
+    """
+    _check_range("count", count, 1, MOST_CODES)
+    _check_range("ttl_days", ttl_days or 1, 1, MOST_DAYS)
+    _check_range("max_uses", max_uses, 1, MOST_USES)
+    _check_range("label", len(label or ""), 0, 255)
+    now = ctx.runtime.clock.now()
+    made = [codes.new_code() for _ in range(count)]
+    async with ctx.runtime.db.write() as conn:
+        tenant = await find_tenant(conn, tenant_slug)
+        rows = [
+            {
+                "tenant_id": tenant.id,
+                "code_hash": ctx.runtime.keys.code_hash(code),
+                "hint": codes.hint(code),
+                "label": label,
+                "max_uses": max_uses,
+                "expires_at": now + timedelta(days=ttl_days) if ttl_days else None,
+                "created_at": now,
+            }
+            for code in made
+        ]
+        stored = await conn.insert_all(licensing.insert_codes, rows)
+        event = Event(
+            EventType.CODE_GENERATED,
+            f"{count} activation code{'s' if count > 1 else ''} generated for {tenant.name}",
+            tenant_id=tenant.id,
+            code_id=min(row.id for row in stored),
+            metadata={"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label},
+        )
+        await record(conn, ctx, event)
+    return made
+
+
+async def list_codes(
+    ctx: Context, tenant_slug: str, *, before_id: int = NEWEST_FIRST, page_size: int = 100
+) -> list[ActivationCode]:
+    """A tenant's codes, newest first, from below ``before_id``; raises TenantNotFoundError."""
+    async with ctx.runtime.db.read() as conn:
+        tenant = await find_tenant(conn, tenant_slug)
+        return await conn.many(
+            licensing.codes_of_tenant,
+            ActivationCode,
+            tenant_id=tenant.id,
+            before_id=before_id,
+            page_size=page_size,
+            now=ctx.runtime.clock.now(),
+        )
+
+
+async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = None, code: str = "") -> RevokedCode:
+    """Take a code back, named by its id or its text; devices it has bound cannot activate with it again.
+
+    Revoking it once more changes nothing. Raises TenantNotFoundError or CodeNotFoundError.
+    """
+    now = ctx.runtime.clock.now()
+    async with ctx.runtime.db.write() as conn:
+        tenant = await find_tenant(conn, tenant_slug)
+        if code_id is None and (normalized := codes.normalize(code)):
+            code_hash = ctx.runtime.keys.code_hash(normalized)
+            found = await conn.maybe(licensing.code_by_hash, CodeId, tenant_id=tenant.id, code_hash=code_hash)
+            code_id = found and found.id
+        if code_id is None:
+            raise CodeNotFoundError
+        revoked = await conn.maybe(licensing.revoke_code, RevokedCode, of_tenant_id=tenant.id, code_id=code_id, now=now)
+        if revoked is None:
+            raise CodeNotFoundError
+        if revoked.revoked_at == now:
+            title = f"Code …{revoked.hint} of {tenant.name} revoked"
+            await record(conn, ctx, Event(EventType.CODE_REVOKED, title, tenant_id=tenant.id, code_id=revoked.id))
+    return revoked
+
+
+def _check_range(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        message = f"must be from {least} to {most}"
+        raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message, "input": value}])

@@ -1,0 +1,1 @@
+"""Tenants: who they are and what anybody may see of them."""

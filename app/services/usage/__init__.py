@@ -1,0 +1,1 @@
+"""Metered usage: events in, sums out, and the upkeep of both."""

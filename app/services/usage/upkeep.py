@@ -1,0 +1,59 @@
+"""The nightly work: proving that the daily sums equal their events, and removing what has passed its age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+
+import structlog
+
+from app.context import Context
+from app.services.usage.summary import months_later
+from sql.statements import licensing, usage
+
+MOST_REPORTED = 100
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A daily sum that is not the sum of its events."""
+
+    tenant_id: int
+    day: date
+    kind: str
+    quantity: int
+    events: int
+    rolled_quantity: int | None
+
+
+async def check_rollups(ctx: Context) -> Mapping[str, object]:
+    """Compare the sums of every day that still receives events with the events themselves, and report differences.
+
+    Nothing is mended silently: the sums are kept by the database in the transaction of the events, so a difference
+    is a fault that somebody must look at.
+    """
+    today = ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date()
+    first_day = today - timedelta(days=ctx.runtime.settings.usage_past_days + 1)
+    async with ctx.runtime.db.read() as conn:
+        differing = await conn.many(
+            usage.rollups_that_differ, Difference, first_day=first_day, next_day=today, most=MOST_REPORTED
+        )
+    for difference in differing:
+        log.error("usage_rollup_differs", **asdict(difference))
+    return {"first_day": first_day.isoformat(), "next_day": today.isoformat(), "differences": len(differing)}
+
+
+async def apply_retention(ctx: Context) -> Mapping[str, object]:
+    """Remove usage events older than the configured months (their sums stay), and keys and tokens nobody can use."""
+    now = ctx.runtime.clock.now()
+    this_month = now.astimezone(ctx.runtime.zone).date().replace(day=1)
+    first_kept_day = months_later(this_month, -ctx.runtime.settings.usage_retention_months)
+    async with ctx.runtime.db.write() as conn:
+        events = await conn.affected(usage.delete_old_usage_events, first_kept_day=first_kept_day)
+    async with ctx.runtime.db.write() as conn:
+        families = await conn.affected(licensing.delete_expired_refresh_families, now=now)
+        keys = await conn.affected(licensing.delete_expired_signing_keys, now=now)
+    return {"usage_events": events, "refresh_families": families, "signing_keys": keys}

@@ -1,0 +1,214 @@
+"""The portal's settings: public ones from ``sanic.toml``, secrets from the environment or a file, frozen once read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from importlib.resources import files
+from pathlib import Path
+from tomllib import TOMLDecodeError
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError as SettingsSourceError,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.errors import SettingsError
+
+SECRET_KEY_FILE = "secret_key"  # noqa: S105 - the name of a file, not a secret
+MINIMUM_SECRET_LENGTH = 32
+PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
+DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+
+
+class Settings(BaseSettings):
+    """Everything an installation may decide; ``sanic.toml`` explains each public key."""
+
+    model_config = SettingsConfigDict(env_prefix="PORTAL_", frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = "development"
+    state_dir: Path = Path("var")
+    secret_key: SecretStr = SecretStr("")
+    database_url: SecretStr = SecretStr("")
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+    workers: int = Field(ge=0, le=64)
+    proxies_count: int = Field(ge=0)
+    public_url: str
+    request_max_bytes: int = Field(ge=1024)
+    request_timeout_seconds: int = Field(ge=1)
+    response_timeout_seconds: int = Field(ge=1)
+    shutdown_grace_seconds: float = Field(ge=0)
+    log_level: Literal["debug", "info", "warning", "error"]
+    log_format: Literal["auto", "json", "console"]
+    access_log: bool
+    time_zone: str
+    token_issuer: str = Field(min_length=1)
+    token_audience: str = Field(min_length=1)
+    access_token_seconds: int = Field(ge=30)
+    refresh_token_seconds: int = Field(ge=60)
+    signing_key_lead_seconds: int = Field(ge=0)
+    rate_limits: Literal["on", "off"]
+    device_requests_per_minute: int = Field(ge=1)
+    unknown_codes_per_minute: int = Field(ge=1)
+    read_pool_size: int = Field(ge=2)
+    write_pool_size: int = Field(ge=1)
+    durable_pool_size: int = Field(ge=2)
+    pool_timeout_seconds: float = Field(gt=0)
+    statement_timeout_seconds: float = Field(gt=0)
+    coalesce_queue_size: int = Field(ge=1)
+    coalesce_batch_size: int = Field(ge=1, le=5000)
+    usage_past_days: int = Field(ge=1)
+    usage_future_seconds: int = Field(ge=0)
+    usage_retention_months: int = Field(ge=2)
+    rollup_check_cron: str
+    retention_cron: str
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Explicit values win over the environment, that over secret files, those over ``sanic.toml``."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if folder := os.environ.get("PORTAL_SECRETS_DIR"):
+            sources.append(SecretsSettingsSource(settings_cls, folder))
+        return (*sources, TomlConfigSettingsSource(settings_cls, toml_files()))
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
+        return name
+
+    @field_validator("rollup_check_cron", "retention_cron")
+    @classmethod
+    def _cron_line(cls, line: str) -> str:
+        if not croniter.is_valid(line):
+            raise ValueError(f"{line!r} is not a cron line such as '15 3 * * *'")
+        return line
+
+    @field_validator("database_url")
+    @classmethod
+    def _supported_database(cls, value: SecretStr) -> SecretStr:
+        if not (text := value.get_secret_value()):
+            return value
+        try:
+            driver = make_url(text).drivername
+        except ArgumentError:
+            driver = "unreadable"
+        if driver not in DRIVERS:
+            raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
+        return value
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Self:
+        if self.environment != "production":
+            return self
+        if self.rate_limits == "off":
+            raise ValueError("rate_limits: may not be off in production")
+        secret = self.secret_key.get_secret_value()
+        if not secret:
+            raise ValueError("secret_key: is missing; set PORTAL_SECRET_KEY to at least 32 random characters")
+        if len(secret) < MINIMUM_SECRET_LENGTH or any(word in secret.lower() for word in PLACEHOLDERS):
+            raise ValueError("secret_key: is a placeholder or too short; use at least 32 random characters")
+        return self
+
+    @property
+    def database(self) -> URL:
+        """The database to use: the configured one, or a SQLite file in the state folder."""
+        text = self.database_url.get_secret_value()
+        return make_url(text or f"sqlite+aiosqlite:///{self.state_dir.absolute()}/portal.db")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of usage days and months."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes to start when the command line says nothing."""
+        if self.workers:
+            return self.workers
+        return 1 if self.database.get_backend_name() == "sqlite" else min(4, os.cpu_count() or 1)
+
+
+def toml_files() -> list[Path]:
+    """The shipped ``sanic.toml`` (beside the package in a tree, inside it in a wheel) and the operator's own over it."""
+    shipped = Path(str(files("app"))) / "sanic.toml"
+    if not shipped.exists():
+        shipped = shipped.parent.parent / "sanic.toml"
+    if named := os.environ.get("PORTAL_CONFIG_FILE"):
+        own = Path(named)
+        if not own.is_file():
+            raise SettingsError(key="PORTAL_CONFIG_FILE", reason=f"there is no file {own}")
+        return [shipped, own]
+    return [shipped, Path("sanic.toml")]
+
+
+def load_settings(**explicit: Any) -> Settings:
+    """Read the settings; in development a missing secret key is generated once into the state folder.
+
+    Raises SettingsError naming the first wrong key.
+    """
+    try:
+        settings = Settings(**explicit)
+    except ValidationError as failure:
+        raise _first_wrong_key(failure) from None
+    except (TOMLDecodeError, SettingsSourceError) as failure:
+        raise SettingsError(key="sanic.toml", reason=str(failure)) from None
+    if settings.secret_key.get_secret_value():
+        return settings
+    return settings.model_copy(update={"secret_key": SecretStr(_generated_secret(settings.state_dir))})
+
+
+def _first_wrong_key(failure: ValidationError) -> SettingsError:
+    error = failure.errors()[0]
+    message = error["msg"].removeprefix("Value error, ")
+    key, _, reason = (
+        (".".join(str(part) for part in error["loc"]), "", message) if error["loc"] else message.partition(": ")
+    )
+    if error["type"] == "missing":
+        reason = "is missing from sanic.toml"
+    elif error["type"] == "extra_forbidden":
+        reason = "is not a setting of the portal"
+    return SettingsError(key=key, variable=f"PORTAL_{key.upper()}", reason=reason)
+
+
+def _generated_secret(state_dir: Path) -> str:
+    """Read the development secret, made on first use; two processes that start together agree on one."""
+    path = state_dir / SECRET_KEY_FILE
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        state_dir.chmod(0o700)
+        with contextlib.suppress(FileExistsError):
+            draft = state_dir / f".{SECRET_KEY_FILE}.{os.getpid()}"
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(48))
+            try:
+                os.link(draft, path)
+            finally:
+                draft.unlink()
+        return path.read_text().strip()
+    except OSError as failure:
+        reason = f"cannot keep a generated secret in {state_dir} ({failure.strerror})"
+        raise SettingsError(key="state_dir", variable="PORTAL_STATE_DIR", reason=reason) from None

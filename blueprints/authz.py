@@ -1,0 +1,100 @@
+"""Activation and refresh: how a device comes by its tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from app import errors
+from app.api_document import DATABASE_ERRORS, Caller
+from app.context import Context
+from app.services.licensing import activation, refresh
+from app.services.licensing.token_pairs import TokenPair
+from blueprints.fields import NO_NUL, DeviceId, HardwareFingerprint, RequestModel, TenantSlug
+from blueprints.operations import Api
+
+api = Api("authz", "/authz")
+
+
+class ActivateRequest(RequestModel):
+    """A device that wants to be licensed."""
+
+    tenant_slug: TenantSlug
+    activation_code: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=100,
+            pattern=NO_NUL,
+            description="The code as it was given out; case, spaces and dashes do not matter.",
+            examples=["ABCD-EFGH-JKLM-NPQR"],
+        ),
+    ]
+    hw_fingerprint: HardwareFingerprint
+
+
+class RefreshRequest(RequestModel):
+    """A device that wants new tokens."""
+
+    tenant_slug: TenantSlug
+    device_id: DeviceId
+    refresh_token: Annotated[
+        str, Field(min_length=1, max_length=200, pattern=NO_NUL, description="The refresh token of the last answer.")
+    ]
+
+
+@api.operation(
+    "POST",
+    "/activate",
+    caller=Caller.ANYONE,
+    body=ActivateRequest,
+    answers=TokenPair,
+    errors=(
+        errors.TenantNotFoundError,
+        errors.CodeUnknownError,
+        errors.CodeRevokedError,
+        errors.CodeExpiredError,
+        errors.CodeUsedUpError,
+        errors.SubscriptionMissingError,
+        errors.SubscriptionInactiveError,
+        errors.DeviceRevokedError,
+        errors.DeviceLimitReachedError,
+        errors.RateLimitedError,
+        *DATABASE_ERRORS,
+    ),
+)
+async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
+    """Activate a device with a code.
+
+    The same device with the same code may activate again without a further use, so a lost answer costs nothing.
+    """
+    return await activation.activate(ctx, body.tenant_slug, body.activation_code, body.hw_fingerprint)
+
+
+@api.operation(
+    "POST",
+    "/refresh",
+    caller=Caller.ANYONE,
+    body=RefreshRequest,
+    query=RefreshRequest,
+    answers=TokenPair,
+    errors=(
+        errors.TenantNotFoundError,
+        errors.RefreshTokenInvalidError,
+        errors.RefreshTokenExpiredError,
+        errors.RefreshTokenReusedError,
+        errors.DeviceAccessRevokedError,
+        errors.SubscriptionMissingError,
+        errors.SubscriptionInactiveError,
+        errors.RateLimitedError,
+        *DATABASE_ERRORS,
+    ),
+)
+async def refresh_tokens(ctx: Context, body: RefreshRequest) -> TokenPair:
+    """Replace a refresh token by a new pair of tokens.
+
+    Send the fields as a JSON body; as a query they work too, but proxies write queries into their logs. A refresh
+    token works once: shown again, it revokes every token that stems from the same activation.
+    """
+    return await refresh.refresh(ctx, body.tenant_slug, body.device_id, body.refresh_token)

@@ -1,0 +1,59 @@
+"""Reading a request: its body, its query, its token, its id."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any, TypeVar
+
+import pydantic
+from pydantic import BaseModel
+from sanic import Request
+
+from app.errors import MalformedBodyError, TokenMissingError, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def read_body(request: Request, model: type[Model]) -> Model:
+    """The JSON body as a model; raises MalformedBodyError, or ValidationError listing every wrong field."""
+    try:
+        return model.model_validate_json(request.body)
+    except pydantic.ValidationError as failure:
+        raise _told(failure, "body") from None
+
+
+def read_query(request: Request, model: type[Model]) -> Model:
+    """The query as a model, its numbers read from text; raises ValidationError."""
+    try:
+        return model.model_validate(dict(request.query_args), strict=False)
+    except pydantic.ValidationError as failure:
+        raise _told(failure, "query") from None
+
+
+def bearer_token(request: Request) -> str:
+    """The token of the Authorization header; raises TokenMissingError."""
+    scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
+    if scheme.lower() != "bearer" or not (token := token.strip()):
+        raise TokenMissingError
+    return token
+
+
+def request_id_of(request: Request) -> str:
+    """The id under which this request is logged and answered: the caller's, if it is sound, or a new one."""
+    if (known := getattr(request.ctx, "request_id", None)) is None:
+        given = request.headers.get("x-request-id") or ""
+        known = request.ctx.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return str(known)
+
+
+def _told(failure: pydantic.ValidationError, place: str) -> MalformedBodyError | ValidationError:
+    found = failure.errors(include_url=False, include_context=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        return MalformedBodyError(reason=found[0]["msg"].removeprefix("Invalid JSON: "))
+    listed: list[dict[str, Any]] = [
+        {"type": error["type"], "loc": [place, *error["loc"]], "msg": error["msg"]} for error in found
+    ]
+    return ValidationError(listed)

@@ -1,0 +1,100 @@
+"""The API described: the OpenAPI document, a page to read and try it, and the public signing keys."""
+
+from __future__ import annotations
+
+import hashlib
+from html import escape
+from importlib.resources import files
+
+import orjson
+from sanic import Request, Sanic
+from sanic.response import HTTPResponse, empty, html, redirect
+
+from app.api_document import Operation, document
+from app.errors import PortalError
+from app.runtime import Runtime
+
+ASSETS = {
+    "docs.css": "text/css",
+    "docs.js": "text/javascript",
+    "swagger-ui/swagger-ui.css": "text/css",
+    "swagger-ui/swagger-ui-bundle.js": "text/javascript",
+}
+# Nothing from elsewhere; Swagger UI sets styles on its elements and draws its icons from data addresses.
+CONTENT_SECURITY_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+JWKS_SECONDS = 300
+
+
+def add_documentation(app: Sanic, operations: list[Operation]) -> None:
+    """Describe these operations at /openapi.json and /docs; everything is made once, at the start."""
+    runtime: Runtime = app.ctx.runtime
+    described = orjson.dumps(document(operations, runtime.settings.public_url))
+    page = _page()
+
+    async def openapi(request: Request) -> HTTPResponse:
+        return HTTPResponse(described, content_type="application/json")
+
+    async def docs(request: Request) -> HTTPResponse:
+        return html(page, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
+
+    async def jwks(request: Request) -> HTTPResponse:
+        headers = {"cache-control": f"public, max-age={JWKS_SECONDS}"}
+        return HTTPResponse(orjson.dumps(runtime.tokens.jwks), 200, headers, "application/jwk-set+json")
+
+    async def root(request: Request) -> HTTPResponse:
+        return redirect("/docs")
+
+    for path, handler in (("/openapi.json", openapi), ("/docs", docs), ("/.well-known/jwks.json", jwks), ("/", root)):
+        app.add_route(handler, path, methods=["GET", "HEAD"], name=handler.__name__)
+    for name, media_type in ASSETS.items():
+        _add_asset(app, name, media_type)
+
+
+def _add_asset(app: Sanic, name: str, media_type: str) -> None:
+    body = (files("blueprints") / "static" / name).read_bytes()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = {"etag": tag, "cache-control": "public, max-age=3600"}
+
+    async def asset(request: Request) -> HTTPResponse:
+        if request.headers.get("if-none-match") == tag:
+            return empty(304, headers)
+        return HTTPResponse(body, 200, headers, f"{media_type}; charset=utf-8")
+
+    app.add_route(asset, f"/static/{name}", methods=["GET", "HEAD"], name=f"static-{name.replace('/', '-')}")
+
+
+def _page() -> str:
+    rows = "".join(
+        f'<tr id="error-{code}"><td><code>{code}</code></td><td>{status}</td><td>{escape(text)}</td></tr>'
+        for code, status, text in _errors(PortalError)
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Addon portal API</title>
+<link rel="stylesheet" href="/static/swagger-ui/swagger-ui.css"><link rel="stylesheet" href="/static/docs.css">
+<script src="/static/swagger-ui/swagger-ui-bundle.js" defer></script><script src="/static/docs.js" defer></script>
+</head><body><a class="skip" href="#errors">Skip to the errors</a>
+<header><p><strong>Addon portal</strong>: <a href="/openapi.json">OpenAPI document</a> ·
+<a href="/.well-known/jwks.json">signing keys</a> · <a href="#errors">errors</a></p>
+<p>A first device on a development server:</p>
+<pre><code>portal gen-codes --tenant demo
+curl -X POST /authz/activate -H 'Content-Type: application/json' \\
+  -d '{{"tenant_slug": "demo", "activation_code": "…", "hw_fingerprint": "my-machine"}}'
+curl /licenses/policy -H 'Authorization: Bearer …'</code></pre></header>
+<main><div id="swagger-ui"><noscript>This page needs JavaScript; the same is said by
+<a href="/openapi.json">the OpenAPI document</a>.</noscript></div>
+<h2 id="errors">Errors</h2>
+<p>Every error is a problem document (RFC 9457). Decide by <code>errorCode</code>; <code>detail</code> is for people.</p>
+<table><thead><tr><th scope="col">errorCode</th><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead>
+<tbody>{rows}</tbody></table></main></body></html>"""
+
+
+def _errors(error: type[PortalError]) -> list[tuple[str, int, str]]:
+    """The tree's leaves and branches, each code once, by status."""
+    found: dict[str, tuple[str, int, str]] = {}
+    pending = [error]
+    while pending:
+        current = pending.pop()
+        pending += current.__subclasses__()
+        found.setdefault(current.code, (current.code, current.status, " ".join(current.paragraphs()).strip()))
+    return sorted(found.values(), key=lambda row: (row[1], row[0]))

@@ -1,0 +1,48 @@
+"""Whether the server lives, whether it can work, and its figures."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sanic.response import HTTPResponse
+
+from app import errors, metrics
+from app.api_document import Caller
+from app.context import Context
+from app.services import readiness
+from app.services.readiness import Readiness
+from blueprints.operations import Api
+
+api = Api("health")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The process answers."""
+
+    status: str = "ok"
+
+
+@api.operation("GET", "/healthz", caller=Caller.ANYONE, answers=Health)
+async def healthz(ctx: Context) -> Health:
+    """Whether this process answers; asks nothing else."""
+    return Health()
+
+
+@api.operation(
+    "GET",
+    "/readyz",
+    caller=Caller.ANYONE,
+    answers=Readiness,
+    errors=(errors.DatabaseUnavailableError, errors.ShuttingDownError),
+)
+async def readyz(ctx: Context) -> Readiness:
+    """Whether this process can do its work: the database answers and is at the right migration."""
+    return await readiness.readiness(ctx)
+
+
+@api.operation("GET", "/metrics", caller=Caller.ANYONE, answers=metrics.CONTENT_TYPE)
+async def prometheus(ctx: Context) -> HTTPResponse:
+    """The figures of all workers of this server, in Prometheus' format."""
+    return HTTPResponse(await asyncio.to_thread(metrics.exposition), content_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,130 @@
+"""How a handler becomes an operation: who may call it, what it reads and answers, stated once.
+
+The statement is what the OpenAPI document shows and what is enforced, so the two cannot differ.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from sanic import Blueprint, Request
+from sanic.response import HTTPResponse
+
+from app import metrics
+from app.api_document import Caller, Operation
+from app.context import ANONYMOUS, Actor, Context
+from app.errors import PortalError
+from app.runtime import Runtime
+from blueprints.bodies import bearer_token, read_body, read_query, request_id_of
+from blueprints.problems import problem_of
+
+Handler = Callable[..., Awaitable[Any]]
+JSON = "application/json"
+
+
+class Api:
+    """A blueprint whose routes are operations; ``operations`` lists them for the document."""
+
+    def __init__(self, name: str, prefix: str = "") -> None:
+        self.blueprint = Blueprint(name, url_prefix=prefix or None)
+        self.operations: list[Operation] = []
+        self._tag = name
+        self._prefix = prefix
+
+    def operation(
+        self,
+        method: str,
+        path: str,
+        *,
+        caller: Caller,
+        answers: type | str,
+        body: type[BaseModel] | None = None,
+        query: type[BaseModel] | None = None,
+        errors: tuple[type[PortalError], ...] = (),
+        path_parameters: dict[str, str] | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """Make a handler ``(ctx, [body], **path)`` answer here; its docstring describes it.
+
+        Where ``query`` is given beside ``body``, the same fields may come either way.
+        """
+
+        def register(handler: Handler) -> Handler:
+            summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n\n")
+            stated = Operation(
+                method,
+                self._prefix + path,
+                handler.__name__,
+                summary.rstrip("."),
+                " ".join(description.split()),
+                self._tag,
+                caller,
+                answers,
+                body,
+                query,
+                body is not None and query is not None,
+                errors,
+                path_parameters or {},
+            )
+            self.operations.append(stated)
+            methods = ["GET", "HEAD"] if method == "GET" else [method]
+            route = path.replace("{", "<").replace("}", ":str>")
+            self.blueprint.add_route(_endpoint(stated, handler), route, methods=methods, name=handler.__name__)
+            return handler
+
+        return register
+
+
+def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Awaitable[HTTPResponse]]:
+    observe = metrics.latency.labels(stated.path).observe
+    counted: dict[int, Callable[[], None]] = {}
+
+    async def endpoint(request: Request, **path: str) -> HTTPResponse:
+        started = perf_counter()
+        try:
+            ctx = await _context(request, stated.caller)
+            if stated.body is None:
+                answer = await handler(ctx, **path)
+            else:
+                answer = await handler(ctx, _read(request, stated), **path)
+            if isinstance(answer, HTTPResponse):
+                response = answer
+                response.headers["x-request-id"] = ctx.request_id
+            else:
+                response = HTTPResponse(_json(answer), 200, {"x-request-id": ctx.request_id}, JSON)
+        except Exception as failure:
+            response = problem_of(request, failure)
+        if (count := counted.get(response.status)) is None:
+            count = metrics.requests.labels(stated.method, stated.path, response.status).inc
+            counted[response.status] = count
+        count()
+        observe(perf_counter() - started)
+        return response
+
+    return endpoint
+
+
+async def _context(request: Request, caller: Caller) -> Context:
+    runtime: Runtime = request.app.ctx.runtime
+    request_id = request_id_of(request)
+    if caller is Caller.ANYONE:
+        return Context(runtime, ANONYMOUS, request_id, request.remote_addr or request.ip)
+    token = await runtime.tokens.verify(bearer_token(request))
+    await runtime.rate_limits.count_device_request(token.device_id)
+    actor = Actor("device", f"device {token.device_id}", token.tenant_id, token.device_id)
+    return Context(runtime, actor, request_id)
+
+
+def _read(request: Request, stated: Operation) -> BaseModel:
+    if stated.query is not None and not request.body:
+        return read_query(request, stated.query)
+    assert stated.body is not None
+    return read_body(request, stated.body)
+
+
+def _json(answer: Any) -> bytes:
+    return orjson.dumps(answer, option=orjson.OPT_UTC_Z)

@@ -1,0 +1,79 @@
+"""The one place that turns an error into an answer: RFC 9457 problem details that both front ends can read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import structlog
+from sanic import Request, exceptions
+from sanic.handlers import ErrorHandler
+from sanic.response import HTTPResponse
+
+from app import errors
+from app.errors import PortalError
+from blueprints.bodies import request_id_of
+
+PROBLEM_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+def problem(error: PortalError, request_id: str, headers: dict[str, str] | None = None) -> HTTPResponse:
+    """The problem document of an error, with the headers its status calls for."""
+    body: dict[str, Any] = {
+        "type": f"/docs#error-{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.errors if isinstance(error, errors.ValidationError) else error.detail,
+        "errorCode": error.code,
+        "message": error.message,
+        "requestId": request_id,
+    }
+    if error.remedy:
+        body["remedy"] = error.remedy
+    body |= {name: value for name, value in error.values.items() if name not in body and value is not None}
+    sent = {"x-request-id": request_id, **(headers or {})}
+    if error.status == 401:
+        sent["www-authenticate"] = 'Bearer realm="addon-portal"'
+    if (retry_after := error.values.get("retry_after")) is not None:
+        sent["retry-after"] = str(retry_after)
+    return HTTPResponse(orjson.dumps(body, default=str), error.status, sent, PROBLEM_TYPE)
+
+
+def problem_of(request: Request, failure: BaseException) -> HTTPResponse:
+    """The problem document of anything that was raised; what is our fault is logged and told without its insides."""
+    request_id = request_id_of(request)
+    if isinstance(failure, PortalError) and failure.status < 500:
+        return problem(failure, request_id)
+    if isinstance(failure, errors.UnavailableError):
+        log.warning("unavailable", code=failure.code, path=request.path, request_id=request_id)
+        return problem(failure, request_id)
+    if isinstance(failure, exceptions.SanicException):
+        error, headers = _of_framework(request, failure)
+        if error.status < 500:
+            return problem(error, request_id, headers)
+    log.error("request_failed", path=request.path, request_id=request_id, exc_info=failure)
+    return problem(PortalError(), request_id)
+
+
+class ProblemHandler(ErrorHandler):
+    """Answers what no handler of ours has answered: unknown addresses, wrong methods, requests that never arrived."""
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """The framework's errors in our words."""
+        return problem_of(request, exception)
+
+
+def _of_framework(request: Request, failure: exceptions.SanicException) -> tuple[PortalError, dict[str, str]]:
+    if isinstance(failure, exceptions.MethodNotAllowed):
+        return errors.MethodNotAllowedError(method=request.method), {"allow": str(failure.headers.get("Allow", ""))}
+    if isinstance(failure, exceptions.NotFound):
+        return errors.NotFoundError(), {}
+    if isinstance(failure, exceptions.PayloadTooLarge):
+        return errors.PayloadTooLargeError(limit=request.app.config.REQUEST_MAX_SIZE), {"connection": "close"}
+    if isinstance(failure, exceptions.RequestTimeout):
+        return errors.RequestTimeoutError(), {"connection": "close"}
+    if failure.status_code < 500:
+        return errors.RequestError(), {}
+    return PortalError(), {}

@@ -1,0 +1,1 @@
+"""What we ask the database: tables, named statements, migrations; nothing here runs anything."""

@@ -1,0 +1,162 @@
+"""The one place that knows PostgreSQL from SQLite: constructs that mean the same on both and are spelt differently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Text, bindparam, literal_column, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import CTE
+from sqlalchemy.types import Date, DateTime, String, TypeEngine
+
+__all__ = [
+    "batch_rows",
+    "events_horizon",
+    "insert",
+    "install_rollup_trigger",
+    "migration_lock",
+    "transaction_id",
+]
+
+
+class _JsonElements(FunctionElement[Any]):
+    """The elements of a JSON array given as text, one row each."""
+
+    name = "json_elements"
+    inherit_cache = True
+
+
+class _JsonField(FunctionElement[Any]):
+    """One member of a JSON object as a value of the element's type."""
+
+    name = "json_field"
+    inherit_cache = True
+
+
+class transaction_id(FunctionElement[int]):  # noqa: N801 - used like a SQL function
+    """The number of the transaction that is running; 0 on SQLite, which has one writer at a time."""
+
+    name = "transaction_id"
+    type = BigInteger()
+    inherit_cache = True
+
+
+class events_horizon(FunctionElement[int]):  # noqa: N801 - used like a SQL function
+    """The oldest transaction that may still be running: every number below it is committed or gone."""
+
+    name = "events_horizon"
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_JsonElements, "postgresql")
+def _elements_postgresql(element: _JsonElements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(element.clauses, **options)} AS JSON))"
+
+
+@compiles(_JsonElements, "sqlite")
+def _elements_sqlite(element: _JsonElements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_JsonField, "postgresql")
+def _field_postgresql(element: _JsonField, compiler: SQLCompiler, **options: Any) -> str:
+    value, name = (compiler.process(part, **options) for part in element.clauses)
+    member = f"({value} ->> '{name}')"
+    if isinstance(element.type, DateTime):
+        return f"(CAST({member} AS TIMESTAMP) AT TIME ZONE 'UTC')"
+    if isinstance(element.type, String):
+        return member
+    return f"CAST({member} AS {compiler.dialect.type_compiler_instance.process(element.type)})"
+
+
+@compiles(_JsonField, "sqlite")
+def _field_sqlite(element: _JsonField, compiler: SQLCompiler, **options: Any) -> str:
+    value, name = (compiler.process(part, **options) for part in element.clauses)
+    return f"json_extract({value}, '$.{name}')"
+
+
+@compiles(transaction_id, "postgresql")
+def _transaction_id_postgresql(element: transaction_id, compiler: SQLCompiler, **options: Any) -> str:
+    return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
+
+
+@compiles(transaction_id, "sqlite")
+def _transaction_id_sqlite(element: transaction_id, compiler: SQLCompiler, **options: Any) -> str:
+    return "0"
+
+
+@compiles(events_horizon, "postgresql")
+def _events_horizon_postgresql(element: events_horizon, compiler: SQLCompiler, **options: Any) -> str:
+    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+
+
+@compiles(events_horizon, "sqlite")
+def _events_horizon_sqlite(element: events_horizon, compiler: SQLCompiler, **options: Any) -> str:
+    return "1"
+
+
+def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
+    """Rows of one bound parameter ``batch``, a JSON array of objects with these members.
+
+    One SQL text serves any number of rows, so the compiled statement is always found in its cache. Moments
+    travel as ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC, which is how SQLite keeps them, days as ``YYYY-MM-DD``.
+    """
+    elements = _JsonElements(bindparam("batch", type_=Text)).table_valued("value", name="batch")
+    fields = []
+    for name, kind in columns.items():
+        field = _JsonField(elements.c.value, literal_column(name))
+        field.type = kind() if isinstance(kind, type) else kind
+        if not isinstance(field.type, DateTime | Date | String):
+            field.type = BigInteger()
+        fields.append(field.label(name))
+    return select(*fields).select_from(elements).cte("batch_rows")
+
+
+ROLLUP_TRIGGER_SQLITE = """
+CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
+BEGIN
+    INSERT INTO usage_rollups (tenant_id, day, kind, quantity, events)
+    VALUES (new.tenant_id, new.day, new.kind, new.quantity, 1)
+    ON CONFLICT (tenant_id, day, kind)
+    DO UPDATE SET quantity = quantity + excluded.quantity, events = events + 1;
+END
+"""
+
+ROLLUP_FUNCTION_POSTGRESQL = """
+CREATE FUNCTION usage_events_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO usage_rollups AS sums (tenant_id, day, kind, quantity, events)
+    SELECT tenant_id, day, kind, sum(quantity), count(*) FROM inserted
+    GROUP BY tenant_id, day, kind ORDER BY tenant_id, day, kind
+    ON CONFLICT (tenant_id, day, kind)
+    DO UPDATE SET quantity = sums.quantity + excluded.quantity, events = sums.events + excluded.events;
+    RETURN NULL;
+END $$
+"""
+
+ROLLUP_TRIGGER_POSTGRESQL = """
+CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
+REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION usage_events_rollup()
+"""
+
+
+def install_rollup_trigger(target: Any, connection: Connection, **options: Any) -> None:
+    """Let the database add every stored usage event to its day's sum, whoever stores it.
+
+    Ordered on PostgreSQL, so that two batches that touch the same sums wait for each other instead of deadlocking.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.execute(text(ROLLUP_TRIGGER_SQLITE))
+    else:
+        connection.execute(text(ROLLUP_FUNCTION_POSTGRESQL))
+        connection.execute(text(ROLLUP_TRIGGER_POSTGRESQL))
+
+
+def migration_lock(connection: Connection) -> None:
+    """Let one process migrate at a time; SQLite does so by itself."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(7046029254386353131)"))

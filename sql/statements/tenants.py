@@ -1,0 +1,17 @@
+"""Questions about tenants, and what anybody may see of them."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, insert, select
+
+from sql.tables import tenants
+
+by_slug = select(tenants.c.id, tenants.c.name, tenants.c.slug).where(tenants.c.slug == bindparam("tenant_slug"))
+
+by_slug_locked = by_slug.with_for_update()
+
+branding = select(tenants.c.logo_url, tenants.c.primary_color, tenants.c.domain).where(
+    tenants.c.slug == bindparam("tenant_slug")
+)
+
+insert_tenant = insert(tenants).returning(tenants.c.id)

@@ -1,0 +1,31 @@
+"""The audit trail: one row for every change that somebody may have to explain later."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, String, Table, Text
+
+from sql.dialect import transaction_id
+from sql.tables.base import Id, Instant, choice, id_column, metadata
+
+platform_events = Table(
+    "platform_events",
+    metadata,
+    id_column(),
+    # The transaction that wrote the row. Ids are handed out before commit, so a slow transaction's row appears below
+    # ids that were already read; a reader orders by (xid, id) and stops below the oldest transaction still running.
+    Column("xid", BigInteger, nullable=False, default=transaction_id()),
+    Column("event_type", String(50), nullable=False),
+    choice("severity", "major", "minor"),
+    Column("title", String(255), nullable=False),
+    choice("actor_type", "operator", "tenant", "device", "system"),
+    Column("actor_name", String(255), nullable=False),
+    # Plain numbers without foreign keys: what happened stays as it was when its subject is deleted.
+    Column("tenant_id", Id),
+    Column("code_id", Id),
+    Column("device_id", Id),
+    Column("metadata", Text, nullable=False),
+    Column("request_id", String(64)),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_platform_events_xid_id", "xid", "id"),
+    Index("ix_platform_events_tenant_id_id", "tenant_id", "id"),
+)

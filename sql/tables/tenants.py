@@ -1,0 +1,24 @@
+"""Tenants: the vendor's customers."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, String, Table, UniqueConstraint
+
+from sql.tables.base import Instant, choice, id_column, metadata
+
+tenants = Table(
+    "tenants",
+    metadata,
+    id_column(),
+    Column("name", String(255), nullable=False),
+    Column("slug", String(100), nullable=False),
+    Column("logo_url", String(500)),
+    Column("primary_color", String(7)),
+    Column("domain", String(255)),
+    Column("email", String(255)),
+    Column("phone_number", String(50)),
+    choice("otp_delivery_method", "email", "sms", "whatsapp", "both", server_default="email"),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("slug", name="uq_tenants_slug"),
+)
