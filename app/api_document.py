@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from app import errors
+from app.errors import PortalError
 
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
@@ -60,13 +61,13 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     body_is_optional: bool = False
-    errors: tuple[type[errors.PortalError], ...] = ()
+    errors: tuple[type[PortalError], ...] = ()
     path_parameters: dict[str, str] = field(default_factory=dict)
 
     @property
-    def all_errors(self) -> list[type[errors.PortalError]]:
+    def all_errors(self) -> list[type[PortalError]]:
         """Every error this operation may answer, by status and code."""
-        found = {*CALLER_ERRORS[self.caller], *self.errors, errors.PortalError}
+        found = {*CALLER_ERRORS[self.caller], *self.errors, PortalError}
         if self.body or self.query:
             found |= set(BODY_ERRORS)
         return sorted(found, key=lambda error: (error.status, error.code, error.__name__))
@@ -84,7 +85,7 @@ def document(operations: Iterable[Operation], public_url: str) -> dict[str, Any]
             "title": "Addon portal",
             "version": version("addon-portal"),
             "summary": "License devices, meter usage.",
-            "description": "Every error is an RFC 9457 problem document; `errorCode` is stable, `detail` is for people.",
+            "description": "Every error is an RFC 9457 problem document: `errorCode` is stable, `detail` for people.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": public_url}],

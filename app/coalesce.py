@@ -77,14 +77,14 @@ class Coalescer(Generic[Item, Answer]):
                 answers = await self._run(items)
             except UnavailableError as failure:
                 _fail(batch, failure)
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001 - handed to whoever asked
                 if len(batch) == 1:
                     _fail(batch, failure)
                 else:
                     await self._one_by_one(batch)
-            except BaseException as failure:
+            except BaseException:
                 _fail(batch, ShuttingDownError())
-                raise failure
+                raise
             else:
                 for (_, waiter), answer in zip(batch, answers, strict=True):
                     if not waiter.done():
@@ -111,7 +111,7 @@ class Coalescer(Generic[Item, Answer]):
                 continue
             try:
                 answers = await self._run([item])
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001 - handed to whoever asked
                 _fail([(item, waiter)], failure)
             else:
                 if not waiter.done():

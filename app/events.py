@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -56,7 +57,7 @@ class Event:
     tenant_id: int | None = None
     code_id: int | None = None
     device_id: int | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ async def record(conn: WriteConnection, ctx: Context, *happened: Event) -> None:
                 "tenant_id": event.tenant_id,
                 "code_id": event.code_id,
                 "device_id": event.device_id,
-                "metadata": orjson.dumps(event.metadata or {}, option=orjson.OPT_UTC_Z).decode(),
+                "metadata": orjson.dumps(event.metadata, option=orjson.OPT_UTC_Z).decode(),
                 "request_id": ctx.request_id,
                 "created_at": now,
             }

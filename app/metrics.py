@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # type: ignore[attr-defined]
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 requests = Counter("portal_requests_total", "Requests answered.", ["method", "route", "status"])
 latency = Histogram(
@@ -43,4 +43,4 @@ def exposition() -> bytes:
 def forget_process(pid: int) -> None:
     """Drop what only a living process reports."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        mark_process_dead(pid)
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -19,6 +20,8 @@ from app.errors import SchemaBehindError
 from app.settings import Settings
 from sql.dialect import migration_lock
 from sql.tables import metadata
+
+Found = TypeVar("Found")
 
 
 def head_revision() -> str:
@@ -50,7 +53,7 @@ async def differences(settings: Settings) -> list[Any]:
     return await _on_connection(settings, _differences)
 
 
-async def _on_connection(settings: Settings, work: Any) -> Any:
+async def _on_connection(settings: Settings, work: Callable[[Connection], Found]) -> Found:
     engine = create_async_engine(settings.database, poolclass=NullPool)
     try:
         with outages():

@@ -12,6 +12,7 @@ import structlog
 from sanic import Sanic
 
 from app import metrics, schema
+from app.clock import Clock
 from app.log import configure_logging
 from app.runtime import Runtime
 from app.settings import Settings
@@ -21,14 +22,15 @@ from blueprints.problems import ProblemHandler
 
 APP_NAME = "addon-portal"
 APIS = (authz.api, health.api, licenses.api, usage.api)
+READ_TO_REFUSE = 4
 # Below this a worker would be told to stop while its last batch is still on its way.
 DRAIN_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings) -> Sanic[Any, Any]:
-    """The application of one worker process."""
+def create_app(settings: Settings, clock: Clock | None = None) -> Sanic[Any, Any]:
+    """The application of one worker process; its clock is the machine's unless one is given."""
     configure_logging(settings)
     app: Sanic[Any, Any] = Sanic(
         APP_NAME,
@@ -39,7 +41,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         strict_slashes=False,
     )
     app.config.update(_framework_settings(settings))
-    app.ctx.runtime = Runtime(settings)
+    app.ctx.runtime = Runtime(settings, clock)
     for api in APIS:
         app.blueprint(api.blueprint)
     add_documentation(app, [operation for api in APIS for operation in api.operations])
@@ -51,7 +53,8 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
 
 def _framework_settings(settings: Settings) -> dict[str, Any]:
     return {
-        "REQUEST_MAX_SIZE": settings.request_max_bytes,
+        # A body over our own limit is read to its end and answered 413; only far beyond it the connection is cut.
+        "REQUEST_MAX_SIZE": settings.request_max_bytes * READ_TO_REFUSE,
         "REQUEST_TIMEOUT": settings.request_timeout_seconds,
         "RESPONSE_TIMEOUT": settings.response_timeout_seconds,
         "GRACEFUL_SHUTDOWN_TIMEOUT": settings.shutdown_grace_seconds,

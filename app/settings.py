@@ -18,8 +18,10 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
-    SettingsError as SettingsSourceError,
     TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SettingsSourceError,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -153,7 +155,7 @@ class Settings(BaseSettings):
 
 
 def toml_files() -> list[Path]:
-    """The shipped ``sanic.toml`` (beside the package in a tree, inside it in a wheel) and the operator's own over it."""
+    """The shipped ``sanic.toml``, beside the package in a tree and inside it in a wheel, and the operator's over it."""
     shipped = Path(str(files("app"))) / "sanic.toml"
     if not shipped.exists():
         shipped = shipped.parent.parent / "sanic.toml"

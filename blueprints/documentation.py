@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from html import escape
 from importlib.resources import files
+from typing import Any
 
 import orjson
 from sanic import Request, Sanic
@@ -21,11 +22,14 @@ ASSETS = {
     "swagger-ui/swagger-ui-bundle.js": "text/javascript",
 }
 # Nothing from elsewhere; Swagger UI sets styles on its elements and draws its icons from data addresses.
-CONTENT_SECURITY_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
 JWKS_SECONDS = 300
 
 
-def add_documentation(app: Sanic, operations: list[Operation]) -> None:
+def add_documentation(app: Sanic[Any, Any], operations: list[Operation]) -> None:
     """Describe these operations at /openapi.json and /docs; everything is made once, at the start."""
     runtime: Runtime = app.ctx.runtime
     described = orjson.dumps(document(operations, runtime.settings.public_url))
@@ -50,7 +54,7 @@ def add_documentation(app: Sanic, operations: list[Operation]) -> None:
         _add_asset(app, name, media_type)
 
 
-def _add_asset(app: Sanic, name: str, media_type: str) -> None:
+def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
     body = (files("blueprints") / "static" / name).read_bytes()
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     headers = {"etag": tag, "cache-control": "public, max-age=3600"}
@@ -84,7 +88,7 @@ curl /licenses/policy -H 'Authorization: Bearer …'</code></pre></header>
 <main><div id="swagger-ui"><noscript>This page needs JavaScript; the same is said by
 <a href="/openapi.json">the OpenAPI document</a>.</noscript></div>
 <h2 id="errors">Errors</h2>
-<p>Every error is a problem document (RFC 9457). Decide by <code>errorCode</code>; <code>detail</code> is for people.</p>
+<p>Every error is a problem document (RFC 9457): decide by <code>errorCode</code>, show <code>detail</code>.</p>
 <table><thead><tr><th scope="col">errorCode</th><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead>
 <tbody>{rows}</tbody></table></main></body></html>"""
 

@@ -6,7 +6,7 @@ The statement is what the OpenAPI document shows and what is enforced, so the tw
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +18,7 @@ from sanic.response import HTTPResponse
 from app import metrics
 from app.api_document import Caller, Operation
 from app.context import ANONYMOUS, Actor, Context
-from app.errors import PortalError
+from app.errors import PayloadTooLargeError, PortalError
 from app.runtime import Runtime
 from blueprints.bodies import bearer_token, read_body, read_query, request_id_of
 from blueprints.problems import problem_of
@@ -79,24 +79,25 @@ class Api:
         return register
 
 
-def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Awaitable[HTTPResponse]]:
+def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
     observe = metrics.latency.labels(stated.path).observe
     counted: dict[int, Callable[[], None]] = {}
 
     async def endpoint(request: Request, **path: str) -> HTTPResponse:
         started = perf_counter()
+        request_id = request_id_of(request)
         try:
-            ctx = await _context(request, stated.caller)
+            ctx = await _context(request, stated.caller, request_id)
             if stated.body is None:
                 answer = await handler(ctx, **path)
             else:
-                answer = await handler(ctx, _read(request, stated), **path)
+                answer = await handler(ctx, _read(request, stated, stated.body), **path)
             if isinstance(answer, HTTPResponse):
                 response = answer
-                response.headers["x-request-id"] = ctx.request_id
+                response.headers["x-request-id"] = request_id
             else:
-                response = HTTPResponse(_json(answer), 200, {"x-request-id": ctx.request_id}, JSON)
-        except Exception as failure:
+                response = HTTPResponse(_json(answer), 200, {"x-request-id": request_id}, JSON)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, failure)
         if (count := counted.get(response.status)) is None:
             count = metrics.requests.labels(stated.method, stated.path, response.status).inc
@@ -108,9 +109,8 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Awaitable[HT
     return endpoint
 
 
-async def _context(request: Request, caller: Caller) -> Context:
+async def _context(request: Request, caller: Caller, request_id: str) -> Context:
     runtime: Runtime = request.app.ctx.runtime
-    request_id = request_id_of(request)
     if caller is Caller.ANYONE:
         return Context(runtime, ANONYMOUS, request_id, request.remote_addr or request.ip)
     token = await runtime.tokens.verify(bearer_token(request))
@@ -119,11 +119,13 @@ async def _context(request: Request, caller: Caller) -> Context:
     return Context(runtime, actor, request_id)
 
 
-def _read(request: Request, stated: Operation) -> BaseModel:
+def _read(request: Request, stated: Operation, model: type[BaseModel]) -> BaseModel:
+    limit = request.app.ctx.runtime.settings.request_max_bytes
+    if len(request.body) > limit:
+        raise PayloadTooLargeError(limit=limit)
     if stated.query is not None and not request.body:
         return read_query(request, stated.query)
-    assert stated.body is not None
-    return read_body(request, stated.body)
+    return read_body(request, model)
 
 
 def _json(answer: Any) -> bytes:

@@ -71,7 +71,9 @@ def _of_framework(request: Request, failure: exceptions.SanicException) -> tuple
     if isinstance(failure, exceptions.NotFound):
         return errors.NotFoundError(), {}
     if isinstance(failure, exceptions.PayloadTooLarge):
-        return errors.PayloadTooLargeError(limit=request.app.config.REQUEST_MAX_SIZE), {"connection": "close"}
+        return errors.PayloadTooLargeError(limit=request.app.ctx.runtime.settings.request_max_bytes), {
+            "connection": "close"
+        }
     if isinstance(failure, exceptions.RequestTimeout):
         return errors.RequestTimeoutError(), {"connection": "close"}
     if failure.status_code < 500:

@@ -123,7 +123,7 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     return pair
 
 
-def judge(situation: Situation | None, applied: Application, now: datetime) -> Verdict:
+def judge(situation: Situation | None, applied: Application, now: datetime) -> Verdict:  # noqa: PLR0911 - one a rule
     """Why this activation is refused, or ALLOWED if nothing stands against it."""
     if situation is None:
         return Verdict(TenantNotFoundError, {"slug": applied.tenant_slug})
@@ -222,10 +222,12 @@ async def _enroll(conn: WriteConnection, claimed: ClaimedCode, applied: Applicat
 
 
 def _events(claimed: ClaimedCode, device_id: int) -> list[Event]:
-    subject = {"tenant_id": claimed.tenant_id, "code_id": claimed.id, "device_id": device_id}
+    def about(kind: EventType, title: str) -> Event:
+        return Event(kind, title, tenant_id=claimed.tenant_id, code_id=claimed.id, device_id=device_id)
+
     if claimed.is_bound:
-        return [Event(EventType.DEVICE_REACTIVATED, f"Device {device_id} activated again", **subject)]
-    used = Event(EventType.CODE_ACTIVATED, f"Code …{claimed.hint} activated device {device_id}", **subject)
+        return [about(EventType.DEVICE_REACTIVATED, f"Device {device_id} activated again")]
+    used = about(EventType.CODE_ACTIVATED, f"Code …{claimed.hint} activated device {device_id}")
     if claimed.device_id is not None:
         return [used]
-    return [used, Event(EventType.DEVICE_ENROLLED, f"Device {device_id} enrolled", **subject)]
+    return [used, about(EventType.DEVICE_ENROLLED, f"Device {device_id} enrolled")]

@@ -51,9 +51,8 @@ async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
     now = ctx.runtime.clock.now()
     async with ctx.runtime.db.write() as conn:
         tenant = await lock_tenant(conn, tenant_slug)
-        subject = {"tenant_id": tenant.id, "device_id": device_id}
         if not await conn.affected(licensing.revoke_device, of_tenant_id=tenant.id, device_id=device_id):
-            if await conn.maybe(licensing.device_exists, DeviceId, **subject) is None:
+            if await conn.maybe(licensing.device_exists, DeviceId, tenant_id=tenant.id, device_id=device_id) is None:
                 raise DeviceNotFoundError(device_id=device_id)
             return False
         await conn.affected(
@@ -61,5 +60,5 @@ async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
         )
         await conn.affected(billing.free_seat, of_tenant_id=tenant.id)
         title = f"Device {device_id} of {tenant.name} revoked"
-        await record(conn, ctx, Event(EventType.DEVICE_REVOKED, title, **subject))
+        await record(conn, ctx, Event(EventType.DEVICE_REVOKED, title, tenant_id=tenant.id, device_id=device_id))
     return True

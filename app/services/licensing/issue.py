@@ -120,7 +120,7 @@ async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = N
         if code_id is None and (normalized := codes.normalize(code)):
             code_hash = ctx.runtime.keys.code_hash(normalized)
             found = await conn.maybe(licensing.code_by_hash, CodeId, tenant_id=tenant.id, code_hash=code_hash)
-            code_id = found and found.id
+            code_id = None if found is None else found.id
         if code_id is None:
             raise CodeNotFoundError
         revoked = await conn.maybe(licensing.revoke_code, RevokedCode, of_tenant_id=tenant.id, code_id=code_id, now=now)

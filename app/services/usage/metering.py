@@ -103,9 +103,9 @@ def _report(events: Sequence[UsageEvent], outcomes: list[EventOutcome | None], n
     counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
     answered: list[EventOutcome] = []
     fresh = set(new)
-    for event, outcome in zip(events, outcomes, strict=True):
-        if outcome is None:
-            outcome = EventOutcome(event.id, "accepted" if event.id in fresh else "duplicate")
+    for event, refused in zip(events, outcomes, strict=True):
+        outcome = refused or EventOutcome(event.id, "accepted" if event.id in fresh else "duplicate")
+        if refused is None:
             fresh.discard(event.id)
         counts[outcome.status] += 1
         answered.append(outcome)
@@ -131,8 +131,8 @@ async def _store(runtime: Runtime, requests: Sequence[Sequence[Row]]) -> list[se
     async with runtime.db.write() as conn:
         stored = await conn.rows(usage.insert_usage_events, batch=orjson.dumps(list(distinct.values())).decode())
     new: list[set[str]] = [set() for _ in requests]
-    for tenant_id, event_id in stored:
-        new[owner[tenant_id, event_id]].add(event_id)
+    for fresh in stored:
+        new[owner[fresh.tenant_id, fresh.event_id]].add(fresh.event_id)
     return new
 
 

@@ -1,0 +1,75 @@
+"""Every test runs on SQLite and on PostgreSQL, against the real server, with no blocking call allowed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+from support.clocks import MovableClock
+from support.databases import PostgresDatabases, SqliteDatabases, postgres_server, settings_for
+from support.live import LiveServer, live_server
+
+from app.settings import Settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=["sqlite", "postgresql"], help="only this one instead of both")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames:
+        only = metafunc.config.getoption("--database")
+        metafunc.parametrize("database", [only] if only else ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def run_folder() -> Iterator[Path]:
+    """One short-lived folder for the whole run."""
+    with tempfile.TemporaryDirectory(prefix="portal-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(run_folder: Path) -> SqliteDatabases:
+    """Fresh SQLite databases."""
+    return SqliteDatabases(run_folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(run_folder: Path) -> Iterator[PostgresDatabases]:
+    """Fresh PostgreSQL databases on one server."""
+    with postgres_server() as server:
+        databases = PostgresDatabases(server, run_folder)
+        yield databases
+        databases.close()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh, migrated database; the test runs once on each kind."""
+    databases = request.getfixturevalue(f"{'sqlite' if request.param == 'sqlite' else 'postgres'}_databases")
+    with databases.fresh(tmp_path) as address:
+        yield address
+
+
+@pytest.fixture
+def settings(database: str, tmp_path: Path) -> Settings:
+    """Settings of a server on the fresh database."""
+    return settings_for(database, tmp_path)
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    """The server's clock, which a test may move."""
+    return MovableClock()
+
+
+@pytest.fixture
+async def sanic_client(settings: Settings, clock: MovableClock) -> AsyncIterator[LiveServer]:
+    """The running server; a call that blocks its event loop fails the test."""
+    async with live_server(settings, clock) as live:
+        with blockbuster_ctx():
+            yield live
