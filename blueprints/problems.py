@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -14,6 +15,8 @@ from app import errors
 from app.errors import PortalError
 from blueprints.bodies import request_id_of
 
+# Nobody is there to read it: the caller hung up before the answer.
+CLIENT_GONE = 499
 PROBLEM_TYPE = "application/problem+json"
 
 log = structlog.get_logger(__name__)
@@ -44,6 +47,8 @@ def problem(error: PortalError, request_id: str, headers: dict[str, str] | None 
 def problem_of(request: Request, failure: BaseException) -> HTTPResponse:
     """The problem document of anything that was raised; what is our fault is logged and told without its insides."""
     request_id = request_id_of(request)
+    if isinstance(failure, asyncio.CancelledError):
+        return HTTPResponse(b"", CLIENT_GONE)
     if isinstance(failure, PortalError) and failure.status < 500:
         return problem(failure, request_id)
     if isinstance(failure, errors.UnavailableError):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import CTE
-from sqlalchemy.types import Date, DateTime, String, TypeEngine
+from sqlalchemy.types import DateTime, String, TypeDecorator, TypeEngine, to_instance
 
 __all__ = [
     "batch_rows",
@@ -109,9 +109,8 @@ def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
     fields = []
     for name, kind in columns.items():
         field = _JsonField(elements.c.value, literal_column(name))
-        field.type = kind() if isinstance(kind, type) else kind
-        if not isinstance(field.type, DateTime | Date | String):
-            field.type = BigInteger()
+        column_type = to_instance(kind)
+        field.type = column_type.impl_instance if isinstance(column_type, TypeDecorator) else column_type
         fields.append(field.label(name))
     return select(*fields).select_from(elements).cte("batch_rows")
 

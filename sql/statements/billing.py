@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal_column, not_, or_, select, update
 
 from sql.tables import devices, plans, subscriptions
 
@@ -48,27 +50,28 @@ insert_subscription = (
 
 set_subscription = update(subscriptions).where(_current)
 
-_plan = plans.c.id == subscriptions.c.plan_id
-_max_devices = select(plans.c.max_devices).where(_plan).scalar_subquery()
+_max_devices = select(plans.c.max_devices).where(plans.c.id == subscriptions.c.plan_id).scalar_subquery()
 
-# Takes no seat where :seats is 0, and then only checks the state and answers what the plan grants.
-take_seats = (
+
+def _of_plan(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A plan's column beside the subscription that is returned.
+
+    Spelt out, because SQLAlchemy drops the table names inside RETURNING on SQLite, and ``id`` would be anybody's.
+    """
+    name = literal_column(f"plans.{column.key}", column.type)
+    joined = literal_column("plans.id") == literal_column("subscriptions.plan_id")
+    return select(name).select_from(plans).where(joined).scalar_subquery().label(column.key)
+
+
+take_seat = (
     update(subscriptions)
     .where(
         _current,
         subscriptions.c.state.in_(LICENSED_STATES),
-        or_(
-            bindparam("seats") == 0,
-            _max_devices.is_(None),
-            subscriptions.c.seats_used + bindparam("seats") <= _max_devices,
-        ),
+        or_(_max_devices.is_(None), subscriptions.c.seats_used < _max_devices),
     )
-    .values(seats_used=subscriptions.c.seats_used + bindparam("seats"))
-    .returning(
-        subscriptions.c.state,
-        select(plans.c.name).where(_plan).scalar_subquery().label("plan_name"),
-        select(plans.c.monthly_run_quota).where(_plan).scalar_subquery().label("monthly_run_quota"),
-    )
+    .values(seats_used=subscriptions.c.seats_used + 1)
+    .returning(subscriptions.c.state, _of_plan(plans.c.name), _of_plan(plans.c.monthly_run_quota))
 )
 
 free_seat = (

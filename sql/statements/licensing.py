@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     String,
     and_,
     bindparam,
@@ -20,46 +21,30 @@ from sqlalchemy import (
 
 from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
+from sql.statements.billing import LICENSED_STATES
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
 
 _tenant_of_slug = select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
-_same_hardware = and_(
+_hardware_is_known = exists().where(
     devices.c.tenant_id == activation_codes.c.tenant_id, devices.c.hw_fingerprint == bindparam("hw_fingerprint")
 )
-_device_of_hardware = select(devices.c.id).where(_same_hardware).correlate(activation_codes)
-_bound_by_this_code = (
-    _device_of_hardware.where(devices.c.activation_code_id == activation_codes.c.id)
-    .exists()
-    .correlate(activation_codes)
-)
 
-# One conditional statement decides about the code: a free use is taken, or none where this hardware is bound by it.
+# A use is taken only for what the caller expects to find: unknown hardware, or a device that was looked up before.
 claim_code = (
     update(activation_codes)
     .where(
         activation_codes.c.tenant_id == _tenant_of_slug,
         activation_codes.c.code_hash == bindparam("of_code_hash"),
         activation_codes.c.revoked_at.is_(None),
-        not_(exists().where(_same_hardware, devices.c.is_revoked).correlate(activation_codes)),
-        or_(
-            _bound_by_this_code,
-            and_(
-                activation_codes.c.use_count < activation_codes.c.max_uses,
-                or_(activation_codes.c.expires_at.is_(None), activation_codes.c.expires_at > bindparam("now")),
-            ),
-        ),
+        activation_codes.c.use_count < activation_codes.c.max_uses,
+        or_(activation_codes.c.expires_at.is_(None), activation_codes.c.expires_at > bindparam("now")),
+        or_(bindparam("is_known", type_=Boolean), not_(_hardware_is_known.correlate(activation_codes))),
     )
     .values(
-        use_count=activation_codes.c.use_count + case((_bound_by_this_code, 0), else_=1),
+        use_count=activation_codes.c.use_count + 1,
         used_at=func.coalesce(activation_codes.c.used_at, bindparam("now")),
     )
-    .returning(
-        activation_codes.c.id,
-        activation_codes.c.tenant_id,
-        activation_codes.c.hint,
-        _device_of_hardware.scalar_subquery().label("device_id"),
-        _bound_by_this_code.label("is_bound"),
-    )
+    .returning(activation_codes.c.id, activation_codes.c.tenant_id, activation_codes.c.hint)
 )
 
 # Everything a refusal is explained with.
@@ -70,7 +55,9 @@ activation_situation = (
         subscriptions.c.seats_used,
         plans.c.name.label("plan_name"),
         plans.c.max_devices,
+        plans.c.monthly_run_quota,
         activation_codes.c.id.label("code_id"),
+        activation_codes.c.hint,
         activation_codes.c.revoked_at.label("code_revoked_at"),
         activation_codes.c.expires_at.label("code_expires_at"),
         activation_codes.c.use_count,
@@ -136,13 +123,27 @@ insert_device = (
     .returning(devices.c.id)
 )
 
-# A known device that activates with another code is from now on bound by that one.
+_is_licensed = exists().where(
+    subscriptions.c.tenant_id == devices.c.tenant_id,
+    subscriptions.c.ended_at.is_(None),
+    subscriptions.c.state.in_(LICENSED_STATES),
+)
+_code_is_good = exists().where(
+    activation_codes.c.tenant_id == devices.c.tenant_id,
+    activation_codes.c.id == bindparam("code_id"),
+    activation_codes.c.revoked_at.is_(None),
+)
+
+# A known device activates with the code it was bound by (:from_code_id), or is bound by another one from now on.
 bind_device = (
     update(devices)
     .where(
         devices.c.tenant_id == bindparam("of_tenant_id"),
         devices.c.id == bindparam("device_id"),
+        devices.c.activation_code_id.is_not_distinct_from(bindparam("from_code_id")),
         not_(devices.c.is_revoked),
+        _is_licensed.correlate(devices),
+        _code_is_good.correlate(devices),
     )
     .values(activation_code_id=bindparam("code_id"), last_seen=bindparam("now"))
 )

@@ -1,14 +1,14 @@
 """Activation: a code binds a device, in one transaction that takes everything it needs or nothing.
 
-The happy path is five guarded changes: the code's use, the device, its refresh family, the events, the seat. Each
-guard is one conditional statement, so that parallel activations can never pass a limit. Only when a guard refuses,
-the situation is read and a pure rule says why; a rule that finds nothing wrong has met a race, and the activation is
-tried again.
+A first activation is five changes: the code's use, the device, its refresh family, the events, the seat. Each guard
+is one conditional statement, so that parallel activations can never pass a limit. Only when a guard refuses, the
+situation is read and a pure rule says why; where it finds nothing wrong, the hardware is known or a race was lost, and
+the activation is tried again with what was seen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app import metrics
@@ -49,13 +49,11 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedCode:
-    """A code whose guard let the device pass; ``device_id`` if the hardware is known."""
+    """A code of which this activation has taken a use."""
 
     id: int
     tenant_id: int
     hint: str
-    device_id: int | None
-    is_bound: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +74,16 @@ class NewDevice:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that decides about an activation, for explaining a refusal."""
+    """All that decides about an activation, for explaining a refusal and for a device that is known."""
 
     tenant_id: int
     subscription_state: str | None
     seats_used: int | None
     plan_name: str | None
     max_devices: int | None
+    monthly_run_quota: int | None
     code_id: int | None
+    code_hint: str | None
     code_revoked_at: datetime | None
     code_expires_at: datetime | None
     use_count: int | None
@@ -91,6 +91,15 @@ class Situation:
     device_id: int | None
     device_is_revoked: bool | None
     device_code_id: int | None
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the device was bound by this very code."""
+        return self.device_id is not None and self.device_code_id == self.code_id
+
+
+# The tenant, the device, its refresh token, and what the plan grants.
+Admission = tuple[int, int, RefreshToken, Entitlements]
 
 
 class _GuardRefusedError(Exception):
@@ -135,7 +144,7 @@ def judge(situation: Situation | None, applied: Application, now: datetime) -> V
         return Verdict(DeviceRevokedError)
     if not (verdict := may("activate_device", situation.subscription_state)).allowed:
         return verdict
-    if situation.device_code_id == situation.code_id:
+    if situation.is_bound:
         return ALLOWED
     if situation.code_expires_at is not None and situation.code_expires_at <= now:
         return Verdict(CodeExpiredError, {"expires_at": situation.code_expires_at.isoformat()})
@@ -148,65 +157,38 @@ def judge(situation: Situation | None, applied: Application, now: datetime) -> V
 
 
 async def _decide(ctx: Context, applied: Application) -> TokenPair:
+    """Try as unknown hardware first; where a guard refuses, look, explain, and try again with what was seen."""
+    situation: Situation | None = None
     for _ in range(TRIES):
         now = ctx.runtime.clock.now()
         try:
             async with ctx.runtime.db.write() as conn:
-                claimed, device_id, refresh_token, seat = await _take(conn, ctx, applied, now)
+                if situation is None or situation.device_id is None:
+                    tenant_id, device_id, tokens, granted = await _admit_new(conn, ctx, applied, now)
+                else:
+                    tenant_id, device_id, tokens, granted = await _admit_known(conn, ctx, applied, situation, now)
         except _GuardRefusedError:
-            async with ctx.runtime.db.read() as reader:
-                situation = await reader.maybe(
-                    licensing.activation_situation,
-                    Situation,
-                    tenant_slug=applied.tenant_slug,
-                    code_hash=applied.code_hash,
-                    hw_fingerprint=applied.hw_fingerprint,
-                )
+            situation = await _look(ctx, applied)
             judge(situation, applied, now).enforce()
         else:
-            granted = Entitlements(seat.plan_name, seat.monthly_run_quota, seat.state)
-            return token_pair(ctx, claimed.tenant_id, device_id, refresh_token, granted)
+            return token_pair(ctx, tenant_id, device_id, tokens, granted)
     raise OverloadedError
 
 
-async def _take(
-    conn: WriteConnection, ctx: Context, applied: Application, now: datetime
-) -> tuple[ClaimedCode, int, RefreshToken, GrantedSeat]:
+async def _look(ctx: Context, applied: Application) -> Situation | None:
+    async with ctx.runtime.db.read() as conn:
+        return await conn.maybe(
+            licensing.activation_situation,
+            Situation,
+            tenant_slug=applied.tenant_slug,
+            code_hash=applied.code_hash,
+            hw_fingerprint=applied.hw_fingerprint,
+        )
+
+
+async def _admit_new(conn: WriteConnection, ctx: Context, applied: Application, now: datetime) -> Admission:
     """Take the code's use, the device and the seat, the most contended row last; raises when a guard refuses."""
-    claimed = await conn.maybe(
-        licensing.claim_code,
-        ClaimedCode,
-        tenant_slug=applied.tenant_slug,
-        of_code_hash=applied.code_hash,
-        hw_fingerprint=applied.hw_fingerprint,
-        now=now,
-    )
-    if claimed is None:
-        raise _GuardRefusedError
-    device_id = claimed.device_id or await _enroll(conn, claimed, applied, now)
-    if claimed.device_id is not None and not claimed.is_bound:
-        bound = {"of_tenant_id": claimed.tenant_id, "device_id": device_id, "code_id": claimed.id, "now": now}
-        if not await conn.affected(licensing.bind_device, **bound):
-            raise _GuardRefusedError
-    refresh_token = new_refresh_token(ctx.runtime.keys)
-    await conn.affected(
-        licensing.insert_refresh_family,
-        id=refresh_token.family_id,
-        tenant_id=claimed.tenant_id,
-        device_id=device_id,
-        token_hash=ctx.runtime.keys.refresh_token_hash(refresh_token.text),
-        expires_at=now + timedelta(seconds=ctx.runtime.settings.refresh_token_seconds),
-        created_at=now,
-    )
-    await record(conn, ctx, *_events(claimed, device_id))
-    seats = 1 if claimed.device_id is None else 0
-    seat = await conn.maybe(billing.take_seats, GrantedSeat, of_tenant_id=claimed.tenant_id, seats=seats)
-    if seat is None:
-        raise _GuardRefusedError
-    return claimed, device_id, refresh_token, seat
-
-
-async def _enroll(conn: WriteConnection, claimed: ClaimedCode, applied: Application, now: datetime) -> int:
+    claimed = await _claim(conn, applied, now, is_known=False)
     stored = await conn.maybe(
         licensing.insert_device,
         NewDevice,
@@ -218,16 +200,76 @@ async def _enroll(conn: WriteConnection, claimed: ClaimedCode, applied: Applicat
     )
     if stored is None:
         raise _GuardRefusedError
-    return stored.id
+    tokens = await _open_family(conn, ctx, claimed.tenant_id, stored.id, now)
+    used = _used(claimed.tenant_id, claimed.id, claimed.hint, stored.id)
+    enrolled = replace(used, type=EventType.DEVICE_ENROLLED, title=f"Device {stored.id} enrolled")
+    await record(conn, ctx, used, enrolled)
+    seat = await conn.maybe(billing.take_seat, GrantedSeat, of_tenant_id=claimed.tenant_id)
+    if seat is None:
+        raise _GuardRefusedError
+    granted = Entitlements(seat.plan_name, seat.monthly_run_quota, seat.state)
+    return claimed.tenant_id, stored.id, tokens, granted
 
 
-def _events(claimed: ClaimedCode, device_id: int) -> list[Event]:
-    def about(kind: EventType, title: str) -> Event:
-        return Event(kind, title, tenant_id=claimed.tenant_id, code_id=claimed.id, device_id=device_id)
+async def _admit_known(
+    conn: WriteConnection, ctx: Context, applied: Application, situation: Situation, now: datetime
+) -> Admission:
+    """Admit a device that has its seat: with the code that bound it as it is, with another one for a use of that."""
+    if situation.device_id is None or situation.code_id is None:
+        raise _GuardRefusedError
+    if not situation.is_bound:
+        await _claim(conn, applied, now, is_known=True)
+    bound = await conn.affected(
+        licensing.bind_device,
+        of_tenant_id=situation.tenant_id,
+        device_id=situation.device_id,
+        from_code_id=situation.device_code_id,
+        code_id=situation.code_id,
+        now=now,
+    )
+    if not bound:
+        raise _GuardRefusedError
+    tokens = await _open_family(conn, ctx, situation.tenant_id, situation.device_id, now)
+    event = _used(situation.tenant_id, situation.code_id, situation.code_hint or "", situation.device_id)
+    if situation.is_bound:
+        title = f"Device {situation.device_id} activated again"
+        event = replace(event, type=EventType.DEVICE_REACTIVATED, title=title)
+    await record(conn, ctx, event)
+    granted = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
+    return situation.tenant_id, situation.device_id, tokens, granted
 
-    if claimed.is_bound:
-        return [about(EventType.DEVICE_REACTIVATED, f"Device {device_id} activated again")]
-    used = about(EventType.CODE_ACTIVATED, f"Code …{claimed.hint} activated device {device_id}")
-    if claimed.device_id is not None:
-        return [used]
-    return [used, about(EventType.DEVICE_ENROLLED, f"Device {device_id} enrolled")]
+
+async def _claim(conn: WriteConnection, applied: Application, now: datetime, *, is_known: bool) -> ClaimedCode:
+    claimed = await conn.maybe(
+        licensing.claim_code,
+        ClaimedCode,
+        tenant_slug=applied.tenant_slug,
+        of_code_hash=applied.code_hash,
+        hw_fingerprint=applied.hw_fingerprint,
+        is_known=is_known,
+        now=now,
+    )
+    if claimed is None:
+        raise _GuardRefusedError
+    return claimed
+
+
+async def _open_family(
+    conn: WriteConnection, ctx: Context, tenant_id: int, device_id: int, now: datetime
+) -> RefreshToken:
+    token = new_refresh_token(ctx.runtime.keys)
+    await conn.affected(
+        licensing.insert_refresh_family,
+        id=token.family_id,
+        tenant_id=tenant_id,
+        device_id=device_id,
+        token_hash=ctx.runtime.keys.refresh_token_hash(token.text),
+        expires_at=now + timedelta(seconds=ctx.runtime.settings.refresh_token_seconds),
+        created_at=now,
+    )
+    return token
+
+
+def _used(tenant_id: int, code_id: int, hint: str, device_id: int) -> Event:
+    title = f"Code …{hint} activated device {device_id}"
+    return Event(EventType.CODE_ACTIVATED, title, tenant_id=tenant_id, code_id=code_id, device_id=device_id)
