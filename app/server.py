@@ -13,8 +13,10 @@ from sanic import Sanic
 
 from app import metrics, schema
 from app.clock import Clock
+from app.jobs import Jobs, Schedule
 from app.log import configure_logging
 from app.runtime import Runtime
+from app.services.usage import upkeep
 from app.settings import Settings
 from blueprints import authz, health, licenses, usage
 from blueprints.documentation import add_documentation
@@ -23,14 +25,17 @@ from blueprints.problems import ProblemHandler
 APP_NAME = "addon-portal"
 APIS = (authz.api, health.api, licenses.api, usage.api)
 READ_TO_REFUSE = 4
-# Below this a worker would be told to stop while its last batch is still on its way.
+# Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings, clock: Clock | None = None) -> Sanic[Any, Any]:
-    """The application of one worker process; its clock is the machine's unless one is given."""
+def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool = True) -> Sanic[Any, Any]:
+    """The application of one worker process; its clock is the machine's unless one is given.
+
+    Without ``durable`` it takes no part in scheduled work.
+    """
     configure_logging(settings)
     app: Sanic[Any, Any] = Sanic(
         APP_NAME,
@@ -42,6 +47,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Sanic[Any, Any
     )
     app.config.update(_framework_settings(settings))
     app.ctx.runtime = Runtime(settings, clock)
+    app.ctx.jobs = Jobs(app.ctx.runtime, schedules(settings)) if durable else None
     for api in APIS:
         app.blueprint(api.blueprint)
     add_documentation(app, [operation for api in APIS for operation in api.operations])
@@ -49,6 +55,14 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Sanic[Any, Any
     app.before_server_stop(_drain)
     app.after_server_stop(_stop)
     return app
+
+
+def schedules(settings: Settings) -> list[Schedule]:
+    """What runs by itself, once for all workers."""
+    return [
+        Schedule("rollup-check", settings.rollup_check_cron, upkeep.check_rollups),
+        Schedule("retention", settings.retention_cron, upkeep.apply_retention),
+    ]
 
 
 def _framework_settings(settings: Settings) -> dict[str, Any]:
@@ -70,6 +84,8 @@ async def _start(app: Sanic[Any, Any]) -> None:
     runtime: Runtime = app.ctx.runtime
     await schema.check_current(runtime.settings)
     await runtime.start()
+    if (jobs := app.ctx.jobs) is not None:
+        await jobs.launch()
     log.info("worker_started", pid=os.getpid(), database=runtime.db.url.get_backend_name())
 
 
@@ -78,6 +94,8 @@ async def _drain(app: Sanic[Any, Any]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             await runtime.drain()
+    if (jobs := app.ctx.jobs) is not None:
+        await jobs.stop(max(0.0, runtime.settings.shutdown_grace_seconds - DRAIN_SECONDS))
 
 
 async def _stop(app: Sanic[Any, Any]) -> None:

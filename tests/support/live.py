@@ -41,7 +41,7 @@ class LiveServer:
 async def live_server(settings: Settings, clock: Clock | None = None) -> AsyncIterator[LiveServer]:
     """Start the application, and stop it with everything that a worker does when it stops."""
     Sanic.test_mode = True
-    app = create_app(settings, clock)
+    app = create_app(settings, clock, durable=False)
     app.config.TOUCHUP = False
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
