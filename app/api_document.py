@@ -73,7 +73,7 @@ class Operation:
         return sorted(found, key=lambda error: (error.status, error.code, error.__name__))
 
 
-def document(operations: Iterable[Operation], public_url: str) -> dict[str, Any]:
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """The OpenAPI document of these operations."""
     operations = sorted(operations, key=lambda operation: (operation.path, operation.method))
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -88,7 +88,7 @@ def document(operations: Iterable[Operation], public_url: str) -> dict[str, Any]
             "description": "Every error is an RFC 9457 problem document: `errorCode` is stable, `detail` for people.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": public_url}],
+        "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in sorted({operation.tag for operation in operations})],
         "paths": dict(paths),
         "components": {

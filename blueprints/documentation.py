@@ -32,7 +32,7 @@ JWKS_SECONDS = 300
 def add_documentation(app: Sanic[Any, Any], operations: list[Operation]) -> None:
     """Describe these operations at /openapi.json and /docs; everything is made once, at the start."""
     runtime: Runtime = app.ctx.runtime
-    described = orjson.dumps(document(operations, runtime.settings.public_url))
+    described = orjson.dumps(document(operations))
     page = _page()
 
     async def openapi(request: Request) -> HTTPResponse:

@@ -166,13 +166,16 @@ def stoppable_postgres(request: pytest.FixtureRequest) -> Iterator[StoppablePost
     server.remove()
 
 
+@pytest.fixture
+def stoppable_database(stoppable_postgres: StoppablePostgres, tmp_path: Path) -> Iterator[str]:
+    with PostgresDatabases(stoppable_postgres.url, tmp_path).fresh(tmp_path) as address:
+        yield address
+
+
 async def test_the_database_may_go_and_come_back_under_load(
-    stoppable_postgres: StoppablePostgres, tmp_path: Path
+    stoppable_postgres: StoppablePostgres, stoppable_database: str, tmp_path: Path
 ) -> None:
-    databases = await asyncio.to_thread(PostgresDatabases, stoppable_postgres.url, tmp_path)
-    fresh = databases.fresh(tmp_path)
-    url = await asyncio.to_thread(fresh.__enter__)
-    async with served(url, tmp_path, workers=2) as server:
+    async with served(stoppable_database, tmp_path, workers=2) as server:
         tenant_id, made = await senders_on(server)
         workers = server.worker_pids()
         async with load(made):

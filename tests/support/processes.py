@@ -16,10 +16,10 @@ from pathlib import Path
 
 import httpx2
 import orjson
+from support.databases import SECRET, settings_for
 
 from app.context import Actor, Context
 from app.runtime import Runtime
-from support.databases import SECRET, settings_for
 
 FULL_PROOF = os.environ.get("PORTAL_PROOF") == "full"
 READY_SECONDS = 60.0
@@ -43,11 +43,8 @@ class ServerProcess:
 
     def events(self, name: str) -> list[dict[str, object]]:
         """What the server has logged under this name so far."""
-        found = []
-        for line in self.log.read_text().splitlines():
-            if line.startswith("{") and (event := orjson.loads(line)).get("event") == name:
-                found.append(event)
-        return found
+        told = (orjson.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
+        return [event for event in told if event.get("event") == name]
 
     def worker_pids(self) -> list[int]:
         """The worker processes that are alive."""
@@ -74,7 +71,8 @@ async def served(
     command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", str(workers)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
-    runtime = Runtime(settings_for(database_url, folder))
+    same = {key.removeprefix("PORTAL_").lower(): value for key, value in environment.items()}
+    runtime = Runtime(settings_for(database_url, folder, **same))
     base_url = f"http://127.0.0.1:{port}"
     limits = httpx2.Limits(max_connections=100, max_keepalive_connections=0)
     try:

@@ -1,0 +1,56 @@
+"""Several workers as one server: their figures add up, and they leave the database room."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from support.processes import ServerProcess, served
+
+pytestmark = pytest.mark.processes
+ASKED = 60
+
+
+async def counted(server: ServerProcess, route: str) -> int:
+    exposed = (await server.http.get("/metrics")).text
+    found = re.findall(rf'portal_requests_total\{{method="GET",route="{route}",status="200"\}} ([\d.]+)', exposed)
+    return round(sum(map(float, found)))
+
+
+async def test_metrics_add_up_over_all_workers_whoever_answers(database: str, tmp_path: Path) -> None:
+    async with served(database, tmp_path, workers=2) as server:
+        before = await counted(server, "/healthz")
+        await asyncio.gather(*(server.http.get("/healthz") for _ in range(ASKED)))
+
+        told = [await counted(server, "/healthz") for _ in range(10)]
+
+    assert Counter(told) == {before + ASKED: 10}
+
+
+@pytest.fixture
+def postgres_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.config.getoption("--database") == "sqlite":
+        pytest.skip("SQLite has no connections to run out of")
+    with request.getfixturevalue("postgres_databases").fresh(tmp_path) as address:
+        yield address
+
+
+async def test_four_busy_workers_stay_below_a_hundred_connections(postgres_database: str, tmp_path: Path) -> None:
+    async with served(postgres_database, tmp_path, workers=4) as server:
+        most = 0
+        for _ in range(5):
+            await asyncio.gather(*(server.http.get("/licenses/branding/demo") for _ in range(200)))
+            async with server.runtime.db.read() as conn:
+                told = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                most = max(most, (await conn.rows(text(told)))[0][0])
+        settings = server.runtime.settings
+
+    budget = 4 * (settings.read_pool_size + settings.write_pool_size + settings.durable_pool_size + 2)
+    assert budget < 100
+    # One of the connections is this test's own.
+    assert 4 < most - 1 <= budget
