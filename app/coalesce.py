@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from app.errors import OverloadedError, ShuttingDownError, UnavailableError
 
@@ -58,9 +58,7 @@ class Coalescer(Generic[Item, Answer]):
         self._waiting.append((item, weight, answer))
         self._weight_waiting += weight
         if len(self._running) < self._lanes:
-            lane = asyncio.create_task(self._drive())
-            self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._drive()))
         return await answer
 
     async def drain(self) -> None:
@@ -70,25 +68,37 @@ class Coalescer(Generic[Item, Answer]):
             await asyncio.wait(self._running)
 
     async def _drive(self) -> None:
-        while batch := self._next_batch():
-            items = [item for item, _ in batch]
-            self._observe(len(items))
-            try:
-                answers = await self._run(items)
-            except UnavailableError as failure:
+        try:
+            while batch := self._next_batch():
+                self._observe(len(batch))
+                try:
+                    await self._answer(batch)
+                except BaseException:
+                    _fail(batch, ShuttingDownError())
+                    raise
+        finally:
+            # Here and not in a callback of the task: that would run a turn of the loop later, and whoever asks in
+            # between would wait for a lane that has already ended.
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            if not self._running:
+                # Only a lane that was ended from outside leaves somebody behind.
+                while left := self._next_batch():
+                    _fail(left, ShuttingDownError())
+
+    async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._run([item for item, _ in batch])
+        except UnavailableError as failure:
+            _fail(batch, failure)
+        except Exception as failure:  # noqa: BLE001 - handed to whoever asked
+            if len(batch) == 1:
                 _fail(batch, failure)
-            except Exception as failure:  # noqa: BLE001 - handed to whoever asked
-                if len(batch) == 1:
-                    _fail(batch, failure)
-                else:
-                    await self._one_by_one(batch)
-            except BaseException:
-                _fail(batch, ShuttingDownError())
-                raise
             else:
-                for (_, waiter), answer in zip(batch, answers, strict=True):
-                    if not waiter.done():
-                        waiter.set_result(answer)
+                await self._one_by_one(batch)
+        else:
+            for (_, waiter), answer in zip(batch, answers, strict=True):
+                if not waiter.done():
+                    waiter.set_result(answer)
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         """The oldest items that somebody still waits for, up to the size of a batch."""
@@ -111,6 +121,9 @@ class Coalescer(Generic[Item, Answer]):
                 continue
             try:
                 answers = await self._run([item])
+            except UnavailableError as failure:
+                _fail(batch, failure)
+                return
             except Exception as failure:  # noqa: BLE001 - handed to whoever asked
                 _fail([(item, waiter)], failure)
             else:

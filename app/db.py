@@ -72,6 +72,7 @@ class Database:
         make = _sqlite_engine if self.is_sqlite else _postgres_engine
         self.reader: AsyncEngine = make(settings, writes=False)
         self.writer: AsyncEngine = make(settings, writes=True)
+        self._lone_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[ReadConnection]:
@@ -85,6 +86,18 @@ class Database:
         """A transaction, committed when the block ends and rolled back when it raises."""
         with outages():
             async with self.writer.begin() as connection:
+                yield WriteConnection(connection)
+
+    @contextlib.asynccontextmanager
+    async def write_alone(self) -> AsyncIterator[WriteConnection]:
+        """A connection for one changing statement, a transaction by itself: one round trip instead of three."""
+        if self.is_sqlite:
+            # Its BEGIN IMMEDIATE is what waits for the other processes' turn.
+            async with self.write() as alone:
+                yield alone
+            return
+        with outages():
+            async with self._lone_writer.connect() as connection:
                 yield WriteConnection(connection)
 
     async def close(self) -> None:

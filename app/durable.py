@@ -4,7 +4,7 @@ Scheduled runs are workflows of one step each, kept in the engine's own tables: 
 database, or a file of its own beside the SQLite one, where its writes would make ours wait. The engine takes work
 from a queue and runs it on a loop of its own; connections belong to the worker's loop, so every step hands its body
 over to that one (``on_worker_loop``). Workflows are module-level functions and DBOS is one per process, so what they
-run for is module-level too: ``_current``, set by ``launch`` and cleared by ``destroy``.
+run for is the process's too: ``Engine.current``, set by ``launch`` and cleared by ``destroy``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowStatus
 from sqlalchemy.engine import URL
@@ -39,8 +40,6 @@ SQLITE_FILE: Final = "durable.db"
 
 QUEUE: Final = "schedules"
 RUN_PREFIX: Final = "schedule:"
-# Seconds between two looks at the queue: how late a run may start, against a query per worker each time.
-QUEUE_POLL_SECONDS: Final = 2.0
 # Runs at a time in one worker, so that slots that fall due together spread over the workers.
 RUNS_PER_WORKER: Final = 4
 # Threads in which the engine talks to its database; it would open one per operation in flight.
@@ -85,7 +84,7 @@ async def _perform(name: str, slot: str) -> dict[str, object]:
         return dict(await on_worker_loop(partial(_engine().perform, name, slot)))
     except UnavailableError as failure:
         raise RunInterruptedError(str(failure)) from None
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the engine must be able to keep it
         raise RunFailedError(f"{type(failure).__name__}: {failure}") from None
 
 
@@ -104,8 +103,7 @@ async def on_worker_loop(body: Callable[[], Awaitable[Answer]]) -> Answer:
     engine = _engine()
 
     async def run() -> Answer:
-        task = asyncio.current_task()
-        assert task is not None
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         engine.bodies.add(task)
         try:
             return await body()
@@ -126,25 +124,27 @@ class Engine:
     raises when the database is away, where DBOS itself would keep the thread waiting for up to a minute and a half.
     """
 
-    def __init__(self, settings: Settings, executor_id: str, perform: Perform) -> None:
+    current: ClassVar[Engine | None] = None
+
+    def __init__(self, settings: Settings, executor_id: str, perform: Perform, poll_seconds: float) -> None:
         self.loop = asyncio.get_running_loop()
         self.perform = perform
         self.bodies: set[asyncio.Task[Any]] = set()
         self.is_stopping = False
         self.is_launched = False
         # When the engine's tables were made: slots before that never were anybody's to run.
-        self.since = datetime.max.replace(tzinfo=timezone.utc)
+        self.since = datetime.max.replace(tzinfo=UTC)
         self._settings = settings
         self._executor_id = executor_id
+        self._poll_seconds = poll_seconds
         self._client: DBOSClient | None = None
         self._calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable")
 
     async def launch(self) -> None:
         """Start the engine; raises whatever kept it from starting, after which it may be launched again."""
-        global _current
-        if _current not in (None, self):
+        if Engine.current not in {None, self}:
             raise RuntimeError("this process runs a durable engine already")
-        _current = self
+        Engine.current = self
         self.since = await self._call(self._launch)
         self.is_launched = True
 
@@ -153,25 +153,25 @@ class Engine:
 
         What still runs after the grace is cancelled and left to whoever takes over from this worker.
         """
-        global _current
         loop = asyncio.get_running_loop()
         self.is_launched = False
         gone = loop.run_in_executor(self._calls, self._destroy, math.ceil(grace_seconds))
         cancelling = loop.call_later(grace_seconds, self._stop_bodies)
-        # Shielded: a thread cannot be stopped, and the engine must not be launched again while it stops.
+        # Waited for and never cancelled: a thread cannot be stopped.
         await asyncio.wait({gone}, timeout=grace_seconds + DESTROY_SECONDS)
         cancelling.cancel()
         self._stop_bodies()
         await asyncio.gather(*self.bodies, return_exceptions=True)
-        self._calls.shutdown(wait=gone.done())
-        _current = None
+        Engine.current = None
         if not gone.done():
+            self._calls.shutdown(wait=False)
             raise TimeoutError("the durable engine did not stop")
-        gone.result()
+        await asyncio.to_thread(self._calls.shutdown)
+        await gone
 
     async def enqueue(self, name: str, slot: datetime) -> None:
         """Put a slot of a schedule into the queue, unless it ever was there."""
-        await self._call(self._enqueue, name, slot.astimezone(timezone.utc).isoformat())
+        await self._call(self._enqueue, name, slot.astimezone(UTC).isoformat())
 
     async def take_over(self, living: Collection[str]) -> list[str]:
         """Give the unfinished work of workers that are not among the living to one that is; answers its ids."""
@@ -191,13 +191,13 @@ class Engine:
 
     def _launch(self) -> datetime:
         url = engine_url(self._settings)
-        if url.get_backend_name() == "sqlite":
-            _prepare_file(url)
+        if url.database and url.get_backend_name() == "sqlite":
+            _prepare_file(Path(url.database))
         _calm_logger()
         try:
             DBOS(config=_configuration(self._settings, url, self._executor_id))
             DBOS.launch()
-            DBOS.register_queue(QUEUE, worker_concurrency=RUNS_PER_WORKER, polling_interval_sec=QUEUE_POLL_SECONDS)
+            DBOS.register_queue(QUEUE, worker_concurrency=RUNS_PER_WORKER, polling_interval_sec=self._poll_seconds)
             self._client = DBOSClient(
                 system_database_url=url.render_as_string(hide_password=False),
                 dbos_system_schema=SCHEMA,
@@ -210,7 +210,7 @@ class Engine:
         except BaseException:
             self._destroy(0)
             raise
-        return datetime.fromtimestamp(made_at / 1000, timezone.utc)
+        return datetime.fromtimestamp(made_at / 1000, UTC)
 
     def _destroy(self, grace_seconds: int) -> None:
         try:
@@ -260,17 +260,15 @@ class Engine:
 
     @property
     def _connected(self) -> DBOSClient:
-        assert self._client is not None, "launch the engine first"
+        if self._client is None:
+            raise RuntimeError("the durable engine is not launched")
         return self._client
 
 
-_current: Engine | None = None
-
-
 def _engine() -> Engine:
-    if _current is None:
+    if Engine.current is None:
         raise RuntimeError("no durable engine runs in this process")
-    return _current
+    return Engine.current
 
 
 def engine_url(settings: Settings) -> URL:
@@ -297,15 +295,18 @@ def _configuration(settings: Settings, url: URL, executor_id: str) -> DBOSConfig
         # Nothing here waits for the engine's messages; listening would cost a connection and a hundred wake-ups a
         # second in every worker.
         "use_listen_notify": False,
-        "notification_listener_polling_interval_sec": 5.0,
+        # The thread that would poll for them instead sleeps this long at a time, and is waited for at the end.
+        "notification_listener_polling_interval_sec": 0.25,
+        # Its own scheduler has nothing to find.
+        "scheduler_polling_interval_sec": 3600.0,
         "log_level": "WARNING",
     }
 
 
-def _prepare_file(url: URL) -> None:
+def _prepare_file(path: Path) -> None:
     """Let readers and the writer of the engine's file not wait for each other; the file remembers."""
-    assert url.database is not None
-    with contextlib.closing(sqlite3.connect(url.database, timeout=DESTROY_SECONDS)) as connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path, timeout=DESTROY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
@@ -315,9 +316,13 @@ def _is_too_old(row: WorkflowStatus) -> bool:
 
 
 class _Calm(logging.Filter):
-    """Drops what the engine repeats, and the failures of runs, which are logged where they happen."""
+    """Drops what the engine repeats, and what happens to runs, which is logged where it happens."""
 
-    ELSEWHERE: Final = ("Exception encountered in asynchronous workflow", "Step being automatically retried")
+    ELSEWHERE: Final = (
+        "Asyncio task cancelled",
+        "Exception encountered in asynchronous workflow",
+        "Step being automatically retried",
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
@@ -67,17 +67,17 @@ class Schedule:
         # The step back is exclusive, and croniter drops what is below a second.
         after = now.astimezone(zone).replace(microsecond=1)
         slot: datetime = croniter(self.cron, after).get_prev(datetime)
-        return slot.astimezone(timezone.utc)
+        return slot.astimezone(UTC)
 
     def next_slot(self, now: datetime, zone: ZoneInfo) -> datetime:
         """The first slot after a moment."""
         slot: datetime = croniter(self.cron, now.astimezone(zone)).get_next(datetime)
-        return slot.astimezone(timezone.utc)
+        return slot.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between heartbeats, until a lease runs out, and until a worker without heartbeat counts as dead.
+    """Seconds between heartbeats, until a lease runs out, and until a worker without a heartbeat counts as dead.
 
     Two beats may fail before leadership moves, three before work does. A dead leader's lease runs out after 15 s at
     most, its successor beats within 5 s and takes over its work once it is 20 s silent: well within a minute.
@@ -88,6 +88,8 @@ class Pace:
     dead: float = 20.0
     # After a failure, so that a living worker has beaten again before anybody may call it dead.
     retry: float = 2.0
+    # Between two looks at the queue: how late a run may start, against a query per worker each time.
+    poll: float = 2.0
 
 
 class Jobs:
@@ -112,7 +114,7 @@ class Jobs:
     @property
     def is_running(self) -> bool:
         """Whether this worker takes work."""
-        return self._running.is_set()
+        return self._running.is_set() and not self._ending.is_set()
 
     @property
     def is_leader(self) -> bool:
@@ -133,14 +135,13 @@ class Jobs:
 
         What still runs then is cancelled, and a living worker takes it over.
         """
-        self._running.clear()
         self._ending.set()
         await _end(self._leadership)
         await self._leave(workers.release_lease, name=LEASE, holder=self._runtime.executor_id)
         if self._engine is not None:
             try:
                 await self._engine.destroy(grace_seconds)
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001 - our rows must go, whatever the engine does
                 log.warning("jobs_engine_not_stopped", reason=str(failure))
         self._silent.set()
         await _end(self._heartbeat)
@@ -153,7 +154,9 @@ class Jobs:
             try:
                 pause = await step()
             except Exception as failure:
-                pause = min(self._pace.retry * 2**failures, self._pace.beat)
+                # Nobody leads without a database; the next good beat says whether it is still us.
+                self._leads_until = -math.inf
+                pause = min(self._pace.retry * 2 ** min(failures, 10), self._pace.beat)
                 failures += 1
                 if failures == 1:
                     expected = isinstance(failure, UnavailableError | DBAPIError)
@@ -194,42 +197,42 @@ class Jobs:
         """Launch the engine, after the first beat: work of a worker without one would be taken away; then lead."""
         if self._beat_at == -math.inf:
             return START_SECONDS
-        if not self.is_running:
-            await self._launch_engine()
+        engine = await self._launched_engine()
         if not self.is_leader:
             return self._pace.beat
-        pause = await self._enqueue_due()
+        pause = await self._enqueue_due(engine)
         if time.monotonic() >= self._reap_at:
-            await self._take_over()
+            await self._take_over(engine)
         return min(pause, self._pace.beat)
 
-    async def _launch_engine(self) -> None:
+    async def _launched_engine(self) -> Engine:
         if self._engine is None:
-            engine = await asyncio.to_thread(_engine_class)
-            self._engine = engine(self._runtime.settings, self._runtime.executor_id, self._perform)
-        await self._engine.launch()
-        self._running.set()
+            engine_class = await asyncio.to_thread(_engine_class)
+            settings, executor_id = self._runtime.settings, self._runtime.executor_id
+            self._engine = engine_class(settings, executor_id, self._perform, self._pace.poll)
+        if not self._engine.is_launched:
+            await self._engine.launch()
+            self._running.set()
+        return self._engine
 
-    async def _enqueue_due(self) -> float:
+    async def _enqueue_due(self, engine: Engine) -> float:
         """Put what is due into the queue; answers the seconds until the next slot."""
-        assert self._engine is not None
         now, zone = self._runtime.clock.now(), self._runtime.zone
-        earliest = max(self._engine.since, now - CATCH_UP)
+        earliest = max(engine.since, now - CATCH_UP)
         for schedule in self._schedules.values():
             slot = schedule.latest_slot(now, zone)
             if slot > self._enqueued.get(schedule.name, earliest):
-                await self._engine.enqueue(schedule.name, slot)
+                await engine.enqueue(schedule.name, slot)
                 self._enqueued[schedule.name] = slot
         waits = [(schedule.next_slot(now, zone) - now).total_seconds() for schedule in self._schedules.values()]
         return min(waits, default=self._pace.beat)
 
-    async def _take_over(self) -> None:
+    async def _take_over(self, engine: Engine) -> None:
         """Give the work of dead workers to living ones, and forget them.
 
         After an outage, or a standstill of this machine, every heartbeat is old: only who has beaten all the while
         may call another dead.
         """
-        assert self._engine is not None
         self._reap_at = time.monotonic() + self._pace.beat
         if time.monotonic() - self._steady_since < self._pace.dead:
             return
@@ -239,12 +242,12 @@ class Jobs:
             living = await conn.many(workers.executors_alive, str, since=since)
         if not self.is_leader:
             return
-        if taken := await self._engine.take_over({*living, self._runtime.executor_id}):
+        if taken := await engine.take_over({*living, self._runtime.executor_id}):
             log.warning("jobs_taken_over", runs=taken)
         async with self._runtime.db.write() as conn:
             await conn.affected(workers.delete_dead_worker_heartbeats, before=since)
         if time.monotonic() >= self._forget_at:
-            await self._engine.forget_runs(now)
+            await engine.forget_runs(now)
             self._forget_at = time.monotonic() + FORGET_SECONDS
 
     async def _perform(self, name: str, slot: str) -> Mapping[str, object]:

@@ -21,10 +21,10 @@ class RateLimits:
         self._device_requests = RateLimitItemPerMinute(settings.device_requests_per_minute, namespace="device")
         self._unknown_codes = RateLimitItemPerMinute(settings.unknown_codes_per_minute, namespace="code")
 
-    async def count_device_request(self, device_id: int) -> None:
-        """Count one request of a device; raises RateLimitedError when it asks too often."""
-        if self._on and not await self._windows.hit(self._device_requests, str(device_id)):
-            await self._refuse(self._device_requests, str(device_id))
+    async def count_device_request(self, device: int | str) -> None:
+        """Count one request of a device, named by its id or by a secret's id of its own; raises RateLimitedError."""
+        if self._on and not await self._windows.hit(self._device_requests, str(device)):
+            await self._refuse(self._device_requests, str(device))
 
     async def count_unknown_code(self, address: str) -> None:
         """Count one activation with a code that nobody has; right codes are never counted."""

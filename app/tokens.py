@@ -140,7 +140,7 @@ class AccessTokens:
             claims = jwt.decode(token, self._parsed[kid], algorithms=[ALGORITHM]).claims
             if claims["iss"] != self._settings.token_issuer or claims["aud"] != self._settings.token_audience:
                 raise TokenInvalidError
-            _, tenant_id, _, device_id = _subject(claims["sub"])
+            _, tenant_id, _, device_id = _subject(str(claims["sub"]))
             return DeviceToken(int(tenant_id), int(device_id), int(claims["exp"]), kid)
         except (JoseError, ValueError, KeyError, TypeError):
             raise TokenInvalidError from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 from typing import Any, TypeVar
@@ -14,6 +15,9 @@ from app.errors import MalformedBodyError, TokenMissingError, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Unique without asking the system for randomness at every request.
+_PROCESS = secrets.token_hex(6)
+_NUMBERS = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -44,8 +48,9 @@ def bearer_token(request: Request) -> str:
 def request_id_of(request: Request) -> str:
     """The id under which this request is logged and answered: the caller's, if it is sound, or a new one."""
     if (known := getattr(request.ctx, "request_id", None)) is None:
-        given = request.headers.get("x-request-id") or ""
-        known = request.ctx.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        given = request.headers.get("x-request-id")
+        sound = given is not None and _REQUEST_ID.fullmatch(given)
+        known = request.ctx.request_id = given if sound else f"{_PROCESS}-{next(_NUMBERS):x}"
     return str(known)
 
 

@@ -69,8 +69,8 @@ def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
 
 def _page() -> str:
     rows = "".join(
-        f'<tr id="error-{code}"><td><code>{code}</code></td><td>{status}</td><td>{escape(text)}</td></tr>'
-        for code, status, text in _errors(PortalError)
+        f'<tr id="error-{code}"><td><code>{code}</code></td><td>{statuses}</td><td>{escape(text)}</td></tr>'
+        for code, statuses, text in _errors(PortalError)
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -93,12 +93,18 @@ curl /licenses/policy -H 'Authorization: Bearer …'</code></pre></header>
 <tbody>{rows}</tbody></table></main></body></html>"""
 
 
-def _errors(error: type[PortalError]) -> list[tuple[str, int, str]]:
-    """The tree's leaves and branches, each code once, by status."""
-    found: dict[str, tuple[str, int, str]] = {}
-    pending = [error]
+def _errors(root: type[PortalError]) -> list[tuple[str, str, str]]:
+    """Each code of the tree once, by status, with what its classes say; branches are silent where leaves say more."""
+    classes: dict[str, list[type[PortalError]]] = {}
+    pending = [root]
     while pending:
         current = pending.pop()
         pending += current.__subclasses__()
-        found.setdefault(current.code, (current.code, current.status, " ".join(current.paragraphs()).strip()))
-    return sorted(found.values(), key=lambda row: (row[1], row[0]))
+        classes.setdefault(current.code, []).append(current)
+    found = []
+    for code, same in classes.items():
+        told = [error for error in same if error.paragraphs()[1]] or same
+        statuses = ", ".join(sorted({str(error.status) for error in same}))
+        texts = sorted({" ".join(error.paragraphs()).strip() for error in told})
+        found.append((code, statuses, " Or: ".join(texts)))
+    return sorted(found, key=lambda row: (row[1], row[0]))

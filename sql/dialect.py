@@ -156,6 +156,9 @@ def install_rollup_trigger(target: Any, connection: Connection, **options: Any) 
 
 
 def migration_lock(connection: Connection) -> None:
-    """Let one process migrate at a time; SQLite does so by itself."""
-    if connection.dialect.name == "postgresql":
+    """Let one process migrate at a time, and all of a migration or none of it be seen."""
+    if connection.dialect.name == "sqlite":
+        # Its driver begins no transaction before a change of the schema by itself.
+        connection.execute(text("BEGIN IMMEDIATE"))
+    else:
         connection.execute(text("SELECT pg_advisory_xact_lock(7046029254386353131)"))

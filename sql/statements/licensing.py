@@ -224,7 +224,7 @@ record_heartbeats = (
     update(devices)
     .where(devices.c.tenant_id == _locked.c.tenant_id, devices.c.id == _locked.c.id)
     .values(last_seen=bindparam("now"))
-    .returning(devices.c.tenant_id, devices.c.id.label("device_id"))
+    .returning(devices.c.tenant_id, devices.c.id.label("device_id"), devices.c.hw_fingerprint)
 )
 
 insert_refresh_family = insert(refresh_families)

@@ -8,7 +8,8 @@ from sql.tables import tenants
 
 by_slug = select(tenants.c.id, tenants.c.name, tenants.c.slug).where(tenants.c.slug == bindparam("tenant_slug"))
 
-by_slug_locked = by_slug.with_for_update()
+# Weaker than FOR UPDATE: rows that refer to the tenant may be inserted meanwhile, or those inserts would deadlock.
+by_slug_locked = by_slug.with_for_update(key_share=True)
 
 branding = select(tenants.c.logo_url, tenants.c.primary_color, tenants.c.domain).where(
     tenants.c.slug == bindparam("tenant_slug")

@@ -50,11 +50,12 @@ async def heartbeat(ctx: Context, hw_fingerprint: str) -> Heartbeat:
 
 async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
     """Which beats were stored; the reason for a refusal is asked by the few that meet one."""
-    async with runtime.db.write() as conn:
+    async with runtime.db.write_alone() as conn:
         batch = orjson.dumps(list(set(beating))).decode()
         rows = await conn.rows(licensing.record_heartbeats, batch=batch, now=runtime.clock.now())
     stored = {tuple(row) for row in rows}
-    return [(beat.tenant_id, beat.device_id) in stored for beat in beating]
+    return [(beat.tenant_id, beat.device_id, beat.hw_fingerprint) in stored for beat in beating]
 
 
-HEARTBEATS = Coalesced("heartbeat", _record)
+# One lane: half as many statements, each for twice as many devices, was faster than two.
+HEARTBEATS = Coalesced("heartbeat", _record, lanes=1)

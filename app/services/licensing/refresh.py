@@ -55,7 +55,8 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     runtime = ctx.runtime
     shown = read_refresh_token(runtime.keys, refresh_token)
     if shown is not None:
-        await runtime.rate_limits.count_device_request(device_id)
+        # By the family, which the token proves; anybody may write any device's id beside it.
+        await runtime.rate_limits.count_device_request(shown.family_id)
     now = runtime.clock.now()
     async with runtime.db.write() as conn:
         situation = await conn.maybe(

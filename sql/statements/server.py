@@ -1,0 +1,20 @@
+"""Questions to the database server itself."""
+
+from __future__ import annotations
+
+from sqlalchemy import cast, column, func, select, table
+from sqlalchemy.types import Integer
+
+sqlite_version = select(func.sqlite_version())
+
+postgresql_version = select(func.current_setting("server_version"))
+
+# What is kept for superusers cannot be counted on.
+usable_connections = select(
+    cast(func.current_setting("max_connections"), Integer)
+    - cast(func.current_setting("superuser_reserved_connections"), Integer)
+)
+
+_extensions = table("pg_available_extensions", column("name"), column("installed_version"))
+
+trigram_extension = select(_extensions.c.installed_version).where(_extensions.c.name == "pg_trgm")
