@@ -9,10 +9,11 @@ from typing import Any
 
 import orjson
 import structlog
+import structlog.tracebacks
 
 from app.settings import Settings
 
-QUIET_LOGGERS = ("dbos", "sanic.root", "sanic.access", "aiosqlite", "httpx2", "httpcore2", "alembic")
+QUIET_LOGGERS = ("dbos", "sanic.root", "sanic.access", "sanic.server", "aiosqlite", "httpx2", "httpcore2", "alembic")
 
 
 def configure_logging(settings: Settings, *, level: str | None = None) -> None:
@@ -25,10 +26,16 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    # Never the local variables of a traceback: they hold codes and tokens.
     rendering: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_json)]
+        [
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(serializer=_json),
+        ]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -11,7 +11,7 @@ import orjson
 import structlog
 from sanic import Sanic
 
-from app import metrics, schema
+from app import APP_NAME, metrics, schema
 from app.clock import Clock
 from app.jobs import Jobs, Schedule
 from app.log import configure_logging
@@ -22,7 +22,6 @@ from blueprints import authz, health, licenses, usage
 from blueprints.documentation import add_documentation
 from blueprints.problems import ProblemHandler
 
-APP_NAME = "addon-portal"
 APIS = (authz.api, health.api, licenses.api, usage.api)
 READ_TO_REFUSE = 4
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
@@ -73,7 +72,7 @@ def _framework_settings(settings: Settings) -> dict[str, Any]:
         "RESPONSE_TIMEOUT": settings.response_timeout_seconds,
         "GRACEFUL_SHUTDOWN_TIMEOUT": settings.shutdown_grace_seconds,
         "PROXIES_COUNT": settings.proxies_count or None,
-        "ACCESS_LOG": settings.access_log,
+        "ACCESS_LOG": False,
         "FALLBACK_ERROR_FORMAT": "json",
         "MOTD": False,
         "OAS": False,

@@ -31,6 +31,7 @@ from app.errors import SettingsError
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - the name of a file, not a secret
 MINIMUM_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
+SHORTEST_MONTH = 28
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
@@ -121,6 +122,14 @@ class Settings(BaseSettings):
         if driver not in DRIVERS:
             raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
         return value
+
+    @model_validator(mode="after")
+    def _events_are_kept_longer_than_they_may_be_late(self) -> Self:
+        if self.usage_past_days >= self.usage_retention_months * SHORTEST_MONTH:
+            raise ValueError(
+                "usage_past_days: must end before usage_retention_months, or a repeated event counts again"
+            )
+        return self
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> Self:

@@ -30,7 +30,7 @@ import httpx2
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.databases import postgres_server  # noqa: E402
+from support.databases import PostgresDatabases, postgres_server  # noqa: E402
 from support.processes import ServerProcess, served  # noqa: E402
 
 from app.services.billing.plans import seed_plan  # noqa: E402
@@ -41,6 +41,7 @@ from app.services.licensing.issue import generate_codes  # noqa: E402
 from app.services.tenants.directory import add_tenant  # noqa: E402
 
 CONNECTIONS = 32
+BARE_PORT = 18080
 TENANTS = 50
 DEVICES_EACH = 10
 BARS = {
@@ -155,10 +156,10 @@ async def bare_server(port: int) -> AsyncIterator[str]:
         process.wait()
 
 
-async def measure(name: str, url: str, folder: Path, bare: str, rounds: int, seconds: int) -> dict[str, Figures]:
+async def measure(name: str, url: str, folder: Path, rounds: int, seconds: int) -> dict[str, Figures]:
     figures: dict[str, Figures] = defaultdict(Figures)
     long_tokens = {"PORTAL_ACCESS_TOKEN_SECONDS": "86400", "PORTAL_LOG_LEVEL": "info"}
-    async with served(url, folder, workers=1, **long_tokens) as server:
+    async with bare_server(BARE_PORT) as bare, served(url, folder, workers=1, **long_tokens) as server:
         *devices, doomed = await seed(server)
         made = scripts(folder, devices)
         for number in range(rounds):
@@ -180,8 +181,8 @@ async def measure(name: str, url: str, folder: Path, bare: str, rounds: int, sec
     return figures
 
 
-async def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> int:
+    options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=int, default=4)
     options.add_argument("--json", action="store_true")
@@ -191,28 +192,18 @@ async def main() -> int:
         return 2
     os.environ["PORTAL_RATE_LIMITS"] = "off"
     results = {}
-    with tempfile.TemporaryDirectory(prefix="portal-bench-") as room, postgres_server() as postgres:
+    with tempfile.TemporaryDirectory(prefix="portal-bench-") as room, postgres_server(durable=True) as postgres:
         for name in ("postgresql", "sqlite"):
             folder = Path(room) / name
             folder.mkdir()
-            url = f"sqlite+aiosqlite:///{folder}/portal.db"
+            url = contextlib.nullcontext(f"sqlite+aiosqlite:///{folder}/portal.db")
             if name == "postgresql":
-                url = await fresh_postgres(postgres)
-            async with bare_server(18080) as bare:
-                results[name] = await measure(name, url, folder, bare, chosen.rounds, chosen.seconds)
+                url = PostgresDatabases(postgres, folder).empty(folder)
+            with url as address:
+                results[name] = asyncio.run(measure(name, address, folder, chosen.rounds, chosen.seconds))
     rows = list(summary(results))
     print(json.dumps(rows, indent=1) if chosen.json else table(rows))
     return 0 if all(row["met"] for row in rows) else 1
-
-
-async def fresh_postgres(server: str) -> str:
-    from support.databases import _execute, make_url
-
-    name = f"portal_bench_{os.getpid()}"
-    await _execute(make_url(server), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    await _execute(make_url(server), f'CREATE DATABASE "{name}"')
-    address = make_url(server).set(drivername="postgresql+asyncpg", database=name)
-    return address.render_as_string(hide_password=False)
 
 
 def summary(results: dict[str, dict[str, Figures]]) -> list[dict[str, object]]:
@@ -248,4 +239,4 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(asyncio.run(main()))
+    raise SystemExit(main())

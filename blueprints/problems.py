@@ -56,7 +56,7 @@ def problem_of(request: Request, failure: BaseException) -> HTTPResponse:
         return problem(failure, request_id)
     if isinstance(failure, exceptions.SanicException):
         error, headers = _of_framework(request, failure)
-        if error.status < 500:
+        if error.status < 500 or isinstance(error, errors.UnavailableError):
             return problem(error, request_id, headers)
     log.error("request_failed", path=request.path, request_id=request_id, exc_info=failure)
     return problem(PortalError(), request_id)
@@ -81,6 +81,6 @@ def _of_framework(request: Request, failure: exceptions.SanicException) -> tuple
         }
     if isinstance(failure, exceptions.RequestTimeout):
         return errors.RequestTimeoutError(), {"connection": "close"}
-    if failure.status_code < 500:
-        return errors.RequestError(), {}
-    return PortalError(), {}
+    if isinstance(failure, exceptions.ServiceUnavailable):
+        return errors.UnavailableError(), {"connection": "close"}
+    return (errors.RequestError() if failure.status_code < 500 else PortalError()), {}

@@ -6,7 +6,7 @@ values in braces, which the raiser passes; the same values travel as extra membe
     PortalError
     ├── SettingsError, SchemaBehindError          the server does not start
     ├── RequestError                              the request cannot be read
-    │   ├── MalformedBodyError, ValidationError, PayloadTooLargeError, UnsupportedMediaTypeError
+    │   ├── MalformedBodyError, ValidationError, PayloadTooLargeError
     │   └── NotFoundError, MethodNotAllowedError, RequestTimeoutError
     ├── UnauthenticatedError                      we do not know who asks
     │   ├── TokenMissingError, TokenInvalidError, TokenExpiredError
@@ -78,7 +78,6 @@ from app.errors.requests import (
     PayloadTooLargeError,
     RequestError,
     RequestTimeoutError,
-    UnsupportedMediaTypeError,
     ValidationError,
 )
 from app.errors.startup import (
@@ -130,6 +129,5 @@ __all__ = [
     "TokenMissingError",
     "UnauthenticatedError",
     "UnavailableError",
-    "UnsupportedMediaTypeError",
     "ValidationError",
 ]

@@ -51,16 +51,6 @@ class PayloadTooLargeError(RequestError):
     status = 413
 
 
-class UnsupportedMediaTypeError(RequestError):
-    """The body must be JSON.
-
-    Send it with the header Content-Type: application/json.
-    """
-
-    code = "unsupported_media_type"
-    status = 415
-
-
 class NotFoundError(RequestError):
     """There is nothing at this address.
 

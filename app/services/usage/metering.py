@@ -128,7 +128,7 @@ async def _store(runtime: Runtime, requests: Sequence[Sequence[Row]]) -> list[se
             if key not in distinct:
                 distinct[key] = row
                 owner[key] = index
-    async with runtime.db.write() as conn:
+    async with runtime.db.write_alone() as conn:
         stored = await conn.rows(usage.insert_usage_events, batch=orjson.dumps(list(distinct.values())).decode())
     new: list[set[str]] = [set() for _ in requests]
     for fresh in stored:

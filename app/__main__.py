@@ -1,0 +1,64 @@
+"""The command line: ``portal serve`` and the operator's commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+# Where each command is and what it does: its module is imported when it is called, not to list it.
+COMMANDS = {
+    "serve": ("serve:serve", "Start the server; in development it prepares its database by itself."),
+    "demo": ("demo:demo", "Play a device's whole journey against a running or a temporary server."),
+    "doctor": ("doctor:doctor", "Check settings, database and keys, and say what mends them."),
+    "migrate": ("database:migrate", "Bring the database to the newest migration."),
+    "seed-plan": ("catalogue:seed_plan", "Create a plan, or bring it to these figures."),
+    "add-tenant": ("catalogue:add_tenant", "Admit a tenant, with --plan also its subscription."),
+    "link-sub": ("catalogue:link_sub", "Give a tenant its subscription, or change it."),
+    "gen-codes": ("codes:gen_codes", "Make activation codes and show them, for the only time."),
+    "list-codes": ("codes:list_codes", "List a tenant's activation codes."),
+    "revoke-code": ("codes:revoke_code", "Take an activation code back."),
+    "list-devices": ("devices:list_devices", "List a tenant's devices."),
+    "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
+}
+
+
+def main() -> int:
+    """Run one command; answers its exit code."""
+    arguments = sys.argv[1:]
+    try:
+        answer = _portal()(arguments, exit_on_error=False, print_error=False)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as failure:  # noqa: BLE001 - nobody above is left to tell the user
+        from app.commands.output import report
+
+        return report(failure, as_json="--json" in arguments)
+    return answer if isinstance(answer, int) else 0
+
+
+def _portal() -> App:
+    """All commands, none of them imported; a worker process imports this module and needs none of it."""
+    from importlib.metadata import version
+
+    from cyclopts import App
+
+    portal = App(
+        name="portal",
+        help="License devices and meter their usage.",
+        version=version("addon-portal"),
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for name, (where, summary) in COMMANDS.items():
+        portal.command(f"app.commands.{where}", name=name, help=summary)
+    keys = App(name="keys", help="The keys that sign access tokens.", result_action="return_value")
+    keys.command("app.commands.keys:rotate", name="rotate", help="Add a signing key and let the old ones run out.")
+    portal.command(keys)
+    return portal
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Plans, tenants and subscriptions, from the command line; each command may be repeated."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from app.commands.output import AsJson, TenantSlug, answer, escape
+from app.commands.session import operating
+from app.services.billing import plans
+from app.services.billing.subscriptions import Subscription, link_subscription
+from app.services.tenants import directory
+
+
+async def seed_plan(
+    *,
+    name: Annotated[str, Parameter(help="The plan's name.")],
+    price_id: Annotated[str, Parameter(help="Its price in Stripe.")],
+    quota: Annotated[int, Parameter(help="Runs a month.")],
+    max_devices: Annotated[int | None, Parameter(help="Devices at a time; unlimited if absent.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a plan, or bring it to these figures."""
+    async with operating() as ctx:
+        plan, change = await plans.seed_plan(ctx, name=name, price_id=price_id, quota=quota, max_devices=max_devices)
+    answer(
+        as_json,
+        {
+            "id": plan.id,
+            "name": plan.name,
+            "price_id": plan.stripe_price_id,
+            "quota": plan.monthly_run_quota,
+            "max_devices": plan.max_devices,
+            "change": change,
+        },
+        f"Plan {escape(plan.name)} {change}: {quota} runs a month, "
+        f"{'any number of' if max_devices is None else max_devices} devices.",
+    )
+
+
+async def add_tenant(
+    *,
+    name: Annotated[str, Parameter(help="The tenant's name.")],
+    slug: Annotated[str, Parameter(help="Its short name in addresses: lowercase words joined by hyphens.")],
+    email: Annotated[str | None, Parameter(help="Where it is reached.")] = None,
+    plan: Annotated[str | None, Parameter(help="Also give it an active subscription to this plan.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Admit a tenant, with --plan also its subscription."""
+    subscription = None
+    async with operating() as ctx:
+        if plan is not None:
+            async with ctx.runtime.db.read() as conn:
+                await plans.find_plan(conn, plan)
+        tenant, is_new = await directory.add_tenant(ctx, name=name, slug=slug, email=email)
+        if plan is not None:
+            subscription, _ = await link_subscription(ctx, tenant_slug=slug, plan_name=plan)
+    shown = [f"Tenant {escape(tenant.name)} ({tenant.slug}) {'added' if is_new else 'is there already'}."]
+    if subscription is None:
+        shown.append(f"It needs a plan before its devices can be activated: portal link-sub --tenant {slug} --plan …")
+    else:
+        shown.append(
+            f"It is {subscription.state} on {escape(subscription.plan_name)}: portal gen-codes --tenant {slug}"
+        )
+    result = {"id": tenant.id, "name": tenant.name, "slug": tenant.slug, "change": "created" if is_new else "unchanged"}
+    answer(as_json, {**result, "subscription": subscription and _shape(subscription)}, *shown)
+
+
+async def link_sub(
+    *,
+    tenant: TenantSlug,
+    plan: Annotated[str, Parameter(help="The plan's name.")],
+    customer: Annotated[str | None, Parameter(help="The tenant's customer id in Stripe.")] = None,
+    sub: Annotated[str | None, Parameter(help="The subscription's id in Stripe.")] = None,
+    state: Annotated[str, Parameter(help="active, trialing, past_due, canceled, …")] = "active",
+    as_json: AsJson = False,
+) -> None:
+    """Give a tenant its subscription, or change it."""
+    async with operating() as ctx:
+        subscription, change = await link_subscription(
+            ctx,
+            tenant_slug=tenant,
+            plan_name=plan,
+            state=state,
+            stripe_customer_id=customer,
+            stripe_subscription_id=sub,
+        )
+    answer(
+        as_json,
+        {"tenant": tenant, **_shape(subscription), "change": change},
+        f"{tenant} is {subscription.state} on {escape(subscription.plan_name)} ({change}).",
+    )
+
+
+def _shape(subscription: Subscription) -> dict[str, object]:
+    return {
+        "id": subscription.id,
+        "plan": subscription.plan_name,
+        "state": subscription.state,
+        "customer": subscription.stripe_customer_id,
+        "sub": subscription.stripe_subscription_id,
+        "seats_used": subscription.seats_used,
+        "max_devices": subscription.max_devices,
+    }

@@ -1,0 +1,178 @@
+"""Demo: the whole journey of a device against a running server, or against one that is started for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import orjson
+from cyclopts import Parameter
+from pydantic import SecretStr
+from rich.text import Text
+
+from app.commands.journey import Journey, Step
+from app.commands.output import AsJson, CommandFailedError, answer
+from app.commands.session import operating
+from app.context import Context
+from app.settings import Settings, load_settings
+from sql.statements import licensing
+
+PROBE_SECONDS = 2.0
+ASK_SECONDS = 15.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+async def demo(
+    *,
+    url: Annotated[str | None, Parameter(help="A running server on the database of these settings.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Play a device's whole journey, from the plan to the device that is one too many.
+
+    Without --url it looks at the settings' public_url (in development only), and if nothing of ours answers there,
+    it starts a server for the occasion, with a state folder of its own.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        ctx, http = await _stage(stack, url)
+        address = str(http.base_url).rstrip("/")
+        if not as_json:
+            answer(False, {}, Text(f"A device's journey at {address}", style="bold"))
+        taken: list[Step] = []
+        async for step in Journey(ctx, http).steps():
+            taken.append(step)
+            if not as_json:
+                answer(False, {}, _line(len(taken), step))
+            if step.wrong:
+                break
+    is_right = not taken[-1].wrong
+    if as_json:
+        steps = [{**asdict(step), "ok": not step.wrong} for step in taken]
+        answer(True, {"ok": is_right, "url": address, "steps": steps})
+    if not is_right:
+        last = taken[-1]
+        message = f"The step {last.name} answered {last.answered}; expected was {last.wrong}."
+        raise CommandFailedError("demo_failed", message)
+    if not as_json:
+        answer(False, {}, Text(f"All {len(taken)} steps went as they should.", style="green"))
+    return 0
+
+
+async def _stage(stack: contextlib.AsyncExitStack, url: str | None) -> tuple[Context, httpx2.AsyncClient]:
+    """An operator's context and a client, both on the same installation."""
+    settings = load_settings()
+    candidate = url or (settings.public_url if settings.environment == "development" else None)
+    if candidate:
+        http = await stack.enter_async_context(_client(candidate))
+        if await _answers(http):
+            ctx = await stack.enter_async_context(operating(settings))
+            if await _is_same_installation(ctx, http):
+                return ctx, http
+            if url:
+                message = f"The server at {url} works on another database than these settings name."
+                raise CommandFailedError("other_installation", message)
+        elif url:
+            raise CommandFailedError("no_server", f"No portal answers at {url}.")
+    own_settings, address = await stack.enter_async_context(_temporary_server())
+    http = await stack.enter_async_context(_client(address))
+    return await stack.enter_async_context(operating(own_settings)), http
+
+
+def _client(url: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=url, timeout=ASK_SECONDS, trust_env=False)
+
+
+async def _answers(http: httpx2.AsyncClient) -> bool:
+    try:
+        return (await http.get("/healthz", timeout=PROBE_SECONDS)).status_code == 200
+    except (httpx2.HTTPError, httpx2.InvalidURL):
+        return False
+
+
+async def _is_same_installation(ctx: Context, http: httpx2.AsyncClient) -> bool:
+    """Whether the server signs with keys that our database holds."""
+    try:
+        published = (await http.get("/.well-known/jwks.json")).json()["keys"]
+    except (httpx2.HTTPError, ValueError, LookupError, TypeError):
+        return False
+    async with ctx.runtime.db.read() as conn:
+        stored = await conn.rows(licensing.verifying_keys, now=ctx.runtime.clock.now())
+    return not {key["kid"] for key in published}.isdisjoint(row.kid for row in stored)
+
+
+@contextlib.asynccontextmanager
+async def _temporary_server() -> AsyncIterator[tuple[Settings, str]]:
+    """The real server as a user starts it, on a free port and with a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="portal-demo-", ignore_cleanup_errors=True) as folder:
+        environment = {key: value for key, value in os.environ.items() if not key.upper().startswith("PORTAL_")}
+        environment["PORTAL_STATE_DIR"] = folder
+        process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-P",
+                "-m",
+                "app",
+                "serve",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--workers",
+                "1",
+                "--json",
+            ),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            started = await _started(process)
+            yield _own_settings(Path(folder)), started["url"]
+        finally:
+            await _end(process)
+
+
+async def _started(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """What the server says once it is ready."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(START_SECONDS):
+            if process.stdout and (line := await process.stdout.readline()):
+                started: dict[str, Any] = orjson.loads(line)
+                return started
+    process.kill()
+    _, said = await process.communicate()
+    reason = said.decode(errors="replace").strip().rpartition("\n")[2] or "it gave no reason"
+    raise CommandFailedError("no_server", f"The temporary server did not start: {reason}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+
+
+def _own_settings(folder: Path) -> Settings:
+    """The settings of the temporary server, whatever the caller's environment says."""
+    return load_settings(
+        environment="development", state_dir=folder, database_url=SecretStr(""), secret_key=SecretStr("")
+    )
+
+
+def _line(number: int, step: Step) -> Text:
+    mark = ("failed", "bold red") if step.wrong else ("ok", "green")
+    asked = Text.assemble((f"{number:>2}  {step.name:<14}", "bold"), step.asked, "  ", mark)
+    return asked.append(f"\n    {'':<14}{step.answered}", style="dim")

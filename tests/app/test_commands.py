@@ -1,0 +1,443 @@
+"""The command line: names, shapes and exit codes; errors are one clear line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+import pytest
+import structlog
+
+from app.__main__ import COMMANDS, main
+from app.schema import head_revision
+
+STRONG_SECRET = "abcdefghijklmnopqrstuvwxyz0123456789ABCD"
+PATIENCE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command has left: its exit code and its two outputs."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object on standard output."""
+        assert self.exit_code == 0, self.err
+        return json.loads(self.out)
+
+
+@dataclass
+class Portal:
+    """Runs commands in this process, as the shell would."""
+
+    capture: pytest.CaptureFixture[str]
+    environment: pytest.MonkeyPatch
+
+    def __call__(self, *arguments: str, **variables: str) -> Ran:
+        with self.environment.context() as patch:
+            patch.setattr(sys, "argv", ["portal", *arguments])
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            self.capture.readouterr()
+            exit_code = main()
+        return Ran(exit_code, *self.capture.readouterr())
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("PORTAL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PORTAL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def portal(state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Portal]:
+    """Commands on a database that nobody has made yet; logs are ours again afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield Portal(capsys, monkeypatch)
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def stored(portal: Portal, empty_database: str, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    """Commands on an empty database, once on each kind."""
+    monkeypatch.setenv("PORTAL_DATABASE_URL", empty_database)
+    return portal
+
+
+def test_an_operator_goes_from_a_plan_to_a_revoked_code(stored: Portal) -> None:
+    plan = ("seed-plan", "--name", "Basic", "--price-id", "price_b", "--quota", "7", "--max-devices", "2", "--json")
+    assert stored(*plan).json == {
+        "id": 4,
+        "name": "Basic",
+        "price_id": "price_b",
+        "quota": 7,
+        "max_devices": 2,
+        "change": "created",
+    }
+    assert stored(*plan).json["change"] == "unchanged"
+
+    tenant = ("add-tenant", "--name", "Acme", "--slug", "acme", "--email", "it@acme.example", "--json")
+    assert stored(*tenant).json == {"id": 2, "name": "Acme", "slug": "acme", "change": "created", "subscription": None}
+    assert stored(*tenant).json["change"] == "unchanged"
+    link = ("link-sub", "--tenant", "acme", "--customer", "cus_1", "--sub", "sub_1", "--plan", "Basic", "--json")
+    assert stored(*link).json["change"] == "created"
+    linked = stored(*link).json
+    assert (linked["change"], linked["state"], linked["customer"], linked["sub"]) == (
+        "unchanged",
+        "active",
+        "cus_1",
+        "sub_1",
+    )
+
+    codes = stored("gen-codes", "--tenant", "acme", "--count", "2", "--max-uses", "3", "--json").json
+    assert list(codes) == ["codes"]
+    assert [len(code) for code in codes["codes"]] == [19, 19]
+    listed = stored("list-codes", "--tenant", "acme", "--json").json["codes"]
+    assert [(code["hint"], code["status"], code["use_count"], code["max_uses"]) for code in listed] == [
+        (codes["codes"][1][-4:], "active", 0, 3),
+        (codes["codes"][0][-4:], "active", 0, 3),
+    ]
+
+    stored("revoke-code", "--tenant", "acme", "--code", codes["codes"][0].lower())
+    revoked = stored("revoke-code", "--tenant", "acme", "--id", str(listed[0]["id"]), "--json").json
+    assert (revoked["hint"], revoked["status"]) == (listed[0]["hint"], "revoked")
+    listed = stored("list-codes", "--tenant", "acme", "--json").json["codes"]
+    assert [code["status"] for code in listed] == ["revoked", "revoked"]
+
+
+def test_add_tenant_with_a_plan_is_ready_for_codes(portal: Portal) -> None:
+    added = portal("add-tenant", "--name", "Acme", "--slug", "acme", "--plan", "Starter", "--json").json
+    assert (added["subscription"]["plan"], added["subscription"]["state"]) == ("Starter", "active")
+    missing = portal("add-tenant", "--name", "Other", "--slug", "other", "--plan", "Nope")
+    assert (missing.exit_code, missing.err) == (2, "There is no plan named Nope. Choose one of the existing plans.\n")
+    assert portal("gen-codes", "--tenant", "other").exit_code == 2
+
+
+def test_the_first_command_in_development_makes_the_database_and_its_demonstration(stored: Portal) -> None:
+    ran = stored("gen-codes", "--tenant", "demo")
+    assert ran.exit_code == 0
+    assert ran.out.splitlines()[1] == "Keep it: it is not shown again."
+    assert ran.err == ""
+
+
+def test_list_codes_reads_every_page(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.codes.PAGE", 3)
+    portal("gen-codes", "--tenant", "demo", "--count", "7")
+    ids = [code["id"] for code in portal("list-codes", "--tenant", "demo", "--json").json["codes"]]
+    assert ids == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_empty_lists_lead_on(portal: Portal) -> None:
+    assert portal("list-codes", "--tenant", "demo").out == "No codes yet: portal gen-codes --tenant demo\n"
+    assert "portal gen-codes --tenant demo" in portal("list-devices", "--tenant", "demo").out
+    assert portal("list-devices", "--tenant", "demo", "--json").json == {"devices": []}
+
+
+def test_keys_rotate_says_when_which_key_signs(stored: Portal) -> None:
+    rotated = stored("keys", "rotate", "--json").json
+    assert rotated["signs_from"] < rotated["old_keys_verify_until"]
+    again = stored("keys", "rotate", "--compromised", "--json").json
+    assert again["signs_from"] == again["old_keys_verify_until"]
+    assert again["kid"] != rotated["kid"]
+
+
+def test_migrate_says_from_where_to_where(stored: Portal) -> None:
+    assert stored("migrate", "--json").json == {"before": None, "after": head_revision()}
+    assert stored("migrate", "--json").json == {"before": head_revision(), "after": head_revision()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "code"),
+    [
+        (("gen-codes", "--tenant", "nope"), 2, "tenant_not_found"),
+        (("link-sub", "--tenant", "demo", "--plan", "Nope"), 2, "plan_not_found"),
+        (("revoke-code", "--tenant", "demo", "--code", "AAAA"), 2, "activation_code_not_found"),
+        (("revoke-device", "--tenant", "demo", "--device", "9"), 2, "device_not_found"),
+        (("revoke-code", "--tenant", "demo"), 2, "usage"),
+        (("gen-codes",), 2, "usage"),
+        (("gen-cods", "--tenant", "demo"), 2, "usage"),
+        (("gen-codes", "--tenant", "demo", "--count", "many"), 2, "usage"),
+        (("gen-codes", "--tenant", "demo", "--count", "0"), 2, "validation_error"),
+        (("add-tenant", "--name", "Another", "--slug", "demo"), 1, "tenant_conflict"),
+        (("demo", "--url", "http://127.0.0.1:9"), 1, "no_server"),
+    ],
+)
+def test_an_error_is_one_line_or_one_object(
+    portal: Portal, arguments: tuple[str, ...], exit_code: int, code: str
+) -> None:
+    plain = portal(*arguments)
+    assert (plain.exit_code, plain.out, plain.err.count("\n")) == (exit_code, "", 1)
+    told = portal(*arguments, "--json")
+    assert (told.exit_code, told.out) == (exit_code, "")
+    problem = json.loads(told.err)
+    assert list(problem) == ["errorCode", "message", "detail"]
+    assert problem["errorCode"] == code
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"PORTAL_TIME_ZONE": "Mars"}, "Setting time_zone: 'Mars' is not an IANA time zone"),
+        ({"PORTAL_STATE_DIR": "/proc/none"}, "Setting state_dir: "),
+        ({"PORTAL_ENVIRONMENT": "production"}, "Setting secret_key: is missing"),
+        ({"PORTAL_HOST": "nowhere.invalid"}, "Setting host: cannot listen on nowhere.invalid"),
+    ],
+)
+def test_a_wrong_setting_keeps_the_server_away_in_one_line(
+    portal: Portal, variables: dict[str, str], told: str
+) -> None:
+    ran = portal("serve", "--port", "0", **variables)
+    assert (ran.exit_code, ran.out) == (1, "")
+    assert ran.err.startswith(told)
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"PORTAL_ENVIRONMENT": "production", "PORTAL_SECRET_KEY": STRONG_SECRET},
+            f"The database is at migration none, this version needs {head_revision()}. Run: portal migrate",
+        ),
+        (
+            {"PORTAL_DATABASE_URL": "postgresql+asyncpg://postgres:hidden@127.0.0.1:9/portal"},
+            "The database does not answer: ",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("state")
+def test_a_database_that_is_not_ready_keeps_the_server_away_in_one_line(variables: dict[str, str], told: str) -> None:
+    command = [sys.executable, "-P", "-m", "app", "serve", "--port", "0"]
+    ran = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(told)
+    assert ran.stderr.count("\n") == 1
+    assert "hidden" not in ran.stderr
+
+
+def test_a_taken_port_is_named(portal: Portal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = portal("serve", "--port", str(port))
+    assert (ran.exit_code, ran.err) == (
+        1,
+        f"Cannot listen on 127.0.0.1:{port}: another program does. Choose another port by --port.\n",
+    )
+
+
+def test_an_unexpected_error_shows_its_traceback_only_when_debugging(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise LookupError("secret=xyz")
+
+    monkeypatch.setattr("app.commands.database.load_settings", broken)
+    plain = portal("migrate")
+    assert (plain.exit_code, plain.err) == (
+        1,
+        "Unexpected LookupError; run again with PORTAL_LOG_LEVEL=debug to see where\n",
+    )
+    assert "Traceback" in portal("migrate", PORTAL_LOG_LEVEL="debug").err
+
+
+def test_an_interrupt_ends_silently(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.commands.database.load_settings", interrupted)
+    assert portal("migrate") == Ran(130, "", "")
+
+
+def test_help_names_every_command(portal: Portal) -> None:
+    told = portal("--help")
+    assert told.exit_code == 0
+    assert [name for name in (*COMMANDS, "keys") if name not in told.out] == []
+
+
+def test_the_doctor_is_content_with_a_fresh_installation(stored: Portal) -> None:
+    stored("migrate")
+    report = stored("doctor", "--json").json
+    assert report["ok"]
+    assert {check["status"] for check in report["checks"]} == {"ok"}
+    names = [check["check"] for check in report["checks"]]
+    assert {"settings", "state_dir", "secret_key", "database", "schema", "signing_keys"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("variables", "check", "told"),
+    [
+        ({"PORTAL_DATABSE_URL": "x"}, "PORTAL_DATABSE_URL", "did you mean PORTAL_DATABASE_URL?"),
+        ({"PORTAL_PORT": "many"}, "port", "environment: PORTAL_PORT"),
+        ({"PORTAL_CONFIG_FILE": "/none.toml"}, "PORTAL_CONFIG_FILE", "there is no file /none.toml"),
+        ({"PORTAL_SECRET_KEY": STRONG_SECRET}, "secret_key", "is not the one that the stored signing keys"),
+        ({"PORTAL_ENVIRONMENT": "production", "PORTAL_SECRET_KEY": "changeme" * 5}, "secret_key", "placeholder"),
+        ({"PORTAL_DATABASE_URL": "postgresql+asyncpg://p:hidden@127.0.0.1:9/x"}, "database", "p:***@127.0.0.1:9/x"),
+    ],
+)
+def test_the_doctor_names_the_wrong_setting(portal: Portal, variables: dict[str, str], check: str, told: str) -> None:
+    portal("keys", "rotate")
+    ran = portal("doctor", "--json", **variables)
+    assert ran.exit_code == 1
+    failures = [found for found in json.loads(ran.out)["checks"] if found["status"] == "failure"]
+    assert [failure["check"] for failure in failures] == [check]
+    assert told in failures[0]["detail"]
+
+
+def test_the_doctor_names_an_unknown_key_of_the_file(portal: Portal, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text("worker = 2\n")
+    ran = portal("doctor", PORTAL_CONFIG_FILE=str(own))
+    assert ran.exit_code == 1
+    assert "failure  worker: is not a setting of the portal; did you mean workers?" in ran.out
+
+
+def test_the_doctor_counts_connections(portal: Portal, postgres_databases: Any, tmp_path: Path) -> None:
+    with postgres_databases.fresh(tmp_path) as address:
+        many = portal("doctor", PORTAL_DATABASE_URL=address, PORTAL_WORKERS="40")
+    assert many.exit_code == 1
+    assert "failure  connections: 40 workers x 20 = 800 of the server's" in many.out
+
+
+def test_the_doctor_wants_a_closed_state_folder_in_production(portal: Portal, state: Path) -> None:
+    portal("keys", "rotate", PORTAL_SECRET_KEY=STRONG_SECRET)
+    state.chmod(0o755)
+    ran = portal("doctor", PORTAL_ENVIRONMENT="production", PORTAL_SECRET_KEY=STRONG_SECRET)
+    assert ran.exit_code == 1
+    assert "failure  state_dir" in ran.out
+    assert "chmod 700" in ran.out
+
+
+@pytest.mark.processes
+def test_serve_answers_until_it_is_told_to_stop(state: Path) -> None:
+    with started("--workers", "2") as server:
+        assert (server.told["workers"], server.told["database"]) == (2, "SQLite")
+        assert httpx2.get(f"{server.told['url']}/readyz", trust_env=False).status_code == 200
+        assert server.end(signal.SIGTERM) == 0
+        assert server.family() == set()
+    assert "Traceback" not in server.log()
+    assert [path.name for path in (state / "metrics").iterdir()] == []
+
+
+@pytest.mark.processes
+def test_a_killed_worker_is_replaced_and_ctrl_c_for_the_whole_group_ends_all(state: Path) -> None:
+    with started("--workers", "1") as server:
+        killed = server.workers()[0]
+        os.kill(killed, signal.SIGKILL)
+        # The only worker is gone: this request waits for the next one.
+        answer = httpx2.get(f"{server.told['url']}/readyz", trust_env=False, timeout=PATIENCE_SECONDS)
+        assert answer.status_code == 200
+        assert server.workers()[-1] != killed
+        os.killpg(server.process.pid, signal.SIGINT)
+        os.killpg(server.process.pid, signal.SIGINT)
+        assert server.process.wait(PATIENCE_SECONDS) == 0
+        assert server.family() == set()
+    assert "Traceback" not in server.log()
+    assert server.log().count('"event":"worker_died"') == 1
+
+
+@pytest.mark.processes
+def test_demo_plays_the_journey_on_a_server_of_its_own(portal: Portal) -> None:
+    report = portal("demo", "--json", PORTAL_PUBLIC_URL="http://127.0.0.1:9").json
+    assert report["ok"]
+    assert [step["name"] for step in report["steps"]] == [
+        "plan",
+        "tenant",
+        "code",
+        "activation",
+        "policy",
+        "heartbeat",
+        "usage events",
+        "usage",
+        "refresh",
+        "second device",
+    ]
+    assert report["steps"][-1]["answered"].startswith("403 errorCode=device_limit_reached")
+
+
+@dataclass
+class Started:
+    """A real server in a session of its own; ``told`` is what it printed when it was ready."""
+
+    process: subprocess.Popen[bytes]
+    told: dict[str, Any]
+    log_path: Path
+
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def workers(self) -> list[int]:
+        """The processes that have begun to serve, in order, dead ones as well."""
+        lines = [json.loads(line) for line in self.log().splitlines() if '"worker_started"' in line]
+        return [line["pid"] for line in lines]
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def family(self) -> set[int]:
+        """The processes of the server's session that are alive, given a moment to end."""
+        deadline = time.monotonic() + 5
+        while (left := _session(self.process.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        for pid in _session(self.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def started(*options: str) -> Started:
+    """``portal serve`` on a free port, ready to answer."""
+    log_path = Path(os.environ["PORTAL_STATE_DIR"]).parent / "serve.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "app", "serve", "--port", "0", "--json", *options],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, log_path.read_text()
+    return Started(process, json.loads(line), log_path)
+
+
+def _session(leader: int) -> set[int]:
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(session) == leader and state != "Z":
+            found.add(int(folder.name))
+    return found

@@ -1,0 +1,40 @@
+"""Looking at what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Executable, func, select
+from sqlalchemy.engine import Row
+from support.live import LiveServer
+
+from app.events import StoredEvent, read_after
+from sql.tables import metadata
+
+
+async def rows(live: LiveServer, statement: Executable, **values: Any) -> Sequence[Row[Any]]:
+    """The rows of any statement."""
+    async with live.runtime.db.read() as conn:
+        return await conn.rows(statement, **values)
+
+
+async def change(live: LiveServer, statement: Executable, **values: Any) -> int:
+    """Change rows behind the portal's back."""
+    async with live.runtime.db.write() as conn:
+        return await conn.affected(statement, **values)
+
+
+async def row_counts(live: LiveServer) -> dict[str, int]:
+    """How many rows every table has."""
+    counts = {}
+    for name, table in metadata.tables.items():
+        ((counts[name],),) = await rows(live, select(func.count()).select_from(table))
+    return counts
+
+
+async def told(live: LiveServer, tenant_id: int | None = None) -> list[StoredEvent]:
+    """The audit trail, or one tenant's part of it, oldest first."""
+    async with live.runtime.db.read() as conn:
+        trail = await read_after(conn, page_size=10_000)
+    return [event for event in trail if tenant_id is None or event.tenant_id == tenant_id]
