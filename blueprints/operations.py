@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import orjson
+import structlog
 from pydantic import BaseModel
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
@@ -25,6 +26,8 @@ from blueprints.problems import problem_of
 
 Handler = Callable[..., Awaitable[Any]]
 JSON = "application/json"
+
+log = structlog.get_logger(__name__)
 
 
 class Api:
@@ -103,7 +106,18 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             count = metrics.requests.labels(stated.method, stated.path, response.status).inc
             counted[response.status] = count
         count()
-        observe(perf_counter() - started)
+        seconds = perf_counter() - started
+        observe(seconds)
+        if request.app.ctx.runtime.settings.access_log:
+            # The route and not the address: a query may hold a refresh token.
+            log.info(
+                "request",
+                method=request.method,
+                route=stated.path,
+                status=response.status,
+                seconds=round(seconds, 4),
+                request_id=request_id,
+            )
         return response
 
     return endpoint

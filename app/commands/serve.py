@@ -23,14 +23,13 @@ from typing import Annotated, Literal
 import structlog
 from cyclopts import Parameter
 
+from app import APP_NAME
 from app.commands.output import AsJson, CommandFailedError, answer
 from app.commands.worker import STOP_SIGNALS, worker_app
 from app.errors import SettingsError
 from app.log import configure_logging
 from app.settings import Settings, load_settings
 
-# The name of app.server's application, which takes too long to import in the main process.
-APP_NAME = "addon-portal"
 # Connections that may wait to be accepted while workers are busy or being replaced.
 BACKLOG = 1024
 METRICS_FOLDER = "metrics"
