@@ -20,9 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "database" in metafunc.fixturenames:
-        only = metafunc.config.getoption("--database")
-        metafunc.parametrize("database", [only] if only else ["sqlite", "postgresql"], indirect=True)
+    only = metafunc.config.getoption("--database")
+    for fixture in {"database", "empty_database"} & set(metafunc.fixturenames):
+        metafunc.parametrize(fixture, [only] if only else ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +56,14 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database without tables, for what changes the schema; once on each kind."""
+    databases = request.getfixturevalue(f"{'sqlite' if request.param == 'sqlite' else 'postgres'}_databases")
+    with databases.empty(tmp_path) as address:
+        yield address
+
+
+@pytest.fixture
 def settings(database: str, tmp_path: Path) -> Settings:
     """Settings of a server on the fresh database."""
     return settings_for(database, tmp_path)
@@ -71,5 +79,11 @@ def clock() -> MovableClock:
 async def sanic_client(settings: Settings, clock: MovableClock) -> AsyncIterator[LiveServer]:
     """The running server; a call that blocks its event loop fails the test."""
     async with live_server(settings, clock) as live:
-        with blockbuster_ctx():
+        with blockbuster_ctx() as blocking:
+            # Once per connection, not per request: the driver looks for the files of password and certificates.
+            for call in ("os.stat", "os.path.abspath", "io.TextIOWrapper.read"):
+                blocking.functions[call].can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
+            # Only for a fault of ours: its log entry quotes the source.
+            for call in ("os.stat", "os.path.abspath", "io.TextIOWrapper.read", "io.BufferedReader.read"):
+                blocking.functions[call].can_block_in("blueprints/problems.py", "problem_of")
             yield live

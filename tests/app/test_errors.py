@@ -1,0 +1,173 @@
+"""Errors: one list of every code and status, and each says what happened and what would help."""
+
+from __future__ import annotations
+
+import html
+import string
+
+from support.live import LiveServer
+
+from app import errors
+from app.errors import PortalError
+from app.services.billing.allowance import may
+from app.settings import Settings
+from sql.tables.billing import SUBSCRIPTION_STATES
+
+# The promise to everybody who decides by errorCode: nothing here changes or goes.
+CODES = {
+    "activation_code_expired": 400,
+    "activation_code_invalid": 400,
+    "activation_code_not_found": 404,
+    "activation_code_revoked": 400,
+    "activation_code_used_up": 400,
+    "bad_request": 400,
+    "conflict": 409,
+    "database_unavailable": 503,
+    "device_limit_reached": 403,
+    "device_not_found": 404,
+    "device_unknown": 401,
+    "fingerprint_mismatch": 403,
+    "forbidden": 403,
+    "internal_server_error": 500,
+    "malformed_body": 400,
+    "method_not_allowed": 405,
+    "not_found": 404,
+    "overloaded": 503,
+    "payload_too_large": 413,
+    "plan_conflict": 409,
+    "plan_not_found": 400,
+    "rate_limited": 429,
+    "refresh_token_expired": 401,
+    "refresh_token_invalid": 401,
+    "refresh_token_reused": 401,
+    "request_timeout": 408,
+    "schema_behind": 500,
+    "service_unavailable": 503,
+    "settings_invalid": 500,
+    "shutting_down": 503,
+    "subscription_conflict": 409,
+    "subscription_inactive": 403,
+    "subscription_missing": 403,
+    "tenant_conflict": 409,
+    "tenant_mismatch": 403,
+    "tenant_not_found": 404,
+    "token_expired": 401,
+    "token_invalid": 401,
+    "token_missing": 401,
+    "unauthenticated": 401,
+    "validation_error": 422,
+}
+# Said with 401 to a device that asks, with 403 to one that activates.
+TWO_STATUSES = {"device_revoked": {401, 403}}
+# Branches of the tree that nothing raises, and what explains itself.
+WITHOUT_REMEDY = {
+    errors.CodeError,
+    errors.ConflictError,
+    errors.DeniedError,
+    errors.RequestError,
+    errors.SettingsError,
+    errors.UnauthenticatedError,
+    errors.ValidationError,
+}
+
+
+def tree(root: type[PortalError] = PortalError) -> list[type[PortalError]]:
+    """The root and everything below it that is ours."""
+    ours = [child for child in root.__subclasses__() if child.__module__.startswith("app.")]
+    return [root, *(found for child in ours for found in tree(child))]
+
+
+def test_every_code_has_its_status() -> None:
+    found: dict[str, set[int]] = {}
+    for error in tree():
+        found.setdefault(error.code, set()).add(error.status)
+
+    assert found == {code: {status} for code, status in CODES.items()} | TWO_STATUSES
+
+
+def test_every_error_is_named_in_the_package_and_in_its_drawing() -> None:
+    names = {error.__name__ for error in tree()}
+
+    assert names <= set(errors.__all__)
+    assert not [name for name in names if name not in (errors.__doc__ or "")]
+
+
+def test_every_error_says_what_happened() -> None:
+    messages = [error.paragraphs()[0] for error in tree()]
+
+    assert all(message.endswith((".", "}")) and message[0].isupper() for message in messages)
+    assert len(set(messages)) == len(messages)
+
+
+def test_every_denial_says_what_would_free_the_caller() -> None:
+    silent = {error for error in tree() if not error.paragraphs()[1]}
+
+    assert silent == WITHOUT_REMEDY
+
+
+def test_messages_name_only_what_they_are_given() -> None:
+    named = {
+        error.__name__: {field for _, field, _, _ in string.Formatter().parse(" ".join(error.paragraphs())) if field}
+        for error in tree()
+    }
+
+    assert {name: fields for name, fields in named.items() if fields} == {
+        "CodeExpiredError": {"expires_at"},
+        "CodeUsedUpError": {"use_count", "max_uses"},
+        "DatabaseUnavailableError": {"retry_after"},
+        "DeviceLimitReachedError": {"plan", "max_devices"},
+        "DeviceNotFoundError": {"device_id"},
+        "MalformedBodyError": {"reason"},
+        "MethodNotAllowedError": {"method"},
+        "OverloadedError": {"retry_after"},
+        "PayloadTooLargeError": {"limit"},
+        "PlanConflictError": {"price_id"},
+        "PlanNotFoundError": {"plan"},
+        "RateLimitedError": {"retry_after"},
+        "SchemaBehindError": {"found", "needed"},
+        "SettingsError": {"key", "reason"},
+        "ShuttingDownError": {"retry_after"},
+        "SubscriptionConflictError": {"kind", "reference"},
+        "SubscriptionInactiveError": {"state"},
+        "TenantConflictError": {"slug"},
+        "TenantNotFoundError": {"slug"},
+        "UnavailableError": {"retry_after"},
+    }
+
+
+def test_values_with_braces_are_told_as_they_are() -> None:
+    error = errors.TenantNotFoundError(slug="{0.__class__} {slug}")
+
+    assert error.message == "There is no tenant with the slug {0.__class__} {slug}."
+
+
+def test_an_unknown_plan_is_named_as_the_front_end_reads_it() -> None:
+    error = errors.PlanNotFoundError(plan="Gold")
+
+    assert error.values == {"plan": "Gold"}
+    assert "plan" in error.detail
+
+
+def test_active_and_trialing_subscriptions_license_devices() -> None:
+    allowed = {state: may("activate_device", state).allowed for state in SUBSCRIPTION_STATES}
+
+    assert {state for state, is_allowed in allowed.items() if is_allowed} == {"active", "trialing"}
+    assert allowed == {state: may("refresh_token", state).allowed for state in SUBSCRIPTION_STATES}
+    assert may("activate_device", None).code == "subscription_missing"
+
+
+async def test_the_documentation_lists_every_code(sanic_client: LiveServer) -> None:
+    page = html.unescape((await sanic_client.http.get("/docs")).text)
+
+    for error in tree():
+        assert f'id="error-{error.code}"' in page
+    assert all(
+        " ".join(error.paragraphs()).strip() in page
+        for error in tree()
+        if error.code in CODES and error not in WITHOUT_REMEDY
+    )
+
+
+def test_settings_never_show_their_secrets(settings: Settings) -> None:
+    assert settings.secret_key.get_secret_value() not in repr(settings)
+    assert settings.secret_key.get_secret_value() not in str(settings.model_dump())

@@ -1,0 +1,48 @@
+"""Logs: one event a line, and never what a traceback's variables hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from support.databases import settings_for
+
+from app.log import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def quiet_afterwards(tmp_path: Path) -> Iterator[None]:
+    yield
+    configure_logging(settings_for("", tmp_path))
+
+
+def fail_with(activation_code: str) -> None:
+    raise RuntimeError("it failed")
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_logged_fault_shows_no_variables(log_format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(settings_for("", tmp_path, log_format=log_format))
+    secret = "SECR-ETCO-DETO-KEEP"
+
+    try:
+        fail_with(secret)
+    except RuntimeError as failure:
+        structlog.get_logger("tests").error("request_failed", exc_info=failure)
+
+    written = capsys.readouterr().err
+    assert "it failed" in written
+    assert "fail_with" in written
+    assert secret not in written
+
+
+def test_as_json_an_event_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(settings_for("", tmp_path, log_format="json"))
+
+    structlog.get_logger("tests").error("told", lines="one\ntwo", unknown=object)
+
+    event = json.loads(capsys.readouterr().err)
+    assert (event["event"], event["level"], event["lines"]) == ("told", "error", "one\ntwo")

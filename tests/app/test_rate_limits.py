@@ -1,0 +1,114 @@
+"""Limits: a device asks so often, an address guesses so often, and nobody else pays for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from support.builders import Licensed, activate, activated, licensed, refresh
+from support.clocks import MovableClock
+from support.live import LiveServer, live_server
+
+from app.services.licensing.codes import new_code
+from app.settings import Settings
+
+
+@pytest.fixture
+async def strict(settings: Settings, clock: MovableClock) -> AsyncIterator[LiveServer]:
+    """A server that allows ten requests of a device and five wrong codes of an address a minute."""
+    limits = {"rate_limits": "on", "device_requests_per_minute": 10, "unknown_codes_per_minute": 5}
+    async with live_server(settings.model_copy(update=limits), clock) as live:
+        yield live
+
+
+async def guess(live: LiveServer, tenant: Licensed, times: int) -> list[int]:
+    """The statuses of activations with codes that nobody has."""
+    answers = await asyncio.gather(*(activate(live, tenant, code=new_code()) for _ in range(times)))
+    return [answer.status_code for answer in answers]
+
+
+def test_a_device_may_ask_six_hundred_times_a_minute_by_default(settings: Settings) -> None:
+    assert (settings.rate_limits, settings.device_requests_per_minute) == ("on", 600)
+    assert settings.unknown_codes_per_minute == 1000
+
+
+async def test_a_device_that_asks_too_often_is_told_to_wait(strict: LiveServer) -> None:
+    device = await activated(strict)
+
+    answers = [await strict.http.get("/licenses/policy", headers=device.headers) for _ in range(15)]
+
+    assert Counter(answer.status_code for answer in answers) == {200: 10, 429: 5}
+    refused = answers[-1]
+    assert refused.json()["errorCode"] == "rate_limited"
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.json()["retry_after"] == int(refused.headers["retry-after"])
+
+
+async def test_all_routes_of_a_device_count_together(strict: LiveServer) -> None:
+    device = await activated(strict)
+    for _ in range(10):
+        await strict.http.get(f"/usage/{device.tenant.slug}", headers=device.headers)
+
+    answer = await strict.http.post("/licenses/heartbeat", headers=device.headers, json={"hw_fingerprint": "x"})
+
+    assert answer.status_code == 429
+
+
+async def test_devices_behind_one_address_do_not_share_their_limit(strict: LiveServer) -> None:
+    tenant = await licensed(strict, max_uses=50)
+    devices = [await activated(strict, tenant, f"hardware-{number}") for number in range(20)]
+
+    answers = await asyncio.gather(
+        *(strict.http.get("/licenses/policy", headers=device.headers) for device in devices for _ in range(5))
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_refreshes_are_limited_by_what_the_token_proves(strict: LiveServer) -> None:
+    """Writing a victim's id beside an own token costs the victim nothing."""
+    tenant = await licensed(strict, max_uses=50)
+    victim = await activated(strict, tenant, "victim")
+    attacker = await activated(strict, tenant, "attacker")
+
+    attacks = [await refresh(strict, attacker, device_id=victim.device_id) for _ in range(15)]
+
+    assert Counter(answer.status_code for answer in attacks) == {401: 10, 429: 5}
+    assert (await strict.http.get("/licenses/policy", headers=victim.headers)).status_code == 200
+    assert (await refresh(strict, victim)).status_code == 200
+
+
+async def test_an_address_that_guesses_codes_is_told_to_wait(strict: LiveServer) -> None:
+    tenant = await licensed(strict)
+    for _ in range(5):
+        await guess(strict, tenant, 1)
+
+    answer = await activate(strict, tenant, code=new_code())
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (429, "rate_limited")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_right_codes_never_count(strict: LiveServer) -> None:
+    tenant = await licensed(strict, codes=20)
+    used_up = await activate(strict, tenant, "first")
+
+    answers = [await activate(strict, tenant, f"hardware-{n}", tenant.codes[n]) for n in range(1, 20)]
+    denied = [await activate(strict, tenant, f"other-{n}") for n in range(10)]
+
+    assert used_up.status_code == 200
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["errorCode"] for answer in denied} == {"activation_code_used_up"}
+
+
+async def test_switched_off_nothing_is_limited(settings: Settings, clock: MovableClock) -> None:
+    off = {"rate_limits": "off", "device_requests_per_minute": 1, "unknown_codes_per_minute": 1}
+    async with live_server(settings.model_copy(update=off), clock) as live:
+        device = await activated(live)
+        answers = [await live.http.get("/licenses/policy", headers=device.headers) for _ in range(5)]
+        guesses = await guess(live, device.tenant, 5)
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert set(guesses) == {400}

@@ -1,0 +1,209 @@
+"""Settings: each explained, each wrong one named in one line, no secret that is not one."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import SettingsError
+from app.settings import Settings, load_settings, toml_files
+
+# Never in the file: where secrets and what belongs to one machine come from.
+NOT_IN_THE_FILE = {"environment", "state_dir", "secret_key", "database_url"}
+GOOD_SECRET = "0123456789abcdefghijABCDEFGHIJKLMNOP"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither variables nor a sanic.toml of the machine."""
+    for name in list(os.environ):
+        if name.startswith("PORTAL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def wrong(**explicit: Any) -> SettingsError:
+    """The error that these settings meet."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings(**explicit)
+    assert "\n" not in str(refused.value)
+    return refused.value
+
+
+def test_the_file_has_every_public_setting_and_nothing_else() -> None:
+    assert tomllib.loads(toml_files()[0].read_text()).keys() == Settings.model_fields.keys() - NOT_IN_THE_FILE
+
+
+def test_every_setting_in_the_file_has_a_comment() -> None:
+    """Neighbours without an empty line between them share one."""
+    blocks = toml_files()[0].read_text().split("\n\n")
+
+    explained = {
+        key: block.startswith("#") for block in blocks for key in re.findall(r"^(\w+) =", block, flags=re.MULTILINE)
+    }
+
+    assert explained == dict.fromkeys(Settings.model_fields.keys() - NOT_IN_THE_FILE, True)
+
+
+def test_explicit_values_win_over_the_environment_over_secret_files_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    for key in ("port", "host", "workers"):
+        (folder / f"PORTAL_{key.upper()}").write_text("7\n")
+    monkeypatch.setenv("PORTAL_SECRETS_DIR", str(folder))
+    monkeypatch.setenv("PORTAL_PORT", "8")
+    monkeypatch.setenv("PORTAL_HOST", "8")
+
+    settings = load_settings(state_dir=tmp_path, host="9")
+
+    assert (settings.host, settings.port, settings.workers, settings.time_zone) == ("9", 8, 7, "UTC")
+
+
+def test_an_own_file_wins_over_the_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "sanic.toml").write_text("port = 9000\n")
+
+    settings = load_settings(state_dir=tmp_path)
+
+    assert (settings.port, settings.host) == (9000, "127.0.0.1")
+
+
+def test_a_named_file_is_used_and_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text("port = 9001\n")
+    monkeypatch.setenv("PORTAL_CONFIG_FILE", str(own))
+    assert load_settings(state_dir=tmp_path).port == 9001
+    own.unlink()
+
+    error = wrong(state_dir=tmp_path)
+
+    assert error.values["key"] == "PORTAL_CONFIG_FILE"
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "PORTAL_SECRET_KEY").write_text(GOOD_SECRET + "\n")
+    monkeypatch.setenv("PORTAL_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("PORTAL_ENVIRONMENT", "production")
+
+    assert load_settings(state_dir=tmp_path).secret_key.get_secret_value() == GOOD_SECRET
+
+
+@pytest.mark.parametrize(
+    ("explicit", "key", "words"),
+    [
+        ({"port": 70000}, "port", "65535"),
+        ({"port": "eighty"}, "port", "integer"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone", "IANA"),
+        ({"time_zone": "UTC+5"}, "time_zone", "IANA"),
+        ({"time_zone": "../../etc/passwd"}, "time_zone", "IANA"),
+        ({"time_zone": ""}, "time_zone", "IANA"),
+        ({"rollup_check_cron": "every night"}, "rollup_check_cron", "cron"),
+        ({"retention_cron": "61 * * * *"}, "retention_cron", "cron"),
+        ({"database_url": "mysql://root:hidden@db/portal"}, "database_url", "postgresql+asyncpg://"),
+        ({"database_url": "postgresql://u:hidden@db/portal"}, "database_url", "postgresql+asyncpg://"),
+        ({"database_url": "nonsense hidden"}, "database_url", "sqlite+aiosqlite:///"),
+        ({"log_level": "loud"}, "log_level", "debug"),
+        ({"environment": "staging"}, "environment", "production"),
+        ({"unheard_of": 1}, "unheard_of", "not a setting"),
+        ({"coalesce_batch_size": 0}, "coalesce_batch_size", "1"),
+        ({"usage_past_days": 400}, "usage_past_days", "usage_retention_months"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_wrong_setting_is_named_in_one_line(tmp_path: Path, explicit: dict[str, Any], key: str, words: str) -> None:
+    error = wrong(state_dir=tmp_path, **explicit)
+
+    assert (error.values["key"], error.values["variable"]) == (key, f"PORTAL_{key.upper()}")
+    assert words in str(error)
+    assert "hidden" not in str(error)
+
+
+def test_an_unknown_key_in_an_own_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sanic.toml").write_text("prot = 9000\n")
+
+    assert wrong(state_dir=tmp_path).values["key"] == "prot"
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sanic.toml").write_text("port 9000\n")
+
+    assert wrong(state_dir=tmp_path).values["key"] == "sanic.toml"
+
+
+@pytest.mark.parametrize("secret", ["", "tooshrt", "changeme" * 5, "a-placeholder-that-is-long-enough-to-pass"])
+def test_production_refuses_a_secret_that_is_not_one(tmp_path: Path, secret: str) -> None:
+    error = wrong(state_dir=tmp_path, environment="production", secret_key=secret)
+
+    assert (error.values["key"], error.values["variable"]) == ("secret_key", "PORTAL_SECRET_KEY")
+    assert not secret or secret not in str(error)
+    assert not (tmp_path / "secret_key").exists()
+
+
+def test_production_takes_a_secret(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path, environment="production", secret_key=GOOD_SECRET)
+
+    assert settings.secret_key.get_secret_value() == GOOD_SECRET
+
+
+def test_production_refuses_to_lift_the_limits(tmp_path: Path) -> None:
+    error = wrong(state_dir=tmp_path, environment="production", secret_key=GOOD_SECRET, rate_limits="off")
+
+    assert error.values["key"] == "rate_limits"
+
+
+def test_development_makes_a_secret_once_and_keeps_it_to_itself(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    first, second = (load_settings(state_dir=state).secret_key.get_secret_value() for _ in range(2))
+
+    assert first == second
+    assert len(first) >= 32
+    kept = state / "secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert [path.name for path in state.iterdir()] == ["secret_key"]
+
+
+def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
+    program = "import app.settings as s; print(s.load_settings().secret_key.get_secret_value())"
+    environment = {**os.environ, "PORTAL_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+
+    said = {process.communicate()[0] for process in started}
+
+    assert len(said) == 1
+    assert len(said.pop().strip()) >= 32
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    error = wrong(state_dir=tmp_path / "file" / "state")
+
+    assert error.values["key"] == "state_dir"
+
+
+def test_settings_do_not_change(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_without_a_database_url_the_state_folder_holds_it(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path)
+
+    assert settings.database.database == f"{tmp_path}/portal.db"
+    assert settings.worker_count == 1

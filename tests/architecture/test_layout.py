@@ -1,0 +1,148 @@
+"""The shape of the house: what imports what, how large, how named, how explained."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+from app.settings import Settings
+
+HOUSE = Path(__file__).parents[2]
+ROOMS = ("app", "blueprints", "sql")
+MOST_LINES = 400
+DRAWERS = {"base", "common", "helpers", "manager", "managers", "misc", "shared", "util", "utils"}
+# Each is the root of its room and nothing else: the error tree's, and the metadata that all tables share.
+ROOTS = {"app/errors/base.py", "sql/tables/base.py"}
+
+
+def modules(*rooms: str) -> list[Path]:
+    """The Python files of these rooms, relative to the house."""
+    return [
+        path.relative_to(HOUSE)
+        for room in rooms
+        for path in sorted((HOUSE / room).rglob("*.py"))
+        if "__pycache__" not in path.parts
+    ]
+
+
+def imported(path: Path) -> set[str]:
+    """Everything a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((HOUSE / path).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_imports_run_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HOUSE)
+
+    assert lint_imports(config_filename=str(HOUSE / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+def test_no_module_is_too_long_to_be_read_whole() -> None:
+    lengths = {str(path): len((HOUSE / path).read_text().splitlines()) for path in modules(*ROOMS)}
+
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+    assert len(lengths) > 50
+
+
+def test_there_is_no_object_mapper() -> None:
+    mapped = [
+        path
+        for path in modules(*ROOMS, "tests", "bench")
+        if any(name.startswith(("sqlalchemy.orm", "sqlalchemy.ext.declarative")) for name in imported(path))
+    ]
+
+    assert mapped == []
+
+
+def test_what_is_said_to_the_database_asks_nobody_which_one_it_is() -> None:
+    """One module knows the dialects' own constructs; what migrates may ask, because it runs once."""
+    asking = [
+        str(path)
+        for path in modules("sql")
+        if any(name.startswith("sqlalchemy.dialects") for name in imported(path))
+        or "dialect.name" in (HOUSE / path).read_text()
+    ]
+
+    assert [path for path in asking if not path.startswith("sql/migrations")] == ["sql/dialect.py"]
+
+
+def test_some_folders_are_no_packages() -> None:
+    """A package named graphql would hide the library of that name; tests are found by path."""
+    assert not list((HOUSE / "tests").rglob("__init__.py"))
+    assert not list((HOUSE / "graphql").rglob("__init__.py"))
+
+
+def test_no_module_is_a_drawer() -> None:
+    drawers = [str(path) for path in modules(*ROOMS, "tests") if path.stem in DRAWERS]
+
+    assert set(drawers) <= ROOTS
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        str(path) for path in modules(*ROOMS, "tests") if not ast.get_docstring(ast.parse((HOUSE / path).read_text()))
+    ]
+
+    assert silent == []
+
+
+def test_nothing_of_one_machine_stands_in_a_file() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=HOUSE, capture_output=True, text=True, check=False
+    )
+    files = listed.stdout.split() or [str(path) for path in modules(*ROOMS, "tests")]
+    one_machine = re.compile("/" + "work/|/" + "home/[a-z]+/|\\.\\./" + "shared")
+    found = [
+        name
+        for name in files
+        if Path(name).suffix in {".py", ".md", ".toml", ".txt", ".sh", ".yml", ""}
+        and (HOUSE / name).is_file()
+        and one_machine.search((HOUSE / name).read_text(errors="ignore"))
+        and not name.startswith("blueprints/static/swagger-ui")
+    ]
+
+    assert [name for name in found if name != "tests/blueprints/test_problems.py"] == []
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
+    pinned = (HOUSE / "constraints.txt").read_text().lower()
+
+    for requirement in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+        name = re.match(r"[A-Za-z0-9_-]+", requirement)
+        assert name
+        assert re.search(rf"^{re.escape(name[0].lower())}==", pinned, flags=re.MULTILINE), requirement
+    assert "://" not in pinned
+
+
+def test_readme_names_what_exists() -> None:
+    readme = (HOUSE / "README.md").read_text()
+
+    for named in set(re.findall(r"`((?:app|blueprints|sql|graphql|tests|deploy|docs|bench|\.ci)/[\w./-]*)`", readme)):
+        assert (HOUSE / named).exists(), named
+    for linked in set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme)):
+        assert (HOUSE / linked.partition("#")[0]).exists(), linked
+    for variable in set(re.findall(r"\bPORTAL_([A-Z_]+)\b", readme)):
+        assert variable.lower() in Settings.model_fields or variable in {"CONFIG_FILE", "SECRETS_DIR", "PROOF"}, (
+            variable
+        )
+
+
+def test_settings_that_documents_name_exist() -> None:
+    for document in (HOUSE / "docs").rglob("*.md"):
+        for variable in set(re.findall(r"\bPORTAL_([A-Z_]+)\b", document.read_text())):
+            assert variable.lower() in Settings.model_fields or variable in {"CONFIG_FILE", "SECRETS_DIR", "PROOF"}, (
+                document.name,
+                variable,
+            )

@@ -1,0 +1,134 @@
+"""Health, figures, keys and documents: what operators, machines and readers look at."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from jsonschema import Draft202012Validator
+from prometheus_client.parser import text_string_to_metric_families
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+from support.builders import activate, activated, licensed, report, run_event
+from support.live import LiveServer
+
+
+async def figures(live: LiveServer) -> dict[str, float]:
+    """Every sample of the figures by name and labels."""
+    text = (await live.http.get("/metrics")).text
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_a_server_that_lives_says_so(sanic_client: LiveServer) -> None:
+    answer = await sanic_client.http.get("/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_a_server_that_can_work_says_so(sanic_client: LiveServer) -> None:
+    answer = await sanic_client.http.get("/readyz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "signing_keys": 1})
+
+
+async def test_the_figures_count_what_happened(sanic_client: LiveServer) -> None:
+    before = await figures(sanic_client)
+    device = await activated(sanic_client, await licensed(sanic_client))
+    await activate(sanic_client, device.tenant, "other-hardware")
+    await report(sanic_client, device, run_event("a"), run_event("a"))
+    await sanic_client.http.get("/licenses/policy", headers=device.headers)
+
+    after = await figures(sanic_client)
+
+    counted = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+    assert counted["portal_activations_total['activated']"] == 1
+    assert counted["portal_activations_total['activation_code_used_up']"] == 1
+    assert counted["portal_usage_events_total['accepted']"] == 1
+    assert counted["portal_usage_events_total['duplicate']"] == 1
+    assert counted["portal_requests_total['/authz/activate', '200', 'POST']"] == 1
+    assert counted["portal_requests_total['/authz/activate', '400', 'POST']"] == 1
+    assert counted["portal_requests_total['/licenses/policy', '200', 'GET']"] == 1
+    assert counted["portal_request_seconds_count['/licenses/policy']"] == 1
+    assert counted["portal_batch_size_count['usage_events']"] == 1
+
+
+async def test_the_figures_name_no_tenant_and_no_device(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    await sanic_client.http.get(f"/usage/{device.tenant.slug}", headers=device.headers)
+
+    text = (await sanic_client.http.get("/metrics")).text
+
+    assert "/usage/{tenant_slug}" in text
+    assert device.tenant.slug not in text
+
+
+async def test_the_document_is_valid_openapi(sanic_client: LiveServer) -> None:
+    document = (await sanic_client.http.get("/openapi.json")).json()
+
+    Draft202012Validator(OPENAPI_31).validate(document)
+    assert document["openapi"] == "3.1.0"
+
+
+async def test_the_document_lists_every_route_and_resolves(sanic_client: LiveServer) -> None:
+    answer = await sanic_client.http.get("/openapi.json")
+
+    document = answer.json()
+    served = {
+        (method, re.sub(r"<(\w+):str>", r"{\1}", f"/{route.path}"))
+        for route in sanic_client.app.router.routes
+        for method in route.methods - {"HEAD"}
+        if not route.path.startswith("static/")
+    }
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    unlisted = {("GET", path) for path in ("/", "/docs", "/openapi.json", "/.well-known/jwks.json")}
+    assert served == described | unlisted
+    for name in set(re.findall(r'"#/components/schemas/(\w+)"', answer.text)):
+        assert name in document["components"]["schemas"]
+
+
+async def test_every_operation_is_explained(sanic_client: LiveServer) -> None:
+    document = (await sanic_client.http.get("/openapi.json")).json()
+
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert operation["summary"], path
+            assert operation["responses"].keys() >= {"200", "500"}, path
+            assert all(parameter["description"] for parameter in operation.get("parameters", [])), path
+
+
+async def test_the_page_and_its_files_load_nothing_from_elsewhere(sanic_client: LiveServer) -> None:
+    page = await sanic_client.http.get("/docs")
+
+    loaded = re.findall(r"""(?:src|href)=["']([^"'#][^"']*)["']""", page.text)
+    assert loaded
+    assert not [address for address in loaded if not address.startswith("/")]
+    for address in loaded:
+        assert (await sanic_client.http.get(address)).status_code == 200, address
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    css = (await sanic_client.http.get("/static/docs.css")).text
+    assert "http" not in css
+    assert "@import" not in css
+
+
+async def test_a_file_that_is_known_is_not_sent_again(sanic_client: LiveServer) -> None:
+    first = await sanic_client.http.get("/static/docs.css")
+
+    second = await sanic_client.http.get("/static/docs.css", headers={"if-none-match": first.headers["etag"]})
+
+    assert (first.status_code, second.status_code, second.content) == (200, 304, b"")
+
+
+async def test_the_root_leads_to_the_documentation(sanic_client: LiveServer) -> None:
+    answer = await sanic_client.http.get("/")
+
+    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/.well-known/jwks.json", "/docs"])
+async def test_public_addresses_need_no_token(sanic_client: LiveServer, path: str) -> None:
+    answer = await sanic_client.http.get(path)
+
+    assert answer.status_code == 200

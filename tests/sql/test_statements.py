@@ -1,0 +1,191 @@
+"""Statements: each names the tenant whose rows it touches, and each is compiled once."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Delete,
+    Executable,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.elements import BinaryExpression
+from support.live import LiveServer
+
+import sql.statements
+from sql.scope import across_tenants
+from sql.statements import licensing
+from sql.tables import devices, plans, tenants, usage_events
+
+
+def statements() -> Iterator[tuple[str, Executable]]:
+    """Every named statement, and what every function that needs no argument of ours returns."""
+    for module in pkgutil.iter_modules(sql.statements.__path__):
+        found = importlib.import_module(f"sql.statements.{module.name}")
+        for name, value in vars(found).items():
+            if name.startswith("_") or inspect.ismodule(value) or inspect.isclass(value):
+                continue
+            if isinstance(value, Executable):
+                yield f"{module.name}.{name}", value
+            elif inspect.isfunction(value) and value.__module__ == found.__name__:
+                yield f"{module.name}.{name}", value(*([True] * len(inspect.signature(value).parameters)))
+
+
+def tables_of(statement: Any) -> set[Table]:
+    """The tables with a tenant that a statement reads or changes, wherever in it they stand."""
+    found = {part for part in visitors.iterate(statement) if isinstance(part, Table)}
+    if isinstance(statement, Insert | Update | Delete):
+        found.add(statement.table)
+    return {table for table in found if "tenant_id" in table.c}
+
+
+def is_tenant_of(side: Any, table: Table) -> bool:
+    return isinstance(side, ColumnElement) and getattr(side, "name", "") == "tenant_id" and side.table is table
+
+
+def compared_tables(statement: Any) -> set[Table]:
+    """The tables whose tenant_id is compared with something for equality, followed back to where it is given."""
+    pairs: list[tuple[Any, Any]] = [
+        (part.left, part.right)
+        for part in visitors.iterate(statement)
+        if isinstance(part, BinaryExpression) and part.operator is operators.eq
+    ]
+    given: set[Table] = set()
+    while True:
+        more = {
+            table
+            for table in tables_of(statement) - given
+            for left, right in (*pairs, *((right, left) for left, right in pairs))
+            if is_tenant_of(left, table) and is_given(right, given)
+        }
+        if not more:
+            return given
+        given |= more
+
+
+def is_given(side: Any, given: set[Table]) -> bool:
+    """A parameter, a row of the batch, the tenants' own key, or the tenant of a table that is given itself."""
+    if isinstance(side, BindParameter):
+        return True
+    if isinstance(side, Select) or hasattr(side, "element"):
+        inner = getattr(side, "element", side)
+        return any(isinstance(part, Table) and part is tenants for part in visitors.iterate(inner))
+    table = getattr(side, "table", None)
+    if table is tenants:
+        return side.name == "id"
+    if isinstance(table, Table):
+        return table in given and side.name == "tenant_id"
+    return table is not None and side.name == "tenant_id"
+
+
+def unscoped(statement: Any) -> set[str]:
+    """The tables of tenants that a statement touches without naming the tenant; none if it says why it may."""
+    if statement.get_execution_options().get("across_tenants"):
+        return set()
+    missing = tables_of(statement) - compared_tables(statement)
+    if isinstance(statement, Insert):
+        columns = {column.key for column in statement.table.c if not column.nullable}
+        if statement.table in missing and "tenant_id" in columns:
+            missing.discard(statement.table)
+    return {table.name for table in missing}
+
+
+STATEMENTS = dict(statements())
+
+
+def test_there_are_statements_to_look_at() -> None:
+    assert len(STATEMENTS) >= 40
+    assert {name.partition(".")[0] for name in STATEMENTS} >= {"billing", "events", "licensing", "tenants", "usage"}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_names_the_tenant_whose_rows_it_touches(name: str) -> None:
+    assert unscoped(STATEMENTS[name]) == set()
+
+
+def test_who_looks_across_tenants_says_why() -> None:
+    marked = {
+        name: reason
+        for name, statement in STATEMENTS.items()
+        if (reason := statement.get_execution_options().get("across_tenants"))
+    }
+
+    assert all(len(reason.split()) >= 5 for reason in marked.values())
+    assert len(marked) < len(STATEMENTS) / 4
+
+
+UNSCOPED = {
+    "everything": select(devices),
+    "by id": select(devices.c.id).where(devices.c.id == bindparam("id")),
+    "not the tenant": select(devices.c.id).where(devices.c.tenant_id != bindparam("tenant_id")),
+    "tenant of itself": select(devices.c.id).where(devices.c.tenant_id == devices.c.tenant_id),
+    "only selected": select(devices.c.tenant_id).where(devices.c.id == bindparam("tenant_id")),
+    "a change": update(devices).where(devices.c.id == bindparam("of_id")),
+    "a removal": delete(usage_events).where(usage_events.c.event_id == bindparam("event_id")),
+    "in a subquery": select(plans).where(plans.c.id.in_(select(devices.c.id))),
+    "a join without": select(usage_events)
+    .join(devices, devices.c.id == usage_events.c.device_id)
+    .where(usage_events.c.tenant_id == bindparam("tenant_id")),
+    "in a row source": insert(plans).from_select(["id"], select(devices.c.id)),
+    "a count": select(func.count()).select_from(devices),
+}
+
+
+@pytest.mark.parametrize("name", UNSCOPED)
+def test_the_check_finds_a_statement_that_forgets_the_tenant(name: str) -> None:
+    assert unscoped(UNSCOPED[name])
+
+
+def test_the_check_accepts_a_reason() -> None:
+    assert unscoped(across_tenants(select(devices), "because this test says so")) == set()
+
+
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()], ids=lambda dialect: dialect.name)
+def test_every_statement_can_be_compiled(dialect: Any) -> None:
+    assert all(str(statement.compile(dialect=dialect)) for statement in STATEMENTS.values())
+
+
+def test_every_statement_can_be_found_in_the_compiled_cache() -> None:
+    keyless = [name for name, statement in STATEMENTS.items() if statement._generate_cache_key() is None]
+
+    assert keyless == []
+
+
+async def test_a_batch_of_any_length_is_one_statement_that_is_compiled_once(sanic_client: LiveServer) -> None:
+    compiled: list[str] = []
+    texts: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        texts.append(statement)
+        compiled.append(context.compiled.cache_key and context.cache_hit.name)
+
+    engine = sanic_client.runtime.db.reader.sync_engine
+    async with sanic_client.runtime.db.read() as conn:
+        event.listen(engine, "before_cursor_execute", note)
+        for length in (1, 2, 300):
+            batch = orjson.dumps([{"tenant_id": 1, "device_id": number} for number in range(length)]).decode()
+            await conn.rows(licensing.device_standings, batch=batch)
+        event.remove(engine, "before_cursor_execute", note)
+
+    assert len(set(texts)) == 1
+    assert compiled[1:] == ["CACHE_HIT", "CACHE_HIT"]
