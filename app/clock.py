@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -12,6 +13,9 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The current moment in UTC."""
 
+    def timestamp(self) -> float:
+        """The current moment in seconds since the epoch, for comparing without making a datetime."""
+
 
 class SystemClock:
     """The machine's clock."""
@@ -19,3 +23,7 @@ class SystemClock:
     def now(self) -> datetime:
         """The current moment in UTC."""
         return datetime.now(UTC)
+
+    def timestamp(self) -> float:
+        """The current moment in seconds since the epoch."""
+        return time.time()

@@ -69,7 +69,11 @@ class Coalescer(Generic[Item, Answer]):
 
     async def _drive(self) -> None:
         try:
-            while batch := self._next_batch():
+            while self._waiting:
+                # One turn of the loop, in which those join whose requests have arrived while the last batch ran.
+                await asyncio.sleep(0)
+                if not (batch := self._next_batch()):
+                    continue
                 self._observe(len(batch))
                 try:
                     await self._answer(batch)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from app.errors import TokenMissingError
 from app.runtime import Runtime
@@ -11,8 +10,10 @@ from app.runtime import Runtime
 ActorType = Literal["operator", "tenant", "device", "system"]
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+# Both are tuples, because each request makes them.
+
+
+class Actor(NamedTuple):
     """Who acts, as the audit trail will name them."""
 
     type: ActorType
@@ -24,8 +25,7 @@ class Actor:
 ANONYMOUS = Actor("device", "not activated yet")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """One request or one command."""
 
     runtime: Runtime

@@ -127,7 +127,7 @@ class AccessTokens:
             if len(self._remembered) >= REMEMBERED_TOKENS:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[token] = known
-        if known.expires_at <= self._clock.now().timestamp():
+        if known.expires_at <= self._clock.timestamp():
             self._remembered.pop(token, None)
             raise TokenExpiredError
         return known

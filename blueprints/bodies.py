@@ -47,11 +47,10 @@ def bearer_token(request: Request) -> str:
 
 def request_id_of(request: Request) -> str:
     """The id under which this request is logged and answered: the caller's, if it is sound, or a new one."""
-    if (known := getattr(request.ctx, "request_id", None)) is None:
-        given = request.headers.get("x-request-id")
-        sound = given is not None and _REQUEST_ID.fullmatch(given)
-        known = request.ctx.request_id = given if sound else f"{_PROCESS}-{next(_NUMBERS):x}"
-    return str(known)
+    given: str | None = request.headers.get("x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return f"{_PROCESS}-{next(_NUMBERS):x}"
 
 
 def _told(failure: pydantic.ValidationError, place: str) -> MalformedBodyError | ValidationError:

@@ -44,9 +44,8 @@ def problem(error: PortalError, request_id: str, headers: dict[str, str] | None 
     return HTTPResponse(orjson.dumps(body, default=str), error.status, sent, PROBLEM_TYPE)
 
 
-def problem_of(request: Request, failure: BaseException) -> HTTPResponse:
+def problem_of(request: Request, request_id: str, failure: BaseException) -> HTTPResponse:
     """The problem document of anything that was raised; what is our fault is logged and told without its insides."""
-    request_id = request_id_of(request)
     if isinstance(failure, asyncio.CancelledError):
         return HTTPResponse(b"", CLIENT_GONE)
     if isinstance(failure, PortalError) and failure.status < 500:
@@ -67,7 +66,7 @@ class ProblemHandler(ErrorHandler):
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """The framework's errors in our words."""
-        return problem_of(request, exception)
+        return problem_of(request, request_id_of(request), exception)
 
 
 def _of_framework(request: Request, failure: exceptions.SanicException) -> tuple[PortalError, dict[str, str]]:

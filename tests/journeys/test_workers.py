@@ -18,7 +18,9 @@ ASKED = 60
 
 async def counted(server: ServerProcess, route: str) -> int:
     exposed = (await server.http.get("/metrics")).text
-    found = re.findall(rf'portal_requests_total\{{method="GET",route="{route}",status="200"\}} ([\d.]+)', exposed)
+    found = re.findall(
+        rf'portal_request_seconds_count\{{method="GET",route="{route}",status="200"\}} ([\d.]+)', exposed
+    )
     return round(sum(map(float, found)))
 
 

@@ -15,6 +15,10 @@ class MovableClock:
         """The moved moment."""
         return datetime.now(UTC) + self._ahead
 
+    def timestamp(self) -> float:
+        """The moved moment in seconds since the epoch."""
+        return self.now().timestamp()
+
     def move(self, **by: float) -> None:
         """Let time pass: ``clock.move(days=1)``."""
         self._ahead += timedelta(**by)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -13,9 +14,11 @@ from app.runtime import Coalesced, Runtime
 from sql.statements import licensing
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A device, its tenant, and the plan; without a subscription the plan's fields are None."""
+class Standing(NamedTuple):
+    """A device, its tenant, and the plan; without a subscription the plan's fields are None.
+
+    A tuple, because one is made for every request of every device.
+    """
 
     tenant_id: int
     device_id: int
