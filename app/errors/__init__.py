@@ -33,9 +33,6 @@ from app.errors.availability import (
     ShuttingDownError,
     UnavailableError,
 )
-from app.errors.base import (
-    PortalError,
-)
 from app.errors.catalogue import (
     CodeNotFoundError,
     ConflictError,
@@ -79,6 +76,9 @@ from app.errors.requests import (
     RequestError,
     RequestTimeoutError,
     ValidationError,
+)
+from app.errors.root import (
+    PortalError,
 )
 from app.errors.startup import (
     SchemaBehindError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.errors.base import PortalError
+from app.errors.root import PortalError
 
 
 class TenantNotFoundError(PortalError):

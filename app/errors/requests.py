@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.errors.base import PortalError
+from app.errors.root import PortalError
 
 
 class RequestError(PortalError):

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Date, String, Text, bindparam, delete, func, 
 from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
 from sql.tables import usage_events, usage_rollups
-from sql.tables.base import Instant
+from sql.tables.columns import Instant
 
 _given = batch_rows(
     tenant_id=BigInteger,

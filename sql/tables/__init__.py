@@ -1,7 +1,7 @@
 """The tables, one module per aggregate; importing this package declares all of them on ``metadata``."""
 
-from sql.tables.base import metadata
 from sql.tables.billing import plans, subscriptions
+from sql.tables.columns import metadata
 from sql.tables.events import platform_events
 from sql.tables.licensing import activation_codes, devices, refresh_families, signing_keys
 from sql.tables.tenants import tenants

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, text
 
-from sql.tables.base import Id, Instant, choice, id_column, metadata
+from sql.tables.columns import Id, Instant, choice, id_column, metadata
 
 SUBSCRIPTION_STATES = ("active", "past_due", "canceled", "unpaid", "trialing", "suspended")
 

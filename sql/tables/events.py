@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, String, Table, Text
 
 from sql.dialect import transaction_id
-from sql.tables.base import Id, Instant, choice, id_column, metadata
+from sql.tables.columns import Id, Instant, choice, id_column, metadata
 
 platform_events = Table(
     "platform_events",

@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-from sql.tables.base import Id, Instant, id_column, metadata
+from sql.tables.columns import Id, Instant, id_column, metadata
 
 activation_codes = Table(
     "activation_codes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, String, Table, UniqueConstraint
 
-from sql.tables.base import Instant, choice, id_column, metadata
+from sql.tables.columns import Instant, choice, id_column, metadata
 
 tenants = Table(
     "tenants",

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from sql.dialect import install_rollup_trigger
-from sql.tables.base import Id, Instant, metadata
+from sql.tables.columns import Id, Instant, metadata
 
 usage_events = Table(
     "usage_events",

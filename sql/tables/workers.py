@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, String, Table
 
-from sql.tables.base import Instant, metadata
+from sql.tables.columns import Instant, metadata
 
 worker_heartbeats = Table(
     "worker_heartbeats",

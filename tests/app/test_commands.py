@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import httpx2
 import pytest
 import structlog
 
@@ -56,15 +53,6 @@ class Portal:
             self.capture.readouterr()
             exit_code = main()
         return Ran(exit_code, *self.capture.readouterr())
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("PORTAL_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PORTAL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path / "state"
 
 
 @pytest.fixture
@@ -329,34 +317,6 @@ def test_the_doctor_wants_a_closed_state_folder_in_production(portal: Portal, st
 
 
 @pytest.mark.processes
-def test_serve_answers_until_it_is_told_to_stop(state: Path) -> None:
-    with started("--workers", "2") as server:
-        assert (server.told["workers"], server.told["database"]) == (2, "SQLite")
-        assert httpx2.get(f"{server.told['url']}/readyz", trust_env=False).status_code == 200
-        assert server.end(signal.SIGTERM) == 0
-        assert server.family() == set()
-    assert "Traceback" not in server.log()
-    assert [path.name for path in (state / "metrics").iterdir()] == []
-
-
-@pytest.mark.processes
-def test_a_killed_worker_is_replaced_and_ctrl_c_for_the_whole_group_ends_all(state: Path) -> None:
-    with started("--workers", "1") as server:
-        killed = server.workers()[0]
-        os.kill(killed, signal.SIGKILL)
-        # The only worker is gone: this request waits for the next one.
-        answer = httpx2.get(f"{server.told['url']}/readyz", trust_env=False, timeout=PATIENCE_SECONDS)
-        assert answer.status_code == 200
-        assert server.workers()[-1] != killed
-        os.killpg(server.process.pid, signal.SIGINT)
-        os.killpg(server.process.pid, signal.SIGINT)
-        assert server.process.wait(PATIENCE_SECONDS) == 0
-        assert server.family() == set()
-    assert "Traceback" not in server.log()
-    assert server.log().count('"event":"worker_died"') == 1
-
-
-@pytest.mark.processes
 def test_demo_plays_the_journey_on_a_server_of_its_own(portal: Portal) -> None:
     report = portal("demo", "--json", PORTAL_PUBLIC_URL="http://127.0.0.1:9").json
     assert report["ok"]
@@ -373,71 +333,3 @@ def test_demo_plays_the_journey_on_a_server_of_its_own(portal: Portal) -> None:
         "second device",
     ]
     assert report["steps"][-1]["answered"].startswith("403 errorCode=device_limit_reached")
-
-
-@dataclass
-class Started:
-    """A real server in a session of its own; ``told`` is what it printed when it was ready."""
-
-    process: subprocess.Popen[bytes]
-    told: dict[str, Any]
-    log_path: Path
-
-    def log(self) -> str:
-        return self.log_path.read_text()
-
-    def workers(self) -> list[int]:
-        """The processes that have begun to serve, in order, dead ones as well."""
-        lines = [json.loads(line) for line in self.log().splitlines() if '"worker_started"' in line]
-        return [line["pid"] for line in lines]
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE_SECONDS)
-
-    def family(self) -> set[int]:
-        """The processes of the server's session that are alive, given a moment to end."""
-        deadline = time.monotonic() + 5
-        while (left := _session(self.process.pid)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return left
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        for pid in _session(self.process.pid):
-            os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-def started(*options: str) -> Started:
-    """``portal serve`` on a free port, ready to answer."""
-    log_path = Path(os.environ["PORTAL_STATE_DIR"]).parent / "serve.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "app", "serve", "--port", "0", "--json", *options],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, log_path.read_text()
-    return Started(process, json.loads(line), log_path)
-
-
-def _session(leader: int) -> set[int]:
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(session) == leader and state != "Z":
-            found.add(int(folder.name))
-    return found

@@ -181,6 +181,23 @@ async def test_a_revoked_device_gets_no_new_tokens(sanic_client: LiveServer) -> 
     assert (answer.status_code, answer.json()["errorCode"]) == (401, "device_revoked")
 
 
+async def test_a_stranger_does_not_learn_that_a_device_is_revoked(sanic_client: LiveServer) -> None:
+    device, other = await activated(sanic_client), await activated(sanic_client)
+    await revoke_device(sanic_client.ctx, device.tenant.slug, device.device_id)
+
+    answers = [
+        await sanic_client.http.post(
+            "/authz/refresh",
+            json={"tenant_slug": device.tenant.slug, "device_id": device.device_id, "refresh_token": shown},
+        )
+        for shown in ("made.up.token", other.refresh_token)
+    ]
+
+    assert [(answer.status_code, answer.json()["errorCode"]) for answer in answers] == [
+        (401, "refresh_token_invalid")
+    ] * 2
+
+
 async def test_a_refused_refresh_writes_nothing(sanic_client: LiveServer) -> None:
     device = await activated(sanic_client)
     await subscribe(sanic_client, device.tenant, "unpaid")

@@ -68,9 +68,9 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
         )
         if situation is None:
             raise TenantNotFoundError(slug=tenant_slug)
-        judge(situation, now).enforce()
         if shown is None:
             raise RefreshTokenInvalidError
+        judge(situation, now).enforce()
         renewed = await _rotate(conn, ctx, situation, shown, now)
         if renewed is None:
             await _close_family(conn, ctx, situation, shown, now)
@@ -83,10 +83,13 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
 
 def judge(situation: Situation, now: datetime) -> Verdict:
     """Whether the family, its device and the subscription allow a new pair."""
-    if situation.device_id is None or situation.expires_at is None or situation.revoked_at is not None:
-        return Verdict(DeviceAccessRevokedError if situation.device_is_revoked else RefreshTokenInvalidError)
+    if situation.device_id is None or situation.expires_at is None:
+        # Whoever shows no token of this device learns nothing of it.
+        return Verdict(RefreshTokenInvalidError)
     if situation.device_is_revoked:
         return Verdict(DeviceAccessRevokedError)
+    if situation.revoked_at is not None:
+        return Verdict(RefreshTokenInvalidError)
     if situation.expires_at <= now:
         return Verdict(RefreshTokenExpiredError)
     return may("refresh_token", situation.subscription_state)
