@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,6 +24,9 @@ Record = TypeVar("Record")
 
 # Seconds a SQLite connection waits for the one writer, which may be in another process.
 SQLITE_BUSY_SECONDS = 15
+SQLITE_READERS = 4
+# Heartbeats and usage events, one lane each; they are the write pool's connections.
+LONE_WRITERS = 2
 
 
 class ReadConnection:
@@ -63,6 +67,43 @@ class WriteConnection(ReadConnection):
         return result.all() if result.returns_rows else ()
 
 
+class _OpenConnections:
+    """Connections that commit by themselves and are used again as they are.
+
+    There is nothing to reset between two statements, and to take one from the pool costs a quarter of a statement.
+    """
+
+    def __init__(self, engine: AsyncEngine, most: int, timeout_seconds: float) -> None:
+        self._engine = engine
+        self._idle: list[AsyncConnection] = []
+        self._room = asyncio.Semaphore(most)
+        self._timeout_seconds = timeout_seconds
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of one's own; one that has failed goes back to the pool, which knows whether it is gone."""
+        if self._room.locked():
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._room.acquire()
+        else:
+            await self._room.acquire()
+        try:
+            connection = self._idle.pop() if self._idle else await self._engine.connect()
+            try:
+                yield connection
+            except BaseException:
+                await asyncio.shield(connection.close())
+                raise
+            self._idle.append(connection)
+        finally:
+            self._room.release()
+
+    async def close(self) -> None:
+        """Give them all back to the pool."""
+        while self._idle:
+            await self._idle.pop().close()
+
+
 class Database:
     """The connections of one process to its database."""
 
@@ -72,13 +113,16 @@ class Database:
         make = _sqlite_engine if self.is_sqlite else _postgres_engine
         self.reader: AsyncEngine = make(settings, writes=False)
         self.writer: AsyncEngine = make(settings, writes=True)
-        self._lone_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
+        lone_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
+        reads = SQLITE_READERS if self.is_sqlite else settings.read_pool_size
+        self._reads = _OpenConnections(self.reader, reads, settings.pool_timeout_seconds)
+        self._lone_writes = _OpenConnections(lone_writer, LONE_WRITERS, settings.pool_timeout_seconds)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[ReadConnection]:
         """A connection for reading, one round trip per statement and no transaction around them."""
         with outages():
-            async with self.reader.connect() as connection:
+            async with self._reads.one() as connection:
                 yield ReadConnection(connection)
 
     @contextlib.asynccontextmanager
@@ -97,11 +141,13 @@ class Database:
                 yield alone
             return
         with outages():
-            async with self._lone_writer.connect() as connection:
+            async with self._lone_writes.one() as connection:
                 yield WriteConnection(connection)
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._reads.close()
+        await self._lone_writes.close()
         await self.reader.dispose()
         await self.writer.dispose()
 
@@ -200,7 +246,7 @@ def _sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
     engine = create_async_engine(
         settings.database,
         poolclass=AsyncAdaptedQueuePool,
-        pool_size=1 if writes else 4,
+        pool_size=1 if writes else SQLITE_READERS,
         max_overflow=0,
         pool_timeout=max(settings.pool_timeout_seconds, SQLITE_BUSY_SECONDS),
         hide_parameters=True,

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     device_requests_per_minute: int = Field(ge=1)
     unknown_codes_per_minute: int = Field(ge=1)
     read_pool_size: int = Field(ge=2)
-    write_pool_size: int = Field(ge=1)
+    write_pool_size: int = Field(ge=3)
     durable_pool_size: int = Field(ge=2)
     pool_timeout_seconds: float = Field(gt=0)
     statement_timeout_seconds: float = Field(gt=0)
