@@ -40,7 +40,7 @@ class DeviceRevokedError(DeniedError):
 
 
 class DeviceLimitReachedError(DeniedError):
-    """The plan {plan} allows {max_devices} devices, and all of them are in use.
+    """The device limit of the plan {plan} is reached: {max_devices} in use.
 
     Revoke a device that is no longer used, or change to a larger plan.
     """
