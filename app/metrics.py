@@ -1,7 +1,7 @@
 """What Prometheus reads at /metrics, summed over the workers of one server.
 
-With several workers the values live in files that the workers share; ``portal serve`` names their folder before this
-module is imported, which is what the client library asks for.
+Several workers keep their values in files that they share; ``portal serve`` names the folder before this module is
+imported, which is what the client library asks for. A single worker keeps them in memory, at half the cost.
 """
 
 from __future__ import annotations

@@ -52,9 +52,11 @@ def serve(
     given = {"host": host, "port": port, "workers": workers}
     settings = load_settings(**{key: value for key, value in given.items() if value is not None})
     configure_logging(settings)
-    with _listening(settings) as listener, _metrics_folder(settings) as folder:
-        # Read once, when prometheus_client is first imported; so is everything that imports it.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(_listening(settings))
+        if settings.worker_count > 1:
+            # Read once, when prometheus_client is first imported; a single worker keeps its figures in memory.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(held.enter_context(_metrics_folder(settings)))
         _import_for_workers()
         from app.commands.preparation import prepare
 
