@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
+import orjson
 from sqlalchemy import Executable, Index, UniqueConstraint, event
 from sqlalchemy.engine import URL, Row
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -27,6 +28,13 @@ SQLITE_BUSY_SECONDS = 15
 SQLITE_READERS = 4
 # Heartbeats and usage events, one lane each; they are the write pool's connections.
 LONE_WRITERS = 2
+# How a moment travels in a batch: as SQLite keeps it, and PostgreSQL reads it.
+STORED_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
+
+
+def as_batch(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as the one parameter ``batch`` of a statement over ``batch_rows``."""
+    return orjson.dumps(rows).decode()
 
 
 class ReadConnection:
@@ -107,12 +115,14 @@ class _OpenConnections:
 class Database:
     """The connections of one process to its database."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_statement: Callable[[], None] = lambda: None) -> None:
         self.url: URL = settings.database
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         make = _sqlite_engine if self.is_sqlite else _postgres_engine
         self.reader: AsyncEngine = make(settings, writes=False)
         self.writer: AsyncEngine = make(settings, writes=True)
+        for engine in (self.reader, self.writer):
+            event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: on_statement())
         lone_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
         reads = SQLITE_READERS if self.is_sqlite else settings.read_pool_size
         self._reads = _OpenConnections(self.reader, reads, settings.pool_timeout_seconds)
@@ -257,6 +267,8 @@ def _sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None
+        # SQLite has a function of this name only since 3.41; batches bring their bytes in hexadecimal.
+        connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -86,7 +86,11 @@ class StoredEvent:
 
 async def record(conn: WriteConnection, ctx: Context, *happened: Event) -> None:
     """Write events in the caller's transaction, with one statement; they exist if and only if it commits."""
-    now = ctx.runtime.clock.now()
+    await record_each(conn, ((ctx, event) for event in happened))
+
+
+async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, Event]]) -> None:
+    """Write events of several actors that share a transaction, with one statement."""
     await conn.insert_all(
         statements.insert_events,
         [
@@ -101,9 +105,9 @@ async def record(conn: WriteConnection, ctx: Context, *happened: Event) -> None:
                 "device_id": event.device_id,
                 "metadata": orjson.dumps(event.metadata, option=orjson.OPT_UTC_Z).decode(),
                 "request_id": ctx.request_id,
-                "created_at": now,
+                "created_at": ctx.runtime.clock.now(),
             }
-            for event in happened
+            for ctx, event in happened
         ],
     )
 

@@ -24,6 +24,7 @@ batch_size = Histogram(
     ["question"],
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
 )
+sql_statements = Counter("portal_sql_statements_total", "SQL statements sent to the database.")
 usage_events = Counter("portal_usage_events_total", "Usage events received.", ["outcome"])
 activations = Counter("portal_activations_total", "Activations of devices.", ["outcome"])
 scheduled_runs = Counter("portal_scheduled_runs_total", "Runs of scheduled jobs that this server finished.", ["job"])

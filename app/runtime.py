@@ -38,7 +38,7 @@ class Runtime:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.db = Database(settings)
+        self.db = Database(settings, metrics.sql_statements.inc)
         self.keys = Keys(settings)
         self.tokens = AccessTokens(settings, self.db, self.keys, self.clock)
         self.rate_limits = RateLimits(settings)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Text, bindparam, literal_column, select, text
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Text, bindparam, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import CTE
-from sqlalchemy.types import DateTime, String, TypeDecorator, TypeEngine, to_instance
+from sqlalchemy.types import DateTime, LargeBinary, String, TypeDecorator, TypeEngine, to_instance
 
 __all__ = [
     "batch_rows",
     "events_horizon",
     "insert",
     "install_rollup_trigger",
+    "looked_up",
     "migration_lock",
     "transaction_id",
 ]
@@ -70,13 +71,16 @@ def _field_postgresql(element: _JsonField, compiler: SQLCompiler, **options: Any
         return f"(CAST({member} AS TIMESTAMP) AT TIME ZONE 'UTC')"
     if isinstance(element.type, String):
         return member
+    if isinstance(element.type, LargeBinary):
+        return f"decode({member}, 'hex')"
     return f"CAST({member} AS {compiler.dialect.type_compiler_instance.process(element.type)})"
 
 
 @compiles(_JsonField, "sqlite")
 def _field_sqlite(element: _JsonField, compiler: SQLCompiler, **options: Any) -> str:
     value, name = (compiler.process(part, **options) for part in element.clauses)
-    return f"json_extract({value}, '$.{name}')"
+    member = f"json_extract({value}, '$.{name}')"
+    return f"unhex({member})" if isinstance(element.type, LargeBinary) else member
 
 
 @compiles(transaction_id, "postgresql")
@@ -103,7 +107,8 @@ def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
     """Rows of one bound parameter ``batch``, a JSON array of objects with these members.
 
     One SQL text serves any number of rows, so the compiled statement is always found in its cache. Moments
-    travel as ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC, which is how SQLite keeps them, days as ``YYYY-MM-DD``.
+    travel as ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC, which is how SQLite keeps them, days as ``YYYY-MM-DD``, bytes in
+    hexadecimal.
     """
     elements = _JsonElements(bindparam("batch", type_=Text)).table_valued("value", name="batch")
     fields = []
@@ -113,6 +118,15 @@ def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
         field.type = column_type.impl_instance if isinstance(column_type, TypeDecorator) else column_type
         fields.append(field.label(name))
     return select(*fields).select_from(elements).cte("batch_rows")
+
+
+def looked_up(column: Column[Any], key: Column[Any], reference: Column[Any]) -> ColumnElement[Any]:
+    """A column of the row that ``reference`` of a changed row points to, for its RETURNING.
+
+    Spelt out, because SQLAlchemy drops the table names inside RETURNING on SQLite, and an ``id`` would be anybody's.
+    """
+    name, own, other = (literal_column(f"{part.table.name}.{part.key}", part.type) for part in (column, key, reference))
+    return select(name).select_from(column.table).where(own == other).scalar_subquery().label(column.key)
 
 
 ROLLUP_TRIGGER_SQLITE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # What tells the server to end. Every process of it but the main one is born with them held back, so that a signal to
 # the whole group, such as Ctrl-C in a terminal, reaches the main process alone, which ends the others in order.
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+# Objects made and not freed until the youngest are collected; and collections until the older and the oldest are too.
+COLLECT_AFTER = (10_000, 20, 50)
 
 
 def worker_app(settings: Settings) -> Sanic[Any, Any]:
@@ -30,6 +33,7 @@ def worker_app(settings: Settings) -> Sanic[Any, Any]:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     app = create_app(settings)
     logging.getLogger("sanic.error").addFilter(_say_why)
+    app.after_server_start(_settle_memory)
     app.before_server_stop(_stop_once)
     threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
     return app
@@ -41,6 +45,17 @@ def _say_why(record: logging.LogRecord) -> bool:
     if isinstance(failure, PortalError):
         record.msg, record.args, record.exc_info = failure.detail, (), None
     return True
+
+
+async def _settle_memory(app: Sanic[Any, Any]) -> None:
+    """Let the collector look at what requests leave behind, and no more at what lives as long as the process.
+
+    Its passes over the modules and statements of a whole server cost a tenth of the throughput and most of the slowest
+    answers; what requests make is freed by counting references, but for a few cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def _stop_once(app: Sanic[Any, Any]) -> None:

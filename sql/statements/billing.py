@@ -1,11 +1,10 @@
-"""Plans and subscriptions; the seat counter moves only by the conditional statements here."""
+"""Plans and subscriptions; the seat counter moves only by conditional statements, here and at activation."""
 
 from __future__ import annotations
 
-from typing import Any
+from sqlalchemy import BigInteger, and_, bindparam, func, insert, not_, or_, select, update
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal_column, not_, or_, select, update
-
+from sql.dialect import batch_rows, looked_up
 from sql.tables import devices, plans, subscriptions
 
 LICENSED_STATES = ("active", "trialing")
@@ -53,25 +52,37 @@ set_subscription = update(subscriptions).where(_current)
 _max_devices = select(plans.c.max_devices).where(plans.c.id == subscriptions.c.plan_id).scalar_subquery()
 
 
-def _of_plan(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A plan's column beside the subscription that is returned.
+seat_is_free = or_(_max_devices.is_(None), subscriptions.c.seats_used < _max_devices)
 
-    Spelt out, because SQLAlchemy drops the table names inside RETURNING on SQLite, and ``id`` would be anybody's.
-    """
-    name = literal_column(f"plans.{column.key}", column.type)
-    joined = literal_column("plans.id") == literal_column("subscriptions.plan_id")
-    return select(name).select_from(plans).where(joined).scalar_subquery().label(column.key)
+_seating = batch_rows(tenant_id=BigInteger, seats=BigInteger)
+_locked_subscriptions = (
+    select(subscriptions.c.tenant_id, subscriptions.c.id, _seating.c.seats)
+    .select_from(_seating)
+    .join(subscriptions, and_(subscriptions.c.tenant_id == _seating.c.tenant_id, subscriptions.c.ended_at.is_(None)))
+    .order_by(subscriptions.c.id)
+    .with_for_update(of=subscriptions)
+    .cte("locked_subscriptions")
+)
 
-
-take_seat = (
+# Takes the seats that a batch needs of each tenant, all of a tenant's or none; answers the tenants that had them.
+take_seats = (
     update(subscriptions)
     .where(
-        _current,
+        subscriptions.c.tenant_id == _locked_subscriptions.c.tenant_id,
+        subscriptions.c.id == _locked_subscriptions.c.id,
         subscriptions.c.state.in_(LICENSED_STATES),
-        or_(_max_devices.is_(None), subscriptions.c.seats_used < _max_devices),
+        or_(
+            _max_devices.is_(None),
+            subscriptions.c.seats_used + _locked_subscriptions.c.seats <= _max_devices,
+        ),
     )
-    .values(seats_used=subscriptions.c.seats_used + 1)
-    .returning(subscriptions.c.state, _of_plan(plans.c.name), _of_plan(plans.c.monthly_run_quota))
+    .values(seats_used=subscriptions.c.seats_used + _locked_subscriptions.c.seats)
+    .returning(
+        subscriptions.c.tenant_id,
+        subscriptions.c.state,
+        looked_up(plans.c.name, plans.c.id, subscriptions.c.plan_id),
+        looked_up(plans.c.monthly_run_quota, plans.c.id, subscriptions.c.plan_id),
+    )
 )
 
 free_seat = (

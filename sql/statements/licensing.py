@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
+    LargeBinary,
     String,
     and_,
     bindparam,
     case,
     delete,
-    exists,
     func,
     not_,
     or_,
@@ -21,64 +20,7 @@ from sqlalchemy import (
 
 from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
-from sql.statements.billing import LICENSED_STATES
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
-
-_tenant_of_slug = select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
-_hardware_is_known = exists().where(
-    devices.c.tenant_id == activation_codes.c.tenant_id, devices.c.hw_fingerprint == bindparam("hw_fingerprint")
-)
-
-# A use is taken only for what the caller expects to find: unknown hardware, or a device that was looked up before.
-claim_code = (
-    update(activation_codes)
-    .where(
-        activation_codes.c.tenant_id == _tenant_of_slug,
-        activation_codes.c.code_hash == bindparam("of_code_hash"),
-        activation_codes.c.revoked_at.is_(None),
-        activation_codes.c.use_count < activation_codes.c.max_uses,
-        or_(activation_codes.c.expires_at.is_(None), activation_codes.c.expires_at > bindparam("now")),
-        or_(bindparam("is_known", type_=Boolean), not_(_hardware_is_known.correlate(activation_codes))),
-    )
-    .values(
-        use_count=activation_codes.c.use_count + 1,
-        used_at=func.coalesce(activation_codes.c.used_at, bindparam("now")),
-    )
-    .returning(activation_codes.c.id, activation_codes.c.tenant_id, activation_codes.c.hint)
-)
-
-# Everything a refusal is explained with.
-activation_situation = (
-    select(
-        tenants.c.id.label("tenant_id"),
-        subscriptions.c.state.label("subscription_state"),
-        subscriptions.c.seats_used,
-        plans.c.name.label("plan_name"),
-        plans.c.max_devices,
-        plans.c.monthly_run_quota,
-        activation_codes.c.id.label("code_id"),
-        activation_codes.c.hint,
-        activation_codes.c.revoked_at.label("code_revoked_at"),
-        activation_codes.c.expires_at.label("code_expires_at"),
-        activation_codes.c.use_count,
-        activation_codes.c.max_uses,
-        devices.c.id.label("device_id"),
-        devices.c.is_revoked.label("device_is_revoked"),
-        devices.c.activation_code_id.label("device_code_id"),
-    )
-    .select_from(tenants)
-    .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
-    .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
-    .outerjoin(
-        activation_codes,
-        and_(activation_codes.c.tenant_id == tenants.c.id, activation_codes.c.code_hash == bindparam("code_hash")),
-    )
-    .outerjoin(
-        devices,
-        and_(devices.c.tenant_id == tenants.c.id, devices.c.hw_fingerprint == bindparam("hw_fingerprint")),
-    )
-    .where(tenants.c.slug == bindparam("tenant_slug"))
-)
 
 insert_codes = insert(activation_codes).returning(activation_codes.c.id)
 
@@ -115,37 +57,6 @@ revoke_code = (
     .where(activation_codes.c.tenant_id == bindparam("of_tenant_id"), activation_codes.c.id == bindparam("code_id"))
     .values(revoked_at=func.coalesce(activation_codes.c.revoked_at, bindparam("now")))
     .returning(activation_codes.c.id, activation_codes.c.hint, activation_codes.c.revoked_at)
-)
-
-insert_device = (
-    insert(devices)
-    .on_conflict_do_nothing(index_elements=[devices.c.tenant_id, devices.c.hw_fingerprint])
-    .returning(devices.c.id)
-)
-
-_is_licensed = exists().where(
-    subscriptions.c.tenant_id == devices.c.tenant_id,
-    subscriptions.c.ended_at.is_(None),
-    subscriptions.c.state.in_(LICENSED_STATES),
-)
-_code_is_good = exists().where(
-    activation_codes.c.tenant_id == devices.c.tenant_id,
-    activation_codes.c.id == bindparam("code_id"),
-    activation_codes.c.revoked_at.is_(None),
-)
-
-# A known device activates with the code it was bound by (:from_code_id), or is bound by another one from now on.
-bind_device = (
-    update(devices)
-    .where(
-        devices.c.tenant_id == bindparam("of_tenant_id"),
-        devices.c.id == bindparam("device_id"),
-        devices.c.activation_code_id.is_not_distinct_from(bindparam("from_code_id")),
-        not_(devices.c.is_revoked),
-        _is_licensed.correlate(devices),
-        _code_is_good.correlate(devices),
-    )
-    .values(activation_code_id=bindparam("code_id"), last_seen=bindparam("now"))
 )
 
 devices_of_tenant = (
@@ -233,8 +144,15 @@ _family = and_(
     refresh_families.c.tenant_id == bindparam("of_tenant_id"), refresh_families.c.id == bindparam("family_id")
 )
 
-refresh_situation = (
+_shown = batch_rows(tenant_slug=String, device_id=BigInteger, family_id=String)
+
+# The families whose tokens a batch shows, their devices, and what the tenants' subscriptions grant. Only the tenant is
+# there in any case.
+refresh_situations = (
     select(
+        _shown.c.tenant_slug,
+        _shown.c.device_id.label("shown_device_id"),
+        _shown.c.family_id,
         tenants.c.id.label("tenant_id"),
         refresh_families.c.device_id,
         refresh_families.c.token_hash,
@@ -245,31 +163,35 @@ refresh_situation = (
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
     )
-    .select_from(tenants)
+    .select_from(_shown)
+    .join(tenants, tenants.c.slug == _shown.c.tenant_slug)
     .outerjoin(
         refresh_families,
         and_(
             refresh_families.c.tenant_id == tenants.c.id,
-            refresh_families.c.id == bindparam("family_id"),
-            refresh_families.c.device_id == bindparam("device_id"),
+            refresh_families.c.id == _shown.c.family_id,
+            refresh_families.c.device_id == _shown.c.device_id,
         ),
     )
-    .outerjoin(devices, and_(devices.c.tenant_id == tenants.c.id, devices.c.id == bindparam("device_id")))
+    .outerjoin(devices, and_(devices.c.tenant_id == tenants.c.id, devices.c.id == _shown.c.device_id))
     .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
-    .where(tenants.c.slug == bindparam("tenant_slug"))
 )
 
+_rotating = batch_rows(tenant_id=BigInteger, family_id=String, shown_hash=LargeBinary, next_hash=LargeBinary)
+
 # The one that finds the presented token still current wins; everybody else has shown a used one.
-rotate_refresh_token = (
+rotate_refresh_tokens = (
     update(refresh_families)
     .where(
-        _family,
-        refresh_families.c.token_hash == bindparam("shown_hash"),
+        refresh_families.c.tenant_id == _rotating.c.tenant_id,
+        refresh_families.c.id == _rotating.c.family_id,
+        refresh_families.c.token_hash == _rotating.c.shown_hash,
         refresh_families.c.revoked_at.is_(None),
         refresh_families.c.expires_at > bindparam("now"),
     )
-    .values(token_hash=bindparam("next_hash"), expires_at=bindparam("next_expires_at"))
+    .values(token_hash=_rotating.c.next_hash, expires_at=bindparam("next_expires_at"))
+    .returning(refresh_families.c.id)
 )
 
 revoke_refresh_family = (

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.engine import URL, make_url
 from support.databases import settings_for
 from support.jobs import (
@@ -177,6 +177,27 @@ async def test_jobs_wait_for_a_database_that_is_away_and_recover_from_an_outage(
     begun = await place.count("begin")
     assert max((await place.count("end")).values()) == 1
     assert begun.total() - len(begun) <= 1
+
+
+async def test_the_engine_waits_in_no_transaction_that_keeps_dead_rows(place: Place) -> None:
+    """One of the engines always sits in a transaction; with a snapshot it would stop all removal of dead rows."""
+    if place.url.startswith("sqlite"):
+        pytest.skip("a file has no sessions to look at")
+    sessions = text(
+        "SELECT backend_xmin FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'portal-durable' AND state = 'idle in transaction'"
+    )
+    seen: list[Any] = []
+
+    async def enough() -> bool:
+        seen.extend(await place.rows(sessions))
+        return len(seen) >= 10
+
+    async with launched(place.settings()) as jobs:
+        await jobs.wait_until_running()
+        await until(enough)
+
+    assert {row.backend_xmin for row in seen} == {None}
 
 
 class Wire:

@@ -92,7 +92,8 @@ async def test_fifty_refreshes_at_once_give_one_pair_and_close_the_family(sanic_
 
     outcomes = Counter(answer.json().get("errorCode", "renewed") for answer in answers)
     assert outcomes["renewed"] == 1
-    assert outcomes.keys() == {"renewed", "refresh_token_reused", "refresh_token_invalid"}
+    # Whoever comes after the family was closed is told that it is; how many do depends on the moment.
+    assert outcomes.keys() - {"refresh_token_invalid"} == {"renewed", "refresh_token_reused"}
     (winner,) = [answer.json() for answer in answers if answer.status_code == 200]
     after = await refresh(sanic_client, device, refresh_token=winner["refresh_token"])
     assert (after.status_code, after.json()["errorCode"]) == (401, "refresh_token_invalid")

@@ -18,7 +18,7 @@ from support.rows import row_counts
 
 from app.db import Database
 from app.errors import SettingsError
-from app.services.licensing import activation
+from app.services.licensing import admission
 from app.services.tenants import branding
 from app.settings import Settings
 
@@ -262,7 +262,7 @@ async def test_a_fault_in_the_middle_of_an_activation_leaves_nothing(
     async def fail(*_: object) -> None:
         raise RuntimeError("leaked")
 
-    monkeypatch.setattr(activation, "record", fail)
+    monkeypatch.setattr(admission, "record_each", fail)
 
     answer = await activate(sanic_client, tenant)
 

@@ -1,19 +1,18 @@
 """Activation: a code binds a device, in one transaction that takes everything it needs or nothing.
 
-A first activation is five changes: the code's use, the device, its refresh family, the events, the seat. Each guard
-is one conditional statement, so that parallel activations can never pass a limit. Only when a guard refuses, the
-situation is read and a pure rule says why; where it finds nothing wrong, the hardware is known or a race was lost, and
+Unknown hardware is admitted together with whoever else waits for that. Only when a guard refuses, the situation is
+read and a pure rule says why; where it finds nothing wrong, the hardware is known or somebody else was in the way, and
 the activation is tried again with what was seen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from app import metrics
 from app.context import Context
-from app.db import WriteConnection
 from app.errors import (
     CodeExpiredError,
     CodeRevokedError,
@@ -25,51 +24,28 @@ from app.errors import (
     PortalError,
     TenantNotFoundError,
 )
-from app.events import Event, EventType, record
+from app.events import EventType, record
 from app.keys import fingerprint_hash
 from app.services.billing.allowance import may
 from app.services.licensing import codes
-from app.services.licensing.token_pairs import Entitlements, RefreshToken, TokenPair, new_refresh_token, token_pair
+from app.services.licensing.admission import (
+    ADMISSIONS,
+    Admission,
+    Applicant,
+    Application,
+    GuardRefusedError,
+    admit_alone,
+    code_activated,
+    family_row,
+)
+from app.services.licensing.token_pairs import Entitlements, TokenPair, new_refresh_token, token_pair
 from app.verdict import ALLOWED, Verdict
-from sql.statements import billing, licensing
+from sql.statements import activation as statements
+from sql.statements import licensing
 
 # Races resolve at the second try; more would mean that guard and rule disagree.
 TRIES = 5
 NO_CODE = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """Who wants to activate what, with the secrets already hashed."""
-
-    tenant_slug: str
-    code_hash: bytes
-    hw_fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedCode:
-    """A code of which this activation has taken a use."""
-
-    id: int
-    tenant_id: int
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class GrantedSeat:
-    """What the subscription grants to the device."""
-
-    state: str
-    plan_name: str
-    monthly_run_quota: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewDevice:
-    """The row of a device that was just stored."""
-
-    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +72,6 @@ class Situation:
     def is_bound(self) -> bool:
         """Whether the device was bound by this very code."""
         return self.device_id is not None and self.device_code_id == self.code_id
-
-
-# The tenant, the device, its refresh token, and what the plan grants.
-Admission = tuple[int, int, RefreshToken, Entitlements]
-
-
-class _GuardRefusedError(Exception):
-    """Rolls the transaction back; the reason is found afterwards."""
 
 
 async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fingerprint: str) -> TokenPair:
@@ -157,28 +125,31 @@ def judge(situation: Situation | None, applied: Application, now: datetime) -> V
 
 
 async def _decide(ctx: Context, applied: Application) -> TokenPair:
-    """Try as unknown hardware first; where a guard refuses, look, explain, and try again with what was seen."""
-    situation: Situation | None = None
+    """Try as unknown hardware first, beside others; where a guard refuses, look, explain, and try again alone."""
+    admitted = await _refused_is_none(ctx.runtime.coalescer(ADMISSIONS).ask(Applicant(ctx, applied)))
     for _ in range(TRIES):
-        now = ctx.runtime.clock.now()
-        try:
-            async with ctx.runtime.db.write() as conn:
-                if situation is None or situation.device_id is None:
-                    tenant_id, device_id, tokens, granted = await _admit_new(conn, ctx, applied, now)
-                else:
-                    tenant_id, device_id, tokens, granted = await _admit_known(conn, ctx, applied, situation, now)
-        except _GuardRefusedError:
-            situation = await _look(ctx, applied)
-            judge(situation, applied, now).enforce()
+        if admitted is not None:
+            return token_pair(ctx, *admitted)
+        situation = await _look(ctx, applied)
+        judge(situation, applied, ctx.runtime.clock.now()).enforce()
+        if situation is None or situation.device_id is None:
+            admitted = await _refused_is_none(admit_alone(Applicant(ctx, applied)))
         else:
-            return token_pair(ctx, tenant_id, device_id, tokens, granted)
+            admitted = await _refused_is_none(_admit_known(ctx, situation))
     raise OverloadedError
+
+
+async def _refused_is_none(admission: Awaitable[Admission | None]) -> Admission | None:
+    try:
+        return await admission
+    except GuardRefusedError:
+        return None
 
 
 async def _look(ctx: Context, applied: Application) -> Situation | None:
     async with ctx.runtime.db.read() as conn:
         return await conn.maybe(
-            licensing.activation_situation,
+            statements.activation_situation,
             Situation,
             tenant_slug=applied.tenant_slug,
             code_hash=applied.code_hash,
@@ -186,90 +157,32 @@ async def _look(ctx: Context, applied: Application) -> Situation | None:
         )
 
 
-async def _admit_new(conn: WriteConnection, ctx: Context, applied: Application, now: datetime) -> Admission:
-    """Take the code's use, the device and the seat, the most contended row last; raises when a guard refuses."""
-    claimed = await _claim(conn, applied, now, is_known=False)
-    stored = await conn.maybe(
-        licensing.insert_device,
-        NewDevice,
-        tenant_id=claimed.tenant_id,
-        hw_fingerprint=applied.hw_fingerprint,
-        activation_code_id=claimed.id,
-        last_seen=now,
-        created_at=now,
-    )
-    if stored is None:
-        raise _GuardRefusedError
-    tokens = await _open_family(conn, ctx, claimed.tenant_id, stored.id, now)
-    used = _used(claimed.tenant_id, claimed.id, claimed.hint, stored.id)
-    enrolled = replace(used, type=EventType.DEVICE_ENROLLED, title=f"Device {stored.id} enrolled")
-    await record(conn, ctx, used, enrolled)
-    seat = await conn.maybe(billing.take_seat, GrantedSeat, of_tenant_id=claimed.tenant_id)
-    if seat is None:
-        raise _GuardRefusedError
-    granted = Entitlements(seat.plan_name, seat.monthly_run_quota, seat.state)
-    return claimed.tenant_id, stored.id, tokens, granted
-
-
-async def _admit_known(
-    conn: WriteConnection, ctx: Context, applied: Application, situation: Situation, now: datetime
-) -> Admission:
+async def _admit_known(ctx: Context, situation: Situation) -> Admission:
     """Admit a device that has its seat: with the code that bound it as it is, with another one for a use of that."""
-    if situation.device_id is None or situation.code_id is None:
-        raise _GuardRefusedError
-    if not situation.is_bound:
-        await _claim(conn, applied, now, is_known=True)
-    bound = await conn.affected(
-        licensing.bind_device,
-        of_tenant_id=situation.tenant_id,
-        device_id=situation.device_id,
-        from_code_id=situation.device_code_id,
-        code_id=situation.code_id,
-        now=now,
-    )
-    if not bound:
-        raise _GuardRefusedError
-    tokens = await _open_family(conn, ctx, situation.tenant_id, situation.device_id, now)
-    event = _used(situation.tenant_id, situation.code_id, situation.code_hint or "", situation.device_id)
+    tenant_id, device_id, code_id = situation.tenant_id, situation.device_id, situation.code_id
+    if device_id is None or code_id is None:
+        raise GuardRefusedError
+    now = ctx.runtime.clock.now()
+    tokens = new_refresh_token(ctx.runtime.keys)
+    event = code_activated(tenant_id, code_id, situation.code_hint or "", device_id)
     if situation.is_bound:
-        title = f"Device {situation.device_id} activated again"
-        event = replace(event, type=EventType.DEVICE_REACTIVATED, title=title)
-    await record(conn, ctx, event)
+        event = replace(event, type=EventType.DEVICE_REACTIVATED, title=f"Device {device_id} activated again")
+    async with ctx.runtime.db.write() as conn:
+        if not situation.is_bound and not await conn.affected(
+            statements.claim_code, of_tenant_id=tenant_id, code_id=code_id, now=now
+        ):
+            raise GuardRefusedError
+        if not await conn.affected(
+            statements.bind_device,
+            of_tenant_id=tenant_id,
+            device_id=device_id,
+            from_code_id=situation.device_code_id,
+            code_id=code_id,
+            now=now,
+        ):
+            raise GuardRefusedError
+        family = family_row(ctx.runtime, tokens, tenant_id, device_id, now)
+        await conn.affected(licensing.insert_refresh_family, **family)
+        await record(conn, ctx, event)
     granted = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
-    return situation.tenant_id, situation.device_id, tokens, granted
-
-
-async def _claim(conn: WriteConnection, applied: Application, now: datetime, *, is_known: bool) -> ClaimedCode:
-    claimed = await conn.maybe(
-        licensing.claim_code,
-        ClaimedCode,
-        tenant_slug=applied.tenant_slug,
-        of_code_hash=applied.code_hash,
-        hw_fingerprint=applied.hw_fingerprint,
-        is_known=is_known,
-        now=now,
-    )
-    if claimed is None:
-        raise _GuardRefusedError
-    return claimed
-
-
-async def _open_family(
-    conn: WriteConnection, ctx: Context, tenant_id: int, device_id: int, now: datetime
-) -> RefreshToken:
-    token = new_refresh_token(ctx.runtime.keys)
-    await conn.affected(
-        licensing.insert_refresh_family,
-        id=token.family_id,
-        tenant_id=tenant_id,
-        device_id=device_id,
-        token_hash=ctx.runtime.keys.refresh_token_hash(token.text),
-        expires_at=now + timedelta(seconds=ctx.runtime.settings.refresh_token_seconds),
-        created_at=now,
-    )
-    return token
-
-
-def _used(tenant_id: int, code_id: int, hint: str, device_id: int) -> Event:
-    title = f"Code …{hint} activated device {device_id}"
-    return Event(EventType.CODE_ACTIVATED, title, tenant_id=tenant_id, code_id=code_id, device_id=device_id)
+    return Admission(tenant_id, device_id, tokens, granted)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import orjson
-
 from app.context import Context
+from app.db import as_batch
 from app.errors import FingerprintMismatchError
 from app.keys import fingerprint_hash
 from app.runtime import Coalesced, Runtime
@@ -51,12 +50,12 @@ async def heartbeat(ctx: Context, hw_fingerprint: str) -> Heartbeat:
 async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
     """Which beats were stored; the reason for a refusal is asked by the few that meet one."""
     async with runtime.db.write_alone() as conn:
-        batch = orjson.dumps(
+        batch = as_batch(
             [
                 {"tenant_id": tenant_id, "device_id": device_id, "hw_fingerprint": hw_fingerprint}
                 for tenant_id, device_id, hw_fingerprint in set(beating)
             ]
-        ).decode()
+        )
         rows = await conn.rows(licensing.record_heartbeats, batch=batch, now=runtime.clock.now())
     stored = {tuple(row) for row in rows}
     return [beat in stored for beat in beating]

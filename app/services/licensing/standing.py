@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import orjson
-
 from app.context import Context
+from app.db import as_batch
 from app.errors import DeviceAccessRevokedError, DeviceUnknownError
 from app.runtime import Coalesced, Runtime
 from sql.statements import licensing
@@ -55,9 +54,9 @@ async def policy(ctx: Context) -> Policy:
 
 
 async def _read(runtime: Runtime, asked: Sequence[tuple[int, int]]) -> list[Standing | None]:
-    batch = orjson.dumps([{"tenant_id": tenant_id, "device_id": device_id} for tenant_id, device_id in asked])
+    batch = as_batch([{"tenant_id": tenant_id, "device_id": device_id} for tenant_id, device_id in asked])
     async with runtime.db.read() as conn:
-        rows = await conn.many(licensing.device_standings, Standing, batch=batch.decode())
+        rows = await conn.many(licensing.device_standings, Standing, batch=batch)
     found = {(row.tenant_id, row.device_id): row for row in rows}
     return [found.get(key) for key in asked]
 

@@ -11,14 +11,13 @@ import orjson
 
 from app import metrics
 from app.context import Context
+from app.db import STORED_MOMENT, as_batch
 from app.runtime import Coalesced, Runtime
 from app.services.licensing.standing import standing
 from app.services.usage.access import check_tenant
 from sql.statements import usage
 
 MOST_EVENTS = 1000
-# How SQLite keeps a moment, and PostgreSQL reads it.
-STORED_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ async def _store(runtime: Runtime, requests: Sequence[Sequence[Row]]) -> list[se
                 distinct[key] = row
                 owner[key] = index
     async with runtime.db.write_alone() as conn:
-        stored = await conn.rows(usage.insert_usage_events, batch=orjson.dumps(list(distinct.values())).decode())
+        stored = await conn.rows(usage.insert_usage_events, batch=as_batch(list(distinct.values())))
     new: list[set[str]] = [set() for _ in requests]
     for fresh in stored:
         new[owner[fresh.tenant_id, fresh.event_id]].add(fresh.event_id)

@@ -1,0 +1,163 @@
+"""Activations and refreshes that share statements: whoever stands beside them gets what he would get alone."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+from support.builders import Activated, Licensed, activated, licensed, subscribe
+from support.live import LiveServer
+from support.rows import row_counts, rows
+from support.statements import counted_statements
+
+from app.context import ANONYMOUS, Context
+from app.keys import fingerprint_hash
+from app.services.licensing import codes
+from app.services.licensing.admission import ADMISSIONS, Admission, Applicant, Application, GuardRefusedError
+from app.services.licensing.issue import generate_codes
+from app.services.licensing.refresh import RENEWALS, Renewal, Shown
+from app.services.licensing.token_pairs import read_refresh_token
+from sql.tables import activation_codes, devices, platform_events, subscriptions
+
+
+def applicant(live: LiveServer, tenant: Licensed, hardware: str, code: str | None = None, slug: str = "") -> Applicant:
+    normalized = codes.normalize(code or tenant.codes[0])
+    assert normalized
+    applied = Application(slug or tenant.slug, live.runtime.keys.code_hash(normalized), fingerprint_hash(hardware))
+    return Applicant(Context(live.runtime, ANONYMOUS, f"request-{hardware}"), applied)
+
+
+async def admit(live: LiveServer, *applicants: Applicant) -> list[Admission | None]:
+    return list(await ADMISSIONS.run(live.runtime, applicants))
+
+
+async def renew(live: LiveServer, *shown: Shown) -> list[Renewal]:
+    return list(await RENEWALS.run(live.runtime, shown))
+
+
+def shown(live: LiveServer, device: Activated, slug: str = "", device_id: int = 0, token: str = "") -> Shown:
+    read = read_refresh_token(live.runtime.keys, token or device.refresh_token)
+    assert read
+    return Shown(slug or device.tenant.slug, device_id or device.device_id, read)
+
+
+async def test_twenty_tenants_activate_with_five_statements(sanic_client: LiveServer) -> None:
+    tenants = [await licensed(sanic_client, max_devices=1) for _ in range(20)]
+    applicants = [applicant(sanic_client, tenant, "hardware") for tenant in tenants]
+
+    with counted_statements(sanic_client.runtime.db) as statements:
+        admitted = await admit(sanic_client, *applicants)
+
+    assert len(statements) == 5
+    assert [admission.tenant_id for admission in admitted if admission] == [tenant.tenant_id for tenant in tenants]
+    assert [tuple(row) for row in await rows(sanic_client, select(activation_codes.c.use_count))] == [(1,)] * 20
+    assert [tuple(row) for row in await rows(sanic_client, select(subscriptions.c.seats_used))] == [(1,)] * 20
+    stored = await rows(sanic_client, select(devices.c.id, devices.c.tenant_id).order_by(devices.c.id))
+    assert {(a.device_id, a.tenant_id) for a in admitted if a} == {tuple(row) for row in stored}
+    told = await rows(
+        sanic_client, select(platform_events.c.request_id).where(platform_events.c.event_type == "device_enrolled")
+    )
+    assert [row.request_id for row in told] == ["request-hardware"] * 20
+
+
+async def test_who_is_refused_does_not_keep_neighbours_out(sanic_client: LiveServer) -> None:
+    good, full, known, scarce, unpaid = [
+        await licensed(sanic_client, max_uses=uses, max_devices=most)
+        for uses, most in ((2, None), (5, 0), (5, None), (1, None), (5, None))
+    ]
+    await subscribe(sanic_client, unpaid, "unpaid")
+    await activated(sanic_client, known, "known")
+
+    admitted = await admit(
+        sanic_client,
+        applicant(sanic_client, good, "first"),
+        applicant(sanic_client, full, "no-room"),
+        applicant(sanic_client, known, "known"),
+        applicant(sanic_client, scarce, "one"),
+        applicant(sanic_client, scarce, "two"),
+        applicant(sanic_client, unpaid, "unpaid"),
+        applicant(sanic_client, good, "nobody", codes.new_code()),
+        applicant(sanic_client, good, "thief", good.codes[0], slug=full.slug),
+        applicant(sanic_client, good, "nowhere", slug="no-such-tenant"),
+        applicant(sanic_client, good, "second"),
+    )
+
+    assert [admission and admission.tenant_id for admission in admitted] == [
+        good.tenant_id, None, None, None, None, None, None, None, None, good.tenant_id,
+    ]  # fmt: skip
+    used = await rows(
+        sanic_client, select(activation_codes.c.tenant_id, activation_codes.c.use_count).order_by(activation_codes.c.id)
+    )
+    assert [tuple(row) for row in used] == [
+        (good.tenant_id, 2), (full.tenant_id, 0), (known.tenant_id, 1), (scarce.tenant_id, 0), (unpaid.tenant_id, 0),
+    ]  # fmt: skip
+
+
+async def test_the_same_hardware_twice_is_admitted_once(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client, max_uses=9)
+    twice = [applicant(sanic_client, tenant, "hardware") for _ in range(2)]
+
+    first, second = await admit(sanic_client, *twice)
+
+    assert first is not None
+    assert second is None
+
+
+async def test_the_last_seat_for_two_codes_admits_nobody_and_changes_nothing(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client, max_devices=1)
+    (other,) = await generate_codes(sanic_client.ctx, tenant.slug)
+    before = await row_counts(sanic_client)
+
+    with pytest.raises(GuardRefusedError):
+        await admit(sanic_client, applicant(sanic_client, tenant, "one"), applicant(sanic_client, tenant, "two", other))
+
+    assert await row_counts(sanic_client) == before
+    assert {tuple(row) for row in await rows(sanic_client, select(activation_codes.c.use_count))} == {(0,)}
+    alone = await admit(sanic_client, applicant(sanic_client, tenant, "one"))
+    assert alone[0] is not None
+
+
+async def test_twenty_devices_refresh_with_two_statements(sanic_client: LiveServer) -> None:
+    held = [await activated(sanic_client) for _ in range(20)]
+
+    with counted_statements(sanic_client.runtime.db) as statements:
+        renewed = await renew(sanic_client, *(shown(sanic_client, device) for device in held))
+
+    assert len(statements) == 2
+    assert all(renewal.token for renewal in renewed)
+    again = await renew(
+        sanic_client,
+        *(
+            shown(sanic_client, device, token=renewal.token.text)
+            for device, renewal in zip(held, renewed, strict=True)
+            if renewal.token
+        ),
+    )
+    assert len({renewal.token for renewal in again if renewal.token}) == 20
+
+
+async def test_a_token_counts_only_for_its_own_device_and_tenant(sanic_client: LiveServer) -> None:
+    mine, theirs = await activated(sanic_client), await activated(sanic_client)
+
+    foreign_tenant, foreign_device, nowhere, used, own = await renew(
+        sanic_client,
+        shown(sanic_client, mine, slug=theirs.tenant.slug),
+        shown(sanic_client, mine, device_id=theirs.device_id),
+        shown(sanic_client, mine, slug="no-such-tenant"),
+        shown(sanic_client, theirs),
+        shown(sanic_client, mine),
+    )
+
+    assert foreign_tenant.verdict.code == foreign_device.verdict.code == "refresh_token_invalid"
+    assert nowhere.situation is None
+    assert used.token
+    assert own.token
+
+
+async def test_of_two_that_show_one_token_the_first_has_the_next(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+
+    first, second = await renew(sanic_client, shown(sanic_client, device), shown(sanic_client, device))
+
+    assert first.token
+    assert second.token is None
+    assert second.verdict.allowed

@@ -1,0 +1,144 @@
+"""Growth: what the seeding script of the bench leaves is what the portal itself would have left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, case, func, select
+from support.databases import settings_for
+
+from app import schema
+from app.context import Actor, Context
+from app.db import Database
+from app.runtime import Runtime
+from app.services.usage.upkeep import check_rollups
+from app.settings import Settings
+from bench.growth import add_chunk, grow
+from bench.growth_rows import Row, Shape, slug
+from bench.growth_stores import opened, plans_for
+from sql.tables import activation_codes, devices, subscriptions, tenants, usage_events, usage_rollups
+
+TENANTS = 50
+CHUNK = 20
+SHAPE = Shape(seed=7, today=date(2026, 3, 1))
+
+
+class BrokenOffError(Exception):
+    """The run ends in the middle of a chunk."""
+
+
+@pytest.fixture
+def grown(empty_database: str, tmp_path: Path) -> Settings:
+    """Settings of the database that grows."""
+    return settings_for(empty_database, tmp_path)
+
+
+async def asked(settings: Settings, *questions: Select[Any]) -> list[Sequence[Any]]:
+    """The rows of each question."""
+    database = Database(settings)
+    try:
+        async with database.read() as conn:
+            return [await conn.rows(question) for question in questions]
+    finally:
+        await database.close()
+
+
+async def test_every_tenant_has_what_was_asked_for_and_a_second_run_adds_nothing(grown: Settings) -> None:
+    seen: list[int] = []
+
+    added = await grow(grown, TENANTS, SHAPE, chunk=CHUNK, told=seen.append)
+    again = await grow(grown, TENANTS, SHAPE, chunk=CHUNK)
+
+    assert seen == [0, 20, 40, 50]
+    assert (added["tenants"], added["activation_codes"], added["devices"]) == (50, 500, 500)
+    assert set(again.values()) == {0}
+    slugs, codes_each, hashes = await asked(
+        grown,
+        select(tenants.c.slug).order_by(tenants.c.slug),
+        select(func.count(activation_codes.c.id)).group_by(activation_codes.c.tenant_id),
+        select(activation_codes.c.code_hash).distinct(),
+    )
+    assert [row.slug for row in slugs] == [slug(number) for number in range(1, TENANTS + 1)]
+    assert {count for (count,) in codes_each} == {10}
+    assert {len(row.code_hash) for row in hashes} == {32}
+    assert len(hashes) == 500
+
+
+async def test_an_interrupted_run_is_continued_after_its_last_finished_chunk(
+    grown: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await schema.upgrade(grown)
+    async with opened(grown) as store:
+        plans = await plans_for(store, SHAPE.devices_each, SHAPE.begin_of(0))
+        await add_chunk(store, SHAPE, plans, range(1, CHUNK + 1))
+        whole = store.insert
+
+        async def interrupted(table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+            if table == "devices":
+                raise BrokenOffError
+            await whole(table, columns, rows)
+
+        monkeypatch.setattr(store, "insert", interrupted)
+        with pytest.raises(BrokenOffError):
+            await add_chunk(store, SHAPE, plans, range(CHUNK + 1, 2 * CHUNK + 1))
+
+    added = await grow(grown, TENANTS, SHAPE, chunk=15)
+
+    assert added["tenants"] == TENANTS - CHUNK
+    slugs, ((codes,),) = await asked(
+        grown, select(tenants.c.slug).order_by(tenants.c.slug), select(func.count()).select_from(activation_codes)
+    )
+    assert [row.slug for row in slugs] == [slug(number) for number in range(1, TENANTS + 1)]
+    assert codes == 10 * TENANTS
+
+
+async def test_the_daily_sums_equal_the_events_of_their_days(grown: Settings) -> None:
+    await grow(grown, TENANTS, SHAPE, chunk=CHUNK)
+
+    key = (usage_events.c.tenant_id, usage_events.c.day, usage_events.c.kind)
+    events, sums, days = await asked(
+        grown,
+        select(*key, func.sum(usage_events.c.quantity), func.count()).group_by(*key),
+        select(usage_rollups),
+        select(usage_rollups.c.day).distinct(),
+    )
+    of_events = {tuple(row[:3]): (int(row[3]), row[4]) for row in events}
+    of_sums = {tuple(row[:3]): (row[3], row[4]) for row in sums}
+    event_days = {day for _, day, _ in of_events}
+    assert event_days == {date(2026, 2, 28), date(2026, 3, 1), date(2026, 2, 27)}
+    assert {key: value for key, value in of_sums.items() if key[1] in event_days} == of_events
+    assert (date(2026, 3, 1) - min(day for (day,) in days)).days > 330
+    runtime = Runtime(grown)
+    try:
+        assert (await check_rollups(Context(runtime, Actor("system", "tests"))))["differences"] == 0
+    finally:
+        await runtime.close()
+
+
+async def test_seats_and_uses_are_counted_as_activation_counts_them(grown: Settings) -> None:
+    await grow(grown, TENANTS, SHAPE, chunk=CHUNK)
+
+    is_seated = case((devices.c.is_revoked, 0), else_=1)
+    seats, seated, uses, bound = await asked(
+        grown,
+        select(subscriptions.c.tenant_id, subscriptions.c.seats_used, subscriptions.c.state).where(
+            subscriptions.c.ended_at.is_(None)
+        ),
+        select(devices.c.tenant_id, func.sum(is_seated)).group_by(devices.c.tenant_id),
+        select(activation_codes.c.id, activation_codes.c.use_count, activation_codes.c.max_uses),
+        select(devices.c.activation_code_id, func.count()).group_by(devices.c.activation_code_id),
+    )
+    devices_of = {tenant_id: int(count) for tenant_id, count in seated}
+    assert {row.tenant_id: row.seats_used for row in seats} == {
+        row.tenant_id: devices_of[row.tenant_id] for row in seats
+    }
+    assert 0 < len(seats) < TENANTS
+    assert {"active", "past_due"} < {row.state for row in seats}
+    assert sum(devices_of.values()) < 10 * TENANTS
+    assert {row.id: row.use_count for row in uses if row.use_count} == dict(map(tuple, bound))
+    assert all(row.use_count <= row.max_uses for row in uses)
+    assert {row.use_count == row.max_uses for row in uses} == {True, False}
