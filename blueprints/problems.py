@@ -13,6 +13,7 @@ from sanic.response import HTTPResponse
 
 from app import errors
 from app.errors import PortalError
+from blueprints.answers import Answer
 from blueprints.bodies import request_id_of
 
 # Nobody is there to read it: the caller hung up before the answer.
@@ -36,12 +37,12 @@ def problem(error: PortalError, request_id: str, headers: dict[str, str] | None 
     if error.remedy:
         body["remedy"] = error.remedy
     body |= {name: value for name, value in error.values.items() if name not in body and value is not None}
-    sent = {"x-request-id": request_id, **(headers or {})}
+    sent = dict(headers or {})
     if error.status == 401:
         sent["www-authenticate"] = 'Bearer realm="addon-portal"'
     if (retry_after := error.values.get("retry_after")) is not None:
         sent["retry-after"] = str(retry_after)
-    return HTTPResponse(orjson.dumps(body, default=str), error.status, sent, PROBLEM_TYPE)
+    return Answer(orjson.dumps(body, default=str), request_id, status=error.status, media_type=PROBLEM_TYPE, more=sent)
 
 
 def problem_of(request: Request, request_id: str, failure: BaseException) -> HTTPResponse:

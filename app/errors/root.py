@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import Any, ClassVar
 
 
@@ -20,6 +21,7 @@ class PortalError(Exception):
         super().__init__(self.detail)
 
     @classmethod
+    @cache
     def paragraphs(cls) -> tuple[str, str]:
         """The message and the remedy as written, with their braces; the remedy may be empty."""
         message, _, remedy = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")
