@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from app import metrics
 from app.clock import Clock, SystemClock
@@ -30,6 +30,8 @@ class Coalesced(Generic[Item, Answer]):
     name: str
     run: Callable[[Runtime, Sequence[Item]], Awaitable[Sequence[Answer]]]
     lanes: int = 2
+    # Which setting says how much may wait: requests, unless they weigh more than one each.
+    queue_size: Literal["coalesce_queue_size", "usage_queue_events"] = "coalesce_queue_size"
 
 
 class Runtime:
@@ -59,7 +61,7 @@ class Runtime:
                 run,
                 lanes=1 if self.db.is_sqlite else question.lanes,
                 batch_size=self.settings.coalesce_batch_size,
-                queue_size=self.settings.coalesce_queue_size,
+                queue_size=getattr(self.settings, question.queue_size),
                 observe=metrics.batch_size.labels(question.name).observe,
             )
         return found

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     rate_limits: Literal["on", "off"]
     device_requests_per_minute: int = Field(ge=1)
     unknown_codes_per_minute: int = Field(ge=1)
+    refusal_hold_seconds: float = Field(ge=0, le=10)
+    refusals_held_most: int = Field(ge=0)
     read_pool_size: int = Field(ge=2)
     write_pool_size: int = Field(ge=3)
     durable_pool_size: int = Field(ge=2)
@@ -73,6 +75,7 @@ class Settings(BaseSettings):
     statement_timeout_seconds: float = Field(gt=0)
     coalesce_queue_size: int = Field(ge=1)
     coalesce_batch_size: int = Field(ge=1, le=5000)
+    usage_queue_events: int = Field(ge=1)
     usage_past_days: int = Field(ge=1)
     usage_future_seconds: int = Field(ge=0)
     usage_retention_months: int = Field(ge=2)

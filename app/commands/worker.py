@@ -33,9 +33,9 @@ def worker_app(settings: Settings) -> Sanic[Any, Any]:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     app = create_app(settings)
     logging.getLogger("sanic.error").addFilter(_say_why)
-    app.after_server_start(_settle_memory)
     app.before_server_stop(_stop_once)
     threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
+    _settle_memory()
     return app
 
 
@@ -47,13 +47,12 @@ def _say_why(record: logging.LogRecord) -> bool:
     return True
 
 
-async def _settle_memory(app: Sanic[Any, Any]) -> None:
+def _settle_memory() -> None:
     """Let the collector look at what requests leave behind, and no more at what lives as long as the process.
 
     Its passes over the modules and statements of a whole server cost a tenth of the throughput and most of the slowest
     answers; what requests make is freed by counting references, but for a few cycles.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
 

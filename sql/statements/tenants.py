@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import String, bindparam, insert, select
 
+from sql.dialect import batch_rows
 from sql.tables import tenants
 
 by_slug = select(tenants.c.id, tenants.c.name, tenants.c.slug).where(tenants.c.slug == bindparam("tenant_slug"))
@@ -11,8 +12,12 @@ by_slug = select(tenants.c.id, tenants.c.name, tenants.c.slug).where(tenants.c.s
 # Weaker than FOR UPDATE: rows that refer to the tenant may be inserted meanwhile, or those inserts would deadlock.
 by_slug_locked = by_slug.with_for_update(key_share=True)
 
-branding = select(tenants.c.logo_url, tenants.c.primary_color, tenants.c.domain).where(
-    tenants.c.slug == bindparam("tenant_slug")
+_asked = batch_rows(slug=String)
+
+brandings = (
+    select(tenants.c.slug, tenants.c.logo_url, tenants.c.primary_color, tenants.c.domain)
+    .select_from(_asked)
+    .join(tenants, tenants.c.slug == _asked.c.slug)
 )
 
 insert_tenant = insert(tenants).returning(tenants.c.id)

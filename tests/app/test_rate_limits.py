@@ -11,6 +11,8 @@ from support.builders import Licensed, activate, activated, licensed, refresh
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 
+from app.errors import RateLimitedError
+from app.rate_limits import RateLimits
 from app.services.licensing.codes import new_code
 from app.settings import Settings
 
@@ -18,7 +20,12 @@ from app.settings import Settings
 @pytest.fixture
 async def strict(settings: Settings, clock: MovableClock) -> AsyncIterator[LiveServer]:
     """A server that allows ten requests of a device and five wrong codes of an address a minute."""
-    limits = {"rate_limits": "on", "device_requests_per_minute": 10, "unknown_codes_per_minute": 5}
+    limits = {
+        "rate_limits": "on",
+        "device_requests_per_minute": 10,
+        "unknown_codes_per_minute": 5,
+        "refusal_hold_seconds": 0.0,
+    }
     async with live_server(settings.model_copy(update=limits), clock) as live:
         yield live
 
@@ -112,3 +119,23 @@ async def test_switched_off_nothing_is_limited(settings: Settings, clock: Movabl
 
     assert {answer.status_code for answer in answers} == {200}
     assert set(guesses) == {400}
+
+
+async def test_who_is_refused_waits_for_it_and_only_so_many_do(settings: Settings) -> None:
+    held = {"device_requests_per_minute": 1, "refusal_hold_seconds": 10.0, "refusals_held_most": 2}
+    limits = RateLimits(settings.model_copy(update=held))
+    await limits.count_device_request(1)
+
+    waiting = [asyncio.create_task(limits.count_device_request(1)) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    with pytest.raises(RateLimitedError):
+        await limits.count_device_request(1)
+
+    assert not any(task.done() for task in waiting)
+    waiting.pop().cancel()
+    await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(limits.count_device_request(1)))
+    await asyncio.sleep(0.1)
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.context import Context
+from app.db import as_batch
 from app.errors import TenantNotFoundError
+from app.runtime import Coalesced, Runtime
 from sql.statements import tenants as statements
 
 
@@ -20,8 +23,17 @@ class Branding:
 
 async def branding(ctx: Context, tenant_slug: str) -> Branding:
     """A tenant's branding; raises TenantNotFoundError."""
-    async with ctx.runtime.db.read() as conn:
-        found = await conn.maybe(statements.branding, Branding, tenant_slug=tenant_slug)
-    if found is None:
+    if (found := await ctx.runtime.coalescer(BRANDINGS).ask(tenant_slug)) is None:
         raise TenantNotFoundError(slug=tenant_slug)
     return found
+
+
+async def _read(runtime: Runtime, slugs: Sequence[str]) -> list[Branding | None]:
+    batch = as_batch([{"slug": slug} for slug in dict.fromkeys(slugs)])
+    async with runtime.db.read() as conn:
+        rows = await conn.rows(statements.brandings, batch=batch)
+    found = {row.slug: Branding(row.logo_url, row.primary_color, row.domain) for row in rows}
+    return [found.get(slug) for slug in slugs]
+
+
+BRANDINGS = Coalesced("branding", _read)

@@ -136,4 +136,4 @@ async def _store(runtime: Runtime, requests: Sequence[Sequence[Row]]) -> list[se
 
 
 # One lane: two batches of one worker would wait for each other's daily sums.
-INGESTS = Coalesced("usage_events", _store, lanes=1)
+INGESTS = Coalesced("usage_events", _store, lanes=1, queue_size="usage_queue_events")

@@ -1,0 +1,123 @@
+"""What was measured: the rounds of each path on each server, and the ratios between them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.load import Measured
+from bench.scenarios import BARE, ORM
+
+
+@dataclass
+class Figure:
+    """One path on one server, with a value for each round; ``rates`` are requests or events per second."""
+
+    database: str
+    path: str
+    server: str
+    unit: str = "requests/s"
+    rates: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    errors: int = 0
+    statements_per_request: float | None = None
+    rss_mb: float | None = None
+
+    def add(self, measured: Measured, units: int) -> None:
+        """One more round; a request that was refused is an error and no throughput."""
+        good = max(0.0, 1 - measured.errors / measured.requests) if measured.requests else 0.0
+        self.rates.append(measured.requests_per_second * good * units)
+        self.p50_ms.append(measured.p50_ms)
+        self.p99_ms.append(measured.p99_ms)
+        self.errors += measured.errors
+
+    @property
+    def rate(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.rates)
+
+    @property
+    def spread(self) -> float:
+        """How far the rounds lie apart, in parts of their median."""
+        return (max(self.rates) - min(self.rates)) / self.rate if self.rate else 0.0
+
+    @property
+    def p50(self) -> float:
+        """The median of the rounds' medians, in milliseconds."""
+        return statistics.median(self.p50_ms)
+
+    @property
+    def p99(self) -> float:
+        """The median of the rounds' 99th percentiles, in milliseconds."""
+        return statistics.median(self.p99_ms)
+
+
+@dataclass(frozen=True)
+class Value:
+    """Anything else that was measured, one value for each time; ``name`` says what in which unit."""
+
+    database: str
+    section: str
+    name: str
+    values: list[float]
+
+    @property
+    def median(self) -> float:
+        """The median of the values."""
+        return statistics.median(self.values)
+
+
+@dataclass
+class Results:
+    """One run of the bench."""
+
+    figures: list[Figure] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    # Database and server, and whether each device that was revoked under its load was refused.
+    revocations: list[tuple[str, str, bool]] = field(default_factory=list)
+
+    def figure(self, database: str, path: str, server: str) -> Figure | None:
+        """The rounds of this path on this server, if it was measured."""
+        sought = (database, path, server)
+        return next((one for one in self.figures if (one.database, one.path, one.server) == sought), None)
+
+    def value(self, database: str, name: str) -> Value | None:
+        """A value by its name, if it was measured."""
+        return next((one for one in self.values if (one.database, one.name) == (database, name)), None)
+
+    def ratio(self, figure: Figure, path: str, server: str) -> float | None:
+        """A figure in times of another one of the same database."""
+        other = self.figure(figure.database, path, server)
+        return figure.rate / other.rate if other and other.rate else None
+
+    def of_bare(self, figure: Figure) -> float | None:
+        """A figure in parts of the bare handler, at as many connections."""
+        if figure.unit != "requests/s":
+            return None
+        _, at, connections = figure.path.partition("@")
+        return self.ratio(figure, f"bare{at}{connections}", BARE)
+
+    def of_orm(self, figure: Figure) -> float | None:
+        """A figure in times of the ORM design on the same path."""
+        return self.ratio(figure, figure.path, ORM)
+
+    def floor(self, database: str, path: str, servers: Sequence[str]) -> float | None:
+        """The best of some servers on a path, as a rate."""
+        found = [figure.rate for server in servers if (figure := self.figure(database, path, server))]
+        return max(found, default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, rounds included."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Results:
+        """An earlier run."""
+        return cls(
+            [Figure(**figure) for figure in told["figures"]],
+            [Value(**value) for value in told["values"]],
+            [tuple(one) for one in told["revocations"]],
+        )

@@ -1,0 +1,133 @@
+"""The Markdown that a run prints: the table, the other values, the bars, and the comparison with an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from bench.bars import Bar
+from bench.figures import Figure, Results
+from bench.floor import INSERTS
+from bench.scenarios import PORTAL
+
+COLUMNS = (
+    "database",
+    "path",
+    "server",
+    "per second",
+    "p50 ms",
+    "p99 ms",
+    "errors",
+    "SQL per request",
+    "MB per worker",
+    "of bare",
+    "times ORM design",
+    "of plain insert",
+)
+
+# Two rounds may lie close together by chance.
+FEWEST_ROUNDS = 3
+
+
+def report(results: Results, found: Sequence[Bar]) -> str:
+    """Everything that one run has to tell."""
+    parts = []
+    if results.figures:
+        parts.append(_table(COLUMNS, (_row(results, figure) for figure in _in_order(results.figures))))
+    if results.values:
+        values = (
+            (value.database, value.section, value.name, f"{value.median:,.2f}", _range(value.values))
+            for value in results.values
+        )
+        parts.append(_table(("database", "section", "what", "median", "from - to"), values))
+    if found:
+        bars = ((bar.database, bar.what, f"{bar.found:,.2f}", _bound(bar), _met(bar)) for bar in found)
+        parts.append(_table(("database", "bar", "found", "wanted", "met"), bars))
+    return "\n\n".join(parts)
+
+
+def comparison(now: Results, before: Results) -> str:
+    """Each figure in times of the earlier one, and whether that is more than the rounds of both lie apart.
+
+    A median lies somewhere within its rounds; so half the spread of the one and half of the other are noise. The
+    ratio to the bare handler is what can be compared between machines.
+    """
+    rows = []
+    for figure in _in_order(now.figures):
+        earlier = before.figure(figure.database, figure.path, figure.server)
+        if earlier is None or not earlier.rate:
+            continue
+        ratio = figure.rate / earlier.rate
+        noise = (figure.spread + earlier.spread) / 2
+        rows.append(
+            (
+                figure.database,
+                figure.path,
+                figure.server,
+                f"{earlier.rate:,.0f}",
+                f"{figure.rate:,.0f}",
+                f"{ratio:.2f}",
+                f"{earlier.spread:.0%} / {figure.spread:.0%}",
+                _verdict(ratio, noise, min(len(figure.rates), len(earlier.rates))),
+                f"{_ratio(before.of_bare(earlier))} / {_ratio(now.of_bare(figure))}",
+            )
+        )
+    columns = ("database", "path", "server", "before", "now", "ratio", "spread", "verdict", "of bare")
+    return _table(columns, rows)
+
+
+def _verdict(ratio: float, noise: float, rounds: int) -> str:
+    if rounds < FEWEST_ROUNDS:
+        return "too few rounds to tell"
+    if abs(ratio - 1) <= noise:
+        return "within noise"
+    return "faster" if ratio > 1 else "slower"
+
+
+def _row(results: Results, figure: Figure) -> tuple[str, ...]:
+    floor = results.floor(figure.database, figure.path, list(INSERTS))
+    is_insert = figure.server in INSERTS
+    return (
+        figure.database,
+        figure.path,
+        figure.server,
+        f"{figure.rate:,.0f}" + (" events" if figure.unit == "events/s" else ""),
+        f"{figure.p50:.2f}",
+        f"{figure.p99:.2f}",
+        str(figure.errors),
+        "" if figure.statements_per_request is None else f"{figure.statements_per_request:.3f}",
+        "" if figure.rss_mb is None else f"{figure.rss_mb:.0f}",
+        "" if is_insert else _ratio(results.of_bare(figure)),
+        "" if is_insert else _ratio(results.of_orm(figure)),
+        _ratio(figure.rate / floor) if floor and figure.server == PORTAL else "",
+    )
+
+
+def _in_order(figures: Sequence[Figure]) -> list[Figure]:
+    """By database and path as they were measured, the servers of a path together."""
+    paths = list(dict.fromkeys((figure.database, figure.path) for figure in figures))
+    return sorted(figures, key=lambda figure: paths.index((figure.database, figure.path)))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(_lines(columns, rows))
+
+
+def _lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    for cells in (columns, ["---"] * len(columns), *rows):
+        yield f"| {' | '.join(cells)} |"
+
+
+def _ratio(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):,.2f} - {max(values):,.2f}" if len(values) > 1 else ""
+
+
+def _bound(bar: Bar) -> str:
+    return f"{'at most' if bar.is_ceiling else 'at least'} {bar.bound:,g}"
+
+
+def _met(bar: Bar) -> str:
+    return "met" if bar.met else "**missed**"

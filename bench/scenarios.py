@@ -1,0 +1,172 @@
+"""What wrk sends: one scenario per path, written as a Lua script for each run, because most requests work only once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from bench.seeding import Fleet, SeededDevice, refresh_tokens
+
+BARE, DIRECT, ORM, PORTAL = "bare", "direct", "orm", "portal"
+# More than the connections that may hold one: wrk asks once before it begins, and an answer may be lost.
+REFRESH_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One path; ``units`` are the events in a request, ``script`` makes the Lua text of a run."""
+
+    name: str
+    servers: tuple[str, ...]
+    script: Callable[[Fleet], Awaitable[str]] | None
+    units: int = 1
+
+
+POLICY = """
+local devices = {%s}
+local at = 0
+request = function()
+  at = at %% #devices + 1
+  wrk.headers["Authorization"] = devices[at].bearer
+  return wrk.format("GET", "/licenses/policy")
+end
+"""
+
+HEARTBEAT = """
+local devices = {%s}
+local at = 0
+wrk.headers["Content-Type"] = "application/json"
+request = function()
+  at = at %% #devices + 1
+  wrk.headers["Authorization"] = devices[at].bearer
+  return wrk.format("POST", "/licenses/heartbeat", nil, '{"hw_fingerprint":"' .. devices[at].hardware .. '"}')
+end
+"""
+
+# A queue: what an answer brings is shown after everything that waits, so no token is ever shown twice.
+REFRESH = """
+local queue = {%s}
+local slugs = {}
+for _, held in ipairs(queue) do slugs[held.device] = held.slug end
+local first, last = 1, #queue
+wrk.headers["Content-Type"] = "application/json"
+request = function()
+  local held = queue[first]
+  if not held then return wrk.format("GET", "/no-refresh-token-is-left") end
+  queue[first] = nil
+  first = first + 1
+  return wrk.format("POST", "/authz/refresh", nil, '{"tenant_slug":"' .. held.slug ..
+    '","device_id":' .. held.device .. ',"refresh_token":"' .. held.token .. '"}')
+end
+response = function(status, headers, body)
+  if status ~= 200 then return end
+  local device = body:match('"device_id":%%s*(%%d+)')
+  last = last + 1
+  queue[last] = {slug = slugs[device], device = device, token = body:match('"refresh_token":%%s*"([^"]+)"')}
+end
+"""
+
+ACTIVATE = """
+local tenants = {%s}
+local run = "%s-"
+local number = 0
+wrk.headers["Content-Type"] = "application/json"
+request = function()
+  number = number + 1
+  local tenant = tenants[number %% #tenants + 1]
+  return wrk.format("POST", "/authz/activate", nil, '{"tenant_slug":"' .. tenant.slug ..
+    '","activation_code":"' .. tenant.code .. '","hw_fingerprint":"' .. run .. number .. '"}')
+end
+"""
+
+# The events are written once with a place for the request's number, so that wrk has little to do.
+INGEST = """
+local devices = {%s}
+local events = {}
+for event = 1, %d do events[event] = '{"id":"%s-#-' .. event .. '","kind":"run","quantity":1}' end
+local template = '{"events":[' .. table.concat(events, ",") .. ']}'
+local number = 0
+wrk.headers["Content-Type"] = "application/json"
+request = function()
+  number = number + 1
+  local device = devices[number %% #devices + 1]
+  wrk.headers["Authorization"] = device.bearer
+  return wrk.format("POST", "/usage/" .. device.slug .. "/events", nil, (template:gsub("#", number)))
+end
+"""
+
+BRANDING = """
+local tenants = {%s}
+local at = 0
+request = function()
+  at = at %% #tenants + 1
+  return wrk.format("GET", "/licenses/branding/" .. tenants[at].slug)
+end
+"""
+
+
+async def policy(fleet: Fleet) -> str:
+    """Five hundred devices in turn ask what they may do."""
+    return POLICY % _devices(fleet.asking)
+
+
+async def heartbeat(fleet: Fleet) -> str:
+    """The same devices say that they are alive."""
+    return HEARTBEAT % _devices(fleet.asking)
+
+
+async def refresh(fleet: Fleet) -> str:
+    """Tokens that are each shown once."""
+    held = await refresh_tokens(fleet, REFRESH_TOKENS)
+    return REFRESH % _table(
+        {"slug": device.tenant.slug, "device": str(device.id), "token": token} for device, token in held
+    )
+
+
+async def activate(fleet: Fleet) -> str:
+    """A new device each, with the tenants' codes in turn."""
+    tenants = _table({"slug": tenant.slug, "code": tenant.code} for tenant in fleet.tenants)
+    return ACTIVATE % (tenants, secrets.token_hex(6))
+
+
+async def branding(fleet: Fleet) -> str:
+    """The sign-in pages of all tenants in turn."""
+    return BRANDING % _table({"slug": tenant.slug} for tenant in fleet.tenants)
+
+
+def ingest(events: int) -> Callable[[Fleet], Awaitable[str]]:
+    """So many new events in a request, from the devices in turn."""
+
+    async def script(fleet: Fleet) -> str:
+        return INGEST % (_devices(fleet.asking), events, secrets.token_hex(6))
+
+    return script
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("bare", (BARE,), None),
+        Scenario("policy", (DIRECT, ORM, PORTAL), policy),
+        Scenario("heartbeat", (DIRECT, ORM, PORTAL), heartbeat),
+        Scenario("refresh", (ORM, PORTAL), refresh),
+        Scenario("activate", (ORM, PORTAL), activate),
+        Scenario("ingest-1", (DIRECT, ORM, PORTAL), ingest(1), 1),
+        Scenario("ingest-100", (ORM, PORTAL), ingest(100), 100),
+        Scenario("ingest-1000", (ORM, PORTAL), ingest(1000), 1000),
+        Scenario("branding", (DIRECT, ORM, PORTAL), branding),
+    )
+}
+
+
+def _devices(devices: Iterable[SeededDevice]) -> str:
+    return _table(
+        {"bearer": f"Bearer {device.access_token}", "hardware": device.hw_fingerprint, "slug": device.tenant.slug}
+        for device in devices
+    )
+
+
+def _table(rows: Iterable[dict[str, str]]) -> str:
+    """Rows as a Lua table; none of the values needs quoting."""
+    return ",".join("{" + ",".join(f'{name}="{value}"' for name, value in row.items()) + "}" for row in rows)
