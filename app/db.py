@@ -124,6 +124,7 @@ class Database:
         for engine in (self.reader, self.writer):
             event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: on_statement())
         lone_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
+        self._one_writer = asyncio.Lock() if self.is_sqlite else None
         reads = SQLITE_READERS if self.is_sqlite else settings.read_pool_size
         self._reads = _OpenConnections(self.reader, reads, settings.pool_timeout_seconds)
         self._lone_writes = _OpenConnections(lone_writer, LONE_WRITERS, settings.pool_timeout_seconds)
@@ -139,20 +140,28 @@ class Database:
     async def write(self) -> AsyncIterator[WriteConnection]:
         """A transaction, committed when the block ends and rolled back when it raises."""
         with outages():
-            async with self.writer.begin() as connection:
+            async with self._turn(), self.writer.begin() as connection:
                 yield WriteConnection(connection)
 
     @contextlib.asynccontextmanager
     async def write_alone(self) -> AsyncIterator[WriteConnection]:
         """A connection for one changing statement, a transaction by itself: one round trip instead of three."""
-        if self.is_sqlite:
-            # Its BEGIN IMMEDIATE is what waits for the other processes' turn.
-            async with self.write() as alone:
-                yield alone
-            return
         with outages():
-            async with self._lone_writes.one() as connection:
+            async with self._turn(), self._lone_writes.one() as connection:
                 yield WriteConnection(connection)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """On SQLite, which has one writer, wait for the others of this process here; its own waiting is unfair."""
+        if self._one_writer is None:
+            yield
+            return
+        async with asyncio.timeout(SQLITE_BUSY_SECONDS):
+            await self._one_writer.acquire()
+        try:
+            yield
+        finally:
+            self._one_writer.release()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -251,12 +260,13 @@ def _postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
 
 
 def _sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
-    """SQLite has one writer: one connection waits its turn here instead of many in the busy handler."""
+    """The engine of a SQLite file; its transactions take the one writer's place when they begin."""
     options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
     engine = create_async_engine(
         settings.database,
         poolclass=AsyncAdaptedQueuePool,
-        pool_size=1 if writes else SQLITE_READERS,
+        # Transactions, and statements that are one by themselves.
+        pool_size=2 if writes else SQLITE_READERS,
         max_overflow=0,
         pool_timeout=max(settings.pool_timeout_seconds, SQLITE_BUSY_SECONDS),
         hide_parameters=True,
@@ -280,6 +290,7 @@ def _sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
 
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
