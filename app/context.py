@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from app.errors import TokenMissingError
+from app.errors import SessionMissingError, TokenMissingError
+from app.permissions import Permission
 from app.runtime import Runtime
 
 ActorType = Literal["operator", "tenant", "device", "system"]
@@ -14,12 +15,15 @@ ActorType = Literal["operator", "tenant", "device", "system"]
 
 
 class Actor(NamedTuple):
-    """Who acts, as the audit trail will name them."""
+    """Who acts, as the audit trail will name them; ``id`` is an operator's or an API token's own."""
 
     type: ActorType
     name: str
     tenant_id: int | None = None
     device_id: int | None = None
+    id: int | None = None
+    session_id: int | None = None
+    permissions: frozenset[Permission] = frozenset()
 
 
 ANONYMOUS = Actor("device", "not activated yet")
@@ -39,3 +43,10 @@ class Context(NamedTuple):
         if self.actor.tenant_id is None or self.actor.device_id is None:
             raise TokenMissingError
         return self.actor.tenant_id, self.actor.device_id
+
+    @property
+    def tenant_id(self) -> int:
+        """The tenant whose session asks; raises SessionMissingError for anybody else."""
+        if self.actor.tenant_id is None or self.actor.type != "tenant":
+            raise SessionMissingError
+        return self.actor.tenant_id

@@ -18,19 +18,31 @@ from sql.statements import events as statements
 class EventType(StrEnum):
     """Everything the trail tells; the value is what is stored."""
 
+    API_TOKEN_CREATED = "api_token_created"  # noqa: S105 - the name of an event
+    API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - the name of an event
     CODE_ACTIVATED = "code_activated"
     CODE_GENERATED = "code_generated"
     CODE_REVOKED = "code_revoked"
+    CONFIG_UPDATED = "config_updated"
+    DELIVERY_FAILED = "delivery_failed"
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
     DEVICE_REVOKED = "device_revoked"
+    OPERATOR_CREATED = "operator_created"
+    OPERATOR_UPDATED = "operator_updated"
     PLAN_CREATED = "plan_created"
     PLAN_UPDATED = "plan_updated"
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105 - the name of an event
+    SESSION_CREATED = "session_created"
+    SESSION_EXPIRED = "session_expired"
     SIGNING_KEY_ROTATED = "signing_key_rotated"
     SUBSCRIPTION_CREATED = "subscription_created"
     SUBSCRIPTION_UPDATED = "subscription_updated"
     TENANT_CREATED = "tenant_created"
+    TENANT_DELETED = "tenant_deleted"
+    TENANT_UPDATED = "tenant_updated"
+    USER_LOGIN = "user_login"
+    USER_LOGOUT = "user_logout"
 
     @property
     def severity(self) -> str:
@@ -41,9 +53,14 @@ class EventType(StrEnum):
 _MINOR = frozenset(
     {
         EventType.CODE_ACTIVATED,
+        EventType.CONFIG_UPDATED,
         EventType.DEVICE_ENROLLED,
         EventType.DEVICE_REACTIVATED,
         EventType.DEVICE_REVOKED,
+        EventType.SESSION_CREATED,
+        EventType.SESSION_EXPIRED,
+        EventType.USER_LOGIN,
+        EventType.USER_LOGOUT,
     }
 )
 
@@ -71,9 +88,11 @@ class StoredEvent:
     title: str
     actor_type: str
     actor_name: str
+    actor_id: int | None
     tenant_id: int | None
     code_id: int | None
     device_id: int | None
+    project_id: str | None
     metadata: str
     request_id: str | None
     created_at: datetime
@@ -100,6 +119,7 @@ async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, E
                 "title": event.title,
                 "actor_type": ctx.actor.type,
                 "actor_name": ctx.actor.name,
+                "actor_id": ctx.actor.id,
                 "tenant_id": event.tenant_id,
                 "code_id": event.code_id,
                 "device_id": event.device_id,

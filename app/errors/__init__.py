@@ -11,17 +11,24 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── UnauthenticatedError                      we do not know who asks
     │   ├── TokenMissingError, TokenInvalidError, TokenExpiredError
     │   ├── RefreshTokenInvalidError, RefreshTokenExpiredError, RefreshTokenReusedError
-    │   └── DeviceUnknownError, DeviceAccessRevokedError
+    │   ├── DeviceUnknownError, DeviceAccessRevokedError
+    │   ├── SessionMissingError, SessionInvalidError, SessionExpiredError, OneTimePasswordInvalidError
+    │   └── OperatorMissingError, ApiTokenInvalidError, CredentialsInvalidError, SignInLinkInvalidError,
+    │       SignInFailedError
     ├── DeniedError                               we know, and the answer is no
     │   ├── TenantMismatchError, FingerprintMismatchError, DeviceRevokedError, DeviceLimitReachedError
-    │   └── SubscriptionMissingError, SubscriptionInactiveError
+    │   ├── SubscriptionMissingError, SubscriptionInactiveError
+    │   └── PermissionMissingError, OperatorNotAllowedError, OriginRefusedError
     ├── CodeError                                 an activation code that does not open
     │   └── CodeUnknownError, CodeRevokedError, CodeExpiredError, CodeUsedUpError
-    ├── TenantNotFoundError, PlanNotFoundError, CodeNotFoundError, DeviceNotFoundError
-    ├── ConflictError                             TenantConflictError, PlanConflictError, SubscriptionConflictError
+    ├── TenantNotFoundError, PlanNotFoundError, PlanMissingError, CodeNotFoundError, DeviceNotFoundError,
+    │   ApiTokenNotFoundError
+    ├── ConflictError
+    │   ├── TenantConflictError, PlanConflictError, PlanNameConflictError, SubscriptionConflictError
+    │   └── IdempotencyConflictError, IdempotencyRunningError
     ├── RateLimitedError
     └── UnavailableError                          come back later
-        └── DatabaseUnavailableError, OverloadedError, ShuttingDownError
+        └── DatabaseUnavailableError, OverloadedError, ShuttingDownError, SignInUnavailableError
 """
 
 from __future__ import annotations
@@ -31,13 +38,19 @@ from app.errors.availability import (
     OverloadedError,
     RateLimitedError,
     ShuttingDownError,
+    SignInUnavailableError,
     UnavailableError,
 )
 from app.errors.catalogue import (
+    ApiTokenNotFoundError,
     CodeNotFoundError,
     ConflictError,
     DeviceNotFoundError,
+    IdempotencyConflictError,
+    IdempotencyRunningError,
     PlanConflictError,
+    PlanMissingError,
+    PlanNameConflictError,
     PlanNotFoundError,
     SubscriptionConflictError,
     TenantConflictError,
@@ -80,12 +93,28 @@ from app.errors.requests import (
 from app.errors.root import (
     PortalError,
 )
+from app.errors.sign_in import (
+    ApiTokenInvalidError,
+    CredentialsInvalidError,
+    OneTimePasswordInvalidError,
+    OperatorMissingError,
+    OperatorNotAllowedError,
+    OriginRefusedError,
+    PermissionMissingError,
+    SessionExpiredError,
+    SessionInvalidError,
+    SessionMissingError,
+    SignInFailedError,
+    SignInLinkInvalidError,
+)
 from app.errors.startup import (
     SchemaBehindError,
     SettingsError,
 )
 
 __all__ = [
+    "ApiTokenInvalidError",
+    "ApiTokenNotFoundError",
     "CodeError",
     "CodeExpiredError",
     "CodeNotFoundError",
@@ -93,6 +122,7 @@ __all__ = [
     "CodeUnknownError",
     "CodeUsedUpError",
     "ConflictError",
+    "CredentialsInvalidError",
     "DatabaseUnavailableError",
     "DeniedError",
     "DeviceAccessRevokedError",
@@ -101,12 +131,21 @@ __all__ = [
     "DeviceRevokedError",
     "DeviceUnknownError",
     "FingerprintMismatchError",
+    "IdempotencyConflictError",
+    "IdempotencyRunningError",
     "MalformedBodyError",
     "MethodNotAllowedError",
     "NotFoundError",
+    "OneTimePasswordInvalidError",
+    "OperatorMissingError",
+    "OperatorNotAllowedError",
+    "OriginRefusedError",
     "OverloadedError",
     "PayloadTooLargeError",
+    "PermissionMissingError",
     "PlanConflictError",
+    "PlanMissingError",
+    "PlanNameConflictError",
     "PlanNotFoundError",
     "PortalError",
     "RateLimitedError",
@@ -116,8 +155,14 @@ __all__ = [
     "RequestError",
     "RequestTimeoutError",
     "SchemaBehindError",
+    "SessionExpiredError",
+    "SessionInvalidError",
+    "SessionMissingError",
     "SettingsError",
     "ShuttingDownError",
+    "SignInFailedError",
+    "SignInLinkInvalidError",
+    "SignInUnavailableError",
     "SubscriptionConflictError",
     "SubscriptionInactiveError",
     "SubscriptionMissingError",

@@ -28,6 +28,15 @@ class UnavailableError(PortalError):
         super().__init__(retry_after=retry_after)
 
 
+class SignInUnavailableError(UnavailableError):
+    """Signing in with an identity provider is not set up, or the provider does not answer.
+
+    Set oidc_issuer and its client, or sign in with a local account; try again in {retry_after} seconds.
+    """
+
+    code = "sign_in_unavailable"
+
+
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer.
 

@@ -77,3 +77,50 @@ class SubscriptionConflictError(ConflictError):
     """
 
     code = "subscription_conflict"
+
+
+class ApiTokenNotFoundError(PortalError):
+    """There is no API token {token_id}.
+
+    List the tokens to see their ids.
+    """
+
+    code = "api_token_not_found"
+    status = 404
+
+
+class PlanMissingError(PortalError):
+    """There is no plan {plan_id}.
+
+    List the plans to see their ids.
+    """
+
+    code = "plan_missing"
+    status = 404
+
+
+class PlanNameConflictError(ConflictError):
+    """There is already a plan named {name}.
+
+    Choose another name, or update that plan.
+    """
+
+    code = "plan_conflict"
+
+
+class IdempotencyConflictError(ConflictError):
+    """This Idempotency-Key was used with another request.
+
+    Use a new key for each different request.
+    """
+
+    code = "idempotency_conflict"
+
+
+class IdempotencyRunningError(ConflictError):
+    """The first request with this Idempotency-Key is still running.
+
+    Wait a moment, then repeat the request to get its answer.
+    """
+
+    code = "idempotency_running"

@@ -2,22 +2,35 @@
 
 from sql.tables.billing import plans, subscriptions
 from sql.tables.columns import metadata
-from sql.tables.events import platform_events
+from sql.tables.events import audit_seals, platform_events
 from sql.tables.licensing import activation_codes, devices, refresh_families, signing_keys
+from sql.tables.operators import api_tokens, operator_sessions, operators, sign_in_links
+from sql.tables.requests import idempotent_answers, rate_windows
+from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
 from sql.tables.tenants import tenants
 from sql.tables.usage import usage_events, usage_rollups
 from sql.tables.workers import leases, worker_heartbeats
 
 __all__ = [
     "activation_codes",
+    "api_tokens",
+    "audit_seals",
+    "deliveries",
     "devices",
+    "idempotent_answers",
     "leases",
     "metadata",
+    "operator_sessions",
+    "operators",
+    "otp_challenges",
     "plans",
     "platform_events",
+    "rate_windows",
     "refresh_families",
+    "sign_in_links",
     "signing_keys",
     "subscriptions",
+    "tenant_sessions",
     "tenants",
     "usage_events",
     "usage_rollups",
