@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -14,32 +13,41 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from app import errors
+from app.callers import Caller
 from app.errors import PortalError
 
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
 
-class Caller(StrEnum):
-    """Who may call an operation; decided before anything else of the request is looked at."""
-
-    ANYONE = "anyone"
-    DEVICE = "device"
-
-
-# What the caller's check itself may answer, whatever the operation.
-CALLER_ERRORS: dict[Caller, tuple[type[errors.PortalError], ...]] = {
-    Caller.ANYONE: (),
-    Caller.DEVICE: (
-        errors.TokenMissingError,
-        errors.TokenInvalidError,
-        errors.TokenExpiredError,
-        errors.DeviceUnknownError,
-        errors.DeviceAccessRevokedError,
-        errors.RateLimitedError,
-    ),
-}
 BODY_ERRORS = (errors.MalformedBodyError, errors.PayloadTooLargeError, errors.ValidationError)
 DATABASE_ERRORS = (errors.DatabaseUnavailableError, errors.OverloadedError, errors.ShuttingDownError)
+
+
+SECURITY_SCHEMES: dict[str, Any] = {
+    "device": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The access token that activation and refresh answer.",
+    },
+    "tenantSession": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Session-Token",
+        "description": "The session token that signing in answers.",
+    },
+    "operatorSession": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "session",
+        "description": "The cookie of a signed-in operator; changes need an Origin that is allowed.",
+    },
+    "apiToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API token with a role, as portal create-token prints it.",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Operation:
     @property
     def all_errors(self) -> list[type[PortalError]]:
         """Every error this operation may answer, by status and code."""
-        found = {*CALLER_ERRORS[self.caller], *self.errors, PortalError}
+        found = {*self.caller.errors, *self.errors, PortalError}
         if self.body or self.query:
             found |= set(BODY_ERRORS)
         return sorted(found, key=lambda error: (error.status, error.code, error.__name__))
@@ -93,14 +101,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         "paths": dict(paths),
         "components": {
             "schemas": {**_schemas(operations), **_PROBLEM_SCHEMAS},
-            "securitySchemes": {
-                "device": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "The access token that activation and refresh answer.",
-                }
-            },
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -114,8 +115,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.description:
         described["description"] = operation.description
-    if operation.caller is not Caller.ANYONE:
-        described["security"] = [{operation.caller.value: []}]
+    if schemes := operation.caller.schemes:
+        described["security"] = [{scheme: []} for scheme in schemes]
+    if operation.caller.permission is not None:
+        described["x-permission"] = operation.caller.permission.value
     parameters = [
         {
             "name": name,

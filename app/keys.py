@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from typing import Literal, get_args
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -13,6 +14,9 @@ from app.errors import SettingsError
 from app.settings import Settings
 
 NONCE_BYTES = 12
+
+# What random tokens are for; each kind is hashed with a key of its own.
+TokenKind = Literal["tenant session", "operator session", "API token", "sign-in link"]
 
 
 class Keys:
@@ -23,6 +27,10 @@ class Keys:
         self._codes = _derive(secret, "activation codes")
         self._refresh = _derive(secret, "refresh tokens")
         self._refresh_mac = _derive(secret, "refresh token marks")
+        self._tokens = {kind: _derive(secret, f"{kind}s") for kind in get_args(TokenKind)}
+        self._passwords = _derive(secret, "one-time passwords")
+        self._windows = _derive(secret, "rate windows")
+        self._cookies = _derive(secret, "cookies")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
 
     def code_hash(self, normalized_code: str) -> bytes:
@@ -36,6 +44,22 @@ class Keys:
     def refresh_token_mark(self, body: str) -> bytes:
         """The mark by which we recognise a refresh token as ours, used or not."""
         return hmac.digest(self._refresh_mac, body.encode(), hashlib.sha256)[:16]
+
+    def token_hash(self, kind: TokenKind, token: str) -> bytes:
+        """The keyed hash under which a random token is stored."""
+        return hmac.digest(self._tokens[kind], token.encode(), hashlib.sha256)
+
+    def one_time_password_hash(self, tenant_id: int, password: str) -> bytes:
+        """The keyed hash under which a tenant's open challenge is stored; another tenant's equal digits differ."""
+        return hmac.digest(self._passwords, f"{tenant_id}:{password}".encode(), hashlib.sha256)
+
+    def window_hash(self, what: str, whom: str) -> bytes:
+        """The keyed hash of what is counted and for whom; addresses and slugs are not stored for it."""
+        return hmac.digest(self._windows, f"{what}:{whom}".encode(), hashlib.sha256)
+
+    def cookie_mark(self, text: str) -> bytes:
+        """The mark by which a cookie is recognised as ours."""
+        return hmac.digest(self._cookies, text.encode(), hashlib.sha256)[:16]
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""

@@ -8,13 +8,23 @@ import secrets
 from importlib.resources import files
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -35,6 +45,22 @@ SHORTEST_MONTH = 28
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
+def _split(value: object) -> object:
+    """What the environment gives as ``a, b`` and a file as a list."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value.lower())
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+        raise ValueError(f"{value!r} is not an origin such as https://portal.example.com")
+    return value.lower()
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+
+
 class Settings(BaseSettings):
     """Everything an installation may decide; ``sanic.toml`` explains each public key."""
 
@@ -44,12 +70,17 @@ class Settings(BaseSettings):
     state_dir: Path = Path("var")
     secret_key: SecretStr = SecretStr("")
     database_url: SecretStr = SecretStr("")
+    smtp_url: SecretStr = SecretStr("")
+    message_provider_url: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("")
+    oidc_client_secret: SecretStr = SecretStr("")
 
     host: str
     port: int = Field(ge=0, le=65535)
     workers: int = Field(ge=0, le=64)
     proxies_count: int = Field(ge=0)
     public_url: str
+    allowed_origins: Origins
     request_max_bytes: int = Field(ge=1024)
     request_timeout_seconds: int = Field(ge=1)
     response_timeout_seconds: int = Field(ge=1)
@@ -79,6 +110,29 @@ class Settings(BaseSettings):
     usage_past_days: int = Field(ge=1)
     usage_future_seconds: int = Field(ge=0)
     usage_retention_months: int = Field(ge=2)
+    session_idle_seconds: int = Field(ge=60)
+    session_seconds: int = Field(ge=300)
+    one_time_password_seconds: int = Field(ge=60)
+    one_time_password_attempts: int = Field(ge=1, le=10)
+    one_time_passwords_per_tenant: int = Field(ge=1)
+    one_time_passwords_per_address: int = Field(ge=1)
+    one_time_password_guesses_per_address: int = Field(ge=1)
+    mail_from: str
+    mail_from_name: str
+    message_sender: str
+    operator_idle_seconds: int = Field(ge=60)
+    operator_session_seconds: int = Field(ge=300)
+    sign_in_link_seconds: int = Field(ge=60)
+    sign_ins_per_address: int = Field(ge=1)
+    api_token_days: int = Field(ge=1, le=3650)
+    oidc_issuer: str
+    oidc_client_id: str
+    oidc_allowed_emails: CommaList
+    oidc_allowed_domains: CommaList
+    oidc_role_claim: str
+    oidc_default_role: Literal["owner", "operator", "read_only", ""]
+    idempotency_hours: int = Field(ge=1, le=168)
+    session_purge_cron: str
     rollup_check_cron: str
     retention_cron: str
 
@@ -106,7 +160,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
         return name
 
-    @field_validator("rollup_check_cron", "retention_cron")
+    @field_validator("session_purge_cron", "rollup_check_cron", "retention_cron")
     @classmethod
     def _cron_line(cls, line: str) -> str:
         if not croniter.is_valid(line):
@@ -152,6 +206,12 @@ class Settings(BaseSettings):
         """The database to use: the configured one, or a SQLite file in the state folder."""
         text = self.database_url.get_secret_value()
         return make_url(text or f"sqlite+aiosqlite:///{self.state_dir.absolute()}/portal.db")
+
+    @property
+    def trusted_origins(self) -> frozenset[str]:
+        """Whose pages may send changes that a cookie signs: the configured ones and the portal's own."""
+        own = urlsplit(self.public_url.lower())
+        return frozenset({*self.allowed_origins, f"{own.scheme}://{own.netloc}"})
 
     @property
     def zone(self) -> ZoneInfo:

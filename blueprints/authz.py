@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from app import errors
-from app.api_document import DATABASE_ERRORS, Caller
+from app.api_document import DATABASE_ERRORS
+from app.callers import ANYONE
 from app.context import Context
 from app.services.licensing import activation, refresh
 from app.services.licensing.token_pairs import TokenPair
@@ -47,7 +48,7 @@ class RefreshRequest(RequestModel):
 @api.operation(
     "POST",
     "/activate",
-    caller=Caller.ANYONE,
+    caller=ANYONE,
     body=ActivateRequest,
     answers=TokenPair,
     errors=(
@@ -75,7 +76,7 @@ async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
 @api.operation(
     "POST",
     "/refresh",
-    caller=Caller.ANYONE,
+    caller=ANYONE,
     body=RefreshRequest,
     query=RefreshRequest,
     answers=TokenPair,

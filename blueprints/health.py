@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sanic.response import HTTPResponse
 
 from app import errors, metrics
-from app.api_document import Caller
+from app.callers import ANYONE
 from app.context import Context
 from app.services import readiness
 from app.services.readiness import Readiness
@@ -24,7 +24,7 @@ class Health:
     status: str = "ok"
 
 
-@api.operation("GET", "/healthz", caller=Caller.ANYONE, answers=Health)
+@api.operation("GET", "/healthz", caller=ANYONE, answers=Health)
 async def healthz(ctx: Context) -> Health:
     """Whether this process answers; asks nothing else."""
     return Health()
@@ -33,7 +33,7 @@ async def healthz(ctx: Context) -> Health:
 @api.operation(
     "GET",
     "/readyz",
-    caller=Caller.ANYONE,
+    caller=ANYONE,
     answers=Readiness,
     errors=(errors.DatabaseUnavailableError, errors.ShuttingDownError),
 )
@@ -42,7 +42,7 @@ async def readyz(ctx: Context) -> Readiness:
     return await readiness.readiness(ctx)
 
 
-@api.operation("GET", "/metrics", caller=Caller.ANYONE, answers=metrics.CONTENT_TYPE)
+@api.operation("GET", "/metrics", caller=ANYONE, answers=metrics.CONTENT_TYPE)
 async def prometheus(ctx: Context) -> HTTPResponse:
     """The figures of all workers of this server, in Prometheus' format."""
     return HTTPResponse(await asyncio.to_thread(metrics.exposition), content_type=metrics.CONTENT_TYPE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app import errors
-from app.api_document import DATABASE_ERRORS, Caller
+from app.api_document import DATABASE_ERRORS
+from app.callers import ANYONE, DEVICE
 from app.context import Context
 from app.services.licensing import heartbeat as heartbeats
 from app.services.licensing import standing
@@ -23,7 +24,7 @@ class HeartbeatRequest(RequestModel):
     hw_fingerprint: HardwareFingerprint
 
 
-@api.operation("GET", "/policy", caller=Caller.DEVICE, answers=Policy, errors=DATABASE_ERRORS)
+@api.operation("GET", "/policy", caller=DEVICE, answers=Policy, errors=DATABASE_ERRORS)
 async def policy(ctx: Context) -> Policy:
     """What the device may do, read anew at every call."""
     return await standing.policy(ctx)
@@ -32,7 +33,7 @@ async def policy(ctx: Context) -> Policy:
 @api.operation(
     "POST",
     "/heartbeat",
-    caller=Caller.DEVICE,
+    caller=DEVICE,
     body=HeartbeatRequest,
     answers=Heartbeat,
     errors=(errors.FingerprintMismatchError, *DATABASE_ERRORS),
@@ -45,7 +46,7 @@ async def heartbeat(ctx: Context, body: HeartbeatRequest) -> Heartbeat:
 @api.operation(
     "GET",
     "/branding/{tenant_slug}",
-    caller=Caller.ANYONE,
+    caller=ANYONE,
     answers=Branding,
     errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
     path_parameters=TENANT_SLUG_IN_PATH,

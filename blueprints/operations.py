@@ -17,12 +17,13 @@ from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
 from app import metrics
-from app.api_document import Caller, Operation
-from app.context import ANONYMOUS, Actor, Context
+from app.api_document import Operation
+from app.callers import Caller
 from app.errors import PayloadTooLargeError, PortalError
 from app.runtime import Runtime
 from blueprints.answers import Answer
-from blueprints.bodies import bearer_token, read_body, read_query, request_id_of
+from blueprints.bodies import read_body, read_query, request_id_of
+from blueprints.callers import identified
 from blueprints.problems import problem_of
 
 Handler = Callable[..., Awaitable[Any]]
@@ -90,7 +91,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         runtime: Runtime = request.app.ctx.runtime
         request_id = request_id_of(request)
         try:
-            ctx = await _context(request, runtime, stated.caller, request_id)
+            ctx = await identified(request, runtime, stated.caller, request_id)
             if stated.body is None:
                 answer = await handler(ctx, **path)
             else:
@@ -120,15 +121,6 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         return response
 
     return endpoint
-
-
-async def _context(request: Request, runtime: Runtime, caller: Caller, request_id: str) -> Context:
-    if caller is Caller.ANYONE:
-        return Context(runtime, ANONYMOUS, request_id, request.remote_addr or request.ip)
-    token = await runtime.tokens.verify(bearer_token(request))
-    await runtime.rate_limits.count_device_request(token.device_id)
-    actor = Actor("device", f"device {token.device_id}", token.tenant_id, token.device_id)
-    return Context(runtime, actor, request_id)
 
 
 def _read(request: Request, runtime: Runtime, stated: Operation, model: type[BaseModel]) -> BaseModel:

@@ -8,8 +8,10 @@ import orjson
 from pydantic import AwareDatetime, Field, field_validator
 
 from app import errors
-from app.api_document import DATABASE_ERRORS, Caller
+from app.api_document import DATABASE_ERRORS
+from app.callers import Caller
 from app.context import Context
+from app.permissions import Permission
 from app.services.usage import metering, summary
 from app.services.usage.metering import MOST_EVENTS, IngestReport, UsageEvent
 from app.services.usage.summary import UsageSummary
@@ -55,9 +57,9 @@ class IngestRequest(RequestModel):
 @api.operation(
     "GET",
     "/{tenant_slug}",
-    caller=Caller.DEVICE,
+    caller=Caller(device=True, tenant=True, permission=Permission.USAGE_READ),
     answers=UsageSummary,
-    errors=(errors.TenantMismatchError, *DATABASE_ERRORS),
+    errors=(errors.TenantMismatchError, errors.TenantNotFoundError, *DATABASE_ERRORS),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
 async def usage(ctx: Context, tenant_slug: str) -> UsageSummary:
@@ -68,10 +70,10 @@ async def usage(ctx: Context, tenant_slug: str) -> UsageSummary:
 @api.operation(
     "POST",
     "/{tenant_slug}/events",
-    caller=Caller.DEVICE,
+    caller=Caller(device=True, tenant=True, permission=Permission.USAGE_WRITE),
     body=IngestRequest,
     answers=IngestReport,
-    errors=(errors.TenantMismatchError, *DATABASE_ERRORS),
+    errors=(errors.TenantMismatchError, errors.TenantNotFoundError, *DATABASE_ERRORS),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
 async def usage_events(ctx: Context, body: IngestRequest, tenant_slug: str) -> IngestReport:

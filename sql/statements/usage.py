@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Date, String, Text, bindparam, delete, func, or_, select, true
+from sqlalchemy import BigInteger, Date, String, Text, and_, bindparam, delete, func, or_, select, true
 
 from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
-from sql.tables import usage_events, usage_rollups
+from sql.tables import plans, subscriptions, tenants, usage_events, usage_rollups
 from sql.tables.columns import Instant
 
 _given = batch_rows(
@@ -27,6 +27,13 @@ insert_usage_events = (
     .from_select(list(_given.c.keys()), select(_given).where(true()))
     .on_conflict_do_nothing(index_elements=[usage_events.c.tenant_id, usage_events.c.event_id])
     .returning(usage_events.c.tenant_id, usage_events.c.event_id)
+)
+
+metered_tenant = (
+    select(tenants.c.id, tenants.c.slug, plans.c.name.label("plan_name"), plans.c.monthly_run_quota)
+    .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
+    .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
+    .where(tenants.c.slug == bindparam("tenant_slug"))
 )
 
 quantity_between = select(func.coalesce(func.sum(usage_rollups.c.quantity), 0).label("quantity")).where(

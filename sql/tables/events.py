@@ -34,9 +34,9 @@ platform_events = Table(
     Index("ix_platform_events_created_at", "created_at"),
 )
 
-# One row an event, in the order in which they were sealed: each seal covers its event and the seal before it, with a key
-# that is not in the database. A row without its event, an event among the sealed without its row, and a seal that is not
-# what it should be each prove a change.
+# One row an event, in the order in which they were sealed: each seal covers its event and the seal before it, with a
+# key that is not in the database. A row without its event, an event among the sealed without its row, and a seal that
+# is not what it should be each prove a change.
 audit_seals = Table(
     "audit_seals",
     metadata,

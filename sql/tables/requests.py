@@ -1,4 +1,4 @@
-"""What is remembered of requests: how often somebody has asked, and the first answer to a request that may be repeated."""
+"""What is remembered of requests: how often somebody asked, and the first answer to one that may be repeated."""
 
 from __future__ import annotations
 

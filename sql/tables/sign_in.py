@@ -36,8 +36,8 @@ tenant_sessions = Table(
     Index("ix_tenant_sessions_expires_at", "expires_at"),
 )
 
-# What is to be sent to a tenant, known or not: a request for a password leaves the same row for any slug. What a message
-# says is made when it is sent, so that no secret waits here.
+# What is to be sent to a tenant, known or not: a request for a password leaves the same row for any slug. What a
+# message says is made when it is sent, so that no secret waits here.
 deliveries = Table(
     "deliveries",
     metadata,

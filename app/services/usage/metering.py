@@ -13,8 +13,7 @@ from app import metrics
 from app.context import Context
 from app.db import STORED_MOMENT, as_batch
 from app.runtime import Coalesced, Runtime
-from app.services.licensing.standing import standing
-from app.services.usage.access import check_tenant
+from app.services.usage.access import MeteredTenant, metered_tenant
 from sql.statements import usage
 
 MOST_EVENTS = 1000
@@ -54,13 +53,12 @@ Row = dict[str, Any]
 
 
 async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -> IngestReport:
-    """Store the events of a device's tenant, each at most once by its id.
+    """Store the events of a tenant, each at most once by its id.
 
     Never refused for quota; an event from the future or older than the limit is rejected by itself. Everything that
-    is reported as accepted is committed. Raises TenantMismatchError for another tenant's slug.
+    is reported as accepted is committed. Raises TenantMismatchError for another tenant's slug, TenantNotFoundError.
     """
-    device = await standing(ctx)
-    check_tenant(device, tenant_slug)
+    tenant = await metered_tenant(ctx, tenant_slug)
     now = ctx.runtime.clock.now()
     outcomes: list[EventOutcome | None] = []
     rows: list[Row] = []
@@ -69,7 +67,7 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
         refusal = _untimely(ctx.runtime, at, now)
         outcomes.append(EventOutcome(event.id, "rejected", refusal) if refusal else None)
         if not refusal:
-            rows.append(_row(ctx.runtime, device.tenant_id, device.device_id, event, min(at, now), now))
+            rows.append(_row(ctx.runtime, tenant, event, min(at, now), now))
     new = await ctx.runtime.coalescer(INGESTS).ask(rows, len(rows)) if rows else set()
     return _report(events, outcomes, new)
 
@@ -83,11 +81,11 @@ def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str | None:
     return None
 
 
-def _row(runtime: Runtime, tenant_id: int, device_id: int, event: UsageEvent, at: datetime, now: datetime) -> Row:
+def _row(runtime: Runtime, tenant: MeteredTenant, event: UsageEvent, at: datetime, now: datetime) -> Row:
     return {
-        "tenant_id": tenant_id,
+        "tenant_id": tenant.tenant_id,
         "event_id": event.id,
-        "device_id": device_id,
+        "device_id": tenant.device_id,
         "kind": event.kind,
         "quantity": event.quantity,
         "at": at.astimezone(UTC).strftime(STORED_MOMENT),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from app.context import Context
-from app.services.licensing.standing import standing
-from app.services.usage.access import check_tenant
+from app.services.usage.access import metered_tenant
 from sql.statements import usage
 
 # The kind of usage event that the monthly quota counts.
@@ -34,27 +33,26 @@ class Quantity:
 
 
 async def usage_summary(ctx: Context, tenant_slug: str) -> UsageSummary:
-    """The running month in the installation's time zone; raises TenantMismatchError for another tenant's slug."""
-    device = await standing(ctx)
-    check_tenant(device, tenant_slug)
+    """The running month in the installation's time zone; raises TenantMismatchError or TenantNotFoundError."""
+    tenant = await metered_tenant(ctx, tenant_slug)
     today = ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date()
     first_day, next_day = month_around(today)
     async with ctx.runtime.db.read() as conn:
         used = await conn.one(
             usage.quantity_between,
             Quantity,
-            tenant_id=device.tenant_id,
+            tenant_id=tenant.tenant_id,
             kind=RUN,
             first_day=first_day,
             next_day=next_day,
         )
     return UsageSummary(
-        tenant=device.tenant_slug,
+        tenant=tenant.tenant_slug,
         year=first_day.year,
         month=first_day.month,
         runs=int(used.quantity),
-        quota=device.monthly_run_quota or 0,
-        plan=device.plan_name,
+        quota=tenant.monthly_run_quota or 0,
+        plan=tenant.plan_name,
     )
 
 

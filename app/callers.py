@@ -1,0 +1,70 @@
+"""Who may call an operation: a rule stated once, which is enforced, described and tested from the same value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app import errors
+from app.errors import PortalError
+from app.permissions import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at."""
+
+    device: bool = False
+    tenant: bool = False
+    permission: Permission | None = None
+
+    @property
+    def is_anyone(self) -> bool:
+        """Whether nobody needs to say who asks."""
+        return self == ANYONE
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The names of the ways to identify oneself that are accepted."""
+        ways = {
+            "device": self.device,
+            "tenantSession": self.tenant,
+            "operatorSession": self.permission is not None,
+            "apiToken": self.permission is not None,
+        }
+        return tuple(name for name, accepted in ways.items() if accepted)
+
+    @property
+    def missing(self) -> type[PortalError]:
+        """What is said to who shows nothing."""
+        if self.device:
+            return errors.TokenMissingError
+        return errors.SessionMissingError if self.tenant else errors.OperatorMissingError
+
+    @property
+    def errors(self) -> tuple[type[PortalError], ...]:
+        """What the check itself may answer, whatever the operation."""
+        found: list[type[PortalError]] = [] if self.is_anyone else [self.missing]
+        if self.device:
+            found += [
+                errors.TokenInvalidError,
+                errors.TokenExpiredError,
+                errors.DeviceUnknownError,
+                errors.DeviceAccessRevokedError,
+                errors.RateLimitedError,
+            ]
+        if self.tenant:
+            found += [errors.SessionInvalidError, errors.SessionExpiredError]
+        if self.permission is not None:
+            found += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
+            found += [errors.PermissionMissingError, errors.OriginRefusedError]
+        return tuple(dict.fromkeys(found))
+
+
+ANYONE = Caller()
+DEVICE = Caller(device=True)
+TENANT = Caller(tenant=True)
+
+
+def operator(permission: Permission) -> Caller:
+    """An operator or an API token with this permission."""
+    return Caller(permission=permission)

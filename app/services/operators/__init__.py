@@ -1,0 +1,1 @@
+"""Operators: how the vendor's staff and their programs sign in, and what they may do."""

@@ -1,0 +1,60 @@
+"""Finding out who asks: a device, a tenant's session, an operator's cookie or an API token, whichever is accepted."""
+
+from __future__ import annotations
+
+from sanic import Request
+
+from app.callers import DEVICE, Caller
+from app.context import ANONYMOUS, Actor, Context
+from app.errors import OriginRefusedError, PermissionMissingError
+from app.runtime import Runtime
+from app.services.operators.identity import API_TOKEN_PREFIX, cookie_actor, token_actor
+from app.services.tenants.sessions import authenticate
+from blueprints.bodies import bearer_token
+
+SESSION_COOKIE = "session"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def identified(request: Request, runtime: Runtime, caller: Caller, request_id: str) -> Context:
+    """The context of a request whose caller is one that the operation accepts; raises what the rule says otherwise."""
+    if caller is DEVICE:
+        return Context(runtime, await _device(runtime, bearer_token(request)), request_id)
+    address = request.remote_addr or request.ip
+    if caller.is_anyone:
+        return Context(runtime, ANONYMOUS, request_id, address)
+    actor = await _actor(request, runtime, caller)
+    if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
+        raise PermissionMissingError(permission=caller.permission.value)
+    return Context(runtime, actor, request_id, address)
+
+
+async def _actor(request: Request, runtime: Runtime, caller: Caller) -> Actor:
+    if caller.tenant and (session_token := request.headers.get("x-session-token")):
+        return (await authenticate(runtime, session_token)).actor
+    if (caller.device or caller.permission) and request.headers.get("authorization"):
+        token = bearer_token(request)
+        if caller.permission and token.startswith(API_TOKEN_PREFIX):
+            return await token_actor(runtime, token)
+        if caller.device:
+            return await _device(runtime, token)
+    if caller.permission and (cookie := request.cookies.get(SESSION_COOKIE)):
+        if request.method not in READING:
+            check_origin(request, runtime)
+        return await cookie_actor(runtime, cookie)
+    raise caller.missing
+
+
+async def _device(runtime: Runtime, access_token: str) -> Actor:
+    token = await runtime.tokens.verify(access_token)
+    await runtime.rate_limits.count_device_request(token.device_id)
+    return Actor("device", f"device {token.device_id}", token.tenant_id, token.device_id)
+
+
+def check_origin(request: Request, runtime: Runtime) -> None:
+    """Raise OriginRefusedError unless a change that a cookie signs comes from a page that may send it.
+
+    A browser names the page's origin with every change; what names none is no browser, and has API tokens.
+    """
+    if (request.headers.get("origin") or "").lower() not in runtime.settings.trusted_origins:
+        raise OriginRefusedError
