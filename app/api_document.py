@@ -54,8 +54,8 @@ SECURITY_SCHEMES: dict[str, Any] = {
 class Operation:
     """One method on one path.
 
-    ``answers`` is the type of the answer, or a media type where the answer is not JSON; ``errors`` are those of the
-    use case, the caller's and the body's are added.
+    ``answers`` is the type of the answer, a media type where the answer is not JSON, or None where there is none;
+    ``errors`` are those of the use case, the caller's and the body's are added.
     """
 
     method: str
@@ -65,12 +65,14 @@ class Operation:
     description: str
     tag: str
     caller: Caller
-    answers: type | str
+    answers: type | str | None
+    status: int = 200
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     body_is_optional: bool = False
     errors: tuple[type[PortalError], ...] = ()
     path_parameters: dict[str, str] = field(default_factory=dict)
+    numbers_in_path: frozenset[str] = frozenset()
 
     @property
     def all_errors(self) -> list[type[PortalError]]:
@@ -125,7 +127,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "in": "path",
             "required": True,
             "description": text,
-            "schema": {"type": "string", "minLength": 1},
+            "schema": {"type": "integer", "minimum": 1}
+            if name in operation.numbers_in_path
+            else {"type": "string", "minLength": 1},
         }
         for name, text in operation.path_parameters.items()
     ]
@@ -142,7 +146,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 
 def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
-    """The fields as parameters, optional ones: the same may stand in the body instead."""
+    """The fields as parameters, all of them optional: they have defaults, or may stand in the body instead."""
     properties = query.model_json_schema()["properties"]
     return [
         {"name": name, "in": "query", "required": False, "description": schema.pop("description", ""), "schema": schema}
@@ -151,11 +155,13 @@ def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
+    answered: dict[str, Any] = {"description": operation.summary}
     if isinstance(operation.answers, str):
-        content: dict[str, Any] = {operation.answers: {"schema": {"type": "string"}}}
-    else:
-        content = {"application/json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=operation.answers.__name__)}}}
-    responses: dict[str, Any] = {"200": {"description": operation.summary, "content": content}}
+        answered["content"] = {operation.answers: {"schema": {"type": "string"}}}
+    elif operation.answers is not None:
+        schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.answers.__name__)}
+        answered["content"] = {"application/json": {"schema": schema}}
+    responses: dict[str, Any] = {str(operation.status): answered}
     by_status: dict[int, list[type[errors.PortalError]]] = defaultdict(list)
     for error in operation.all_errors:
         by_status[error.status].append(error)
@@ -177,14 +183,14 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     )
     schemas: dict[str, Any] = dict(requests.get("$defs", {}))
     for operation in operations:
-        if not isinstance(operation.answers, str):
+        if operation.answers is not None and not isinstance(operation.answers, str):
             schemas |= _answer_schemas(operation.answers)
     return dict(sorted(schemas.items()))
 
 
 @cache
 def _answer_schemas(answers: type) -> dict[str, Any]:
-    schema = TypeAdapter(answers).json_schema(mode="serialization", ref_template=SCHEMA_REFERENCE)
+    schema = TypeAdapter(answers).json_schema(mode="serialization", by_alias=True, ref_template=SCHEMA_REFERENCE)
     parts = schema.pop("$defs", {})
     return {**parts, answers.__name__: schema}
 

@@ -6,6 +6,7 @@ The statement is what the OpenAPI document shows and what is enforced, so the tw
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
 from typing import Any
@@ -19,7 +20,7 @@ from sanic.response import HTTPResponse
 from app import metrics
 from app.api_document import Operation
 from app.callers import Caller
-from app.errors import PayloadTooLargeError, PortalError
+from app.errors import NotFoundError, PayloadTooLargeError, PortalError
 from app.runtime import Runtime
 from blueprints.answers import Answer
 from blueprints.bodies import read_body, read_query, request_id_of
@@ -27,6 +28,10 @@ from blueprints.callers import identified
 from blueprints.problems import problem_of
 
 Handler = Callable[..., Awaitable[Any]]
+
+# The largest number that is an id in either database.
+MOST_ID = 2**63 - 1
+_NUMBER_IN_PATH = re.compile(r"\{(\w+):int\}")
 
 log = structlog.get_logger(__name__)
 
@@ -47,36 +52,40 @@ class Api:
         *,
         caller: Caller,
         answers: type | str,
+        status: int = 200,
         body: type[BaseModel] | None = None,
         query: type[BaseModel] | None = None,
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Make a handler ``(ctx, [body], **path)`` answer here; its docstring describes it.
+        """Make a handler ``(ctx, [body or query], **path)`` answer here; its docstring describes it.
 
-        Where ``query`` is given beside ``body``, the same fields may come either way.
+        Where ``query`` is given beside ``body``, the same fields may come either way. A part of the path that is a
+        number is written ``{code_id:int}``. With status 204 the handler answers None.
         """
 
         def register(handler: Handler) -> Handler:
             summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n\n")
             stated = Operation(
                 method,
-                self._prefix + path,
+                self._prefix + path.replace(":int}", "}"),
                 handler.__name__,
                 summary.rstrip("."),
                 " ".join(description.split()),
                 self._tag,
                 caller,
                 answers,
+                status,
                 body,
                 query,
                 body is not None and query is not None,
                 errors,
                 path_parameters or {},
+                frozenset(_NUMBER_IN_PATH.findall(path)),
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
-            route = path.replace("{", "<").replace("}", ":str>")
+            route = path.replace(":int}", ":int>").replace("{", "<").replace("}", ":str>")
             self.blueprint.add_route(_endpoint(stated, handler), route, methods=methods, name=handler.__name__)
             return handler
 
@@ -86,21 +95,21 @@ class Api:
 def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
     observed: dict[int, Callable[[float], None]] = {}
 
-    async def endpoint(request: Request, **path: str) -> HTTPResponse:
+    async def endpoint(request: Request, **path: Any) -> HTTPResponse:
         started = perf_counter()
         runtime: Runtime = request.app.ctx.runtime
         request_id = request_id_of(request)
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
-            if stated.body is None:
-                answer = await handler(ctx, **path)
-            else:
+            if stated.numbers_in_path and any(abs(path[name]) > MOST_ID for name in stated.numbers_in_path):
+                raise NotFoundError
+            if stated.body is not None:
                 answer = await handler(ctx, _read(request, runtime, stated, stated.body), **path)
-            if isinstance(answer, HTTPResponse):
-                response = answer
-                response.headers["x-request-id"] = request_id
+            elif stated.query is not None:
+                answer = await handler(ctx, read_query(request, stated.query), **path)
             else:
-                response = Answer(orjson.dumps(answer, option=orjson.OPT_UTC_Z), request_id)
+                answer = await handler(ctx, **path)
+            response = _response(answer, stated.status, request_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
         if (observe := observed.get(response.status)) is None:
@@ -121,6 +130,17 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         return response
 
     return endpoint
+
+
+def _response(answer: Any, status: int, request_id: str) -> HTTPResponse:
+    if isinstance(answer, HTTPResponse):
+        answer.headers["x-request-id"] = request_id
+        return answer
+    if answer is None:
+        return HTTPResponse(None, status, {"x-request-id": request_id})
+    if isinstance(answer, BaseModel):
+        return Answer(answer.model_dump_json(by_alias=True).encode(), request_id, status=status)
+    return Answer(orjson.dumps(answer, option=orjson.OPT_UTC_Z), request_id, status=status)
 
 
 def _read(request: Request, runtime: Runtime, stated: Operation, model: type[BaseModel]) -> BaseModel:
