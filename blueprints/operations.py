@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -101,8 +101,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         request_id = request_id_of(request)
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
-            if stated.numbers_in_path and any(abs(path[name]) > MOST_ID for name in stated.numbers_in_path):
-                raise NotFoundError
+            _check_numbers(stated, path)
             if stated.body is not None:
                 answer = await handler(ctx, _read(request, runtime, stated, stated.body), **path)
             elif stated.query is not None:
@@ -130,6 +129,12 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         return response
 
     return endpoint
+
+
+def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
+    """Nothing has an id that no database can hold."""
+    if any(abs(path[name]) > MOST_ID for name in stated.numbers_in_path):
+        raise NotFoundError
 
 
 def _response(answer: Any, status: int, request_id: str) -> HTTPResponse:
