@@ -23,22 +23,20 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from support.databases import PostgresDatabases, postgres_server, settings_for
+from support.databases import postgres_server
 
-from app import schema
-from app.runtime import Runtime
 from bench import ROOT
 from bench.alone import measure_memory, measure_start, portal_server
 from bench.bars import POSTGRES, SQLITE, bars
 from bench.checks import check
 from bench.choices import MEMORY, NAMES, QUICK, START, contests
+from bench.databases import address, seeded
 from bench.figures import Results
 from bench.load import require_wrk
 from bench.report import comparison, report
 from bench.rounds import Rounds
 from bench.scenarios import PORTAL
-from bench.seeding import Fleet, seed
-from bench.servers import TOKEN_SECONDS, Server, compared
+from bench.servers import Server, compared
 
 Told = Callable[[str, float | None], None]
 
@@ -67,7 +65,7 @@ def main() -> int:
         for database in chosen.databases:
             folder = Path(room) / database
             folder.mkdir()
-            with _address(database, postgres, folder) as url:
+            with address(database, postgres, folder) as url:
                 asyncio.run(_measure(results, database, url, folder, chosen, progress))
     found = list(bars(results))
     print(report(results, found))
@@ -96,20 +94,6 @@ def _options() -> argparse.Namespace:
     return chosen
 
 
-@contextlib.contextmanager
-def _address(database: str, postgres: str, folder: Path) -> Any:
-    """The address of a database of one's own, gone afterwards."""
-    if database == SQLITE:
-        yield f"sqlite+aiosqlite:///{folder}/portal.db"
-        return
-    databases = PostgresDatabases(postgres, folder)
-    try:
-        with databases.empty(folder) as url:
-            yield url
-    finally:
-        databases.close()
-
-
 async def _measure(
     results: Results, database: str, url: str, folder: Path, chosen: argparse.Namespace, progress: Progress
 ) -> None:
@@ -121,7 +105,7 @@ async def _measure(
     def told(what: str, found: float | None) -> None:
         progress.update(task, description=what, advance=0 if found is None else 1)
 
-    async with _seeded(url, folder) as fleet:
+    async with seeded(url, folder) as fleet:
         if plan:
             who = {name for contest in plan for name in contest.who}
             async with _servers(who, url, folder) as servers:
@@ -137,17 +121,6 @@ async def _measure(
                 requests = 1_000_000 if chosen.million else 100_000
                 await measure_memory(results, database, server, fleet, folder, requests, told)
         progress.update(task, description=f"{database} done")
-
-
-@contextlib.asynccontextmanager
-async def _seeded(url: str, folder: Path) -> AsyncIterator[Fleet]:
-    settings = settings_for(url, folder, access_token_seconds=TOKEN_SECONDS)
-    await schema.upgrade(settings)
-    runtime = Runtime(settings)
-    try:
-        yield await seed(runtime)
-    finally:
-        await runtime.close()
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -16,6 +16,7 @@ from app.keys import fingerprint_hash
 from app.runtime import Runtime
 from app.services.billing.plans import seed_plan
 from app.services.licensing import codes
+from app.services.licensing.admission import family_row
 from app.services.licensing.token_pairs import new_refresh_token
 from sql.tables import activation_codes, devices, refresh_families, subscriptions, tenants
 
@@ -81,17 +82,7 @@ async def refresh_tokens(fleet: Fleet, count: int) -> list[tuple[SeededDevice, s
     now = fleet.runtime.clock.now()
     keys = fleet.runtime.keys
     given = [(device, new_refresh_token(keys)) for device in itertools.islice(itertools.cycle(fleet.asking), count)]
-    rows = [
-        {
-            "id": token.family_id,
-            "tenant_id": device.tenant.id,
-            "device_id": device.id,
-            "token_hash": keys.refresh_token_hash(token.text),
-            "expires_at": now + timedelta(days=14),
-            "created_at": now,
-        }
-        for device, token in given
-    ]
+    rows = [family_row(fleet.runtime, token, device.tenant.id, device.id, now) for device, token in given]
     async with fleet.runtime.db.write() as conn:
         await conn.insert_all(insert(refresh_families), rows)
     return [(device, token.text) for device, token in given]
@@ -137,7 +128,14 @@ async def _devices(runtime: Runtime, made: Sequence[SeededTenant]) -> list[tuple
                 for hashed, (tenant, _) in some
             ]
             stored = await conn.insert_all(insert(devices).returning(devices.c.id, devices.c.hw_fingerprint), rows)
-            bound += [(*told[row.hw_fingerprint], row.id) for row in sorted(stored)]
+            made_now = [(*told[row.hw_fingerprint], row.id) for row in sorted(stored)]
+            # Every device in the field holds a refresh token.
+            families = [
+                family_row(runtime, new_refresh_token(runtime.keys), tenant.id, device_id, now)
+                for tenant, _, device_id in made_now
+            ]
+            await conn.insert_all(insert(refresh_families), families)
+            bound += made_now
     return [(tenant, device_id, text) for tenant, text, device_id in bound]
 
 

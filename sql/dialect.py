@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Text, bindparam, literal_column, select, text
@@ -9,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.selectable import CTE
-from sqlalchemy.types import DateTime, LargeBinary, String, TypeDecorator, TypeEngine, to_instance
+from sqlalchemy.sql.selectable import CTE, TableValuedAlias
+from sqlalchemy.types import JSON, DateTime, LargeBinary, String, TypeDecorator, TypeEngine, to_instance
 
 __all__ = [
     "batch_rows",
@@ -19,6 +20,7 @@ __all__ = [
     "install_rollup_trigger",
     "looked_up",
     "migration_lock",
+    "nested_rows",
     "transaction_id",
 ]
 
@@ -27,6 +29,13 @@ class _JsonElements(FunctionElement[Any]):
     """The elements of a JSON array given as text, one row each."""
 
     name = "json_elements"
+    inherit_cache = True
+
+
+class _JsonMembers(FunctionElement[Any]):
+    """The elements of a JSON array that stands in a column of the row beside it."""
+
+    name = "json_members"
     inherit_cache = True
 
 
@@ -55,7 +64,11 @@ class events_horizon(FunctionElement[int]):  # noqa: N801 - used like a SQL func
 
 @compiles(_JsonElements, "postgresql")
 def _elements_postgresql(element: _JsonElements, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_array_elements(CAST({compiler.process(element.clauses, **options)} AS JSON))"
+    # Binary, or every member that is read would parse its row's text anew. And through an array, of which the planner
+    # expects ten elements and not a hundred: for so many it would rather read a table of some thousand rows whole, at
+    # every batch, than look each of them up.
+    array = f"ARRAY(SELECT jsonb_array_elements(CAST({compiler.process(element.clauses, **options)} AS JSONB)))"
+    return f"(SELECT unnest({array}) AS value)"
 
 
 @compiles(_JsonElements, "sqlite")
@@ -63,9 +76,21 @@ def _elements_sqlite(element: _JsonElements, compiler: SQLCompiler, **options: A
     return f"json_each({compiler.process(element.clauses, **options)})"
 
 
+@compiles(_JsonMembers, "postgresql")
+def _members_postgresql(element: _JsonMembers, compiler: SQLCompiler, **options: Any) -> str:
+    return f"jsonb_array_elements({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_JsonMembers, "sqlite")
+def _members_sqlite(element: _JsonMembers, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
 @compiles(_JsonField, "postgresql")
 def _field_postgresql(element: _JsonField, compiler: SQLCompiler, **options: Any) -> str:
     value, name = (compiler.process(part, **options) for part in element.clauses)
+    if isinstance(element.type, JSON):
+        return f"({value} -> '{name}')"
     member = f"({value} ->> '{name}')"
     if isinstance(element.type, DateTime):
         return f"(CAST({member} AS TIMESTAMP) AT TIME ZONE 'UTC')"
@@ -111,13 +136,27 @@ def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
     hexadecimal.
     """
     elements = _JsonElements(bindparam("batch", type_=Text)).table_valued("value", name="batch")
-    fields = []
+    return select(*_fields(elements, columns)).select_from(elements).cte("batch_rows")
+
+
+def nested_rows(
+    nested: ColumnElement[str], **columns: type[TypeEngine[Any]] | TypeEngine[Any]
+) -> tuple[TableValuedAlias, list[ColumnElement[Any]]]:
+    """Rows of a JSON array in a column of a batch's row: what to join beside that row, on true, and its fields."""
+    elements = _JsonMembers(nested).table_valued("value", name=nested.key)
+    return elements, _fields(elements, columns)
+
+
+def _fields(
+    elements: TableValuedAlias, columns: Mapping[str, type[TypeEngine[Any]] | TypeEngine[Any]]
+) -> list[ColumnElement[Any]]:
+    fields: list[ColumnElement[Any]] = []
     for name, kind in columns.items():
         field = _JsonField(elements.c.value, literal_column(name))
         column_type = to_instance(kind)
         field.type = column_type.impl_instance if isinstance(column_type, TypeDecorator) else column_type
         fields.append(field.label(name))
-    return select(*fields).select_from(elements).cte("batch_rows")
+    return fields
 
 
 def looked_up(column: Column[Any], key: Column[Any], reference: Column[Any]) -> ColumnElement[Any]:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Date, String, Text, and_, bindparam, delete, func, or_, select, true
+from sqlalchemy import JSON, BigInteger, Date, String, Text, and_, bindparam, delete, func, not_, or_, select, true
 
-from sql.dialect import batch_rows, insert
+from sql.dialect import batch_rows, insert, nested_rows
 from sql.scope import across_tenants
-from sql.tables import plans, subscriptions, tenants, usage_events, usage_rollups
+from sql.tables import devices, plans, subscriptions, tenants, usage_events, usage_rollups
 from sql.tables.columns import Instant
 
-_given = batch_rows(
-    tenant_id=BigInteger,
-    event_id=String,
-    device_id=BigInteger,
-    kind=String,
-    quantity=BigInteger,
-    at=Instant,
-    day=Date,
-    metadata=Text,
-    received_at=Instant,
+_requests = batch_rows(tenant_id=BigInteger, tenant_slug=String, device_id=BigInteger, received_at=Instant, events=JSON)
+
+# Whose device is not in good standing, or whose slug is another tenant's, stores nothing: the insert lets an event in.
+# Without a device it is somebody who was looked at before.
+_admitted = (
+    select(_requests.c.tenant_id, _requests.c.device_id, _requests.c.received_at, _requests.c.events)
+    .select_from(_requests)
+    .join(tenants, and_(tenants.c.id == _requests.c.tenant_id, tenants.c.slug == _requests.c.tenant_slug))
+    .outerjoin(devices, and_(devices.c.tenant_id == _requests.c.tenant_id, devices.c.id == _requests.c.device_id))
+    .where(or_(_requests.c.device_id.is_(None), not_(devices.c.is_revoked)))
+    .cte("admitted")
+)
+_events, _event_fields = nested_rows(
+    _admitted.c.events, event_id=String, kind=String, quantity=BigInteger, at=Instant, day=Date, metadata=Text
 )
 
-# Answers the keys that were new; the sums per day follow by the trigger on the table.
+# The events of many requests. Answers those that were new; the sums per day follow by the trigger on the table.
 insert_usage_events = (
     insert(usage_events)
-    .from_select(list(_given.c.keys()), select(_given).where(true()))
+    .from_select(
+        ["tenant_id", "device_id", "received_at", *(str(field.key) for field in _event_fields)],
+        select(_admitted.c.tenant_id, _admitted.c.device_id, _admitted.c.received_at, *_event_fields)
+        .select_from(_admitted)
+        .join(_events, true())
+        # SQLite reads ON CONFLICT as part of a join where nothing stands between them.
+        .where(true()),
+    )
     .on_conflict_do_nothing(index_elements=[usage_events.c.tenant_id, usage_events.c.event_id])
-    .returning(usage_events.c.tenant_id, usage_events.c.event_id)
+    .returning(usage_events.c.tenant_id, usage_events.c.device_id, usage_events.c.event_id)
 )
 
 metered_tenant = (

@@ -1,4 +1,4 @@
-"""Activations and refreshes that share statements: whoever stands beside them gets what he would get alone."""
+"""Activations, refreshes and usage that share statements: whoever stands beside gets what he would get alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from support.rows import row_counts, rows
 from support.statements import counted_statements
 
 from app.context import ANONYMOUS, Context
+from app.db import STORED_MOMENT
 from app.keys import fingerprint_hash
 from app.services.licensing import codes
 from app.services.licensing.admission import ADMISSIONS, Admission, Applicant, Application, GuardRefusedError
+from app.services.licensing.devices import revoke_device
 from app.services.licensing.issue import generate_codes
 from app.services.licensing.refresh import RENEWALS, Renewal, Shown
 from app.services.licensing.token_pairs import read_refresh_token
-from sql.tables import activation_codes, devices, platform_events, subscriptions
+from app.services.usage.metering import INGESTS, Batch
+from sql.tables import activation_codes, devices, platform_events, subscriptions, usage_events
 
 
 def applicant(live: LiveServer, tenant: Licensed, hardware: str, code: str | None = None, slug: str = "") -> Applicant:
@@ -161,3 +164,54 @@ async def test_of_two_that_show_one_token_the_first_has_the_next(sanic_client: L
     assert first.token
     assert second.token is None
     assert second.verdict.allowed
+
+
+def brought(live: LiveServer, device: Activated, *event_ids: str, slug: str = "") -> Batch:
+    now = live.runtime.clock.now()
+    rows = [
+        {
+            "event_id": event_id,
+            "kind": "run",
+            "quantity": 1,
+            "at": now.strftime(STORED_MOMENT),
+            "day": now.date().isoformat(),
+            "metadata": None,
+        }
+        for event_id in event_ids
+    ]
+    return Batch(device.tenant.tenant_id, slug or device.tenant.slug, device.device_id, now, rows)
+
+
+async def test_events_of_many_devices_are_one_statement_and_each_learns_of_its_own(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client, max_uses=9)
+    first, second, revoked = [await activated(sanic_client, tenant, name) for name in ("first", "second", "revoked")]
+    stranger = await activated(sanic_client)
+    await revoke_device(sanic_client.ctx, tenant.slug, revoked.device_id)
+
+    with counted_statements(sanic_client.runtime.db) as statements:
+        new = await INGESTS.run(
+            sanic_client.runtime,
+            [
+                brought(sanic_client, revoked, "a", "only-revoked"),
+                brought(sanic_client, first, "a", "b", "b"),
+                brought(sanic_client, second, "b", "c"),
+                brought(sanic_client, stranger, "d", slug=tenant.slug),
+                brought(sanic_client, stranger, "a"),
+                brought(sanic_client, first, "a", "e"),
+            ],
+        )
+
+    assert len(statements) == 1
+    assert new[0] == new[3] == set()
+    assert new[4] == {"a"}
+    # Which of two devices is the first with an id is the database's choice; it is one of them.
+    assert sorted([*new[1], *new[2]]) == ["a", "b", "c"]
+    assert new[1] >= {"a"}
+    assert new[2] >= {"c"}
+    assert new[5] == {"e"}
+    stored = await rows(
+        sanic_client, select(usage_events.c.tenant_id, usage_events.c.event_id).order_by(usage_events.c.event_id)
+    )
+    assert sorted(tuple(row) for row in stored) == sorted(
+        [(tenant.tenant_id, event_id) for event_id in "abce"] + [(stranger.tenant.tenant_id, "a")]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -13,7 +13,7 @@ from app import metrics
 from app.context import Context
 from app.db import STORED_MOMENT, as_batch
 from app.runtime import Coalesced, Runtime
-from app.services.usage.access import MeteredTenant, metered_tenant
+from app.services.usage.access import metered_tenant
 from sql.statements import usage
 
 MOST_EVENTS = 1000
@@ -49,26 +49,43 @@ class IngestReport:
     events: list[EventOutcome]
 
 
-Row = dict[str, Any]
+class Batch(NamedTuple):
+    """The events of one request, as they are to be stored, and who brings them."""
+
+    tenant_id: int
+    tenant_slug: str
+    device_id: int | None
+    received_at: datetime
+    rows: list[dict[str, Any]]
 
 
 async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -> IngestReport:
     """Store the events of a tenant, each at most once by its id.
 
     Never refused for quota; an event from the future or older than the limit is rejected by itself. Everything that
-    is reported as accepted is committed. Raises TenantMismatchError for another tenant's slug, TenantNotFoundError.
+    is reported as accepted is committed. Raises DeviceUnknownError, DeviceAccessRevokedError or TenantMismatchError for
+    another tenant's slug, TenantNotFoundError.
     """
-    tenant = await metered_tenant(ctx, tenant_slug)
+    device_id: int | None = None
+    if ctx.actor.type == "device":
+        # Its standing is part of the insert: one statement instead of two.
+        tenant_id, device_id = ctx.device
+    else:
+        tenant_id = (await metered_tenant(ctx, tenant_slug)).tenant_id
     now = ctx.runtime.clock.now()
     outcomes: list[EventOutcome | None] = []
-    rows: list[Row] = []
+    rows: list[dict[str, Any]] = []
     for event in events:
         at = event.at or now
         refusal = _untimely(ctx.runtime, at, now)
         outcomes.append(EventOutcome(event.id, "rejected", refusal) if refusal else None)
         if not refusal:
-            rows.append(_row(ctx.runtime, tenant, event, min(at, now), now))
-    new = await ctx.runtime.coalescer(INGESTS).ask(rows, len(rows)) if rows else set()
+            rows.append(_row(ctx.runtime, event, min(at, now)))
+    brought = Batch(tenant_id, tenant_slug, device_id, now, rows)
+    new = await ctx.runtime.coalescer(INGESTS).ask(brought, len(rows)) if rows else set()
+    if len(new) < len(events):
+        # Repeated or rejected ones, or a device that may not: only now it is worth a question.
+        await metered_tenant(ctx, tenant_slug)
     return _report(events, outcomes, new)
 
 
@@ -81,17 +98,14 @@ def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str | None:
     return None
 
 
-def _row(runtime: Runtime, tenant: MeteredTenant, event: UsageEvent, at: datetime, now: datetime) -> Row:
+def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
     return {
-        "tenant_id": tenant.tenant_id,
         "event_id": event.id,
-        "device_id": tenant.device_id,
         "kind": event.kind,
         "quantity": event.quantity,
         "at": at.astimezone(UTC).strftime(STORED_MOMENT),
         "day": at.astimezone(runtime.zone).date().isoformat(),
         "metadata": None if event.metadata is None else orjson.dumps(event.metadata).decode(),
-        "received_at": now.strftime(STORED_MOMENT),
     }
 
 
@@ -112,24 +126,29 @@ def _report(events: Sequence[UsageEvent], outcomes: list[EventOutcome | None], n
     return IngestReport(**counts, events=answered)
 
 
-async def _store(runtime: Runtime, requests: Sequence[Sequence[Row]]) -> list[set[str]]:
+async def _store(runtime: Runtime, brought: Sequence[Batch]) -> list[set[str]]:
     """Store the events of several requests with one statement; answers each request's ids that were new.
 
-    An id that two requests of the batch bring goes to the first of them.
+    An id that two requests of one device bring goes to the first of them.
     """
-    distinct: dict[tuple[int, str], Row] = {}
-    owner: dict[tuple[int, str], int] = {}
-    for index, rows in enumerate(requests):
-        for row in rows:
-            key = (row["tenant_id"], row["event_id"])
-            if key not in distinct:
-                distinct[key] = row
-                owner[key] = index
+    batch = [
+        {
+            "tenant_id": one.tenant_id,
+            "tenant_slug": one.tenant_slug,
+            "device_id": one.device_id,
+            "received_at": one.received_at.strftime(STORED_MOMENT),
+            "events": one.rows,
+        }
+        for one in brought
+    ]
     async with runtime.db.write_alone() as conn:
-        stored = await conn.rows(usage.insert_usage_events, batch=as_batch(list(distinct.values())))
-    new: list[set[str]] = [set() for _ in requests]
-    for fresh in stored:
-        new[owner[fresh.tenant_id, fresh.event_id]].add(fresh.event_id)
+        stored = await conn.rows(usage.insert_usage_events, batch=as_batch(batch))
+    fresh = {tuple(row) for row in stored}
+    new: list[set[str]] = []
+    for one in brought:
+        own = {(one.tenant_id, one.device_id, row["event_id"]) for row in one.rows} & fresh
+        fresh -= own
+        new.append({event_id for _, _, event_id in own})
     return new
 
 
