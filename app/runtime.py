@@ -82,4 +82,5 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._upkeep, return_exceptions=True)
         self._upkeep.clear()
+        await self.rate_limits.close()
         await self.db.close()

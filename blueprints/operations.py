@@ -20,12 +20,15 @@ from sanic.response import HTTPResponse
 from app import metrics
 from app.api_document import Operation
 from app.callers import Caller
+from app.context import Context
 from app.errors import NotFoundError, PayloadTooLargeError, PortalError
 from app.runtime import Runtime
+from blueprints.answer_headers import finish
 from blueprints.answers import Answer
 from blueprints.bodies import read_body, read_query, request_id_of
 from blueprints.callers import identified
 from blueprints.problems import problem_of
+from blueprints.repeating import answered_once
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -57,11 +60,13 @@ class Api:
         query: type[BaseModel] | None = None,
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
+        creates: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Make a handler ``(ctx, [body or query], **path)`` answer here; its docstring describes it.
 
         Where ``query`` is given beside ``body``, the same fields may come either way. A part of the path that is a
-        number is written ``{code_id:int}``. With status 204 the handler answers None.
+        number is written ``{code_id:int}``. With status 204 the handler answers None. What ``creates`` something
+        accepts the header Idempotency-Key and then runs once, however often it is sent.
         """
 
         def register(handler: Handler) -> Handler:
@@ -82,6 +87,7 @@ class Api:
                 errors,
                 path_parameters or {},
                 frozenset(_NUMBER_IN_PATH.findall(path)),
+                creates,
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
@@ -99,18 +105,13 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         started = perf_counter()
         runtime: Runtime = request.app.ctx.runtime
         request_id = request_id_of(request)
+        ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
-            _check_numbers(stated, path)
-            if stated.body is not None:
-                answer = await handler(ctx, _read(request, runtime, stated, stated.body), **path)
-            elif stated.query is not None:
-                answer = await handler(ctx, read_query(request, stated.query), **path)
-            else:
-                answer = await handler(ctx, **path)
-            response = _response(answer, stated.status, request_id)
+            response = await _answered(request, ctx, stated, handler, path)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
+        finish(request, response, is_public=stated.is_public, allowance=ctx and ctx.allowance)
         if (observe := observed.get(response.status)) is None:
             observe = metrics.requests.labels(stated.method, stated.path, response.status).observe
             observed[response.status] = observe
@@ -129,6 +130,26 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         return response
 
     return endpoint
+
+
+async def _answered(
+    request: Request, ctx: Context, stated: Operation, handler: Handler, path: dict[str, Any]
+) -> HTTPResponse:
+    _check_numbers(stated, path)
+    request_id = ctx.request_id or ""
+    if stated.body is not None:
+        arguments: tuple[Any, ...] = (ctx, _read(request, ctx.runtime, stated, stated.body))
+    elif stated.query is not None:
+        arguments = (ctx, read_query(request, stated.query))
+    else:
+        arguments = (ctx,)
+    if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
+
+        async def run() -> HTTPResponse:
+            return _response(await handler(*arguments, **path), stated.status, request_id)
+
+        return await answered_once(request, ctx, stated, key, run)
+    return _response(await handler(*arguments, **path), stated.status, request_id)
 
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:

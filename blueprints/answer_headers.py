@@ -1,0 +1,69 @@
+"""What every answer carries beside its own: what browsers and caches must not do with it, and who else may read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Request, Sanic
+from sanic.response import HTTPResponse
+
+from app.rate_limits import Allowance
+from app.settings import Settings
+from blueprints.answers import Answer
+from blueprints.cors import CrossOrigin, Headers
+
+ONE_YEAR = 31_536_000
+PAGE_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+PAGE: Headers = (
+    (b"content-security-policy", PAGE_POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+class AnswerHeaders:
+    """The headers of one installation, encoded once.
+
+    Tokens, codes and personal data must not stay in any cache, so only what anybody may get is without ``no-store``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        everywhere: Headers = ((b"x-content-type-options", b"nosniff"), (b"vary", b"origin"))
+        if settings.environment != "development" and settings.public_url.lower().startswith("https://"):
+            everywhere += ((b"strict-transport-security", b"max-age=%d" % ONE_YEAR),)
+        self.public = everywhere
+        self.private: Headers = (*everywhere, (b"cache-control", b"no-store"))
+
+
+def install_answer_headers(app: Sanic[Any, Any], settings: Settings) -> None:
+    """Prepare what ``finish`` adds; called before any route answers."""
+    app.ctx.answer_headers = AnswerHeaders(settings)
+    app.ctx.cross_origin = CrossOrigin(settings)
+
+
+def finish(
+    request: Request, response: HTTPResponse, *, is_public: bool = False, allowance: Allowance | None = None
+) -> HTTPResponse:
+    """Add to an answer what every answer carries; what its handler has set itself stays.
+
+    A page has three headers more; ``allowance`` is what is left of the caller's rate limit, where one was counted.
+    """
+    prepared: AnswerHeaders = request.app.ctx.answer_headers
+    fixed = prepared.public if is_public and response.status < 400 else prepared.private
+    if allowance is not None:
+        fixed += (
+            (b"ratelimit-limit", b"%d" % allowance.limit),
+            (b"ratelimit-remaining", b"%d" % allowance.remaining),
+            (b"ratelimit-reset", b"%d" % allowance.reset_seconds),
+        )
+    if (origin := request.headers.get("origin")) is not None:
+        cross_origin: CrossOrigin = request.app.ctx.cross_origin
+        fixed += cross_origin.headers(origin)
+    if isinstance(response, Answer):
+        response.fixed = fixed
+        return response
+    if (response.content_type or "").startswith("text/html"):
+        fixed += PAGE
+    for name, value in fixed:
+        response.headers.setdefault(name.decode(), value.decode())
+    return response
