@@ -10,7 +10,7 @@ import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
 
 from app.errors import RateLimitedError
-from app.rate_windows import MemoryWindow, RedisWindows
+from app.rate_windows import REDIS_CONNECTIONS, MemoryWindow, RedisWindows
 from app.settings import Settings
 
 # After Redis has failed it is left alone for so long, so that not every request waits for it.
@@ -40,6 +40,7 @@ class RateLimits:
         self._on = settings.rate_limits == "on"
         is_shared = bool(settings.redis_url.get_secret_value()) and self._on
         self._redis = RedisWindows(settings.redis_url) if is_shared else None
+        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS)
         self._redis_rests_until = 0.0
         self._said_at = -SAID_EVERY_SECONDS
         self._device_requests = RateLimitItemPerMinute(settings.device_requests_per_minute, namespace="device")
@@ -78,11 +79,14 @@ class RateLimits:
             await self._redis.close()
 
     async def _left(self, limit: RateLimitItem, whom: str, *, counts: bool = True) -> int:
-        if self._redis is not None and time.monotonic() >= self._redis_rests_until:
-            try:
-                return await self._redis.take(limit, whom, counts=counts)
-            except self._redis.failures as failure:
-                self._rest(failure)
+        if self._redis is not None:
+            async with self._turns:
+                # Whoever waited for a turn finds that Redis has failed meanwhile, and does not wait for it too.
+                if time.monotonic() >= self._redis_rests_until:
+                    try:
+                        return await self._redis.take(limit, whom, counts=counts)
+                    except self._redis.failures as failure:
+                        self._rest(failure)
         return self._memory[limit.namespace].take(whom, counts=counts)
 
     def _rest(self, failure: Exception) -> None:

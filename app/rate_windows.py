@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from app.errors import SettingsError
 
-# How long a request may wait for Redis, to connect to it, and for one of the connections.
-REDIS_SECONDS = 0.25
+# How long Redis may take to answer or to take a connection; more than a busy worker takes to look at its answer.
+REDIS_SECONDS = 1.0
+# Requests that ask Redis at a time in each worker; the others wait for their turn.
 REDIS_CONNECTIONS = 32
 
 # One round trip, atomic: what the last window still weighs, what this one holds, and one more if there is room.
@@ -58,16 +59,17 @@ class RedisWindows:
     def __init__(self, url: SecretStr) -> None:
         try:
             from limits.aio.storage import RedisStorage
-            from redis.asyncio import BlockingConnectionPool
+            from redis.asyncio import ConnectionPool
             from redis.exceptions import RedisError
         except ImportError:
             raise _wrong("needs the package redis: pip install 'addon-portal[redis]'") from None
         address = url.get_secret_value()
         try:
-            pool: Any = BlockingConnectionPool.from_url(
+            pool: Any = ConnectionPool.from_url(
                 address,
                 max_connections=REDIS_CONNECTIONS,
-                timeout=REDIS_SECONDS,
+                # It would look its own version up in the file system, at every connection.
+                driver_info=None,
                 socket_timeout=REDIS_SECONDS,
                 socket_connect_timeout=REDIS_SECONDS,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -18,9 +17,6 @@ from blueprints.problems import problem_of
 
 KEPT_HEADERS = ("content-disposition", "location")
 
-# A task that nobody holds may vanish.
-_running: set[asyncio.Task[HTTPResponse]] = set()
-
 log = structlog.get_logger(__name__)
 
 
@@ -31,11 +27,9 @@ async def answered_once(
 
     Runs on when the caller hangs up: what it has created must be found under its key when the caller comes back.
     """
-    repeatable = Repeatable(stated.name, key, request.method, request.url.partition("//")[2], request.body)
-    task = asyncio.create_task(_once(request, ctx, repeatable, run))
-    _running.add(task)
-    task.add_done_callback(_running.discard)
-    return await asyncio.shield(task)
+    address = f"{request.path}?{request.query_string}"
+    repeatable = Repeatable(stated.name, key, request.method, address, request.body)
+    return await ctx.runtime.to_its_end(_once(request, ctx, repeatable, run))
 
 
 async def _once(
