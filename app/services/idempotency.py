@@ -20,7 +20,6 @@ from sql.statements import idempotency as statements
 
 KEY_HEADER = "Idempotency-Key"
 MOST_KEY_LENGTH = 255
-KEY_PATTERN = "^[!-~]+$"
 _KEY = re.compile(r"[!-~]{1,255}")
 # Whoever holds a key may give it up between a claim that fails and the look at its answer.
 ATTEMPTS = 3

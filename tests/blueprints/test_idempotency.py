@@ -221,6 +221,31 @@ async def test_what_was_created_is_found_by_who_hung_up_before_the_answer(
     assert await created(sanic_client) == (1, 1, [1])
 
 
+async def test_a_server_that_stops_ends_what_it_has_begun_under_a_key(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = await licensed(sanic_client, max_uses=10)
+    entered, leave = asyncio.Event(), asyncio.Event()
+    original = activation.activate
+
+    async def slow(*arguments: Any) -> Any:
+        entered.set()
+        await leave.wait()
+        return await original(*arguments)
+
+    monkeypatch.setattr(activation, "activate", slow)
+    first = asyncio.create_task(send(sanic_client, tenant, new_key()))
+    await entered.wait()
+    stopping = asyncio.create_task(sanic_client.runtime.drain())
+    await asyncio.sleep(0.05)
+    was_waiting = not stopping.done()
+    leave.set()
+    await stopping
+
+    assert was_waiting
+    assert (await first).status_code in {200, 503}
+
+
 async def test_an_answer_is_forgotten_after_its_hours(sanic_client: LiveServer, clock: MovableClock) -> None:
     tenant = await licensed(sanic_client, max_uses=10)
     key = new_key()

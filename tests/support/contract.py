@@ -42,6 +42,10 @@ BY_FORMAT = {
 }
 
 
+# Every kind of caller: a tenant's device and session, programs and browsers of operators of each role.
+CALLERS = ("device", "tenant session", *(f"{role} {way}" for role in Role for way in ("token", "cookie")))
+
+
 def label(operation: Operation) -> str:
     """An operation as failures name it."""
     return f"{operation.method} {operation.path}"
@@ -76,17 +80,13 @@ async def ask(
     )
 
 
-async def callers(live: LiveServer, tenant: Licensed | None = None) -> dict[str, dict[str, str]]:
-    """What each kind of caller sends: a device and a session of the tenant, programs and browsers of each role."""
-    tenant = tenant or await licensed(live, max_uses=100)
-    found = {
-        "device": (await activated(live, tenant)).headers,
-        "tenant session": await signed_in_tenant(live, tenant),
-    }
-    for role in Role:
-        found[f"{role} token"] = await operator_headers(live, role)
-        found[f"{role} cookie"] = await operator_cookie(live, role)
-    return found
+async def headers_of(live: LiveServer, caller: str, tenant: Licensed | None = None) -> dict[str, str]:
+    """What a new caller of this kind sends; the device and the session are the tenant's, or a new one's."""
+    if caller in {"device", "tenant session"}:
+        tenant = tenant or await licensed(live, max_uses=100)
+        return (await activated(live, tenant)).headers if caller == "device" else await signed_in_tenant(live, tenant)
+    role, _, way = caller.partition(" ")
+    return await (operator_headers if way == "token" else operator_cookie)(live, role)
 
 
 def accepts(operation: Operation, caller: str) -> bool:
