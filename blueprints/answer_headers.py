@@ -19,6 +19,8 @@ PAGE: Headers = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
+_LEFT_NAMES = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
+_LEFT = b"".join(b"\r\n%b: %%d" % name for name in _LEFT_NAMES)
 
 
 class AnswerHeaders:
@@ -33,6 +35,8 @@ class AnswerHeaders:
             everywhere += ((b"strict-transport-security", b"max-age=%d" % ONE_YEAR),)
         self.public = everywhere
         self.private: Headers = (*everywhere, (b"cache-control", b"no-store"))
+        self.public_lines = lines(self.public)
+        self.private_lines = lines(self.private)
 
 
 def install_answer_headers(app: Sanic[Any, Any], settings: Settings) -> None:
@@ -49,21 +53,27 @@ def finish(
     A page has three headers more; ``allowance`` is what is left of the caller's rate limit, where one was counted.
     """
     prepared: AnswerHeaders = request.app.ctx.answer_headers
-    fixed = prepared.public if is_public and response.status < 400 else prepared.private
-    if allowance is not None:
-        fixed += (
-            (b"ratelimit-limit", b"%d" % allowance.limit),
-            (b"ratelimit-remaining", b"%d" % allowance.remaining),
-            (b"ratelimit-reset", b"%d" % allowance.reset_seconds),
-        )
+    is_for_all = is_public and response.status < 400
+    more: Headers = ()
     if (origin := request.headers.get("origin")) is not None:
         cross_origin: CrossOrigin = request.app.ctx.cross_origin
-        fixed += cross_origin.headers(origin)
+        more = cross_origin.headers(origin)
     if isinstance(response, Answer):
-        response.fixed = fixed
+        response.fixed = prepared.public_lines if is_for_all else prepared.private_lines
+        if allowance is not None:
+            response.fixed += _LEFT % allowance
+        if more:
+            response.fixed += lines(more)
         return response
+    if allowance is not None:
+        more += tuple(zip(_LEFT_NAMES, (b"%d" % number for number in allowance), strict=True))
     if (response.content_type or "").startswith("text/html"):
-        fixed += PAGE
-    for name, value in fixed:
+        more += PAGE
+    for name, value in (*more, *(prepared.public if is_for_all else prepared.private)):
         response.headers.setdefault(name.decode(), value.decode())
     return response
+
+
+def lines(headers: Headers) -> bytes:
+    """Headers as they are sent, each after a line break."""
+    return b"".join(b"\r\n%b: %b" % header for header in headers)

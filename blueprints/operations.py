@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -100,6 +101,7 @@ class Api:
 
 def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
     observed: dict[int, Callable[[float], None]] = {}
+    is_public, body = stated.is_public, stated.body
 
     async def endpoint(request: Request, **path: Any) -> HTTPResponse:
         started = perf_counter()
@@ -108,10 +110,22 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
-            response = await _answered(request, ctx, stated, handler, path)
+            if stated.numbers_in_path:
+                _check_numbers(stated, path)
+            if body is not None:
+                arguments: tuple[Any, ...] = (ctx, _read(request, runtime, stated, body))
+            elif stated.query is not None:
+                arguments = (ctx, read_query(request, stated.query))
+            else:
+                arguments = (ctx,)
+            if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
+                run = partial(_run, handler, arguments, path, stated.status, request_id)
+                response = await answered_once(request, ctx, stated, key, run)
+            else:
+                response = _response(await handler(*arguments, **path), stated.status, request_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
-        finish(request, response, is_public=stated.is_public, allowance=ctx and ctx.allowance)
+        finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)
         if (observe := observed.get(response.status)) is None:
             observe = metrics.requests.labels(stated.method, stated.path, response.status).observe
             observed[response.status] = observe
@@ -132,24 +146,10 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
     return endpoint
 
 
-async def _answered(
-    request: Request, ctx: Context, stated: Operation, handler: Handler, path: dict[str, Any]
+async def _run(
+    handler: Handler, arguments: tuple[Any, ...], path: dict[str, Any], status: int, request_id: str
 ) -> HTTPResponse:
-    _check_numbers(stated, path)
-    request_id = ctx.request_id or ""
-    if stated.body is not None:
-        arguments: tuple[Any, ...] = (ctx, _read(request, ctx.runtime, stated, stated.body))
-    elif stated.query is not None:
-        arguments = (ctx, read_query(request, stated.query))
-    else:
-        arguments = (ctx,)
-    if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
-
-        async def run() -> HTTPResponse:
-            return _response(await handler(*arguments, **path), stated.status, request_id)
-
-        return await answered_once(request, ctx, stated, key, run)
-    return _response(await handler(*arguments, **path), stated.status, request_id)
+    return _response(await handler(*arguments, **path), status, request_id)
 
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
