@@ -15,6 +15,7 @@ from support.live import LiveServer, live_server
 from support.rows import row_counts, rows
 from support.statements import counted_statements
 
+from app.server import schedules
 from app.services.idempotency import KeptAnswer, Repeatable, claim, purge_idempotent_answers, settle
 from app.services.licensing import activation
 from app.settings import Settings
@@ -271,6 +272,12 @@ async def test_the_purge_removes_what_has_passed_its_age_and_nothing_else(
 
     assert await purge_idempotent_answers(sanic_client.ctx) == {"idempotent_answers": 1}
     assert (await send(sanic_client, tenant, kept)).headers["idempotent-replayed"] == "true"
+
+
+def test_the_purge_runs_by_itself(settings: Settings) -> None:
+    planned = {schedule.name: schedule for schedule in schedules(settings)}
+
+    assert planned["idempotency-purge"].cron == settings.session_purge_cron
 
 
 async def test_a_claim_that_nobody_answers_is_taken_over_and_its_old_holder_changes_nothing(
