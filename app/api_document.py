@@ -20,6 +20,7 @@ SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
 
 BODY_ERRORS = (errors.MalformedBodyError, errors.PayloadTooLargeError, errors.ValidationError)
+IDEMPOTENCY_ERRORS = (errors.IdempotencyConflictError, errors.IdempotencyRunningError, errors.ValidationError)
 DATABASE_ERRORS = (errors.DatabaseUnavailableError, errors.OverloadedError, errors.ShuttingDownError)
 
 
@@ -73,6 +74,12 @@ class Operation:
     errors: tuple[type[PortalError], ...] = ()
     path_parameters: dict[str, str] = field(default_factory=dict)
     numbers_in_path: frozenset[str] = frozenset()
+    creates: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether its answers are for anybody to get and to keep."""
+        return self.method == "GET" and self.caller.is_anyone
 
     @property
     def all_errors(self) -> list[type[PortalError]]:
@@ -80,6 +87,8 @@ class Operation:
         found = {*self.caller.errors, *self.errors, PortalError}
         if self.body or self.query:
             found |= set(BODY_ERRORS)
+        if self.creates:
+            found |= set(IDEMPOTENCY_ERRORS)
         return sorted(found, key=lambda error: (error.status, error.code, error.__name__))
 
 
@@ -134,6 +143,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         for name, text in operation.path_parameters.items()
     ]
     parameters += _query_parameters(operation.query) if operation.query else []
+    if operation.creates:
+        parameters.append(_IDEMPOTENCY_KEY)
     if parameters:
         described["parameters"] = parameters
     if operation.body:
@@ -143,6 +154,15 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema}},
         }
     return described
+
+
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Yours, new for each thing to create: the same request sent again with it gets the first answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 
 
 def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from app.errors import SessionMissingError, TokenMissingError
 from app.permissions import Permission
+from app.rate_limits import Allowance
 from app.runtime import Runtime
 
 ActorType = Literal["operator", "tenant", "device", "system"]
@@ -36,6 +37,8 @@ class Context(NamedTuple):
     actor: Actor
     request_id: str | None = None
     address: str | None = None
+    # What is left of the caller's rate limit, where the way to identify oneself is counted.
+    allowance: Allowance | None = None
 
     @property
     def device(self) -> tuple[int, int]:

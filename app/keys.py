@@ -31,6 +31,8 @@ class Keys:
         self._passwords = _derive(secret, "one-time passwords")
         self._windows = _derive(secret, "rate windows")
         self._cookies = _derive(secret, "cookies")
+        self._requests = _derive(secret, "requests that may be repeated")
+        self._answers = _derive(secret, "kept answers")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
 
     def code_hash(self, normalized_code: str) -> bytes:
@@ -60,6 +62,15 @@ class Keys:
     def cookie_mark(self, text: str) -> bytes:
         """The mark by which a cookie is recognised as ours."""
         return hmac.digest(self._cookies, text.encode(), hashlib.sha256)[:16]
+
+    def request_hash(self, *parts: bytes) -> bytes:
+        """The keyed hash of a request that may be repeated, or of whose it is; the parts cannot run together."""
+        told = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+        return hmac.digest(self._requests, told, hashlib.sha256)
+
+    def answer_cipher(self, chosen_key: str) -> AESGCM:
+        """What seals the answer kept under a key that a caller chose; without that key nobody opens it, we neither."""
+        return AESGCM(hmac.digest(self._answers, chosen_key.encode(), hashlib.sha256))
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""

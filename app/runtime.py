@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -48,6 +48,7 @@ class Runtime:
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
         self._upkeep: set[asyncio.Task[None]] = set()
+        self._unfinished: set[asyncio.Task[Any]] = set()
         self._coalescers: dict[Coalesced[Any, Any], Coalescer[Any, Any]] = {}
 
     def coalescer(self, question: Coalesced[Item, Answer]) -> Coalescer[Item, Answer]:
@@ -71,10 +72,18 @@ class Runtime:
         await self.tokens.load()
         self._upkeep.add(asyncio.create_task(self.tokens.keep_loaded()))
 
+    async def to_its_end(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """What the work answers; it goes on when whoever waits for it is gone, and stopping waits for it."""
+        task = asyncio.create_task(work)
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return await asyncio.shield(task)
+
     async def drain(self) -> None:
         """Answer everything that waits for a shared statement, and take nothing new."""
         self.is_stopping = True
         await asyncio.gather(*(queue.drain() for queue in self._coalescers.values()))
+        await asyncio.gather(*self._unfinished, return_exceptions=True)
 
     async def close(self) -> None:
         """End the upkeep and close what the process holds open."""
@@ -82,4 +91,5 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._upkeep, return_exceptions=True)
         self._upkeep.clear()
+        await self.rate_limits.close()
         await self.db.close()

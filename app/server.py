@@ -16,9 +16,11 @@ from app.clock import Clock
 from app.jobs import Jobs, Schedule
 from app.log import configure_logging
 from app.runtime import Runtime
+from app.services.idempotency import purge_idempotent_answers
 from app.services.usage import upkeep
 from app.settings import Settings
 from blueprints import authz, health, licenses, usage
+from blueprints.answer_headers import install_answer_headers
 from blueprints.documentation import add_documentation
 from blueprints.problems import ProblemHandler
 
@@ -46,6 +48,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
     )
     app.config.update(_framework_settings(settings))
     app.ctx.runtime = Runtime(settings, clock)
+    install_answer_headers(app, settings)
     app.ctx.jobs = Jobs(app.ctx.runtime, schedules(settings)) if durable else None
     for api in APIS:
         app.blueprint(api.blueprint)
@@ -61,6 +64,7 @@ def schedules(settings: Settings) -> list[Schedule]:
     return [
         Schedule("rollup-check", settings.rollup_check_cron, upkeep.check_rollups),
         Schedule("retention", settings.retention_cron, upkeep.apply_retention),
+        Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
     ]
 
 

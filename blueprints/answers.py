@@ -11,9 +11,10 @@ class Answer(HTTPResponse):
     """A body with its media type, the request's id, and headers that we wrote ourselves.
 
     Sanic encodes and checks each header of each response anew, which is a twelfth of what a small answer costs.
+    ``more`` are those of this answer, ``fixed`` the lines that every answer carries, each after a line break.
     """
 
-    __slots__ = ("_more", "_request_id")
+    __slots__ = ("_request_id", "fixed", "more")
 
     def __init__(
         self,
@@ -26,15 +27,24 @@ class Answer(HTTPResponse):
     ) -> None:
         super().__init__(body, status, content_type=media_type)
         self._request_id = request_id
-        self._more = more
+        self.more = more
+        self.fixed = b""
 
     @property
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        """The headers as they are sent; ``connection`` is what the framework has decided, unless we close."""
-        yield b"content-type", (self.content_type or "").encode()
-        yield b"content-length", b"%d" % len(self.body or b"")
-        if not self._more or "connection" not in self._more:
-            yield b"connection", self.headers["connection"].encode()
-        yield b"x-request-id", self._request_id.encode()
-        for name, value in (self._more or {}).items():
-            yield name.encode(), value.encode()
+        """The headers as they are sent; ``connection`` is what the framework has decided, unless we close.
+
+        As one header whose value holds the lines of the others: what the framework is given it formats piece by piece.
+        """
+        more = self.more or {}
+        lines = b"%b\r\ncontent-length: %d\r\nconnection: %b\r\nx-request-id: %b%b" % (
+            (self.content_type or "").encode(),
+            len(self.body or b""),
+            (more.get("connection") or self.headers["connection"]).encode(),
+            self._request_id.encode(),
+            self.fixed,
+        )
+        for name, value in more.items():
+            if name != "connection":
+                lines += b"\r\n%b: %b" % (name.encode(), value.encode())
+        yield b"content-type", lines

@@ -51,6 +51,7 @@ class RefreshRequest(RequestModel):
     caller=ANYONE,
     body=ActivateRequest,
     answers=TokenPair,
+    creates=True,
     errors=(
         errors.TenantNotFoundError,
         errors.CodeUnknownError,

@@ -7,6 +7,7 @@ from sanic import Request
 from app.callers import DEVICE, Caller
 from app.context import ANONYMOUS, Actor, Context
 from app.errors import OriginRefusedError, PermissionMissingError
+from app.rate_limits import Allowance
 from app.runtime import Runtime
 from app.services.operators.identity import API_TOKEN_PREFIX, cookie_actor, token_actor
 from app.services.tenants.sessions import authenticate
@@ -19,36 +20,37 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 async def identified(request: Request, runtime: Runtime, caller: Caller, request_id: str) -> Context:
     """The context of a request whose caller is one that the operation accepts; raises what the rule says otherwise."""
     if caller is DEVICE:
-        return Context(runtime, await _device(runtime, bearer_token(request)), request_id)
+        device, allowance = await _device(runtime, bearer_token(request))
+        return Context(runtime, device, request_id, None, allowance)
     address = request.remote_addr or request.ip
     if caller.is_anyone:
         return Context(runtime, ANONYMOUS, request_id, address)
-    actor = await _actor(request, runtime, caller)
+    actor, allowance = await _actor(request, runtime, caller)
     if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionMissingError(permission=caller.permission.value)
-    return Context(runtime, actor, request_id, address)
+    return Context(runtime, actor, request_id, address, allowance)
 
 
-async def _actor(request: Request, runtime: Runtime, caller: Caller) -> Actor:
+async def _actor(request: Request, runtime: Runtime, caller: Caller) -> tuple[Actor, Allowance | None]:
     if caller.tenant and (session_token := request.headers.get("x-session-token")):
-        return (await authenticate(runtime, session_token)).actor
+        return (await authenticate(runtime, session_token)).actor, None
     if (caller.device or caller.permission) and request.headers.get("authorization"):
         token = bearer_token(request)
         if caller.permission and token.startswith(API_TOKEN_PREFIX):
-            return await token_actor(runtime, token)
+            return await token_actor(runtime, token), None
         if caller.device:
             return await _device(runtime, token)
     if caller.permission and (cookie := request.cookies.get(SESSION_COOKIE)):
         if request.method not in READING:
             check_origin(request, runtime)
-        return await cookie_actor(runtime, cookie)
+        return await cookie_actor(runtime, cookie), None
     raise caller.missing
 
 
-async def _device(runtime: Runtime, access_token: str) -> Actor:
+async def _device(runtime: Runtime, access_token: str) -> tuple[Actor, Allowance | None]:
     token = await runtime.tokens.verify(access_token)
-    await runtime.rate_limits.count_device_request(token.device_id)
-    return Actor("device", f"device {token.device_id}", token.tenant_id, token.device_id)
+    allowance = await runtime.rate_limits.count_device_request(token.device_id)
+    return Actor("device", f"device {token.device_id}", token.tenant_id, token.device_id), allowance
 
 
 def check_origin(request: Request, runtime: Runtime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Coroutine
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -14,6 +15,9 @@ from sanic.response import HTTPResponse, empty, html, redirect
 from app.api_document import Operation, document
 from app.errors import PortalError
 from app.runtime import Runtime
+from blueprints.answer_headers import finish
+
+Page = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
 ASSETS = {
     "docs.css": "text/css",
@@ -49,7 +53,7 @@ def add_documentation(app: Sanic[Any, Any], operations: list[Operation]) -> None
         return redirect("/docs")
 
     for path, handler in (("/openapi.json", openapi), ("/docs", docs), ("/.well-known/jwks.json", jwks), ("/", root)):
-        app.add_route(handler, path, methods=["GET", "HEAD"], name=handler.__name__)
+        app.add_route(_public(handler), path, methods=["GET", "HEAD"], name=handler.__name__)
     for name, media_type in ASSETS.items():
         _add_asset(app, name, media_type)
 
@@ -64,7 +68,16 @@ def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
             return empty(304, headers)
         return HTTPResponse(body, 200, headers, f"{media_type}; charset=utf-8")
 
-    app.add_route(asset, f"/static/{name}", methods=["GET", "HEAD"], name=f"static-{name.replace('/', '-')}")
+    app.add_route(_public(asset), f"/static/{name}", methods=["GET", "HEAD"], name=f"static-{name.replace('/', '-')}")
+
+
+def _public(handler: Page) -> Page:
+    """The handler, whose answers carry what every answer carries."""
+
+    async def finished(request: Request) -> HTTPResponse:
+        return finish(request, await handler(request), is_public=True)
+
+    return finished
 
 
 def _page() -> str:

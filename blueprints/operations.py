@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -20,12 +21,15 @@ from sanic.response import HTTPResponse
 from app import metrics
 from app.api_document import Operation
 from app.callers import Caller
+from app.context import Context
 from app.errors import NotFoundError, PayloadTooLargeError, PortalError
 from app.runtime import Runtime
+from blueprints.answer_headers import finish
 from blueprints.answers import Answer
 from blueprints.bodies import read_body, read_query, request_id_of
 from blueprints.callers import identified
 from blueprints.problems import problem_of
+from blueprints.repeating import answered_once
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -57,11 +61,13 @@ class Api:
         query: type[BaseModel] | None = None,
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
+        creates: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Make a handler ``(ctx, [body or query], **path)`` answer here; its docstring describes it.
 
         Where ``query`` is given beside ``body``, the same fields may come either way. A part of the path that is a
-        number is written ``{code_id:int}``. With status 204 the handler answers None.
+        number is written ``{code_id:int}``. With status 204 the handler answers None. What ``creates`` something
+        accepts the header Idempotency-Key and then runs once, however often it is sent.
         """
 
         def register(handler: Handler) -> Handler:
@@ -82,6 +88,7 @@ class Api:
                 errors,
                 path_parameters or {},
                 frozenset(_NUMBER_IN_PATH.findall(path)),
+                creates,
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
@@ -94,23 +101,31 @@ class Api:
 
 def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
     observed: dict[int, Callable[[float], None]] = {}
+    is_public, body = stated.is_public, stated.body
 
     async def endpoint(request: Request, **path: Any) -> HTTPResponse:
         started = perf_counter()
         runtime: Runtime = request.app.ctx.runtime
         request_id = request_id_of(request)
+        ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
-            _check_numbers(stated, path)
-            if stated.body is not None:
-                answer = await handler(ctx, _read(request, runtime, stated, stated.body), **path)
+            if stated.numbers_in_path:
+                _check_numbers(stated, path)
+            if body is not None:
+                arguments: tuple[Any, ...] = (ctx, _read(request, runtime, stated, body))
             elif stated.query is not None:
-                answer = await handler(ctx, read_query(request, stated.query), **path)
+                arguments = (ctx, read_query(request, stated.query))
             else:
-                answer = await handler(ctx, **path)
-            response = _response(answer, stated.status, request_id)
+                arguments = (ctx,)
+            if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
+                run = partial(_run, handler, arguments, path, stated.status, request_id)
+                response = await answered_once(request, ctx, stated, key, run)
+            else:
+                response = _response(await handler(*arguments, **path), stated.status, request_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
+        finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)
         if (observe := observed.get(response.status)) is None:
             observe = metrics.requests.labels(stated.method, stated.path, response.status).observe
             observed[response.status] = observe
@@ -129,6 +144,12 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         return response
 
     return endpoint
+
+
+async def _run(
+    handler: Handler, arguments: tuple[Any, ...], path: dict[str, Any], status: int, request_id: str
+) -> HTTPResponse:
+    return _response(await handler(*arguments, **path), status, request_id)
 
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:

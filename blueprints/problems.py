@@ -13,8 +13,10 @@ from sanic.response import HTTPResponse
 
 from app import errors
 from app.errors import PortalError
+from blueprints.answer_headers import finish
 from blueprints.answers import Answer
 from blueprints.bodies import request_id_of
+from blueprints.cors import options
 
 # Nobody is there to read it: the caller hung up before the answer.
 CLIENT_GONE = 499
@@ -42,6 +44,10 @@ def problem(error: PortalError, request_id: str, headers: dict[str, str] | None 
         sent["www-authenticate"] = 'Bearer realm="addon-portal"'
     if (retry_after := error.values.get("retry_after")) is not None:
         sent["retry-after"] = str(retry_after)
+    if isinstance(error, errors.RateLimitedError):
+        sent |= {"ratelimit-remaining": "0", "ratelimit-reset": str(retry_after)}
+        if (limit := error.values.get("limit")) is not None:
+            sent["ratelimit-limit"] = str(limit)
     return Answer(orjson.dumps(body, default=str), request_id, status=error.status, media_type=PROBLEM_TYPE, more=sent)
 
 
@@ -66,8 +72,14 @@ class ProblemHandler(ErrorHandler):
     """Answers what no handler of ours has answered: unknown addresses, wrong methods, requests that never arrived."""
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
-        """The framework's errors in our words."""
-        return problem_of(request, request_id_of(request), exception)
+        """The framework's errors in our words; a browser that asks before it calls has found no handler either."""
+        request_id = request_id_of(request)
+        if request.method == "OPTIONS" and isinstance(exception, exceptions.NotFound | exceptions.MethodNotAllowed):
+            allowed = str(exception.headers.get("Allow", "")) or None
+            if (answer := options(request, allowed)) is not None:
+                answer.headers["x-request-id"] = request_id
+                return answer
+        return finish(request, problem_of(request, request_id, exception))
 
 
 def _of_framework(request: Request, failure: exceptions.SanicException) -> tuple[PortalError, dict[str, str]]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from limits import RateLimitItemPerMinute
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
@@ -17,6 +18,7 @@ from app.commands.output import reason_of
 from app.commands.session import is_new_file
 from app.db import Database
 from app.errors import PortalError, SettingsError
+from app.rate_windows import RedisWindows
 from app.runtime import Runtime
 from app.settings import SECRET_KEY_FILE, Settings
 from sql.statements import licensing, server
@@ -52,6 +54,8 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[Finding]:
     yield Finding("settings", "ok", f"{settings.environment}, listening on {settings.host}:{settings.port}")
     yield Finding("time_zone", "ok", settings.time_zone)
     for finding in (*state_folder(settings), secret_key(settings), *cautions(settings)):
+        yield finding
+    async for finding in shared_limits(settings):
         yield finding
     if is_new_file(settings):
         wanted = "portal migrate" if settings.environment == "production" else "portal serve"
@@ -109,6 +113,28 @@ def secret_key(settings: Settings) -> Finding:
     if path.is_file() and path.read_text().strip() == settings.secret_key.get_secret_value():
         return Finding("secret_key", "ok", f"made for development, kept in {path}")
     return Finding("secret_key", "ok", "set")
+
+
+async def shared_limits(settings: Settings) -> AsyncIterator[Finding]:
+    """Whether Redis counts the limits, where it should; without it each worker counts for itself."""
+    if not settings.redis_url.get_secret_value():
+        return
+    try:
+        redis = RedisWindows(settings.redis_url)
+    except SettingsError as failure:
+        yield wrong_setting(failure)
+        return
+    try:
+        await redis.take(RateLimitItemPerMinute(1, namespace="doctor"), "doctor", counts=False)
+    except redis.failures as failure:
+        said = (
+            f"does not answer ({type(failure).__name__}); each worker counts its limits for itself (PORTAL_REDIS_URL)"
+        )
+        yield Finding("redis", "warning", said)
+    else:
+        yield Finding("redis", "ok", "counts the limits of all workers together")
+    finally:
+        await redis.close()
 
 
 def cautions(settings: Settings) -> Iterator[Finding]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from limits import RateLimitItemPerMinute
 from support.builders import Licensed, activate, activated, licensed, refresh
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 
 from app.errors import RateLimitedError
 from app.rate_limits import RateLimits
+from app.rate_windows import MemoryWindow
 from app.services.licensing.codes import new_code
 from app.settings import Settings
 
@@ -51,6 +54,38 @@ async def test_a_device_that_asks_too_often_is_told_to_wait(strict: LiveServer) 
     assert refused.json()["errorCode"] == "rate_limited"
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.json()["retry_after"] == int(refused.headers["retry-after"])
+
+
+async def test_a_device_is_told_what_is_left(strict: LiveServer) -> None:
+    device = await activated(strict)
+
+    answers = [await strict.http.get("/licenses/policy", headers=device.headers) for _ in range(12)]
+    usage = await strict.http.get(f"/usage/{device.tenant.slug}", headers=device.headers)
+
+    assert {answer.headers["ratelimit-limit"] for answer in (*answers, usage)} == {"10"}
+    assert [int(answer.headers["ratelimit-remaining"]) for answer in answers] == [*range(9, -1, -1), 0, 0]
+    assert all(1 <= int(answer.headers["ratelimit-reset"]) <= 60 for answer in (*answers, usage))
+    assert answers[-1].headers["ratelimit-reset"] == answers[-1].headers["retry-after"]
+
+
+async def test_who_is_not_counted_is_told_nothing_of_limits(strict: LiveServer) -> None:
+    tenant = await licensed(strict)
+    answers = [await strict.http.get("/healthz"), await strict.http.get(f"/licenses/branding/{tenant.slug}")]
+
+    assert not [name for answer in answers for name in answer.headers if name.startswith("ratelimit")]
+
+
+def test_a_window_slides_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = MemoryWindow(RateLimitItemPerMinute(10))
+    now = [6000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+
+    assert [window.take("a") for _ in range(12)] == [*range(9, -1, -1), -1, -1]
+    assert window.take("b") == 9
+    now[0] += 90
+    assert [window.take("a", counts=False), window.take("a")] == [4, 4]
+    now[0] += 120
+    assert window.take("a") == 9
 
 
 async def test_all_routes_of_a_device_count_together(strict: LiveServer) -> None:

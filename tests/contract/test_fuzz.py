@@ -1,4 +1,4 @@
-"""Fuzzing: whatever is sent to an operation, the answer is one that the OpenAPI document describes."""
+"""Fuzzing: whatever is sent to an operation, by whomever, the answer is one that the OpenAPI document describes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import pytest
 import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
-from support.builders import Activated, activated, licensed
+from support.builders import activated, licensed
 from support.live import LiveServer, live_server
+from support.people import operator_headers, signed_in_tenant
 
+from app.permissions import Role
 from app.settings import Settings
 
 FULL = os.environ.get("PORTAL_PROOF") == "full"
@@ -33,7 +35,8 @@ class Background:
         self._done = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
         self.live: LiveServer | None = None
-        self.device: Activated | None = None
+        # The ways to identify oneself, by who does so, as the sender wants them.
+        self.shown: dict[str, dict[str, Any]] = {"stranger": {}}
         self.document: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -50,7 +53,7 @@ class Background:
         try:
             async with live_server(self._settings) as live:
                 self.live = live
-                self.device = await activated(live, await licensed(live, max_uses=100))
+                self.shown |= await shown(live)
                 self.document = (await live.http.get("/openapi.json")).json()
                 self._ready.set()
                 await self._done.wait()
@@ -62,16 +65,29 @@ class Background:
 def background(settings: Settings) -> Iterator[Background]:
     """A server without rate limits, and a device that is activated on it."""
     with Background(settings.model_copy(update={"rate_limits": "off"})) as server:
-        assert server.device is not None
+        assert server.document
         yield server
 
 
-def sent(background: Background, access_token: str | None) -> tuple[Counter[int], list[str]]:
+async def shown(live: LiveServer) -> dict[str, dict[str, Any]]:
+    """A device, a tenant's session, and a program of each role."""
+    tenant = await licensed(live, max_uses=100)
+    found: dict[str, dict[str, Any]] = {
+        "device": {"device": {"bearer": (await activated(live, tenant)).access_token}},
+        "tenant session": {"tenantSession": {"api_key": (await signed_in_tenant(live, tenant))["x-session-token"]}},
+    }
+    for role in Role:
+        bearer = (await operator_headers(live, role))["authorization"].removeprefix("Bearer ")
+        found[role.value] = {"apiToken": {"bearer": bearer}}
+    return found
+
+
+def sent(background: Background, who: str) -> tuple[Counter[int], list[str]]:
     """The statuses of all answers, and what every check has against them."""
     assert background.live is not None
     configured = {
         "base-url": background.live.base_url,
-        "auth": {"openapi": {"device": {"bearer": access_token}}} if access_token else {},
+        "auth": {"openapi": background.shown[who]} if background.shown[who] else {},
         "seed": SEED,
         "workers": 1,
         "continue-on-failure": True,
@@ -107,18 +123,21 @@ def sent(background: Background, access_token: str | None) -> tuple[Counter[int]
     return statuses, complaints
 
 
-def test_a_signed_in_device_gets_only_answers_that_are_described(background: Background) -> None:
-    assert background.device is not None
-    statuses, complaints = sent(background, background.device.access_token)
+# What each is answered at least; a stranger's sound requests get nothing that is guarded.
+EXPECTED = {
+    "stranger": {200, 400, 401, 404, 405, 422},
+    "device": {200, 400, 403, 404, 405, 422},
+    "tenant session": {200, 400, 401, 403, 404, 405, 422},
+    "owner": {200, 400, 401, 404, 405, 422},
+    "operator": {200, 400, 401, 404, 405, 422},
+    "read_only": {200, 400, 401, 403, 404, 405, 422},
+}
+
+
+@pytest.mark.parametrize("who", EXPECTED)
+def test_whoever_asks_whatever_gets_only_answers_that_are_described(background: Background, who: str) -> None:
+    statuses, complaints = sent(background, who)
 
     assert complaints == []
-    assert statuses.keys() >= {200, 400, 403, 404, 405, 422}
-    assert not [status for status in statuses if status >= 500]
-
-
-def test_a_stranger_gets_only_answers_that_are_described(background: Background) -> None:
-    statuses, complaints = sent(background, None)
-
-    assert complaints == []
-    assert statuses.keys() >= {200, 400, 401, 404, 405, 422}
+    assert statuses.keys() >= EXPECTED[who]
     assert not [status for status in statuses if status >= 500]

@@ -1,0 +1,143 @@
+"""A request that may be repeated: whoever sends it again with the same key gets the first answer, and nothing twice."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.context import Actor, Context
+from app.errors import IdempotencyConflictError, IdempotencyRunningError, ValidationError
+from app.keys import NONCE_BYTES
+from sql.statements import idempotency as statements
+
+KEY_HEADER = "Idempotency-Key"
+MOST_KEY_LENGTH = 255
+_KEY = re.compile(r"[!-~]{1,255}")
+# Whoever holds a key may give it up between a claim that fails and the look at its answer.
+ATTEMPTS = 3
+# Answers that say nothing about what was asked for, only that it was not the time or the caller for it.
+NEVER_KEPT = frozenset({401, 408, 429, 499})
+
+
+class Repeatable(NamedTuple):
+    """One request: the operation's name, the key its caller chose, and what makes it this request and no other."""
+
+    operation: str
+    key: str
+    method: str
+    address: str
+    body: bytes
+
+
+class KeptAnswer(NamedTuple):
+    """An answer as it is kept; ``headers`` are those that belong to what was created."""
+
+    status: int
+    media_type: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to answer under a key, until somebody takes it over."""
+
+    key_hash: bytes
+    claimed_at: datetime
+    cipher: AESGCM
+
+
+class _Stored(NamedTuple):
+    request_hash: bytes
+    sealed_answer: bytes | None
+
+
+async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
+    """The right to run the request, or the answer of its first run.
+
+    A claim is held for as long as an answer may take, so that who crashes does not hold it for a day. Raises
+    ValidationError for a key that is none, IdempotencyConflictError when another request was sent with it, and
+    IdempotencyRunningError while the first one runs.
+    """
+    if not _KEY.fullmatch(request.key):
+        wrong = f"must be 1 to {MOST_KEY_LENGTH} visible ASCII characters"
+        raise ValidationError([{"type": "idempotency_key", "loc": ["header", KEY_HEADER], "msg": wrong}])
+    keys, settings = ctx.runtime.keys, ctx.runtime.settings
+    key_hash = keys.request_hash(*(part.encode() for part in (_whose(ctx), request.operation, request.key)))
+    request_hash = keys.request_hash(request.method.encode(), request.address.encode(), request.body)
+    cipher = keys.answer_cipher(request.key)
+    for _ in range(ATTEMPTS):
+        now = ctx.runtime.clock.now()
+        async with ctx.runtime.db.write_alone() as conn:
+            claimed = await conn.affected(
+                statements.claim_key,
+                key_hash=key_hash,
+                request_hash=request_hash,
+                held_until=now + timedelta(seconds=settings.response_timeout_seconds),
+                expires_at=now + timedelta(hours=settings.idempotency_hours),
+                now=now,
+            )
+        if claimed:
+            return Claim(key_hash, now, cipher)
+        async with ctx.runtime.db.read() as conn:
+            stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash)
+        if stored is not None:
+            return _answer(stored, request_hash, key_hash, cipher)
+    raise IdempotencyRunningError(retry_after=1)
+
+
+async def settle(ctx: Context, held: Claim, answer: KeptAnswer) -> None:
+    """Keep the answer, or give the key up when the answer is not final: our faults, limits, and callers unknown."""
+    claimed = {"of_key_hash": held.key_hash, "of_created_at": held.claimed_at}
+    if answer.status >= 500 or answer.status in NEVER_KEPT:
+        async with ctx.runtime.db.write_alone() as conn:
+            await conn.affected(statements.release_key, **claimed)
+        return
+    nonce = os.urandom(NONCE_BYTES)
+    told = orjson.dumps([answer.status, answer.media_type, answer.headers]) + b"\n" + answer.body
+    sealed = nonce + held.cipher.encrypt(nonce, told, held.key_hash)
+    async with ctx.runtime.db.write_alone() as conn:
+        await conn.affected(statements.keep_answer, sealed_answer=sealed, **claimed)
+
+
+async def purge_idempotent_answers(ctx: Context) -> Mapping[str, object]:
+    """Remove the answers that have passed their age."""
+    async with ctx.runtime.db.write_alone() as conn:
+        removed = await conn.affected(statements.delete_expired_answers, now=ctx.runtime.clock.now())
+    return {"idempotent_answers": removed}
+
+
+def _answer(stored: _Stored, request_hash: bytes, key_hash: bytes, cipher: AESGCM) -> KeptAnswer:
+    if stored.request_hash != request_hash:
+        raise IdempotencyConflictError
+    if (sealed := stored.sealed_answer) is None:
+        raise IdempotencyRunningError(retry_after=1)
+    try:
+        told = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_hash)
+    except InvalidTag:
+        # Kept under another secret key of ours, which makes other hashes too: nobody gets here by asking.
+        raise IdempotencyConflictError from None
+    head, _, body = told.partition(b"\n")
+    status, media_type, headers = orjson.loads(head)
+    return KeptAnswer(status, media_type, headers, body)
+
+
+def _whose(ctx: Context) -> str:
+    """Whose key it is: two callers who choose the same key have nothing to do with each other.
+
+    A stranger is told from another by the address; the answer goes only to who sends the same request, secrets and all.
+    """
+    actor: Actor = ctx.actor
+    if actor.tenant_id is not None:
+        return f"{actor.type} {actor.tenant_id} {actor.device_id}"
+    if actor.id is not None:
+        return f"{actor.type} {'token' if actor.session_id is None else 'account'} {actor.id}"
+    return f"anyone {ctx.address}"

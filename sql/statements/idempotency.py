@@ -1,0 +1,48 @@
+"""Idempotency keys: who holds one, the answer that is kept under it, and what has passed its age."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, bindparam, delete, or_, select, update
+
+from sql.dialect import insert
+from sql.tables import idempotent_answers
+
+_columns = idempotent_answers.c
+_claimed = insert(idempotent_answers).values(
+    key_hash=bindparam("key_hash"),
+    request_hash=bindparam("request_hash"),
+    held_until=bindparam("held_until"),
+    expires_at=bindparam("expires_at"),
+    created_at=bindparam("now"),
+)
+
+# A free key, one whose answer has passed its age, or one whose holder has not answered in time; else no row.
+claim_key = _claimed.on_conflict_do_update(
+    index_elements=[_columns.key_hash],
+    set_={
+        "request_hash": _claimed.excluded.request_hash,
+        "sealed_answer": None,
+        "held_until": _claimed.excluded.held_until,
+        "expires_at": _claimed.excluded.expires_at,
+        "created_at": _claimed.excluded.created_at,
+    },
+    where=or_(
+        _columns.expires_at <= bindparam("now"),
+        and_(_columns.sealed_answer.is_(None), _columns.held_until <= bindparam("now")),
+    ),
+)
+
+answer_of_key = select(_columns.request_hash, _columns.sealed_answer).where(_columns.key_hash == bindparam("key_hash"))
+
+# The claim of this very request: a holder that was too slow finds its key taken over, and touches nothing.
+_own_claim = and_(
+    _columns.key_hash == bindparam("of_key_hash"),
+    _columns.created_at == bindparam("of_created_at"),
+    _columns.sealed_answer.is_(None),
+)
+
+keep_answer = update(idempotent_answers).where(_own_claim).values(sealed_answer=bindparam("sealed_answer"))
+
+release_key = delete(idempotent_answers).where(_own_claim)
+
+delete_expired_answers = delete(idempotent_answers).where(_columns.expires_at <= bindparam("now"))

@@ -1,0 +1,87 @@
+"""Usage is seen and reported by whose it is: the tenant's devices, its sessions, and operators who may."""
+
+from __future__ import annotations
+
+from httpx2 import Response
+from support.builders import Licensed, activated, licensed
+from support.live import LiveServer
+from support.people import operator_cookie, operator_headers, signed_in_tenant
+
+
+async def seen(live: LiveServer, slug: str, headers: dict[str, str]) -> Response:
+    return await live.http.get(f"/usage/{slug}", headers=headers)
+
+
+async def reported(live: LiveServer, slug: str, headers: dict[str, str], event_id: str = "a") -> Response:
+    event = {"id": event_id, "kind": "run", "quantity": 2}
+    return await live.http.post(f"/usage/{slug}/events", headers=headers, json={"events": [event]})
+
+
+def told(*answers: Response) -> list[tuple[int, str | None]]:
+    return [(answer.status_code, answer.json().get("errorCode")) for answer in answers]
+
+
+async def two_tenants(live: LiveServer) -> tuple[Licensed, Licensed]:
+    return await licensed(live), await licensed(live)
+
+
+async def test_a_tenants_session_sees_and_reports_its_own_usage(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client, quota=7)
+    session = await signed_in_tenant(sanic_client, tenant)
+
+    report = await reported(sanic_client, tenant.slug, session)
+    month = await seen(sanic_client, tenant.slug, session)
+
+    assert report.json()["accepted"] == 1
+    assert (month.json()["tenant"], month.json()["runs"], month.json()["quota"]) == (tenant.slug, 2, 7)
+
+
+async def test_a_tenants_session_sees_no_other_tenant_whether_there_is_one_or_not(sanic_client: LiveServer) -> None:
+    mine, other = await two_tenants(sanic_client)
+    session = await signed_in_tenant(sanic_client, mine)
+
+    answers = [await call(sanic_client, slug, session) for slug in (other.slug, "nobody") for call in (seen, reported)]
+
+    assert told(*answers) == [(403, "tenant_mismatch")] * 4
+
+
+async def test_an_operator_sees_every_tenant_and_is_told_of_one_that_is_not_there(sanic_client: LiveServer) -> None:
+    first, second = await two_tenants(sanic_client)
+    for headers in (await operator_headers(sanic_client, "operator"), await operator_cookie(sanic_client, "operator")):
+        answers = [
+            await call(sanic_client, tenant.slug, headers) for tenant in (first, second) for call in (seen, reported)
+        ]
+
+        assert told(*answers) == [(200, None)] * 4
+        assert told(await seen(sanic_client, "nobody", headers)) == [(404, "tenant_not_found")]
+
+
+async def test_who_may_only_read_reports_nothing(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client)
+    for headers in (
+        await operator_headers(sanic_client, "read_only"),
+        await operator_cookie(sanic_client, "read_only"),
+    ):
+        month, report = (
+            await seen(sanic_client, tenant.slug, headers),
+            await reported(sanic_client, tenant.slug, headers),
+        )
+
+        assert told(month, report) == [(200, None), (403, "permission_missing")]
+        assert report.json()["permission"] == "usage:write"
+        assert (await seen(sanic_client, tenant.slug, headers)).json()["runs"] == 0
+
+
+async def test_what_is_shown_first_decides_who_asks(sanic_client: LiveServer) -> None:
+    """A session's header wins over a token and a cookie, and a wrong one is not made good by them."""
+    mine, other = await two_tenants(sanic_client)
+    device = await activated(sanic_client, other)
+    session = await signed_in_tenant(sanic_client, mine)
+    owner = await operator_headers(sanic_client, "owner")
+
+    answers = [
+        await seen(sanic_client, other.slug, {**device.headers, **session}),
+        await seen(sanic_client, other.slug, {**owner, "x-session-token": "wrong"}),
+    ]
+
+    assert told(*answers) == [(403, "tenant_mismatch"), (401, "session_invalid")]

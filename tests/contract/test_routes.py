@@ -1,0 +1,96 @@
+"""Routes: nothing can be reached whose rule is not stated, and the document says of each what is enforced."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from support.contract import GUARDED, OPERATIONS, label
+from support.live import LiveServer
+
+from app.api_document import SECURITY_SCHEMES, Operation, document
+
+# What anybody may read, and why; it is the same for everybody and made when the server starts.
+WITHOUT_A_RULE = {
+    "/": "leads to the documentation",
+    "/docs": "the documentation of the API",
+    "/openapi.json": "the description of the API",
+    "/.well-known/jwks.json": "public keys",
+    "/static/docs.css": "how the documentation looks",
+    "/static/docs.js": "what shows the documentation",
+    "/static/swagger-ui/swagger-ui.css": "how the documentation looks",
+    "/static/swagger-ui/swagger-ui-bundle.js": "what shows the documentation",
+}
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    """The OpenAPI document of all operations."""
+    return document(OPERATIONS)
+
+
+async def test_every_route_has_a_stated_rule(sanic_client: LiveServer) -> None:
+    stated = {(operation.method, operation.path) for operation in OPERATIONS}
+
+    routes = {
+        (method, "/" + re.sub(r"<(\w+)(:[^>]*)?>", r"{\1}", route.path).strip("/"))
+        for route in sanic_client.app.router.routes
+        for method in route.methods
+    }
+
+    # HEAD is GET without its body.
+    without = {(method, path) for method, path in routes - stated if not (method == "HEAD" and ("GET", path) in stated)}
+    assert {path for _, path in without} == set(WITHOUT_A_RULE)
+    assert {method for method, _ in without} <= {"GET", "HEAD"}
+    assert stated <= routes
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    names = [operation.name for operation in OPERATIONS]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+def test_the_document_states_who_may_call(described: dict[str, Any], operation: Operation) -> None:
+    said = described["paths"][operation.path][operation.method.lower()]
+
+    assert [name for way in said.get("security", []) for name in way] == list(operation.caller.schemes)
+    assert set(operation.caller.schemes) <= set(SECURITY_SCHEMES)
+    assert bool(operation.caller.schemes) != operation.caller.is_anyone
+    assert said.get("x-permission") == (operation.caller.permission and operation.caller.permission.value)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+def test_the_document_states_every_error_by_its_status(described: dict[str, Any], operation: Operation) -> None:
+    responses = described["paths"][operation.path][operation.method.lower()]["responses"]
+
+    missing = [
+        (error.code, error.status)
+        for error in operation.all_errors
+        if f"`{error.code}`" not in responses.get(str(error.status), {}).get("description", "")
+    ]
+    assert missing == []
+    assert str(operation.status) in responses
+
+
+@pytest.mark.parametrize("operation", GUARDED, ids=label)
+def test_a_guarded_operation_states_how_it_refuses(described: dict[str, Any], operation: Operation) -> None:
+    responses = described["paths"][operation.path][operation.method.lower()]["responses"]
+
+    assert f"`{operation.caller.missing.code}`" in responses["401"]["description"]
+    if operation.caller.permission is not None:
+        assert "`permission_missing`" in responses["403"]["description"]
+        assert "`origin_refused`" in responses["403"]["description"]
+
+
+def test_what_creates_something_states_how_it_may_be_repeated(described: dict[str, Any]) -> None:
+    creating = [operation for operation in OPERATIONS if operation.creates]
+
+    assert "POST /authz/activate" in map(label, creating)
+    for operation in creating:
+        assert operation.method == "POST"
+        said = described["paths"][operation.path]["post"]
+        assert "Idempotency-Key" in {parameter["name"] for parameter in said["parameters"]}
+        assert "`idempotency_conflict`" in said["responses"]["409"]["description"]

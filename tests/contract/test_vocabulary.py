@@ -1,0 +1,110 @@
+"""The closed vocabularies: permissions that open something, errors that are raised, events that are told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from support.contract import OPERATIONS
+
+import app
+import blueprints
+from app.errors import PortalError
+from app.events import EventType
+from app.permissions import Permission, Role
+
+DOCS = Path(__file__).parents[2] / "docs"
+# Branches of the tree: what is raised is a leaf.
+BRANCHES = {"CodeError", "ConflictError", "DeniedError", "RequestError", "UnauthenticatedError"}
+# Words that the ground already has and whose use is still to be built; a word that is used leaves this list.
+NOT_BUILT_YET = {
+    "permissions": {
+        "api_tokens:manage",
+        "codes:read",
+        "codes:write",
+        "dashboard:read",
+        "devices:read",
+        "devices:write",
+        "events:read",
+        "plans:read",
+        "plans:write",
+        "tenants:delete",
+        "tenants:read",
+        "tenants:write",
+    },
+    "errors": {
+        "ApiTokenNotFoundError",
+        "CredentialsInvalidError",
+        "OneTimePasswordInvalidError",
+        "OperatorNotAllowedError",
+        "PlanMissingError",
+        "PlanNameConflictError",
+        "SignInFailedError",
+        "SignInLinkInvalidError",
+        "SignInUnavailableError",
+    },
+    "events": {
+        "api_token_created",
+        "api_token_revoked",
+        "config_updated",
+        "delivery_failed",
+        "operator_created",
+        "operator_updated",
+        "session_created",
+        "session_expired",
+        "tenant_deleted",
+        "tenant_updated",
+        "user_login",
+        "user_logout",
+    },
+}
+
+
+def source(package: ModuleType, *, without: str = "") -> str:
+    """The text of all modules of a package, but for one folder or file."""
+    folder = Path(next(iter(package.__path__)))
+    return "\n".join(
+        path.read_text()
+        for path in folder.rglob("*.py")
+        if not without or without not in path.relative_to(folder).parts
+    )
+
+
+def tree(root: type[PortalError] = PortalError) -> Iterator[type[PortalError]]:
+    """The root and every error below it that is ours."""
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__.startswith("app."):
+            yield from tree(child)
+
+
+def test_every_permission_opens_an_operation() -> None:
+    opening = {operation.caller.permission for operation in OPERATIONS}
+
+    assert set(Permission) - opening - NOT_BUILT_YET["permissions"] == set()
+
+
+def test_every_permission_belongs_to_a_role() -> None:
+    assert set().union(*(role.permissions for role in Role)) == set(Permission)
+    assert Role.READ_ONLY.permissions < Role.OPERATOR.permissions < Role.OWNER.permissions
+
+
+def test_every_error_is_raised_somewhere() -> None:
+    raised = source(app, without="errors") + source(blueprints)
+
+    silent = {error.__name__ for error in tree() if not re.search(rf"\b{error.__name__}\b", raised)}
+    assert silent - BRANCHES - NOT_BUILT_YET["errors"] == set()
+
+
+def test_every_event_is_told_by_something() -> None:
+    told = set(re.findall(r"EventType\.([A-Z_]+)", source(app, without="events.py")))
+
+    assert {event.value for event in EventType if event.name not in told} - NOT_BUILT_YET["events"] == set()
+
+
+def test_every_permission_and_every_event_is_documented() -> None:
+    documented = "\n".join(page.read_text() for page in DOCS.glob("*.md"))
+
+    assert [word.value for word in (*Permission, *EventType) if f"`{word.value}`" not in documented] == []
