@@ -21,6 +21,9 @@ COMMANDS = {
     "list-codes": ("codes:list_codes", "List a tenant's activation codes."),
     "revoke-code": ("codes:revoke_code", "Take an activation code back."),
     "list-devices": ("devices:list_devices", "List a tenant's devices."),
+    "create-operator": ("operators:create_operator", "Admit an operator, or give one another role."),
+    "disable-operator": ("operators:disable_operator", "Keep an operator out, and end their sessions."),
+    "create-token": ("operators:create_token", "Make an API token and show it, for the only time."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
 }
 

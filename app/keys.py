@@ -31,7 +31,9 @@ class Keys:
         self._passwords = _derive(secret, "one-time passwords")
         self._windows = _derive(secret, "rate windows")
         self._cookies = _derive(secret, "cookies")
+        self._forms = _derive(secret, "forms")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
+        self._cookie_sealing = AESGCM(_derive(secret, "sealed cookies"))
 
     def code_hash(self, normalized_code: str) -> bytes:
         """The keyed hash under which an activation code is stored."""
@@ -60,6 +62,22 @@ class Keys:
     def cookie_mark(self, text: str) -> bytes:
         """The mark by which a cookie is recognised as ours."""
         return hmac.digest(self._cookies, text.encode(), hashlib.sha256)[:16]
+
+    def form_mark(self, text: str) -> bytes:
+        """The mark by which a form is recognised as one that we gave to this browser."""
+        return hmac.digest(self._forms, text.encode(), hashlib.sha256)
+
+    def seal_cookie(self, plain: bytes, purpose: str) -> bytes:
+        """Encrypt what a browser keeps for us and must neither read nor change."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cookie_sealing.encrypt(nonce, plain, purpose.encode())
+
+    def open_cookie(self, sealed: bytes, purpose: str) -> bytes | None:
+        """Decrypt what ``seal_cookie`` has sealed for the same purpose; None for anything else."""
+        try:
+            return self._cookie_sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
+        except (InvalidTag, ValueError):
+            return None
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""

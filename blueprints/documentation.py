@@ -16,6 +16,7 @@ from app.errors import PortalError
 from app.runtime import Runtime
 
 ASSETS = {
+    "admin.css": "text/css",
     "docs.css": "text/css",
     "docs.js": "text/javascript",
     "swagger-ui/swagger-ui.css": "text/css",

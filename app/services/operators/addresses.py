@@ -1,0 +1,30 @@
+"""The addresses that operators are known by, and the limit on how often one may try to be one."""
+
+from __future__ import annotations
+
+import re
+
+from app.context import Context
+from app.errors import ValidationError
+from app.services.limits import take
+
+# What is long enough for any address and leaves room in an event's title.
+MOST_CHARACTERS = 200
+_ADDRESS = re.compile(r"[^\s@\x00-\x1f<>]+@[^\s@\x00-\x1f<>.]+(\.[^\s@\x00-\x1f<>.]+)*")
+
+WINDOW_SECONDS = 600
+
+
+def read_address(text: str) -> str:
+    """An e-mail address in lower case; raises ValidationError naming the field ``email``."""
+    address = text.strip().lower()
+    if len(address) > MOST_CHARACTERS or not _ADDRESS.fullmatch(address):
+        told = {"type": "email", "loc": ["body", "email"], "msg": "This is not an e-mail address."}
+        raise ValidationError([told])
+    return address
+
+
+async def count_attempt(ctx: Context, what: str) -> None:
+    """Count one attempt of this kind to sign in; raises RateLimitedError for an address that has made too many."""
+    most = ctx.runtime.settings.sign_ins_per_address
+    await take(ctx, f"operator {what}", ctx.address or "", most=most, seconds=WINDOW_SECONDS)
