@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import hmac
 import json
 import secrets
 import subprocess
@@ -107,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer({"error": "server_error"}, 500)
             return
         access = secrets.token_urlsafe(8)
-        self.people[access] = json.loads(given.get("userinfo", "{}"))
+        self.people[access] = {"sub": "person-1"} | json.loads(given.get("userinfo", "{}"))
         self._answer({"access_token": access, "token_type": "Bearer", "id_token": self._id_token(given)})
 
     def _authorize(self, query: dict[str, str]) -> None:
@@ -157,13 +158,12 @@ class _Handler(BaseHTTPRequestHandler):
         header = {"alg": "RS256", "kid": "unknown" if how == "unknown_key" else "key-1"}
         if how == "shared_secret":
             # The public key as a shared secret: the oldest trick there is.
-            from joserfc.jwk import OctKey
-
-            header["alg"], key = "HS256", OctKey.import_key(self.keys["right"].as_pem(private=False))
-        token = jwt.encode(header, claims, key, algorithms=["RS256", "HS256"])
+            signed = f"{_part({'alg': 'HS256', 'kid': 'key-1'})}.{_part(claims)}"
+            secret = self.keys["right"].as_pem(private=False)
+            return f"{signed}.{_encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
+        token = jwt.encode(header, claims, key, algorithms=["RS256"])
         if how == "no_signature":
-            unsigned = base64.urlsafe_b64encode(json.dumps({"alg": "none"}).encode()).decode().rstrip("=")
-            return f"{unsigned}.{token.split('.')[1]}."
+            return f"{_part({'alg': 'none'})}.{_part(claims)}."
         return "nonsense" if how == "nonsense" else token
 
     def _answer(self, body: dict[str, Any], status: int = 200) -> None:
@@ -176,6 +176,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _part(content: dict[str, Any]) -> str:
+    return _encoded(json.dumps(content).encode())
+
+
+def _encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ WINDOW_SECONDS = 600
 def read_address(text: str) -> str:
     """An e-mail address in lower case; raises ValidationError naming the field ``email``."""
     address = text.strip().lower()
-    if len(address) > MOST_CHARACTERS or not _ADDRESS.fullmatch(address):
+    # Letters of other scripts turn into our own when they are made small; nobody is to become somebody else by that.
+    if not text.isascii() or len(address) > MOST_CHARACTERS or not _ADDRESS.fullmatch(address):
         told = {"type": "email", "loc": ["body", "email"], "msg": "This is not an e-mail address."}
         raise ValidationError([told])
     return address

@@ -78,10 +78,11 @@ def _attempt(ctx: Context, cookie: str | None) -> Attempt | None:
 
 def _email(claims: Mapping[str, Any]) -> str:
     """The address that the provider vouches for."""
+    said = claims.get("email")
     try:
-        email = read_address(str(claims.get("email") or ""))
+        email = read_address(said if isinstance(said, str) else "")
     except ValidationError:
-        raise OperatorNotAllowedError(email="without an e-mail address") from None
+        raise OperatorNotAllowedError(email="without a usable e-mail address") from None
     # Some say it in words. Whoever says nothing is believed: many providers verify every address.
     if claims.get("email_verified", True) not in (True, "true"):
         raise _not_allowed(email, "unverified")
