@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sanic import Request
 from sanic.response import HTTPResponse
 
 from app.callers import OPERATOR
 from app.context import Context
 from app.errors import PortalError
-from app.permissions import Permission, Role
 from app.services.operators import accounts, local, oidc, sessions
+from app.services.operators.accounts import SignedInOperator
 from app.services.operators.sessions import SignedIn
 from blueprints.callers import SESSION_COOKIE
 from blueprints.forms import FormGuard, read_form, set_cookie
@@ -27,20 +25,10 @@ ATTEMPT_COOKIE = "sign_in"
 ATTEMPT_PATH = "/auth"
 
 
-@dataclass(frozen=True, slots=True)
-class SignedInOperator:
-    """Who is signed in; a program has no address."""
-
-    email: str | None
-    name: str | None
-    role: Role
-    permissions: list[Permission]
-
-
 @api.operation("GET", "/me", caller=OPERATOR, answers=SignedInOperator)
-async def me(ctx: Context) -> dict[str, object]:
+async def me(ctx: Context) -> SignedInOperator:
     """Who is signed in, or whose API token this is, and what they may do."""
-    return (await accounts.me(ctx))._asdict()
+    return await accounts.me(ctx)
 
 
 @pages.page("GET", HOME_PATH, caller=OPERATOR)

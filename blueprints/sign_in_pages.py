@@ -7,7 +7,7 @@ from html import escape
 from sanic.response import HTTPResponse
 
 from app.errors import PortalError
-from app.services.operators.accounts import Me
+from app.services.operators.accounts import SignedInOperator
 from app.services.operators.local import LEAST_CHARACTERS, MOST_CHARACTERS
 from blueprints.pages import html_page
 
@@ -62,7 +62,7 @@ def sign_out_page(form_field: str) -> HTTPResponse:
     return html_page("Sign out", body)
 
 
-def welcome_page(me: Me) -> HTTPResponse:
+def welcome_page(me: SignedInOperator) -> HTTPResponse:
     """Who is signed in, and where to go on."""
     permissions = "".join(f"<li><code>{escape(permission)}</code></li>" for permission in me.permissions)
     body = f"""<p>You are signed in as <strong>{escape(me.email or me.name or "")}</strong>, role

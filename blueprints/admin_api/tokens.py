@@ -46,19 +46,18 @@ class TokenList:
 
 
 @api.operation("GET", "/tokens", caller=CALLER, answers=TokenList, query=TokenPage)
-async def list_tokens(ctx: Context, query: TokenPage) -> dict[str, object]:
+async def list_tokens(ctx: Context, query: TokenPage) -> TokenList:
     """List the API tokens, newest first, also those that have ended."""
-    found = await api_tokens.list_tokens(ctx, before_id=query.before_id, page_size=query.page_size)
-    return {"tokens": [token._asdict() for token in found]}
+    return TokenList(await api_tokens.list_tokens(ctx, before_id=query.before_id, page_size=query.page_size))
 
 
 @api.operation("POST", "/tokens", caller=CALLER, answers=NewToken, status=201, body=TokenRequest)
-async def create_token(ctx: Context, body: TokenRequest) -> dict[str, object]:
+async def create_token(ctx: Context, body: TokenRequest) -> NewToken:
     """Make an API token.
 
     It is shown in this answer and never again. Nobody can make one that may do more than they may themselves.
     """
-    return (await api_tokens.create_token(ctx, name=body.name, role=body.role, days=body.days))._asdict()
+    return await api_tokens.create_token(ctx, name=body.name, role=body.role, days=body.days)
 
 
 @api.operation(

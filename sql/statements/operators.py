@@ -135,7 +135,7 @@ end_sessions_of_operator = delete(operator_sessions).where(operator_sessions.c.o
 
 end_stale_sessions = delete(operator_sessions).where(
     or_(
-        operator_sessions.c.expires_at <= bindparam("now"),
+        operator_sessions.c.expires_at <= bindparam("ended_before"),
         operator_sessions.c.last_activity <= bindparam("idle_since"),
     )
 )

@@ -129,6 +129,14 @@ async def test_an_address_may_try_so_often_only(settings: Settings, clock: Movab
             assert (await person.sign_in(email)).status_code == 303
 
 
+async def test_attempts_at_the_same_moment_never_pass_the_limit(settings: Settings) -> None:
+    async with live_server(settings.model_copy(update={"sign_ins_per_address": 4})) as live, browser(live) as person:
+        form = {"form_token": form_token(await person.get("/admin/login")), "email": "x@example.com", "password": "x"}
+        answers = await asyncio.gather(*(person.http.post("/auth/local", data=form) for _ in range(20)))
+
+    assert Counter(answer.status_code for answer in answers) == {401: 4, 429: 16}
+
+
 async def test_limits_can_be_lifted_for_load_tests(settings: Settings) -> None:
     lifted = settings.model_copy(update={"sign_ins_per_address": 1, "rate_limits": "off"})
     async with live_server(lifted) as live, browser(live) as person:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -39,7 +40,8 @@ class Admitted(NamedTuple):
     link_token: str | None
 
 
-class Me(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SignedInOperator:
     """Whoever asks; a program has no address."""
 
     email: str | None
@@ -147,7 +149,7 @@ async def find_account(conn: ReadConnection, email: str) -> Account | None:
     return await conn.maybe(statements.operator_by_email, Account, email=email)
 
 
-async def me(ctx: Context) -> Me:
+async def me(ctx: Context) -> SignedInOperator:
     """What an operator or a program is and may do; raises OperatorMissingError for anybody else."""
     if ctx.actor.type != "operator" or ctx.actor.id is None:
         raise OperatorMissingError
@@ -158,7 +160,7 @@ async def me(ctx: Context) -> Me:
         else:
             holder = await conn.one(api_tokens.api_token_by_id, TokenHolder, token_id=ctx.actor.id)
             email, name, role = None, holder.name, holder.role
-    return Me(email, name, Role(role), sorted(ctx.actor.permissions))
+    return SignedInOperator(email, name, Role(role), sorted(ctx.actor.permissions))
 
 
 def _name(name: str | None) -> str | None:

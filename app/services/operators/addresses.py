@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from app.context import Context
-from app.errors import ValidationError
-from app.services.limits import take
+from app.errors import RateLimitedError, ValidationError
+from app.exact_limits import Limit, count_hit
 
 # What is long enough for any address and leaves room in an event's title.
 MOST_CHARACTERS = 200
@@ -27,5 +27,8 @@ def read_address(text: str) -> str:
 
 async def count_attempt(ctx: Context, what: str) -> None:
     """Count one attempt of this kind to sign in; raises RateLimitedError for an address that has made too many."""
-    most = ctx.runtime.settings.sign_ins_per_address
-    await take(ctx, f"operator {what}", ctx.address or "", most=most, seconds=WINDOW_SECONDS)
+    limit = Limit(f"operator {what}", ctx.runtime.settings.sign_ins_per_address, WINDOW_SECONDS)
+    async with ctx.runtime.db.write() as conn:
+        wait = await count_hit(conn, ctx, limit, ctx.address or "")
+    if wait is not None:
+        raise RateLimitedError(retry_after=wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ NEWEST_FIRST = 2**63 - 1
 MOST_CREATOR = 255
 
 
-class NewToken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NewToken:
     """A token as it is shown, for the only time."""
 
     id: int
@@ -32,7 +34,8 @@ class NewToken(NamedTuple):
     expires_at: datetime
 
 
-class ListedToken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ListedToken:
     """A token as it is listed; one that was revoked or has expired opens nothing."""
 
     id: int

@@ -13,6 +13,9 @@ from app.events import Event, EventType, record
 from app.services.operators.identity import read_cookie, signed_cookie
 from sql.statements import operators as statements
 
+# A session that has ended is kept so long, so that who comes back is told that it expired.
+KEEP_SESSIONS = timedelta(days=1)
+
 Way = Literal["password", "sign-in link", "identity provider"]
 
 
@@ -74,8 +77,9 @@ async def sign_out(ctx: Context, cookie: str) -> None:
 async def purge_operator_sessions(ctx: Context) -> Mapping[str, int]:
     """Remove sessions and sign-in links whose time is over; answers how many of each."""
     now = ctx.runtime.clock.now()
-    idle_since = now - timedelta(seconds=ctx.runtime.settings.operator_idle_seconds)
+    ended_before = now - KEEP_SESSIONS
+    idle_since = ended_before - timedelta(seconds=ctx.runtime.settings.operator_idle_seconds)
     async with ctx.runtime.db.write() as conn:
-        ended = await conn.affected(statements.end_stale_sessions, now=now, idle_since=idle_since)
+        ended = await conn.affected(statements.end_stale_sessions, ended_before=ended_before, idle_since=idle_since)
         links = await conn.affected(statements.delete_stale_sign_in_links, now=now)
     return {"operator_sessions": ended, "sign_in_links": links}
