@@ -14,7 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from app.errors import OverloadedError
 
-# 32 MiB and three passes: some fifty milliseconds of one core, above what OWASP asks for at the least.
+# 32 MiB and three passes: some seventy milliseconds of one core, above what OWASP asks for at the least.
 TIME_COST = 3
 MEMORY_KIB = 32 * 1024
 SALT_BYTES = 16

@@ -114,7 +114,7 @@ def reads_pages(request: Request) -> bool:
 
 def see_other(path: str) -> HTTPResponse:
     """Lead on to another page."""
-    return HTTPResponse(None, 303, {"location": path, **HEADERS})
+    return HTTPResponse(b"", 303, {"location": path, **HEADERS}, "text/html; charset=utf-8")
 
 
 def html_page(title: str, body: str, *, status: int = 200) -> HTTPResponse:
