@@ -14,6 +14,9 @@ COMMANDS = {
     "demo": ("demo:demo", "Play a device's whole journey against a running or a temporary server."),
     "doctor": ("doctor:doctor", "Check settings, database and keys, and say what mends them."),
     "migrate": ("database:migrate", "Bring the database to the newest migration."),
+    "create-operator": ("operators:create_operator", "Admit an operator, or give one another role."),
+    "disable-operator": ("operators:disable_operator", "Keep an operator out, and end their sessions."),
+    "create-token": ("operators:create_token", "Make an API token and show it, for the only time."),
     "seed-plan": ("catalogue:seed_plan", "Create a plan, or bring it to these figures."),
     "add-tenant": ("catalogue:add_tenant", "Admit a tenant, with --plan also its subscription."),
     "link-sub": ("catalogue:link_sub", "Give a tenant its subscription, or change it."),
@@ -21,9 +24,6 @@ COMMANDS = {
     "list-codes": ("codes:list_codes", "List a tenant's activation codes."),
     "revoke-code": ("codes:revoke_code", "Take an activation code back."),
     "list-devices": ("devices:list_devices", "List a tenant's devices."),
-    "create-operator": ("operators:create_operator", "Admit an operator, or give one another role."),
-    "disable-operator": ("operators:disable_operator", "Keep an operator out, and end their sessions."),
-    "create-token": ("operators:create_token", "Make an API token and show it, for the only time."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
 }
 

@@ -24,6 +24,8 @@ class Keys:
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.secret_key.get_secret_value().encode()
+        self._forms = _derive(secret, "forms")
+        self._cookie_sealing = AESGCM(_derive(secret, "sealed cookies"))
         self._codes = _derive(secret, "activation codes")
         self._refresh = _derive(secret, "refresh tokens")
         self._refresh_mac = _derive(secret, "refresh token marks")
@@ -31,9 +33,7 @@ class Keys:
         self._passwords = _derive(secret, "one-time passwords")
         self._windows = _derive(secret, "rate windows")
         self._cookies = _derive(secret, "cookies")
-        self._forms = _derive(secret, "forms")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
-        self._cookie_sealing = AESGCM(_derive(secret, "sealed cookies"))
 
     def code_hash(self, normalized_code: str) -> bytes:
         """The keyed hash under which an activation code is stored."""
@@ -63,6 +63,19 @@ class Keys:
         """The mark by which a cookie is recognised as ours."""
         return hmac.digest(self._cookies, text.encode(), hashlib.sha256)[:16]
 
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._sealing.encrypt(nonce, plain, purpose.encode())
+
+    def open(self, sealed: bytes, purpose: str) -> bytes:
+        """Decrypt what was sealed; raises SettingsError when the secret key is not the one it was sealed with."""
+        try:
+            return self._sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
+        except InvalidTag:
+            reason = "is not the one that the stored signing keys were sealed with"
+            raise SettingsError(key="secret_key", variable="PORTAL_SECRET_KEY", reason=reason) from None
+
     def form_mark(self, text: str) -> bytes:
         """The mark by which a form is recognised as one that we gave to this browser."""
         return hmac.digest(self._forms, text.encode(), hashlib.sha256)
@@ -78,19 +91,6 @@ class Keys:
             return self._cookie_sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
         except (InvalidTag, ValueError):
             return None
-
-    def seal(self, plain: bytes, purpose: str) -> bytes:
-        """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""
-        nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._sealing.encrypt(nonce, plain, purpose.encode())
-
-    def open(self, sealed: bytes, purpose: str) -> bytes:
-        """Decrypt what was sealed; raises SettingsError when the secret key is not the one it was sealed with."""
-        try:
-            return self._sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
-        except InvalidTag:
-            reason = "is not the one that the stored signing keys were sealed with"
-            raise SettingsError(key="secret_key", variable="PORTAL_SECRET_KEY", reason=reason) from None
 
 
 def fingerprint_hash(hw_fingerprint: str) -> str:

@@ -6,7 +6,7 @@ import re
 
 from app.context import Context
 from app.errors import RateLimitedError, ValidationError
-from app.exact_limits import Limit, count_hit
+from app.exact_limits import Limit, count_hit, place_of
 
 # What is long enough for any address and leaves room in an event's title.
 MOST_CHARACTERS = 200
@@ -29,6 +29,6 @@ async def count_attempt(ctx: Context, what: str) -> None:
     """Count one attempt of this kind to sign in; raises RateLimitedError for an address that has made too many."""
     limit = Limit(f"operator {what}", ctx.runtime.settings.sign_ins_per_address, WINDOW_SECONDS)
     async with ctx.runtime.db.write() as conn:
-        wait = await count_hit(conn, ctx, limit, ctx.address or "")
+        wait = await count_hit(conn, ctx, limit, place_of(ctx.address))
     if wait is not None:
         raise RateLimitedError(retry_after=wait)
