@@ -16,6 +16,8 @@ class Caller:
     device: bool = False
     tenant: bool = False
     permission: Permission | None = None
+    # Whoever is an operator, whatever the role permits.
+    any_operator: bool = False
 
     @property
     def is_anyone(self) -> bool:
@@ -23,13 +25,18 @@ class Caller:
         return self == ANYONE
 
     @property
+    def is_operator(self) -> bool:
+        """Whether operators and their programs are accepted."""
+        return self.any_operator or self.permission is not None
+
+    @property
     def schemes(self) -> tuple[str, ...]:
         """The names of the ways to identify oneself that are accepted."""
         ways = {
             "device": self.device,
             "tenantSession": self.tenant,
-            "operatorSession": self.permission is not None,
-            "apiToken": self.permission is not None,
+            "operatorSession": self.is_operator,
+            "apiToken": self.is_operator,
         }
         return tuple(name for name, accepted in ways.items() if accepted)
 
@@ -54,15 +61,18 @@ class Caller:
             ]
         if self.tenant:
             found += [errors.SessionInvalidError, errors.SessionExpiredError]
-        if self.permission is not None:
+        if self.is_operator:
             found += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
-            found += [errors.PermissionMissingError, errors.OriginRefusedError]
+            found += [errors.OriginRefusedError]
+        if self.permission is not None:
+            found += [errors.PermissionMissingError]
         return tuple(dict.fromkeys(found))
 
 
 ANYONE = Caller()
 DEVICE = Caller(device=True)
 TENANT = Caller(tenant=True)
+OPERATOR = Caller(any_operator=True)
 
 
 def operator(permission: Permission) -> Caller:

@@ -24,6 +24,8 @@ class Keys:
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.secret_key.get_secret_value().encode()
+        self._forms = _derive(secret, "forms")
+        self._cookie_sealing = AESGCM(_derive(secret, "sealed cookies"))
         self._codes = _derive(secret, "activation codes")
         self._refresh = _derive(secret, "refresh tokens")
         self._refresh_mac = _derive(secret, "refresh token marks")
@@ -84,6 +86,22 @@ class Keys:
         except InvalidTag:
             reason = "is not the one that the stored signing keys were sealed with"
             raise SettingsError(key="secret_key", variable="PORTAL_SECRET_KEY", reason=reason) from None
+
+    def form_mark(self, text: str) -> bytes:
+        """The mark by which a form is recognised as one that we gave to this browser."""
+        return hmac.digest(self._forms, text.encode(), hashlib.sha256)
+
+    def seal_cookie(self, plain: bytes, purpose: str) -> bytes:
+        """Encrypt what a browser keeps for us and must neither read nor change."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cookie_sealing.encrypt(nonce, plain, purpose.encode())
+
+    def open_cookie(self, sealed: bytes, purpose: str) -> bytes | None:
+        """Decrypt what ``seal_cookie`` has sealed for the same purpose; None for anything else."""
+        try:
+            return self._cookie_sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
+        except (InvalidTag, ValueError):
+            return None
 
 
 def fingerprint_hash(hw_fingerprint: str) -> str:

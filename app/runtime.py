@@ -1,4 +1,4 @@
-"""What one worker process holds: settings, database, clock, keys, tokens, rate limits and the shared statements."""
+"""What one worker process holds: settings, database, clock, keys, tokens, limits, and the shared statements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from app import metrics
 from app.clock import Clock, SystemClock
 from app.coalesce import Coalescer
 from app.db import Database
+from app.identity_provider import IdentityProvider
 from app.keys import Keys
+from app.passwords import Passwords
 from app.rate_limits import RateLimits
 from app.settings import Settings
 from app.tokens import AccessTokens
@@ -44,6 +46,8 @@ class Runtime:
         self.keys = Keys(settings)
         self.tokens = AccessTokens(settings, self.db, self.keys, self.clock)
         self.rate_limits = RateLimits(settings)
+        self.passwords = Passwords()
+        self.identity_provider = IdentityProvider(settings, self.clock)
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
@@ -92,4 +96,6 @@ class Runtime:
         await asyncio.gather(*self._upkeep, return_exceptions=True)
         self._upkeep.clear()
         await self.rate_limits.close()
+        self.passwords.close()
+        await self.identity_provider.close()
         await self.db.close()

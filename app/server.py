@@ -19,12 +19,13 @@ from app.runtime import Runtime
 from app.services.idempotency import purge_idempotent_answers
 from app.services.usage import upkeep
 from app.settings import Settings
-from blueprints import authz, health, licenses, usage
+from blueprints import admin_api, auth_sso, authz, health, licenses, usage
 from blueprints.answer_headers import install_answer_headers
 from blueprints.documentation import add_documentation
 from blueprints.problems import ProblemHandler
 
-APIS = (authz.api, health.api, licenses.api, usage.api)
+APIS = (admin_api.api, auth_sso.api, authz.api, health.api, licenses.api, usage.api)
+PAGES = (auth_sso.pages,)
 READ_TO_REFUSE = 4
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
@@ -52,6 +53,8 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
     app.ctx.jobs = Jobs(app.ctx.runtime, schedules(settings)) if durable else None
     for api in APIS:
         app.blueprint(api.blueprint)
+    for pages in PAGES:
+        app.blueprint(pages.blueprint)
     add_documentation(app, [operation for api in APIS for operation in api.operations])
     app.before_server_start(_start)
     app.before_server_stop(_drain)

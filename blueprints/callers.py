@@ -34,13 +34,13 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
 async def _actor(request: Request, runtime: Runtime, caller: Caller) -> tuple[Actor, Allowance | None]:
     if caller.tenant and (session_token := request.headers.get("x-session-token")):
         return (await authenticate(runtime, session_token)).actor, None
-    if (caller.device or caller.permission) and request.headers.get("authorization"):
+    if (caller.device or caller.is_operator) and request.headers.get("authorization"):
         token = bearer_token(request)
-        if caller.permission and token.startswith(API_TOKEN_PREFIX):
+        if caller.is_operator and token.startswith(API_TOKEN_PREFIX):
             return await token_actor(runtime, token), None
         if caller.device:
             return await _device(runtime, token)
-    if caller.permission and (cookie := request.cookies.get(SESSION_COOKIE)):
+    if caller.is_operator and (cookie := request.cookies.get(SESSION_COOKIE)):
         if request.method not in READING:
             check_origin(request, runtime)
         return await cookie_actor(runtime, cookie), None

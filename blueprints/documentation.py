@@ -20,6 +20,7 @@ from blueprints.answer_headers import finish
 Page = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
 ASSETS = {
+    "admin.css": "text/css",
     "docs.css": "text/css",
     "docs.js": "text/javascript",
     "swagger-ui/swagger-ui.css": "text/css",

@@ -58,14 +58,19 @@ def problem_of(request: Request, request_id: str, failure: BaseException) -> HTT
     if isinstance(failure, PortalError) and failure.status < 500:
         return problem(failure, request_id)
     if isinstance(failure, errors.UnavailableError):
-        log.warning("unavailable", code=failure.code, path=request.path, request_id=request_id)
+        log.warning("unavailable", code=failure.code, path=_place(request), request_id=request_id)
         return problem(failure, request_id)
     if isinstance(failure, exceptions.SanicException):
         error, headers = _of_framework(request, failure)
         if error.status < 500 or isinstance(error, errors.UnavailableError):
             return problem(error, request_id, headers)
-    log.error("request_failed", path=request.path, request_id=request_id, exc_info=failure)
+    log.error("request_failed", path=_place(request), request_id=request_id, exc_info=failure)
     return problem(PortalError(), request_id)
+
+
+def _place(request: Request) -> str:
+    """The route where there is one, because an address may hold a sign-in link."""
+    return f"/{request.route.path}" if request.route else request.path
 
 
 class ProblemHandler(ErrorHandler):

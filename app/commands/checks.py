@@ -7,15 +7,15 @@ import os
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from limits import RateLimitItemPerMinute
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
+from app.commands.finding import Finding, Status
 from app.commands.output import reason_of
 from app.commands.session import is_new_file
+from app.commands.sign_in_checks import identity_provider, some_operator
 from app.db import Database
 from app.errors import PortalError, SettingsError
 from app.rate_windows import RedisWindows
@@ -23,23 +23,12 @@ from app.runtime import Runtime
 from app.settings import SECRET_KEY_FILE, Settings
 from sql.statements import licensing, server
 
-Status = Literal["ok", "warning", "failure"]
-
 # Variables that say where settings are, and are none.
 OTHER_VARIABLES = frozenset({"PORTAL_CONFIG_FILE", "PORTAL_SECRETS_DIR"})
 LEAST_SQLITE = (3, 35)
 # What a worker holds beside its pools: the engine's client, and a listener.
 OTHER_CONNECTIONS = 2
 OWNER_ONLY = 0o700
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check and what came of it."""
-
-    check: str
-    status: Status
-    detail: str
 
 
 async def examine(load: Callable[[], Settings]) -> AsyncIterator[Finding]:
@@ -57,6 +46,7 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[Finding]:
         yield finding
     async for finding in shared_limits(settings):
         yield finding
+    yield await identity_provider(settings)
     if is_new_file(settings):
         wanted = "portal migrate" if settings.environment == "production" else "portal serve"
         yield Finding("database", "warning", f"there is none yet at {settings.database.database}; made by: {wanted}")
@@ -161,6 +151,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
         if found == needed:
             yield Finding("schema", "ok", f"at migration {found}")
             yield await _signing_keys(runtime)
+            yield await some_operator(runtime)
         elif found and found > needed:
             yield Finding("schema", "failure", f"at migration {found}, made by a newer version; install that version")
         else:

@@ -6,7 +6,8 @@ from collections import Counter
 
 from rich.text import Text
 
-from app.commands.checks import Finding, examine
+from app.commands.checks import examine
+from app.commands.finding import Finding
 from app.commands.output import FAILED, AsJson, answer
 from app.settings import load_settings
 

@@ -16,6 +16,7 @@ from app.errors import (
     CodeNotFoundError,
     DatabaseUnavailableError,
     DeviceNotFoundError,
+    OperatorNotFoundError,
     PlanNotFoundError,
     PortalError,
     SettingsError,
@@ -31,7 +32,14 @@ FAILED = 1
 REFUSALS = ("28", "3D")
 # What the caller can mend by calling differently: wrong options, and names that nothing has.
 MISUSED = 2
-MISUSES = (CodeNotFoundError, DeviceNotFoundError, PlanNotFoundError, TenantNotFoundError, ValidationError)
+MISUSES = (
+    CodeNotFoundError,
+    DeviceNotFoundError,
+    OperatorNotFoundError,
+    PlanNotFoundError,
+    TenantNotFoundError,
+    ValidationError,
+)
 
 
 class CommandFailedError(Exception):

@@ -13,6 +13,7 @@ from app.commands.output import CommandFailedError
 from app.context import Actor, Context
 from app.errors import SchemaBehindError
 from app.log import configure_logging
+from app.permissions import Role
 from app.runtime import Runtime
 from app.services.demonstration import seed_demonstration
 from app.settings import Settings, load_settings
@@ -30,7 +31,9 @@ async def operating(settings: Settings | None = None) -> AsyncIterator[Context]:
     is_new = await make_ready(settings)
     runtime = Runtime(settings)
     try:
-        ctx = Context(runtime, Actor("operator", f"{user_name()} on the command line"))
+        # Whoever holds the installation's secret key may do everything.
+        name = f"{user_name()} on the command line"
+        ctx = Context(runtime, Actor("operator", name, permissions=Role.OWNER.permissions))
         if is_new:
             await seed_demonstration(ctx)
         yield ctx

@@ -18,11 +18,11 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── DeniedError                               we know, and the answer is no
     │   ├── TenantMismatchError, FingerprintMismatchError, DeviceRevokedError, DeviceLimitReachedError
     │   ├── SubscriptionMissingError, SubscriptionInactiveError
-    │   └── PermissionMissingError, OperatorNotAllowedError, OriginRefusedError
+    │   └── PermissionMissingError, OperatorNotAllowedError, OriginRefusedError, FormRefusedError
     ├── CodeError                                 an activation code that does not open
     │   └── CodeUnknownError, CodeRevokedError, CodeExpiredError, CodeUsedUpError
     ├── TenantNotFoundError, PlanNotFoundError, PlanMissingError, CodeNotFoundError, DeviceNotFoundError,
-    │   ApiTokenNotFoundError
+    │   ApiTokenNotFoundError, OperatorNotFoundError
     ├── ConflictError
     │   ├── TenantConflictError, PlanConflictError, PlanNameConflictError, SubscriptionConflictError
     │   └── IdempotencyConflictError, IdempotencyRunningError
@@ -48,6 +48,7 @@ from app.errors.catalogue import (
     DeviceNotFoundError,
     IdempotencyConflictError,
     IdempotencyRunningError,
+    OperatorNotFoundError,
     PlanConflictError,
     PlanMissingError,
     PlanNameConflictError,
@@ -96,6 +97,7 @@ from app.errors.root import (
 from app.errors.sign_in import (
     ApiTokenInvalidError,
     CredentialsInvalidError,
+    FormRefusedError,
     OneTimePasswordInvalidError,
     OperatorMissingError,
     OperatorNotAllowedError,
@@ -131,6 +133,7 @@ __all__ = [
     "DeviceRevokedError",
     "DeviceUnknownError",
     "FingerprintMismatchError",
+    "FormRefusedError",
     "IdempotencyConflictError",
     "IdempotencyRunningError",
     "MalformedBodyError",
@@ -139,6 +142,7 @@ __all__ = [
     "OneTimePasswordInvalidError",
     "OperatorMissingError",
     "OperatorNotAllowedError",
+    "OperatorNotFoundError",
     "OriginRefusedError",
     "OverloadedError",
     "PayloadTooLargeError",

@@ -89,6 +89,16 @@ class ApiTokenNotFoundError(PortalError):
     status = 404
 
 
+class OperatorNotFoundError(PortalError):
+    """There is no operator {email}.
+
+    Check the spelling of the address.
+    """
+
+    code = "operator_not_found"
+    status = 404
+
+
 class PlanMissingError(PortalError):
     """There is no plan {plan_id}.
 

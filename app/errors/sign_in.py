@@ -112,3 +112,12 @@ class OriginRefusedError(DeniedError):
     """
 
     code = "origin_refused"
+
+
+class FormRefusedError(DeniedError):
+    """This form is too old, or was not made by the portal for this browser.
+
+    Load the page again, allow its cookies, and send the form once more.
+    """
+
+    code = "form_refused"

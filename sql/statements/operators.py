@@ -1,10 +1,88 @@
-"""Operators: who is behind a cookie or an API token."""
+"""Operators: who is behind a cookie, and what changes accounts, sessions and sign-in links."""
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import String, bindparam, delete, func, or_, select, update
 
-from sql.tables import api_tokens, operator_sessions, operators
+from sql.dialect import insert, looked_up
+from sql.tables import operator_sessions, operators, sign_in_links
+from sql.tables.columns import Instant
+
+_new_role = bindparam("new_role", type_=operators.c.role.type)
+_new_name = bindparam("new_name", type_=String)
+_is_renamed = func.coalesce(operators.c.name, "") != func.coalesce(_new_name, operators.c.name, "")
+_account = (operators.c.id, operators.c.email, operators.c.name, operators.c.role, operators.c.disabled_at)
+
+operator_by_id = select(*_account).where(operators.c.id == bindparam("operator_id"))
+
+operator_by_email = select(*_account).where(operators.c.email == bindparam("email"))
+
+password_by_email = select(operators.c.id, operators.c.email, operators.c.password_hash, operators.c.disabled_at).where(
+    operators.c.email == bindparam("email")
+)
+
+any_operator = select(operators.c.id).where(operators.c.disabled_at.is_(None)).limit(1)
+
+# Answers nothing where the address has an account.
+insert_operator = insert(operators).on_conflict_do_nothing(index_elements=[operators.c.email]).returning(operators.c.id)
+
+# Touches the row only where something differs, so that what did not change is not told. A name is never lost.
+admit_operator = (
+    update(operators)
+    .where(
+        operators.c.email == bindparam("of_email"),
+        or_(
+            operators.c.role != _new_role,
+            operators.c.disabled_at.is_not(None),
+            _is_renamed,
+        ),
+    )
+    .values(
+        role=_new_role,
+        name=func.coalesce(_new_name, operators.c.name),
+        disabled_at=None,
+        updated_at=bindparam("now"),
+    )
+)
+
+# What the identity provider says of somebody who is an operator already; it lets no disabled account in.
+update_from_provider = (
+    update(operators)
+    .where(
+        operators.c.email == bindparam("of_email"),
+        operators.c.disabled_at.is_(None),
+        or_(
+            operators.c.role != func.coalesce(_new_role, operators.c.role),
+            _is_renamed,
+        ),
+    )
+    .values(
+        role=func.coalesce(_new_role, operators.c.role),
+        name=func.coalesce(_new_name, operators.c.name),
+        updated_at=bindparam("now"),
+    )
+)
+
+set_password = (
+    update(operators)
+    .where(operators.c.id == bindparam("of_operator_id"), operators.c.disabled_at.is_(None))
+    .values(password_hash=bindparam("new_password_hash"), updated_at=bindparam("now"))
+    .returning(operators.c.email)
+)
+
+# A better way to hash is used from the next sign-in on, unless the password was changed meanwhile.
+rehash_password = (
+    update(operators)
+    .where(operators.c.id == bindparam("of_operator_id"), operators.c.password_hash == bindparam("of_password_hash"))
+    .values(password_hash=bindparam("new_password_hash"))
+)
+
+disable_operator = (
+    update(operators)
+    .where(operators.c.email == bindparam("of_email"), operators.c.disabled_at.is_(None))
+    .values(disabled_at=bindparam("now"), updated_at=bindparam("now"))
+    .returning(operators.c.id)
+)
 
 session_by_token = (
     select(
@@ -27,19 +105,60 @@ touch_session = (
     .values(last_activity=bindparam("now"))
 )
 
-api_token_by_hash = select(
-    api_tokens.c.id,
-    api_tokens.c.name,
-    api_tokens.c.role,
-    api_tokens.c.expires_at,
-    api_tokens.c.last_used_at,
-).where(api_tokens.c.token_hash == bindparam("token_hash"), api_tokens.c.revoked_at.is_(None))
-
-touch_api_token = (
-    update(api_tokens)
-    .where(
-        api_tokens.c.id == bindparam("token_id"),
-        or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < bindparam("before")),
+# A session begins only for an account that is not disabled: nobody can be disabled between the check and this.
+insert_session = (
+    insert(operator_sessions)
+    .from_select(
+        ["operator_id", "token_hash", "last_activity", "expires_at", "created_at"],
+        select(
+            operators.c.id,
+            bindparam("token_hash", type_=operator_sessions.c.token_hash.type),
+            bindparam("now", type_=Instant),
+            bindparam("expires_at", type_=Instant),
+            bindparam("now", type_=Instant),
+        ).where(operators.c.id == bindparam("operator_id"), operators.c.disabled_at.is_(None)),
     )
-    .values(last_used_at=bindparam("now"))
+    .returning(operator_sessions.c.id)
 )
+
+end_session = (
+    delete(operator_sessions)
+    .where(operator_sessions.c.token_hash == bindparam("token_hash"))
+    .returning(
+        operator_sessions.c.id,
+        operator_sessions.c.operator_id,
+        looked_up(operators.c.email, operators.c.id, operator_sessions.c.operator_id),
+    )
+)
+
+end_sessions_of_operator = delete(operator_sessions).where(operator_sessions.c.operator_id == bindparam("operator_id"))
+
+end_stale_sessions = delete(operator_sessions).where(
+    or_(
+        operator_sessions.c.expires_at <= bindparam("ended_before"),
+        operator_sessions.c.last_activity <= bindparam("idle_since"),
+    )
+)
+
+insert_sign_in_link = insert(sign_in_links)
+
+sign_in_link = (
+    select(operators.c.id, operators.c.email)
+    .join(sign_in_links, sign_in_links.c.operator_id == operators.c.id)
+    .where(
+        sign_in_links.c.token_hash == bindparam("token_hash"),
+        sign_in_links.c.expires_at > bindparam("now"),
+        operators.c.disabled_at.is_(None),
+    )
+)
+
+# Whoever removes the row has used the link; of two at once the other finds none.
+consume_sign_in_link = (
+    delete(sign_in_links)
+    .where(sign_in_links.c.token_hash == bindparam("token_hash"), sign_in_links.c.expires_at > bindparam("now"))
+    .returning(sign_in_links.c.operator_id)
+)
+
+delete_sign_in_links_of_operator = delete(sign_in_links).where(sign_in_links.c.operator_id == bindparam("operator_id"))
+
+delete_stale_sign_in_links = delete(sign_in_links).where(sign_in_links.c.expires_at <= bindparam("now"))

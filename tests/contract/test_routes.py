@@ -10,6 +10,7 @@ from support.contract import GUARDED, OPERATIONS, label
 from support.live import LiveServer
 
 from app.api_document import SECURITY_SCHEMES, Operation, document
+from app.server import PAGES
 
 # What anybody may read, and why; it is the same for everybody and made when the server starts.
 WITHOUT_A_RULE = {
@@ -17,6 +18,7 @@ WITHOUT_A_RULE = {
     "/docs": "the documentation of the API",
     "/openapi.json": "the description of the API",
     "/.well-known/jwks.json": "public keys",
+    "/static/admin.css": "how the pages look",
     "/static/docs.css": "how the documentation looks",
     "/static/docs.js": "what shows the documentation",
     "/static/swagger-ui/swagger-ui.css": "how the documentation looks",
@@ -32,6 +34,7 @@ def described() -> dict[str, Any]:
 
 async def test_every_route_has_a_stated_rule(sanic_client: LiveServer) -> None:
     stated = {(operation.method, operation.path) for operation in OPERATIONS}
+    stated |= {(page.method, page.path) for pages in PAGES for page in pages.pages}
 
     routes = {
         (method, "/" + re.sub(r"<(\w+)(:[^>]*)?>", r"{\1}", route.path).strip("/"))

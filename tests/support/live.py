@@ -13,6 +13,7 @@ from sanic import Sanic
 
 from app.clock import Clock
 from app.context import Actor, Context
+from app.permissions import Role
 from app.runtime import Runtime
 from app.server import create_app
 from app.settings import Settings
@@ -34,7 +35,8 @@ class LiveServer:
     @property
     def ctx(self) -> Context:
         """An operator's context on this server."""
-        return Context(self.runtime, Actor("operator", "tests"), "test-request")
+        actor = Actor("operator", "tests", permissions=Role.OWNER.permissions)
+        return Context(self.runtime, actor, "test-request")
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from app.errors import ApiTokenInvalidError, SessionExpiredError, SessionInvalid
 from app.keys import Keys
 from app.permissions import Role
 from app.runtime import Runtime
+from sql.statements import api_tokens
 from sql.statements import operators as statements
 
 # Activity is written at most this often.
@@ -71,14 +72,14 @@ async def token_actor(runtime: Runtime, token: str) -> Actor:
     """The program behind an API token; raises ApiTokenInvalidError."""
     token_hash = runtime.keys.token_hash("API token", token)
     async with runtime.db.read() as conn:
-        found = await conn.maybe(statements.api_token_by_hash, ApiToken, token_hash=token_hash)
+        found = await conn.maybe(api_tokens.api_token_by_hash, ApiToken, token_hash=token_hash)
     now = runtime.clock.now()
     if found is None or found.expires_at <= now:
         raise ApiTokenInvalidError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
     if found.last_used_at is None or found.last_used_at < before:
         async with runtime.db.write_alone() as conn:
-            await conn.affected(statements.touch_api_token, token_id=found.id, before=before, now=now)
+            await conn.affected(api_tokens.touch_api_token, token_id=found.id, before=before, now=now)
     return Actor("operator", f"token {found.name}", id=found.id, permissions=Role(found.role).permissions)
 
 

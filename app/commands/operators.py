@@ -1,0 +1,73 @@
+"""Operators and API tokens, from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from app.commands.output import AsJson, answer, escape
+from app.commands.session import operating
+from app.permissions import Role
+from app.services.operators import accounts, api_tokens
+
+LINK_PATH = "/auth/link/"
+SIGN_IN_PATH = "/admin/login"
+
+Address = Annotated[str, Parameter(help="The operator's e-mail address.")]
+AskedRole = Annotated[Role, Parameter(help="What they may do: owner, operator or read-only.")]
+
+
+async def create_operator(
+    *,
+    email: Address,
+    role: AskedRole,
+    name: Annotated[str | None, Parameter(help="What they are called.")] = None,
+    password_stdin: Annotated[
+        bool, Parameter(negative=(), help="Read the password from the first line of standard input.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Admit an operator, or give one another role, and make a link to sign in; a disabled one is enabled again.
+
+    The link works once. Repeating the command makes a new one, and ends the one before.
+    """
+    password = (await asyncio.to_thread(sys.stdin.readline)).rstrip("\r\n") if password_stdin else None
+    async with operating() as ctx:
+        admitted = await accounts.admit(ctx, email=email, role=role, name=name, password=password)
+        public_url = ctx.runtime.settings.public_url.rstrip("/")
+        hours = ctx.runtime.settings.sign_in_link_seconds / 3600
+    path = SIGN_IN_PATH if admitted.link_token is None else LINK_PATH + admitted.link_token
+    note = "They sign in by the password there." if password_stdin else f"It works once, within {hours:g} hours."
+    answer(
+        as_json,
+        {"email": admitted.email, "sign_in_url": public_url + path},
+        f"Operator {escape(admitted.email)} {admitted.change}: {escape(admitted.role.value)}.",
+        Text(public_url + path, style="bold"),
+        Text(note, style="dim"),
+    )
+
+
+async def disable_operator(*, email: Address, as_json: AsJson = False) -> None:
+    """Keep an operator out, and end their sessions and links; create-operator lets them in again."""
+    async with operating() as ctx:
+        is_new = await accounts.disable(ctx, email)
+    told = f"Operator {escape(email)} {'is disabled' if is_new else 'was disabled already'}."
+    answer(as_json, {"email": email.strip().lower(), "change": "disabled" if is_new else "unchanged"}, told)
+
+
+async def create_token(
+    *,
+    name: Annotated[str, Parameter(help="What it is for.")],
+    role: AskedRole,
+    days: Annotated[int | None, Parameter(help="Days that it is good for; the settings say how many else.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API token and show it, for the only time."""
+    async with operating() as ctx:
+        made = await api_tokens.create_token(ctx, name=name, role=role, days=days)
+    note = f"Keep it: it is not shown again. Good until {made.expires_at:%Y-%m-%d}, as {made.role.value}."
+    answer(as_json, {"token": made.token}, Text(made.token, style="bold"), Text(note, style="dim"))

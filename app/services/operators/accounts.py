@@ -1,0 +1,176 @@
+"""Operators' accounts: admitting, disabling, and what one may see of oneself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from app.context import Context
+from app.db import ReadConnection, WriteConnection
+from app.errors import OperatorMissingError, OperatorNotFoundError, ValidationError
+from app.events import Event, EventType, record
+from app.permissions import Permission, Role
+from app.services.operators.addresses import read_address
+from app.services.operators.local import LinkBearer, check_password, new_link, replace_password
+from sql.statements import api_tokens
+from sql.statements import operators as statements
+
+MOST_NAME = 255
+
+Change = Literal["created", "updated", "unchanged"]
+
+
+class Account(NamedTuple):
+    """Who may sign in, and as what."""
+
+    id: int
+    email: str
+    name: str | None
+    role: str
+    disabled_at: datetime | None
+
+
+class Admitted(NamedTuple):
+    """An account and what had to be changed; ``link_token`` is the part of its sign-in link that is secret."""
+
+    email: str
+    role: Role
+    change: Change
+    link_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInOperator:
+    """Whoever asks; a program has no address."""
+
+    email: str | None
+    name: str | None
+    role: Role
+    permissions: list[Permission]
+
+
+class TokenHolder(NamedTuple):
+    """The program behind an API token."""
+
+    name: str
+    role: str
+
+
+class AccountId(NamedTuple):
+    """The id under which an account is stored."""
+
+    id: int
+
+
+async def admit(
+    ctx: Context, *, email: str, role: Role, name: str | None = None, password: str | None = None
+) -> Admitted:
+    """Make an operator, or give one this role; a disabled account is enabled again.
+
+    With a password the account has it at once, without one there is a new sign-in link, and earlier ones end.
+    Raises ValidationError.
+    """
+    address = read_address(email)
+    called = _name(name)
+    hashed = None
+    if password is not None:
+        check_password(password)
+        hashed = await ctx.runtime.passwords.hash(password)
+    async with ctx.runtime.db.write() as conn:
+        change = await _create_or_update(conn, ctx, address, role, called)
+        account = await conn.one(statements.operator_by_email, Account, email=address)
+        token = None
+        if hashed is None:
+            token = await new_link(conn, ctx, account.id)
+        else:
+            await replace_password(conn, ctx, LinkBearer(account.id, address), hashed)
+    return Admitted(address, role, change, token)
+
+
+async def create(conn: WriteConnection, ctx: Context, *, email: str, role: Role, name: str | None) -> int | None:
+    """Store a new account in the caller's transaction and answer its id; None if the address has one."""
+    now = ctx.runtime.clock.now()
+    created = await conn.maybe(
+        statements.insert_operator,
+        AccountId,
+        email=email,
+        name=name,
+        role=role.value,
+        created_at=now,
+        updated_at=now,
+    )
+    if created is None:
+        return None
+    told = {"email": email, "role": role.value}
+    await record(conn, ctx, Event(EventType.OPERATOR_CREATED, f"Operator {email} created", metadata=told))
+    return created.id
+
+
+async def _create_or_update(conn: WriteConnection, ctx: Context, email: str, role: Role, name: str | None) -> Change:
+    if await create(conn, ctx, email=email, role=role, name=name) is not None:
+        return "created"
+    now = ctx.runtime.clock.now()
+    change = {"of_email": email, "new_role": role.value, "new_name": name, "now": now}
+    if not await conn.affected(statements.admit_operator, **change):
+        return "unchanged"
+    await tell_update(conn, ctx, email, role)
+    return "updated"
+
+
+async def tell_update(conn: WriteConnection, ctx: Context, email: str, role: Role) -> None:
+    """Record that an account was changed, in the caller's transaction."""
+    told = {"email": email, "role": role.value}
+    await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {email} updated", metadata=told))
+
+
+async def disable(ctx: Context, email: str) -> bool:
+    """End an account with its sessions and links; False if it was disabled before.
+
+    Raises OperatorNotFoundError.
+    """
+    address = read_address(email)
+    now = ctx.runtime.clock.now()
+    async with ctx.runtime.db.write() as conn:
+        disabled = await conn.maybe(statements.disable_operator, AccountId, of_email=address, now=now)
+        if disabled is None:
+            if await find_account(conn, address) is None:
+                raise OperatorNotFoundError(email=address)
+            return False
+        await conn.affected(statements.end_sessions_of_operator, operator_id=disabled.id)
+        await conn.affected(statements.delete_sign_in_links_of_operator, operator_id=disabled.id)
+        told = {"email": address, "disabled": True}
+        await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {address} disabled", metadata=told))
+    return True
+
+
+async def find_account(conn: ReadConnection, email: str) -> Account | None:
+    """The account of an address in lower case."""
+    return await conn.maybe(statements.operator_by_email, Account, email=email)
+
+
+async def me(ctx: Context) -> SignedInOperator:
+    """What an operator or a program is and may do; raises OperatorMissingError for anybody else."""
+    if ctx.actor.type != "operator" or ctx.actor.id is None:
+        raise OperatorMissingError
+    async with ctx.runtime.db.read() as conn:
+        if ctx.actor.session_id is not None:
+            account = await conn.one(statements.operator_by_id, Account, operator_id=ctx.actor.id)
+            email, name, role = account.email, account.name, account.role
+        else:
+            holder = await conn.one(api_tokens.api_token_by_id, TokenHolder, token_id=ctx.actor.id)
+            email, name, role = None, holder.name, holder.role
+    return SignedInOperator(email, name, Role(role), sorted(ctx.actor.permissions))
+
+
+def _name(name: str | None) -> str | None:
+    """A name as it is stored, None where there is none; raises ValidationError."""
+    given = (name or "").strip()
+    if len(given) > MOST_NAME or "\x00" in given:
+        told = {
+            "type": "string_too_long",
+            "loc": ["body", "name"],
+            "msg": f"A name has at most {MOST_NAME} characters.",
+        }
+        raise ValidationError([told])
+    return given or None

@@ -1,0 +1,34 @@
+"""The addresses that operators are known by, and the limit on how often one may try to be one."""
+
+from __future__ import annotations
+
+import re
+
+from app.context import Context
+from app.errors import RateLimitedError, ValidationError
+from app.exact_limits import Limit, count_hit, place_of
+
+# What is long enough for any address and leaves room in an event's title.
+MOST_CHARACTERS = 200
+_ADDRESS = re.compile(r"[^\s@\x00-\x1f<>]+@[^\s@\x00-\x1f<>.]+(\.[^\s@\x00-\x1f<>.]+)*")
+
+WINDOW_SECONDS = 600
+
+
+def read_address(text: str) -> str:
+    """An e-mail address in lower case; raises ValidationError naming the field ``email``."""
+    address = text.strip().lower()
+    # Letters of other scripts turn into our own when they are made small; nobody is to become somebody else by that.
+    if not text.isascii() or len(address) > MOST_CHARACTERS or not _ADDRESS.fullmatch(address):
+        told = {"type": "email", "loc": ["body", "email"], "msg": "This is not an e-mail address."}
+        raise ValidationError([told])
+    return address
+
+
+async def count_attempt(ctx: Context, what: str) -> None:
+    """Count one attempt of this kind to sign in; raises RateLimitedError for an address that has made too many."""
+    limit = Limit(f"operator {what}", ctx.runtime.settings.sign_ins_per_address, WINDOW_SECONDS)
+    async with ctx.runtime.db.write() as conn:
+        wait = await count_hit(conn, ctx, limit, place_of(ctx.address))
+    if wait is not None:
+        raise RateLimitedError(retry_after=wait)

@@ -1,0 +1,124 @@
+"""API tokens: a program's access with a role and an end, shown once."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from app.context import Context
+from app.errors import ApiTokenNotFoundError, PermissionMissingError, ValidationError
+from app.events import Event, EventType, record
+from app.permissions import Role
+from app.services.operators.accounts import TokenHolder
+from app.services.operators.identity import API_TOKEN_PREFIX
+from sql.statements import api_tokens as statements
+
+MOST_NAME = 100
+MOST_DAYS = 3650
+HINT_CHARACTERS = 4
+NEWEST_FIRST = 2**63 - 1
+MOST_CREATOR = 255
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token as it is shown, for the only time."""
+
+    id: int
+    name: str
+    role: Role
+    token: str
+    hint: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListedToken:
+    """A token as it is listed; one that was revoked or has expired opens nothing."""
+
+    id: int
+    name: str
+    role: str
+    hint: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class TokenId(NamedTuple):
+    """The id under which a token is stored."""
+
+    id: int
+
+
+class RevokedToken(NamedTuple):
+    """What a token is told from others by."""
+
+    name: str
+    hint: str
+
+
+async def create_token(ctx: Context, *, name: str, role: Role, days: int | None = None) -> NewToken:
+    """Make a token that is good for so many days, or as many as the settings say.
+
+    Raises PermissionMissingError for a role that may do more than who asks, ValidationError.
+    """
+    called = _checked(name, days)
+    if beyond := role.permissions - ctx.actor.permissions:
+        raise PermissionMissingError(permission=min(beyond).value)
+    now = ctx.runtime.clock.now()
+    expires_at = now + timedelta(days=ctx.runtime.settings.api_token_days if days is None else days)
+    token = API_TOKEN_PREFIX + secrets.token_urlsafe(32)
+    hint = token[-HINT_CHARACTERS:]
+    row = {
+        "name": called,
+        "role": role.value,
+        "token_hash": ctx.runtime.keys.token_hash("API token", token),
+        "hint": hint,
+        "created_by": ctx.actor.name[:MOST_CREATOR],
+        "expires_at": expires_at,
+        "created_at": now,
+    }
+    async with ctx.runtime.db.write() as conn:
+        made = await conn.one(statements.insert_api_token, TokenId, **row)
+        told = {"token_id": made.id, "name": called, "role": role.value, "expires_at": expires_at}
+        await record(conn, ctx, Event(EventType.API_TOKEN_CREATED, f"API token {called} created", metadata=told))
+    return NewToken(made.id, called, role, token, hint, expires_at)
+
+
+async def list_tokens(ctx: Context, *, before_id: int = NEWEST_FIRST, page_size: int = 100) -> list[ListedToken]:
+    """The tokens, also those that have ended, newest first, from below ``before_id``."""
+    async with ctx.runtime.db.read() as conn:
+        return await conn.many(statements.list_api_tokens, ListedToken, before_id=before_id, page_size=page_size)
+
+
+async def revoke_token(ctx: Context, token_id: int) -> None:
+    """Refuse a token from its next request on; raises ApiTokenNotFoundError."""
+    now = ctx.runtime.clock.now()
+    async with ctx.runtime.db.write() as conn:
+        revoked = await conn.maybe(statements.revoke_api_token, RevokedToken, of_token_id=token_id, now=now)
+        if revoked is not None:
+            told = {"token_id": token_id, "name": revoked.name, "hint": revoked.hint}
+            title = f"API token {revoked.name} revoked"
+            await record(conn, ctx, Event(EventType.API_TOKEN_REVOKED, title, metadata=told))
+        elif await conn.maybe(statements.api_token_by_id, TokenHolder, token_id=token_id) is None:
+            raise ApiTokenNotFoundError(token_id=token_id)
+
+
+def _checked(name: str, days: int | None) -> str:
+    """The name as it is stored; raises ValidationError."""
+    called = name.strip()
+    wrong = []
+    if not called or len(called) > MOST_NAME or "\x00" in called:
+        told = f"A name has 1 to {MOST_NAME} characters."
+        wrong.append({"type": "name_length", "loc": ["body", "name"], "msg": told})
+    if days is not None and not 1 <= days <= MOST_DAYS:
+        told = f"A token is good for 1 to {MOST_DAYS} days."
+        wrong.append({"type": "days_range", "loc": ["body", "days"], "msg": told})
+    if wrong:
+        raise ValidationError(wrong)
+    return called

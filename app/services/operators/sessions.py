@@ -1,0 +1,85 @@
+"""Operators' sessions: how one begins, ends, and is removed when its time is over."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Literal, NamedTuple
+
+from app.context import Actor, Context
+from app.db import WriteConnection
+from app.events import Event, EventType, record
+from app.services.operators.identity import read_cookie, signed_cookie
+from sql.statements import operators as statements
+
+# A session that has ended is kept so long, so that who comes back is told that it expired.
+KEEP_SESSIONS = timedelta(days=1)
+
+Way = Literal["password", "sign-in link", "identity provider"]
+
+
+class SignedIn(NamedTuple):
+    """The value of the cookie that a new session is known by, and the seconds until its end."""
+
+    cookie: str
+    seconds: int
+
+
+class EndedSession(NamedTuple):
+    """A session that was there, and whose it was."""
+
+    id: int
+    operator_id: int
+    email: str
+
+
+class SessionId(NamedTuple):
+    """The id under which a session is stored."""
+
+    id: int
+
+
+async def begin_session(
+    conn: WriteConnection, ctx: Context, *, operator_id: int, email: str, by: Way
+) -> SignedIn | None:
+    """Sign an operator in with a token that was never used before; None if the account is disabled."""
+    token = secrets.token_urlsafe(32)
+    now = ctx.runtime.clock.now()
+    seconds = ctx.runtime.settings.operator_session_seconds
+    begun = await conn.maybe(
+        statements.insert_session,
+        SessionId,
+        operator_id=operator_id,
+        token_hash=ctx.runtime.keys.token_hash("operator session", token),
+        now=now,
+        expires_at=now + timedelta(seconds=seconds),
+    )
+    if begun is None:
+        return None
+    who = ctx._replace(actor=Actor("operator", email, id=operator_id, session_id=begun.id))
+    await record(conn, who, Event(EventType.USER_LOGIN, f"{email} signed in", metadata={"by": by}))
+    return SignedIn(signed_cookie(ctx.runtime.keys, token), seconds)
+
+
+async def sign_out(ctx: Context, cookie: str) -> None:
+    """End the session of a cookie, if there is one."""
+    if (token := read_cookie(ctx.runtime.keys, cookie)) is None:
+        return
+    token_hash = ctx.runtime.keys.token_hash("operator session", token)
+    async with ctx.runtime.db.write() as conn:
+        ended = await conn.maybe(statements.end_session, EndedSession, token_hash=token_hash)
+        if ended is not None:
+            who = ctx._replace(actor=Actor("operator", ended.email, id=ended.operator_id, session_id=ended.id))
+            await record(conn, who, Event(EventType.USER_LOGOUT, f"{ended.email} signed out"))
+
+
+async def purge_operator_sessions(ctx: Context) -> Mapping[str, int]:
+    """Remove sessions and sign-in links whose time is over; answers how many of each."""
+    now = ctx.runtime.clock.now()
+    ended_before = now - KEEP_SESSIONS
+    idle_since = ended_before - timedelta(seconds=ctx.runtime.settings.operator_idle_seconds)
+    async with ctx.runtime.db.write() as conn:
+        ended = await conn.affected(statements.end_stale_sessions, ended_before=ended_before, idle_since=idle_since)
+        links = await conn.affected(statements.delete_stale_sign_in_links, now=now)
+    return {"operator_sessions": ended, "sign_in_links": links}

@@ -1,0 +1,9 @@
+"""What operators administer: each module adds its operations."""
+
+from __future__ import annotations
+
+from blueprints.operations import Api
+
+api = Api("admin", "/admin/api")
+
+from blueprints.admin_api import tokens  # noqa: E402, F401 - they need ``api``

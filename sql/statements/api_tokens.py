@@ -1,0 +1,53 @@
+"""API tokens: who is behind one, and what makes, lists and revokes them."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, insert, or_, select, update
+
+from sql.tables import api_tokens
+
+api_token_by_hash = select(
+    api_tokens.c.id,
+    api_tokens.c.name,
+    api_tokens.c.role,
+    api_tokens.c.expires_at,
+    api_tokens.c.last_used_at,
+).where(api_tokens.c.token_hash == bindparam("token_hash"), api_tokens.c.revoked_at.is_(None))
+
+api_token_by_id = select(api_tokens.c.name, api_tokens.c.role).where(api_tokens.c.id == bindparam("token_id"))
+
+# At most once in a while, however many requests come at the same moment.
+touch_api_token = (
+    update(api_tokens)
+    .where(
+        api_tokens.c.id == bindparam("token_id"),
+        or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < bindparam("before")),
+    )
+    .values(last_used_at=bindparam("now"))
+)
+
+insert_api_token = insert(api_tokens).returning(api_tokens.c.id)
+
+list_api_tokens = (
+    select(
+        api_tokens.c.id,
+        api_tokens.c.name,
+        api_tokens.c.role,
+        api_tokens.c.hint,
+        api_tokens.c.created_by,
+        api_tokens.c.created_at,
+        api_tokens.c.expires_at,
+        api_tokens.c.last_used_at,
+        api_tokens.c.revoked_at,
+    )
+    .where(api_tokens.c.id < bindparam("before_id"))
+    .order_by(api_tokens.c.id.desc())
+    .limit(bindparam("page_size"))
+)
+
+revoke_api_token = (
+    update(api_tokens)
+    .where(api_tokens.c.id == bindparam("of_token_id"), api_tokens.c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+    .returning(api_tokens.c.name, api_tokens.c.hint)
+)

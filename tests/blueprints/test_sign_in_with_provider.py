@@ -1,0 +1,300 @@
+"""Signing in with an identity provider: a real one, well-behaved and otherwise; only who is listed gets in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import httpx2
+import pytest
+from httpx2 import Response
+from sqlalchemy import func, select
+from support.clocks import MovableClock
+from support.live import LiveServer, live_server
+from support.operators import Browser, admitted, browser
+from support.provider import Provider, provider_process
+from support.rows import rows, told
+
+from app.permissions import Role
+from app.services.operators import accounts
+from app.settings import Settings
+from sql.tables import operator_sessions, operators
+
+pytestmark = pytest.mark.processes
+
+ANN = {"email": "Ann@Example.com", "email_verified": True, "name": "Ann"}
+MISDEEDS = {
+    "wrong_nonce": "it belongs to another attempt",
+    "no_nonce": "it belongs to another attempt",
+    "wrong_audience": "it was made for another application",
+    "many_audiences": "it was made for another application",
+    "wrong_party": "it was made for another application",
+    "wrong_issuer": "it comes from another issuer",
+    "expired": "it has expired",
+    "no_end": "it has expired",
+    "future": "it comes from the future",
+    "no_subject": "it names nobody",
+    "wrong_key": "its signature is wrong",
+    "unknown_key": "its signature is wrong",
+    "shared_secret": "its signature is wrong",
+    "no_signature": "its signature is wrong",
+    "nonsense": "its signature is wrong",
+    "refuse_code": "the code is refused",
+    "say_no": "the provider has refused",
+    "wrong_state": "it belongs to another attempt",
+}
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """One provider for all tests here."""
+    with provider_process() as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def portal(
+    settings: Settings, provider: Provider, clock: MovableClock | None = None, **allowed: Any
+) -> AsyncIterator[tuple[LiveServer, Browser]]:
+    """A server that uses the provider and lets in whom ``allowed`` says, and a browser."""
+    values = Settings(**{**settings.model_dump(), **provider.settings, **allowed})
+    async with live_server(values, clock) as live, browser(live) as person:
+        yield live, person
+
+
+async def sent_away(person: Browser) -> str:
+    """Where the portal sends the browser to."""
+    answer = await person.get("/auth/login")
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+async def vouched(address: str, claims: dict[str, Any] = ANN, **how: Any) -> str:
+    """Where the provider sends the browser back to, after it was asked to vouch for these claims."""
+    asked = urlencode({"claims": json.dumps(claims), **how})
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"{address}&{asked}")
+    back = urlsplit(answer.headers["location"])
+    return f"{back.path}?{back.query}"
+
+
+async def sign_in(person: Browser, claims: dict[str, Any] = ANN, **how: Any) -> Response:
+    """The portal's answer when the browser comes back."""
+    return await person.get(await vouched(await sent_away(person), claims, **how))
+
+
+async def accounts_of(live: LiveServer) -> list[tuple[str, str, str | None]]:
+    found = await rows(live, select(operators.c.email, operators.c.role, operators.c.name).order_by(operators.c.id))
+    return [tuple(row) for row in found]
+
+
+async def session_count(live: LiveServer) -> int:
+    ((count,),) = await rows(live, select(func.count()).select_from(operator_sessions))
+    return count
+
+
+async def test_who_is_listed_by_address_gets_in(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, oidc_allowed_emails="ann@example.com") as (live, person):
+        assert 'href="/auth/login"' in (await person.get("/admin/login")).text
+        answer = await sign_in(person)
+
+        assert (answer.status_code, answer.headers["location"]) == (303, "/admin")
+        me = (await person.get("/auth/me")).json()
+        assert (me["email"], me["name"], me["role"]) == ("ann@example.com", "Ann", "operator")
+        trail = [(event.event_type, event.actor_name, event.actor_id) for event in await told(live)]
+        assert trail == [
+            ("operator_created", "ann@example.com", None),
+            ("user_login", "ann@example.com", 1),
+        ]
+        assert (await sign_in(person)).status_code == 303
+        assert await accounts_of(live) == [("ann@example.com", "operator", "Ann")]
+
+
+async def test_the_address_asked_for_is_complete_and_new_each_time(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider) as (live, person):
+        first, second = [dict(parse_qsl(urlsplit(await sent_away(person)).query)) for _ in range(2)]
+        cookie = (await person.get("/auth/login")).headers["set-cookie"].lower()
+
+    assert first["redirect_uri"] == live.runtime.settings.public_url + "/auth/callback"
+    assert (first["scope"], first["response_type"], first["code_challenge_method"]) == (
+        "openid email profile",
+        "code",
+        "S256",
+    )
+    for name in ("state", "nonce", "code_challenge"):
+        assert len(first[name]) >= 43
+        assert first[name] != second[name]
+        assert first[name] not in cookie
+    assert {"httponly", "samesite=lax", "path=/auth", "max-age=600"} <= {part.strip() for part in cookie.split(";")}
+
+
+@pytest.mark.parametrize("how", MISDEEDS)
+async def test_an_answer_that_cannot_be_trusted_is_refused(settings: Settings, provider: Provider, how: str) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        answer = await sign_in(person, misbehave=how)
+
+        assert (answer.status_code, MISDEEDS[how] in answer.text) == (401, True), answer.text
+        assert person.session is None
+        assert (await accounts_of(live), await session_count(live)) == ([], 0)
+
+
+@pytest.mark.parametrize("verified", [False, "false", None, 0, "no"])
+async def test_an_address_that_is_not_verified_is_refused(
+    settings: Settings, provider: Provider, verified: object
+) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        # What is null in the test's claims would be left out by the provider.
+        answer = await sign_in(person, {**ANN, "email_verified": "null" if verified is None else verified})
+
+        assert (answer.status_code, "not an operator" in answer.text) == (403, True)
+        assert await accounts_of(live) == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "claims", "role"),
+    [
+        ({}, ANN, None),
+        ({"oidc_allowed_emails": "bob@example.com"}, ANN, None),
+        ({"oidc_allowed_emails": "ANN@example.com"}, ANN, "operator"),
+        ({"oidc_allowed_domains": "example.com"}, ANN, "operator"),
+        ({"oidc_allowed_domains": "@Example.com"}, ANN, "operator"),
+        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@evil-example.com"}, None),
+        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@example.com.evil.com"}, None),
+        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@evil.com@example.com"}, None),
+        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@sub.example.com"}, None),
+        ({"oidc_allowed_domains": "example.com"}, {"email": ["ann@example.com"]}, None),
+        ({"oidc_allowed_domains": "kite.example"}, {"email": "ann@\u212aite.example"}, None),
+        ({"oidc_allowed_domains": "example.com"}, {}, None),
+        ({"oidc_allowed_domains": "example.com", "oidc_default_role": ""}, ANN, None),
+        ({"oidc_allowed_domains": "example.com", "oidc_default_role": "read_only"}, ANN, "read_only"),
+        ({"oidc_role_claim": "roles"}, ANN, None),
+        ({"oidc_role_claim": "roles"}, {**ANN, "roles": "owner"}, "owner"),
+        ({"oidc_role_claim": "roles"}, {**ANN, "roles": ["staff", "read_only", "operator"]}, "operator"),
+        ({"oidc_role_claim": "roles"}, {**ANN, "roles": ["staff"]}, None),
+        ({"oidc_role_claim": "roles"}, {**ANN, "roles": {"owner": True}}, None),
+        ({"oidc_role_claim": "roles", "oidc_default_role": ""}, {**ANN, "roles": "operator"}, "operator"),
+        ({"oidc_role_claim": "roles", "oidc_allowed_domains": "example.com"}, ANN, "operator"),
+    ],
+)
+async def test_the_lists_and_the_claim_say_who_gets_in_as_what(
+    settings: Settings, provider: Provider, allowed: dict[str, str], claims: dict[str, Any], role: str | None
+) -> None:
+    async with portal(settings, provider, **allowed) as (live, person):
+        answer = await sign_in(person, claims)
+
+        assert answer.status_code == (403 if role is None else 303), answer.text
+        assert [found[1] for found in await accounts_of(live)] == ([] if role is None else [role])
+        assert await session_count(live) == (role is not None)
+
+
+async def test_a_refusal_is_a_problem_to_a_program(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider) as (_, person):
+        back = await vouched(await sent_away(person))
+        answer = await person.get(back, headers={"accept": "application/json"})
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (403, "operator_not_allowed")
+
+
+async def test_a_disabled_operator_does_not_get_in(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        await sign_in(person)
+        await accounts.disable(live.ctx, "ann@example.com")
+
+        assert (await sign_in(person, {**ANN, "name": "Other"})).status_code == 403
+        assert await accounts_of(live) == [("ann@example.com", "operator", "Ann")]
+        assert await session_count(live) == 0
+
+
+async def test_without_a_claim_an_account_keeps_its_role(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        await admitted(live, Role.OWNER, "ann@example.com")
+        await sign_in(person)
+
+        assert await accounts_of(live) == [("ann@example.com", "owner", "Ann")]
+
+
+async def test_with_a_claim_the_provider_decides_each_time(settings: Settings, provider: Provider) -> None:
+    lists = {"oidc_allowed_domains": "example.com", "oidc_role_claim": "roles", "oidc_default_role": "read_only"}
+    async with portal(settings, provider, **lists) as (live, person):
+        found = []
+        for roles in (["owner"], ["operator"], []):
+            await sign_in(person, {**ANN, "roles": roles})
+            found.append((await accounts_of(live))[0][1])
+
+        assert found == ["owner", "operator", "read_only"]
+        updates = [event for event in await told(live) if event.event_type == "operator_updated"]
+        assert [(event.actor_name, event.actor_id) for event in updates] == [("ann@example.com", 1)] * 2
+
+
+async def test_what_the_token_leaves_out_is_asked_for(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        same = json.dumps({"sub": "person-1", **ANN})
+        assert (await sign_in(person, {}, userinfo=same)).status_code == 303
+        other = json.dumps({"sub": "person-2", **ANN})
+        assert (await sign_in(person, {}, userinfo=other)).status_code == 401
+        assert len(await accounts_of(live)) == 1
+
+
+async def test_an_answer_is_good_only_in_the_browser_that_asked(
+    settings: Settings, provider: Provider, clock: MovableClock
+) -> None:
+    async with (
+        portal(settings, provider, clock, oidc_allowed_domains="example.com") as (live, person),
+        browser(live) as victim,
+    ):
+        back = await vouched(await sent_away(person))
+        assert (await victim.get(back)).status_code == 401
+        await sent_away(victim)
+        assert (await victim.get(back)).status_code == 401
+        victim.http.cookies.set("sign_in", "A" * 200, path="/auth")
+        assert (await victim.get(back)).status_code == 401
+        victim.http.cookies.set("sign_in", "ä".encode().hex(), path="/auth")
+        assert (await victim.get(back)).status_code == 401
+
+        clock.move(minutes=10, seconds=1)
+        assert (await person.get(back)).status_code == 401
+        assert await session_count(live) == 0
+
+
+async def test_an_answer_is_good_once(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        attempt = await sent_away(person)
+        cookie = person.http.cookies.get("sign_in")
+        back = await vouched(attempt)
+        assert (await person.get(back)).status_code == 303
+        assert person.http.cookies.get("sign_in") is None
+        again = await live.http.get(back, headers={"cookie": f"sign_in={cookie}"})
+        assert (again.status_code, again.json()["errorCode"]) == (401, "sign_in_failed")
+        assert await session_count(live) == 1
+
+
+async def test_an_address_may_come_back_so_often_only(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, sign_ins_per_address=2) as (_, person):
+        await sent_away(person)
+        state = dict(parse_qsl(urlsplit(await sent_away(person)).query))["state"]
+        answers = [await person.get("/auth/callback", params={"state": state, "code": "guess"}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+
+
+async def test_a_provider_that_does_not_answer_is_said_to_be_away(settings: Settings) -> None:
+    with provider_process() as provider:
+        async with portal(settings, provider, oidc_allowed_domains="example.com") as (_, person):
+            answer = await sign_in(person, misbehave="break")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+            back = await vouched(await sent_away(person))
+            provider.stop()
+            assert (await person.get(back)).status_code == 503
+        async with portal(settings, provider) as (_, person):
+            away = await person.get("/auth/login", headers={"accept": "application/json"})
+            assert (away.status_code, away.json()["errorCode"]) == (503, "sign_in_unavailable")
+            assert (await person.get("/admin/login")).status_code == 200
+
+
+async def test_a_provider_that_calls_itself_otherwise_is_not_believed(settings: Settings, provider: Provider) -> None:
+    elsewhere = provider.issuer.replace("127.0.0.1", "localhost")
+    async with portal(settings, provider, oidc_issuer=elsewhere) as (_, person):
+        assert (await person.get("/auth/login")).status_code == 503
