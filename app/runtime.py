@@ -34,6 +34,10 @@ class Coalesced(Generic[Item, Answer]):
     queue_size: Literal["coalesce_queue_size", "usage_queue_events"] = "coalesce_queue_size"
 
 
+def _left_to_the_sweep(errand: str, row_id: int) -> None:
+    """A process without a durable engine leaves the row for one that has it."""
+
+
 class Runtime:
     """One per process; the only thing that lives as long as the process does."""
 
@@ -47,6 +51,8 @@ class Runtime:
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
+        # Has an errand run for a committed row; the jobs of a server put themselves here.
+        self.enqueue: Callable[[str, int], None] = _left_to_the_sweep
         self._upkeep: set[asyncio.Task[None]] = set()
         self._coalescers: dict[Coalesced[Any, Any], Coalescer[Any, Any]] = {}
 
