@@ -11,10 +11,14 @@ from app.permissions import Permission
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at."""
+    """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at.
+
+    ``tenant_token`` is a session token that is only shown: it may have ended, or never have been one.
+    """
 
     device: bool = False
     tenant: bool = False
+    tenant_token: bool = False
     permission: Permission | None = None
 
     @property
@@ -27,7 +31,7 @@ class Caller:
         """The names of the ways to identify oneself that are accepted."""
         ways = {
             "device": self.device,
-            "tenantSession": self.tenant,
+            "tenantSession": self.tenant or self.tenant_token,
             "operatorSession": self.permission is not None,
             "apiToken": self.permission is not None,
         }
@@ -38,7 +42,7 @@ class Caller:
         """What is said to who shows nothing."""
         if self.device:
             return errors.TokenMissingError
-        return errors.SessionMissingError if self.tenant else errors.OperatorMissingError
+        return errors.SessionMissingError if self.tenant or self.tenant_token else errors.OperatorMissingError
 
     @property
     def errors(self) -> tuple[type[PortalError], ...]:
@@ -63,6 +67,7 @@ class Caller:
 ANYONE = Caller()
 DEVICE = Caller(device=True)
 TENANT = Caller(tenant=True)
+TENANT_TOKEN = Caller(tenant_token=True)
 
 
 def operator(permission: Permission) -> Caller:

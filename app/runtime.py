@@ -15,6 +15,9 @@ from app.clock import Clock, SystemClock
 from app.coalesce import Coalescer
 from app.db import Database
 from app.keys import Keys
+from app.mail import mailer_for
+from app.messenger import messenger_for
+from app.ports import Mailer, Messenger
 from app.rate_limits import RateLimits
 from app.settings import Settings
 from app.tokens import AccessTokens
@@ -48,6 +51,8 @@ class Runtime:
         self.keys = Keys(settings)
         self.tokens = AccessTokens(settings, self.db, self.keys, self.clock)
         self.rate_limits = RateLimits(settings)
+        self.mailer: Mailer = mailer_for(settings)
+        self.messenger: Messenger = messenger_for(settings)
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
 from sanic import Request
 
 from app.callers import DEVICE, Caller
@@ -23,6 +24,13 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
     address = request.remote_addr or request.ip
     if caller.is_anyone:
         return Context(runtime, ANONYMOUS, request_id, address)
+    if caller.tenant_token or caller.tenant:
+        shown = SecretStr(request.headers.get("x-session-token") or "")
+        if shown and caller.tenant_token:
+            return Context(runtime, ANONYMOUS, request_id, address, session_token=shown)
+        if shown:
+            session = await authenticate(runtime, shown.get_secret_value())
+            return Context(runtime, session.actor, request_id, address, session, shown)
     actor = await _actor(request, runtime, caller)
     if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionMissingError(permission=caller.permission.value)
@@ -30,8 +38,6 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
 
 
 async def _actor(request: Request, runtime: Runtime, caller: Caller) -> Actor:
-    if caller.tenant and (session_token := request.headers.get("x-session-token")):
-        return (await authenticate(runtime, session_token)).actor
     if (caller.device or caller.permission) and request.headers.get("authorization"):
         token = bearer_token(request)
         if caller.permission and token.startswith(API_TOKEN_PREFIX):

@@ -26,6 +26,8 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── ConflictError
     │   ├── TenantConflictError, PlanConflictError, PlanNameConflictError, SubscriptionConflictError
     │   └── IdempotencyConflictError, IdempotencyRunningError
+    ├── DeliveryError                             a message that does not arrive
+    │   └── DeliveryDeferredError, MailUnavailableError, MessengerUnavailableError
     ├── RateLimitedError
     └── UnavailableError                          come back later
         └── DatabaseUnavailableError, OverloadedError, ShuttingDownError, SignInUnavailableError
@@ -55,6 +57,12 @@ from app.errors.catalogue import (
     SubscriptionConflictError,
     TenantConflictError,
     TenantNotFoundError,
+)
+from app.errors.delivery import (
+    DeliveryDeferredError,
+    DeliveryError,
+    MailUnavailableError,
+    MessengerUnavailableError,
 )
 from app.errors.identity import (
     DeviceAccessRevokedError,
@@ -124,6 +132,8 @@ __all__ = [
     "ConflictError",
     "CredentialsInvalidError",
     "DatabaseUnavailableError",
+    "DeliveryDeferredError",
+    "DeliveryError",
     "DeniedError",
     "DeviceAccessRevokedError",
     "DeviceLimitReachedError",
@@ -133,7 +143,9 @@ __all__ = [
     "FingerprintMismatchError",
     "IdempotencyConflictError",
     "IdempotencyRunningError",
+    "MailUnavailableError",
     "MalformedBodyError",
+    "MessengerUnavailableError",
     "MethodNotAllowedError",
     "NotFoundError",
     "OneTimePasswordInvalidError",

@@ -1,0 +1,27 @@
+"""Limits that hold exactly over all workers: one conditional upsert a hit."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, case, delete, or_, select
+
+from sql.dialect import insert
+from sql.tables import rate_windows
+from sql.tables.columns import Instant
+
+_hit = insert(rate_windows)
+_now = bindparam("now", type_=Instant)
+_ended = rate_windows.c.ends_at <= _now
+
+# A window begins with its first hit. A hit that finds it full changes nothing, and nothing comes back.
+count_hit = _hit.on_conflict_do_update(
+    index_elements=[rate_windows.c.key_hash],
+    set_={
+        "hits": case((_ended, 1), else_=rate_windows.c.hits + 1),
+        "ends_at": case((_ended, _hit.excluded.ends_at), else_=rate_windows.c.ends_at),
+    },
+    where=or_(_ended, rate_windows.c.hits < bindparam("most")),
+).returning(rate_windows.c.hits)
+
+window_end = select(rate_windows.c.ends_at).where(rate_windows.c.key_hash == bindparam("key_hash"))
+
+delete_ended_windows = delete(rate_windows).where(rate_windows.c.ends_at <= bindparam("now"))
