@@ -147,10 +147,11 @@ def _told(failure: Exception) -> DeliveryError | None:
     if isinstance(failure, aiosmtplib.SMTPRecipientsRefused):
         failure = failure.recipients[0]
     if isinstance(failure, aiosmtplib.SMTPResponseException):
-        reason = f"{failure.code} {' '.join(failure.message.split())}"
+        reason = f"{failure.code} {' '.join(failure.message.split()).rstrip('.')}"
         return (DeliveryError if failure.code >= REFUSED_FROM else DeliveryDeferredError)(reason=reason)
-    if isinstance(failure, aiosmtplib.SMTPNotSupported | ValueError):
-        return DeliveryError(reason=str(failure))
-    if isinstance(failure, aiosmtplib.SMTPException | OSError | TimeoutError):
-        return DeliveryDeferredError(reason=str(failure) or type(failure).__name__)
+    # Lost connections and time-outs of the library are among these.
+    if isinstance(failure, OSError):
+        return DeliveryDeferredError(reason=str(failure).rstrip(".") or type(failure).__name__)
+    if isinstance(failure, aiosmtplib.SMTPException | ValueError):
+        return DeliveryError(reason=str(failure).rstrip("."))
     return None
