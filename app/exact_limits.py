@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from app.context import Context
 from app.db import WriteConnection
 from sql.statements import limits as statements
+
+NETWORK_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,14 @@ class Limit:
     what: str
     most: int
     seconds: int
+
+
+def place_of(address: str | None) -> str:
+    """Whom an address is counted for: itself, or the network of an IPv6 one, whose holder has all of it."""
+    with suppress(ValueError):
+        if isinstance(found := ip_address(address or ""), IPv6Address):
+            return str(ip_network((found, NETWORK_BITS), strict=False))
+    return address or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,8 +174,7 @@ class Jobs:
         """
         self._ending.set()
         await _end(self._leadership)
-        for task in list(self._enqueueing):
-            await _end(task)
+        await self._end_enqueueing()
         await self._leave(workers.release_lease, name=LEASE, holder=self._runtime.executor_id)
         if self._engine is not None:
             try:
@@ -283,6 +282,13 @@ class Jobs:
                     await self._engine.enqueue_errand(errand, row_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the row waits and is swept up
             log.warning("errand_not_enqueued", errand=errand, row=row_id, reason=str(failure))
+
+    async def _end_enqueueing(self) -> None:
+        """Let what is on its way into the queue get there; without an engine it waits for nobody."""
+        if self._enqueueing and self._running.is_set():
+            await asyncio.wait(self._enqueueing, timeout=END_SECONDS)
+        for task in self._enqueueing:
+            task.cancel()
 
     async def _sweep(self, engine: Engine) -> None:
         """Put errands into the queue whose rows wait for longer than they should."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from app.context import Actor, Context
 from app.errors import OneTimePasswordInvalidError, RateLimitedError
 from app.events import Event, EventType, record
-from app.exact_limits import Limit, count_hit
+from app.exact_limits import Limit, count_hit, place_of
 from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
 from app.services.tenants.directory import Tenant
 from app.services.tenants.sessions import SignedIn
@@ -49,7 +49,7 @@ async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
     by_slug = Limit("passwords of a tenant", settings.one_time_passwords_per_tenant, HOUR)
     delivery_id = None
     async with ctx.runtime.db.write() as conn:
-        wait = await count_hit(conn, ctx, by_address, ctx.address or "")
+        wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))
         if wait is None and (wait := await count_hit(conn, ctx, by_slug, tenant_slug)) is None:
             delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=now)
     if delivery_id is None:
@@ -69,7 +69,7 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
     limit = Limit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
     challenge = None
     async with ctx.runtime.db.write() as conn:
-        if (wait := await count_hit(conn, ctx, limit, ctx.address or "")) is None:
+        if (wait := await count_hit(conn, ctx, limit, place_of(ctx.address))) is None:
             guess = {"tenant_slug": tenant_slug, "most": settings.one_time_password_attempts}
             challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.runtime.clock.now())
     if wait is not None:
