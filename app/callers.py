@@ -13,7 +13,8 @@ from app.permissions import Permission
 class Caller:
     """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at.
 
-    ``tenant_token`` is a session token that is only shown: it may have ended, or never have been one.
+    ``tenant_token`` is a session token that is only shown: it may have ended, or never have been one, so it is a
+    header that must be there and no way to identify oneself.
     """
 
     device: bool = False
@@ -31,7 +32,7 @@ class Caller:
         """The names of the ways to identify oneself that are accepted."""
         ways = {
             "device": self.device,
-            "tenantSession": self.tenant or self.tenant_token,
+            "tenantSession": self.tenant,
             "operatorSession": self.permission is not None,
             "apiToken": self.permission is not None,
         }

@@ -6,11 +6,19 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr, make_msgid
 
+from app.errors import DeliveryError
 from app.ports import Mail
 
 
 def as_message(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
-    """The message from a sender; raises ValueError for an address that would break a header."""
+    """The message from a sender; raises DeliveryError where the library can make no headers of the addresses."""
+    try:
+        return _written(mail, sender, sender_name)
+    except (ValueError, LookupError) as failure:
+        raise DeliveryError(reason=f"it cannot be written as mail ({failure})") from None
+
+
+def _written(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = formataddr((sender_name, sender))
     message["To"] = mail.to

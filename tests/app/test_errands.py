@@ -15,7 +15,7 @@ from support.jobs import PATIENCE, Place, engine_rows, job_place, launched, unti
 from support.sign_in import code_in
 
 from app.context import Actor, Context
-from app.errors import DatabaseUnavailableError
+from app.errors import DatabaseUnavailableError, DeliveryDeferredError, PortalError
 from app.jobs import Errand
 from app.mailbox import Mailbox
 from app.runtime import Runtime
@@ -148,13 +148,14 @@ async def test_a_delivery_leaves_within_two_seconds_and_its_arguments_hold_no_se
     assert took < 3
 
 
-async def test_an_outage_is_tried_again_by_the_engine(place: Place) -> None:
+@pytest.mark.parametrize("failure", [DatabaseUnavailableError(), DeliveryDeferredError(reason="451 not now")])
+async def test_what_may_pass_is_tried_again_by_the_engine(place: Place, failure: PortalError) -> None:
     tried: list[int] = []
 
     async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
         tried.append(row_id)
         if len(tried) < 2:
-            raise DatabaseUnavailableError
+            raise failure
         return {}
 
     async def nothing_waits(ctx: Context) -> Sequence[int]:
@@ -169,3 +170,32 @@ async def test_an_outage_is_tried_again_by_the_engine(place: Place) -> None:
         await until(done)
 
     assert tried == [1, 1]
+
+
+async def test_an_errand_of_a_worker_that_is_gone_is_taken_over(place: Place) -> None:
+    release = asyncio.Event()
+    begun: list[str] = []
+
+    async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
+        begun.append(ctx.runtime.executor_id)
+        await release.wait()
+        return {}
+
+    async def nothing_waits(ctx: Context) -> Sequence[int]:
+        return []
+
+    async def running() -> bool:
+        return len(begun) == 1
+
+    async def done() -> bool:
+        return (await workflows(place)).get("slow:1") == "SUCCESS"
+
+    slow = Errand("slow", run, nothing_waits)
+    async with launched(place.settings(), grace=0.0, errands=[slow]) as jobs:
+        jobs.enqueue("slow", 1)
+        await until(running)
+    release.set()
+    async with launched(place.settings(), errands=[slow]):
+        await until(done)
+
+    assert len(begun) == len(set(begun)) == 2
