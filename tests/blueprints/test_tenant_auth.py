@@ -26,6 +26,7 @@ from support.sign_in import (
 )
 from support.statements import counted_statements
 
+from app.services.demonstration import seed_demonstration
 from sql.tables import metadata, otp_challenges, rate_windows, tenant_sessions
 
 SESSION = "/api/tenant/auth/session"
@@ -89,6 +90,12 @@ async def test_a_code_works_once(sanic_client: LiveServer) -> None:
     answers = [await verify(sanic_client, tenant.slug, code) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [200, 401]
+
+
+async def test_the_demonstration_can_sign_in(sanic_client: LiveServer) -> None:
+    await seed_demonstration(sanic_client.ctx)
+
+    assert (await verify(sanic_client, "demo", await sent_code(sanic_client, "demo"))).status_code == 200
 
 
 async def test_of_parallel_right_guesses_one_gets_a_session(sanic_client: LiveServer) -> None:
