@@ -51,6 +51,15 @@ SECURITY_SCHEMES: dict[str, Any] = {
 }
 
 
+SESSION_TOKEN: dict[str, Any] = {
+    "name": "X-Session-Token",
+    "in": "header",
+    "required": True,
+    "description": "The session token; one that is not known is answered the same.",
+    "schema": {"type": "string", "minLength": 1},
+}
+
+
 @dataclass(frozen=True)
 class Operation:
     """One method on one path.
@@ -142,6 +151,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         }
         for name, text in operation.path_parameters.items()
     ]
+    parameters += [SESSION_TOKEN] if operation.caller.tenant_token else []
     parameters += _query_parameters(operation.query) if operation.query else []
     if operation.creates:
         parameters.append(_IDEMPOTENCY_KEY)

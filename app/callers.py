@@ -11,10 +11,15 @@ from app.permissions import Permission
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at."""
+    """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at.
+
+    ``tenant_token`` is a session token that is only shown: it may have ended, or never have been one, so it is a
+    header that must be there and no way to identify oneself.
+    """
 
     device: bool = False
     tenant: bool = False
+    tenant_token: bool = False
     permission: Permission | None = None
     # Whoever is an operator, whatever the role permits.
     any_operator: bool = False
@@ -45,7 +50,7 @@ class Caller:
         """What is said to who shows nothing."""
         if self.device:
             return errors.TokenMissingError
-        return errors.SessionMissingError if self.tenant else errors.OperatorMissingError
+        return errors.SessionMissingError if self.tenant or self.tenant_token else errors.OperatorMissingError
 
     @property
     def errors(self) -> tuple[type[PortalError], ...]:
@@ -73,6 +78,7 @@ ANYONE = Caller()
 DEVICE = Caller(device=True)
 TENANT = Caller(tenant=True)
 OPERATOR = Caller(any_operator=True)
+TENANT_TOKEN = Caller(tenant_token=True)
 
 
 def operator(permission: Permission) -> Caller:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, NamedTuple
+
+from pydantic import SecretStr
 
 from app.errors import SessionMissingError, TokenMissingError
 from app.permissions import Permission
@@ -12,7 +15,7 @@ from app.runtime import Runtime
 ActorType = Literal["operator", "tenant", "device", "system"]
 
 
-# Both are tuples, because each request makes them.
+# All are tuples, because each request makes them.
 
 
 class Actor(NamedTuple):
@@ -27,11 +30,28 @@ class Actor(NamedTuple):
     permissions: frozenset[Permission] = frozenset()
 
 
+class Session(NamedTuple):
+    """A tenant's session and its tenant; ``expires_at`` is the absolute end, which nothing moves."""
+
+    id: int
+    tenant_id: int
+    tenant_slug: str
+    tenant_name: str
+    last_activity: datetime
+    expires_at: datetime
+    created_at: datetime
+
+    @property
+    def actor(self) -> Actor:
+        """The tenant, as the audit trail will name it."""
+        return Actor("tenant", self.tenant_name, self.tenant_id, session_id=self.id)
+
+
 ANONYMOUS = Actor("device", "not activated yet")
 
 
 class Context(NamedTuple):
-    """One request or one command."""
+    """One request or one command; with a tenant's session, what was read of it, and the token that was shown."""
 
     runtime: Runtime
     actor: Actor
@@ -39,6 +59,8 @@ class Context(NamedTuple):
     address: str | None = None
     # What is left of the caller's rate limit, where the way to identify oneself is counted.
     allowance: Allowance | None = None
+    session: Session | None = None
+    session_token: SecretStr | None = None
 
     @property
     def device(self) -> tuple[int, int]:

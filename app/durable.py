@@ -1,17 +1,16 @@
 """The durable engine of one worker: DBOS, launched and called off the event loop, running its work on it.
 
-Scheduled runs are workflows of one step each, kept in the engine's own tables: schema ``dbos`` of the same PostgreSQL
-database, or a file of its own beside the SQLite one, where its writes would make ours wait. The engine takes work
-from a queue and runs it on a loop of its own; connections belong to the worker's loop, so every step hands its body
-over to that one (``on_worker_loop``). Workflows are module-level functions and DBOS is one per process, so what they
-run for is the process's too: ``Engine.current``, set by ``launch`` and cleared by ``destroy``.
+Scheduled runs and errands are workflows of one step each, kept in the engine's own tables: schema ``dbos`` of the
+same PostgreSQL database, or a file of its own beside the SQLite one, where its writes would make ours wait. The
+engine takes work from a queue and runs it on a loop of its own; connections belong to the worker's loop, so every step
+hands its body over to that one (``on_worker_loop``). Workflows are module-level functions and DBOS is one per process,
+so what they run for is the process's too: ``Engine.current``, set by ``launch`` and cleared by ``destroy``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
 import sqlite3
 import time
@@ -26,11 +25,14 @@ from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowStatus
 from psycopg import ClientCursor
 from sqlalchemy.engine import URL
 
-from app.errors import UnavailableError
+from app.engine_log import calm_logger
+from app.errors import DeliveryDeferredError, UnavailableError
 from app.settings import Settings
 
 Answer = TypeVar("Answer")
+# Runs a slot of a schedule, or an errand for a row, by name.
 Perform = Callable[[str, str], Awaitable[Mapping[str, object]]]
+PerformErrand = Callable[[str, int], Awaitable[Mapping[str, object]]]
 
 APPLICATION: Final = "addon-portal"
 # Work is only taken over by a worker of the same version. Fixed, since what a step means is kept compatible; left to
@@ -41,12 +43,15 @@ SQLITE_FILE: Final = "durable.db"
 
 QUEUE: Final = "schedules"
 RUN_PREFIX: Final = "schedule:"
+# Errands have a queue of their own, so that neither they nor the schedules wait for each other.
+ERRANDS_QUEUE: Final = "errands"
+ERRANDS_PER_WORKER: Final = 8
 # Runs at a time in one worker, so that slots that fall due together spread over the workers.
 RUNS_PER_WORKER: Final = 4
 # Threads in which the engine talks to its database; it would open one per operation in flight.
 ENGINE_THREADS: Final = 8
 
-# A run that met an outage is tried again after 5, 10, 20 and 40 s, which outlasts a restart of the database.
+# What met an outage is tried again after 5, 10, 20 and 40 s, which outlasts a restart of the database.
 OUTAGE_ATTEMPTS: Final = 5
 OUTAGE_WAIT_SECONDS: Final = 5.0
 
@@ -56,43 +61,61 @@ TAKE_OVER_WITHIN: Final = timedelta(hours=24)
 KEEP_RUNS: Final = timedelta(days=30)
 FORGET_AT_ONCE: Final = 1000
 
+# How a workflow that will not go on has ended.
+FAILED: Final = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
 # Seconds that may pass beyond the grace until the engine has joined its threads.
 DESTROY_SECONDS: Final = 30.0
-# The same line of the engine's code is logged at most this often, in seconds: during an outage each thread repeats it.
-LOG_AGAIN_SECONDS: Final = 60.0
 
 # What asyncpg understands in a URL and libpq spells the same.
 LIBPQ_OPTIONS: Final = frozenset({"host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib"})
 
 
 class RunFailedError(Exception):
-    """A scheduled run failed; its text is what the engine keeps, since not every error can be pickled."""
+    """A run failed; its text is what the engine keeps, since not every error can be pickled."""
 
 
 class RunInterruptedError(RunFailedError):
-    """A scheduled run failed because the database did not answer; it is tried again."""
+    """A run failed because something that it needs did not answer; it is tried again."""
 
 
-@DBOS.step(
-    name="perform",
-    retries_allowed=True,
-    interval_seconds=OUTAGE_WAIT_SECONDS,
-    max_attempts=OUTAGE_ATTEMPTS,
-    should_retry=lambda failure: isinstance(failure, RunInterruptedError),
-)
-async def _perform(name: str, slot: str) -> dict[str, object]:
+_OUTAGES: Final[dict[str, Any]] = {
+    "retries_allowed": True,
+    "interval_seconds": OUTAGE_WAIT_SECONDS,
+    "max_attempts": OUTAGE_ATTEMPTS,
+    "should_retry": lambda failure: isinstance(failure, RunInterruptedError),
+}
+
+
+async def _kept(body: Callable[[], Awaitable[Mapping[str, object]]]) -> dict[str, object]:
     try:
-        return dict(await on_worker_loop(partial(_engine().perform, name, slot)))
-    except UnavailableError as failure:
+        return dict(await on_worker_loop(body))
+    except (UnavailableError, DeliveryDeferredError) as failure:
         raise RunInterruptedError(str(failure)) from None
     except Exception as failure:  # noqa: BLE001 - whatever it is, the engine must be able to keep it
         raise RunFailedError(f"{type(failure).__name__}: {failure}") from None
+
+
+@DBOS.step(name="perform", **_OUTAGES)
+async def _perform(name: str, slot: str) -> dict[str, object]:
+    return await _kept(partial(_engine().perform, name, slot))
+
+
+@DBOS.step(name="perform_errand", **_OUTAGES)
+async def _perform_errand(name: str, row_id: int) -> dict[str, object]:
+    return await _kept(partial(_engine().perform_errand, name, row_id))
 
 
 @DBOS.workflow(name="scheduled_run")
 async def scheduled_run(name: str, slot: str) -> dict[str, object]:
     """Perform one slot of a schedule and answer what it reports."""
     return await _perform(name, slot)
+
+
+@DBOS.workflow(name="errand")
+async def errand(name: str, row_id: int) -> dict[str, object]:
+    """Perform an errand for a row of ours and answer what it reports; the row is the truth."""
+    return await _perform_errand(name, row_id)
 
 
 async def on_worker_loop(body: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -127,9 +150,19 @@ class Engine:
 
     current: ClassVar[Engine | None] = None
 
-    def __init__(self, settings: Settings, executor_id: str, perform: Perform, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        executor_id: str,
+        perform: Perform,
+        perform_errand: PerformErrand,
+        *,
+        poll_seconds: float,
+        errand_poll_seconds: float,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.perform = perform
+        self.perform_errand = perform_errand
         self.bodies: set[asyncio.Task[Any]] = set()
         self.is_stopping = False
         self.is_launched = False
@@ -138,6 +171,7 @@ class Engine:
         self._settings = settings
         self._executor_id = executor_id
         self._poll_seconds = poll_seconds
+        self._errand_poll_seconds = errand_poll_seconds
         self._client: DBOSClient | None = None
         self._calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable")
 
@@ -174,6 +208,10 @@ class Engine:
         """Put a slot of a schedule into the queue, unless it ever was there."""
         await self._call(self._enqueue, name, slot.astimezone(UTC).isoformat())
 
+    async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> None:
+        """Put an errand for a row into the queue, unless it ever was there; with ``again`` also one that failed."""
+        await self._call(self._enqueue_errand, name, row_id, again)
+
     async def take_over(self, living: Collection[str]) -> list[str]:
         """Give the unfinished work of workers that are not among the living to one that is; answers its ids."""
         return await self._call(self._take_over, frozenset(living))
@@ -194,11 +232,16 @@ class Engine:
         url = engine_url(self._settings)
         if url.database and url.get_backend_name() == "sqlite":
             _prepare_file(Path(url.database))
-        _calm_logger()
+        calm_logger()
         try:
             DBOS(config=_configuration(self._settings, url, self._executor_id))
             DBOS.launch()
             DBOS.register_queue(QUEUE, worker_concurrency=RUNS_PER_WORKER, polling_interval_sec=self._poll_seconds)
+            DBOS.register_queue(
+                ERRANDS_QUEUE,
+                worker_concurrency=ERRANDS_PER_WORKER,
+                polling_interval_sec=self._errand_poll_seconds,
+            )
             self._client = DBOSClient(
                 system_database_url=url.render_as_string(hide_password=False),
                 dbos_system_schema=SCHEMA,
@@ -233,6 +276,21 @@ class Engine:
             slot,
         )
 
+    def _enqueue_errand(self, name: str, row_id: int, again: bool) -> None:
+        workflow_id = f"{name}:{row_id}"
+        if again and self._list_workflows(workflow_ids=[workflow_id], status=list(FAILED)):
+            self._connected.delete_workflows([workflow_id])
+        self._connected.enqueue(
+            {
+                "workflow_name": "errand",
+                "queue_name": ERRANDS_QUEUE,
+                "workflow_id": workflow_id,
+                "app_version": VERSION,
+            },
+            name,
+            row_id,
+        )
+
     def _take_over(self, living: frozenset[str]) -> list[str]:
         """Resuming has no guard of its own against a healthy owner or a cancelled row, so each row is read again."""
         taken = []
@@ -250,9 +308,7 @@ class Engine:
         return taken
 
     def _forget_runs(self, before: datetime) -> None:
-        rows = self._list_workflows(
-            workflow_id_prefix=RUN_PREFIX, completed_before=before.isoformat(), limit=FORGET_AT_ONCE
-        )
+        rows = self._list_workflows(completed_before=before.isoformat(), limit=FORGET_AT_ONCE)
         if rows:
             self._connected.delete_workflows([row.workflow_id for row in rows])
 
@@ -326,35 +382,3 @@ def _prepare_file(path: Path) -> None:
 def _is_too_old(row: WorkflowStatus) -> bool:
     age_seconds = time.time() - (row.created_at or 0) / 1000
     return row.workflow_id.startswith(RUN_PREFIX) and age_seconds > TAKE_OVER_WITHIN.total_seconds()
-
-
-class _Calm(logging.Filter):
-    """Drops what the engine repeats, and what happens to runs, which is logged where it happens."""
-
-    ELSEWHERE: Final = (
-        "Asyncio task cancelled",
-        "Exception encountered in asynchronous workflow",
-        "Step being automatically retried",
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._logged_at: dict[tuple[str, int], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to keep the record."""
-        if str(record.msg).startswith(self.ELSEWHERE):
-            return False
-        line, now = (record.pathname, record.lineno), time.monotonic()
-        if now - self._logged_at.get(line, -math.inf) < LOG_AGAIN_SECONDS:
-            return False
-        self._logged_at[line] = now
-        return True
-
-
-def _calm_logger() -> None:
-    """Let the engine's warnings go where ours go: with a handler in place it adds none of its own."""
-    logger = logging.getLogger("dbos")
-    if not any(isinstance(found, _Calm) for found in logger.filters):
-        logger.addFilter(_Calm())
-        logger.addHandler(logging.NullHandler())

@@ -4,6 +4,9 @@ Every worker beats; the one that holds the lease is the leader. It puts the slot
 engine's queue when they fall due, under an id made of schedule and slot, so that a slot runs once however many
 workers there are and whoever led when. It is also the only one that gives the work of dead workers to living ones.
 
+An errand is work for one row of ours, which is committed first and then put into the queue under the row's id; the
+leader sweeps up rows whose errand was missed.
+
 The engine's own scheduler is not used: a slot whose moment meets an outage is lost to it, what it catches up after a
 standstill is every slot since the last one, and it costs each worker a thread per schedule. The queue, the unique id
 and the take-over are the engine's.
@@ -29,7 +32,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import metrics
 from app.context import Actor, Context
-from app.errors import UnavailableError
+from app.errors import DeliveryDeferredError, UnavailableError
 from app.runtime import Runtime
 from sql.statements import workers
 
@@ -45,6 +48,8 @@ CATCH_UP: Final = timedelta(hours=24)
 FORGET_SECONDS: Final = 3600.0
 # Seconds until the first heartbeat is looked for again.
 START_SECONDS: Final = 0.1
+# Seconds in which a row's errand gets into the queue, or is left to the sweep.
+ENQUEUE_SECONDS: Final = 30.0
 # Seconds a background task is given to notice that it should end; then it is cancelled.
 END_SECONDS: Final = 5.0
 
@@ -76,6 +81,20 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """A use case that runs once for a row, soon after its commit: ``runtime.enqueue(name, row_id)``.
+
+    It may be begun again after a crash or an outage, so it begins with a conditional move on its row. ``waiting``
+    answers the rows that should have been done by now; what is still waiting then is put into the queue again.
+    """
+
+    name: str
+    run: Callable[[Context, int], Awaitable[Mapping[str, object]]]
+    waiting: Callable[[Context], Awaitable[Sequence[int]]]
+    timeout_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """Seconds between heartbeats, until a lease runs out, and until a worker without a heartbeat counts as dead.
 
@@ -90,14 +109,26 @@ class Pace:
     retry: float = 2.0
     # Between two looks at the queue: how late a run may start, against a query per worker each time.
     poll: float = 2.0
+    # The same for errands, which somebody waits for; and between two sweeps for those that were missed.
+    errand_poll: float = 1.0
+    sweep: float = 60.0
 
 
 class Jobs:
     """Heartbeat, leadership and schedules of one worker; one per process, launched on the worker's loop."""
 
-    def __init__(self, runtime: Runtime, schedules: Sequence[Schedule], pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        schedules: Sequence[Schedule],
+        pace: Pace | None = None,
+        errands: Sequence[Errand] = (),
+    ) -> None:
         self._runtime = runtime
         self._schedules = {schedule.name: schedule for schedule in schedules}
+        self._errands = {errand.name: errand for errand in errands}
+        self._enqueueing: set[asyncio.Task[None]] = set()
+        runtime.enqueue = self.enqueue
         self._pace = pace or Pace()
         self._engine: Engine | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -107,7 +138,7 @@ class Jobs:
         self._rows = asyncio.Lock()
         # On the monotonic clock: the last beat, the first beat of an unbroken series, the end of our lease.
         self._beat_at = self._steady_since = self._leads_until = -math.inf
-        self._reap_at = self._forget_at = time.monotonic()
+        self._reap_at = self._forget_at = self._sweep_at = time.monotonic()
         # The latest slot that was put into the queue, by schedule.
         self._enqueued: dict[str, datetime] = {}
 
@@ -130,6 +161,12 @@ class Jobs:
         """Return once this worker takes work."""
         await self._running.wait()
 
+    def enqueue(self, errand: str, row_id: int) -> None:
+        """Have an errand run for a committed row, without waiting for the engine; what fails here is swept up."""
+        task = asyncio.create_task(self._enqueue_errand(errand, row_id), name=f"jobs-{errand}-{row_id}")
+        self._enqueueing.add(task)
+        task.add_done_callback(self._enqueueing.discard)
+
     async def stop(self, grace_seconds: float) -> None:
         """Lead no more, take no work, and wait this many seconds for what runs.
 
@@ -137,6 +174,7 @@ class Jobs:
         """
         self._ending.set()
         await _end(self._leadership)
+        await self._end_enqueueing()
         await self._leave(workers.release_lease, name=LEASE, holder=self._runtime.executor_id)
         if self._engine is not None:
             try:
@@ -203,13 +241,22 @@ class Jobs:
         pause = await self._enqueue_due(engine)
         if time.monotonic() >= self._reap_at:
             await self._take_over(engine)
+        if time.monotonic() >= self._sweep_at:
+            await self._sweep(engine)
         return min(pause, self._pace.beat)
 
     async def _launched_engine(self) -> Engine:
         if self._engine is None:
             engine_class = await asyncio.to_thread(_engine_class)
             settings, executor_id = self._runtime.settings, self._runtime.executor_id
-            self._engine = engine_class(settings, executor_id, self._perform, self._pace.poll)
+            self._engine = engine_class(
+                settings,
+                executor_id,
+                self._perform,
+                self._perform_errand,
+                poll_seconds=self._pace.poll,
+                errand_poll_seconds=self._pace.errand_poll,
+            )
         if not self._engine.is_launched:
             await self._engine.launch()
             self._running.set()
@@ -226,6 +273,32 @@ class Jobs:
                 self._enqueued[schedule.name] = slot
         waits = [(schedule.next_slot(now, zone) - now).total_seconds() for schedule in self._schedules.values()]
         return min(waits, default=self._pace.beat)
+
+    async def _enqueue_errand(self, errand: str, row_id: int) -> None:
+        try:
+            async with asyncio.timeout(ENQUEUE_SECONDS):
+                await self._running.wait()
+                if self._engine is not None and self._engine.is_launched:
+                    await self._engine.enqueue_errand(errand, row_id)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the row waits and is swept up
+            log.warning("errand_not_enqueued", errand=errand, row=row_id, reason=str(failure))
+
+    async def _end_enqueueing(self) -> None:
+        """Let what is on its way into the queue get there; without an engine it waits for nobody."""
+        if self._enqueueing and self._running.is_set():
+            await asyncio.wait(self._enqueueing, timeout=END_SECONDS)
+        for task in self._enqueueing:
+            task.cancel()
+
+    async def _sweep(self, engine: Engine) -> None:
+        """Put errands into the queue whose rows wait for longer than they should."""
+        self._sweep_at = time.monotonic() + self._pace.sweep
+        for errand in self._errands.values():
+            missed = await errand.waiting(Context(self._runtime, Actor("system", f"errand {errand.name}")))
+            for row_id in missed:
+                await engine.enqueue_errand(errand.name, row_id, again=True)
+            if missed:
+                log.info("errands_swept", errand=errand.name, rows=len(missed))
 
     async def _take_over(self, engine: Engine) -> None:
         """Give the work of dead workers to living ones, and forget them.
@@ -267,6 +340,20 @@ class Jobs:
         metrics.scheduled_runs.labels(name).inc()
         run_log.info("scheduled_run_finished", seconds=round(time.monotonic() - began, 3), result=dict(result))
         return result
+
+    async def _perform_errand(self, name: str, row_id: int) -> Mapping[str, object]:
+        """Run an errand for its row; what it raises is logged here and kept by the engine."""
+        errand_log = log.bind(errand=name, row=row_id)
+        try:
+            errand = self._errands[name]
+            async with asyncio.timeout(errand.timeout_seconds):
+                return await errand.run(Context(self._runtime, Actor("system", f"errand {name}")), row_id)
+        except (UnavailableError, DeliveryDeferredError) as failure:
+            errand_log.warning("errand_interrupted", reason=str(failure))
+            raise
+        except Exception:
+            errand_log.exception("errand_failed")
+            raise
 
     async def _leave(self, statement: Executable, **values: str) -> None:
         """Take a row of ours back; if that fails it runs out by itself."""

@@ -16,7 +16,10 @@ from app.coalesce import Coalescer
 from app.db import Database
 from app.identity_provider import IdentityProvider
 from app.keys import Keys
+from app.mail import mailer_for
+from app.messenger import messenger_for
 from app.passwords import Passwords
+from app.ports import Mailer, Messenger
 from app.rate_limits import RateLimits
 from app.settings import Settings
 from app.tokens import AccessTokens
@@ -36,6 +39,10 @@ class Coalesced(Generic[Item, Answer]):
     queue_size: Literal["coalesce_queue_size", "usage_queue_events"] = "coalesce_queue_size"
 
 
+def _left_to_the_sweep(errand: str, row_id: int) -> None:
+    """A process without a durable engine leaves the row for one that has it."""
+
+
 class Runtime:
     """One per process; the only thing that lives as long as the process does."""
 
@@ -48,9 +55,13 @@ class Runtime:
         self.rate_limits = RateLimits(settings)
         self.passwords = Passwords()
         self.identity_provider = IdentityProvider(settings, self.clock)
+        self.mailer: Mailer = mailer_for(settings)
+        self.messenger: Messenger = messenger_for(settings)
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
+        # Has an errand run for a committed row; the jobs of a server put themselves here.
+        self.enqueue: Callable[[str, int], None] = _left_to_the_sweep
         self._upkeep: set[asyncio.Task[None]] = set()
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._coalescers: dict[Coalesced[Any, Any], Coalescer[Any, Any]] = {}

@@ -17,15 +17,20 @@ from app.jobs import Jobs, Schedule
 from app.log import configure_logging
 from app.runtime import Runtime
 from app.services.idempotency import purge_idempotent_answers
+from app.services.tenants.deliveries import DELIVERIES
+from app.services.tenants.purge import purge_sessions
 from app.services.usage import upkeep
 from app.settings import Settings
-from blueprints import admin_api, auth_sso, authz, health, licenses, usage
+from blueprints import admin_api, auth_sso, authz, health, licenses, tenant_api, usage
 from blueprints.answer_headers import install_answer_headers
 from blueprints.documentation import add_documentation
+from blueprints.mailbox import add_mailbox
 from blueprints.problems import ProblemHandler
 
-APIS = (admin_api.api, auth_sso.api, authz.api, health.api, licenses.api, usage.api)
+APIS = (admin_api.api, auth_sso.api, authz.api, health.api, licenses.api, tenant_api.api, usage.api)
 PAGES = (auth_sso.pages,)
+# What is done once for a row, soon after its commit.
+ERRANDS = (DELIVERIES,)
 READ_TO_REFUSE = 4
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
@@ -50,12 +55,13 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
     app.config.update(_framework_settings(settings))
     app.ctx.runtime = Runtime(settings, clock)
     install_answer_headers(app, settings)
-    app.ctx.jobs = Jobs(app.ctx.runtime, schedules(settings)) if durable else None
+    app.ctx.jobs = Jobs(app.ctx.runtime, schedules(settings), errands=ERRANDS) if durable else None
     for api in APIS:
         app.blueprint(api.blueprint)
     for pages in PAGES:
         app.blueprint(pages.blueprint)
     add_documentation(app, [operation for api in APIS for operation in api.operations])
+    add_mailbox(app)
     app.before_server_start(_start)
     app.before_server_stop(_drain)
     app.after_server_stop(_stop)
@@ -66,6 +72,7 @@ def schedules(settings: Settings) -> list[Schedule]:
     """What runs by itself, once for all workers."""
     return [
         Schedule("rollup-check", settings.rollup_check_cron, upkeep.check_rollups),
+        Schedule("session-purge", settings.session_purge_cron, purge_sessions),
         Schedule("retention", settings.retention_cron, upkeep.apply_retention),
         Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
     ]

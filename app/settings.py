@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -166,6 +167,21 @@ class Settings(BaseSettings):
         if not croniter.is_valid(line):
             raise ValueError(f"{line!r} is not a cron line such as '15 3 * * *'")
         return line
+
+    @field_validator("smtp_url", "message_provider_url")
+    @classmethod
+    def _readable_address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        schemes = ("smtp", "smtps") if info.field_name == "smtp_url" else ("http", "https")
+        if not (text := value.get_secret_value()):
+            return value
+        try:
+            parts = urlsplit(text)
+            is_sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_sound = False
+        if not is_sound:
+            raise ValueError(f"must start with {schemes[0]}:// or {schemes[1]}:// and name a host")
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
 from sanic import Request
 
 from app.callers import DEVICE, Caller
@@ -25,6 +26,13 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
     address = request.remote_addr or request.ip
     if caller.is_anyone:
         return Context(runtime, ANONYMOUS, request_id, address)
+    if caller.tenant_token or caller.tenant:
+        shown = SecretStr(request.headers.get("x-session-token") or "")
+        if shown and caller.tenant_token:
+            return Context(runtime, ANONYMOUS, request_id, address, session_token=shown)
+        if shown:
+            session = await authenticate(runtime, shown.get_secret_value())
+            return Context(runtime, session.actor, request_id, address, session=session, session_token=shown)
     actor, allowance = await _actor(request, runtime, caller)
     if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionMissingError(permission=caller.permission.value)
@@ -32,8 +40,6 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
 
 
 async def _actor(request: Request, runtime: Runtime, caller: Caller) -> tuple[Actor, Allowance | None]:
-    if caller.tenant and (session_token := request.headers.get("x-session-token")):
-        return (await authenticate(runtime, session_token)).actor, None
     if (caller.device or caller.is_operator) and request.headers.get("authorization"):
         token = bearer_token(request)
         if caller.is_operator and token.startswith(API_TOKEN_PREFIX):

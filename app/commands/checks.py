@@ -17,7 +17,8 @@ from app.commands.output import reason_of
 from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
 from app.db import Database
-from app.errors import PortalError, SettingsError
+from app.errors import DeliveryError, PortalError, SettingsError
+from app.mail import SmtpMailer
 from app.rate_windows import RedisWindows
 from app.runtime import Runtime
 from app.settings import SECRET_KEY_FILE, Settings
@@ -47,6 +48,8 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[Finding]:
     async for finding in shared_limits(settings):
         yield finding
     yield await identity_provider(settings)
+    yield await mail(settings)
+    yield messages(settings)
     if is_new_file(settings):
         wanted = "portal migrate" if settings.environment == "production" else "portal serve"
         yield Finding("database", "warning", f"there is none yet at {settings.database.database}; made by: {wanted}")
@@ -138,6 +141,29 @@ def cautions(settings: Settings) -> Iterator[Finding]:
     if settings.worker_count > 1 and settings.database.get_backend_name() == "sqlite":
         detail = f"{settings.worker_count} on SQLite wait for each other; use 1, or PostgreSQL (PORTAL_DATABASE_URL)"
         yield Finding("workers", "warning", detail)
+
+
+async def mail(settings: Settings) -> Finding:
+    """Whether mail leaves, and whether its server answers and knows us; nothing is sent."""
+    if not settings.smtp_url.get_secret_value():
+        if settings.environment == "development":
+            return Finding("mail", "ok", f"stays in {settings.state_dir.absolute() / 'mailbox'}, shown at /dev/mailbox")
+        return Finding("mail", "warning", "none leaves, so no tenant can sign in by e-mail; set PORTAL_SMTP_URL")
+    try:
+        await SmtpMailer(settings).check()
+    except (DeliveryError, ValueError) as failure:
+        told = failure.message if isinstance(failure, DeliveryError) else str(failure)
+        return Finding("mail", "failure", f"{told} (PORTAL_SMTP_URL)")
+    if settings.environment == "production" and settings.mail_from.endswith("@localhost"):
+        return Finding("mail", "warning", f"comes from {settings.mail_from}; set PORTAL_MAIL_FROM")
+    return Finding("mail", "ok", f"the server answers; mail comes from {settings.mail_from}")
+
+
+def messages(settings: Settings) -> Finding:
+    """Whether SMS and WhatsApp messages leave."""
+    if settings.message_provider_url.get_secret_value():
+        return Finding("messages", "ok", "SMS and WhatsApp go to the provider")
+    return Finding("messages", "ok", "no SMS or WhatsApp: PORTAL_MESSAGE_PROVIDER_URL is not set")
 
 
 async def database(settings: Settings) -> AsyncIterator[Finding]:

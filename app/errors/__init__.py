@@ -26,6 +26,8 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── ConflictError
     │   ├── TenantConflictError, PlanConflictError, PlanNameConflictError, SubscriptionConflictError
     │   └── IdempotencyConflictError, IdempotencyRunningError
+    ├── DeliveryError                             a message that does not arrive
+    │   └── DeliveryDeferredError, MailUnavailableError, MessengerUnavailableError
     ├── RateLimitedError
     └── UnavailableError                          come back later
         └── DatabaseUnavailableError, OverloadedError, ShuttingDownError, SignInUnavailableError
@@ -56,6 +58,12 @@ from app.errors.catalogue import (
     SubscriptionConflictError,
     TenantConflictError,
     TenantNotFoundError,
+)
+from app.errors.delivery import (
+    DeliveryDeferredError,
+    DeliveryError,
+    MailUnavailableError,
+    MessengerUnavailableError,
 )
 from app.errors.identity import (
     DeviceAccessRevokedError,
@@ -126,6 +134,8 @@ __all__ = [
     "ConflictError",
     "CredentialsInvalidError",
     "DatabaseUnavailableError",
+    "DeliveryDeferredError",
+    "DeliveryError",
     "DeniedError",
     "DeviceAccessRevokedError",
     "DeviceLimitReachedError",
@@ -136,7 +146,9 @@ __all__ = [
     "FormRefusedError",
     "IdempotencyConflictError",
     "IdempotencyRunningError",
+    "MailUnavailableError",
     "MalformedBodyError",
+    "MessengerUnavailableError",
     "MethodNotAllowedError",
     "NotFoundError",
     "OneTimePasswordInvalidError",

@@ -15,6 +15,8 @@ from sql.statements import billing, tenants
 
 TENANT_SLUG = "demo"
 TENANT_NAME = "Demo tenant"
+# Nobody's address: it lets the tenant sign in with what the development mailbox shows.
+TENANT_EMAIL = "demo@example.com"
 TENANT_PLAN = "Pro"
 TRIES = 5
 
@@ -63,6 +65,6 @@ async def _seed(ctx: Context) -> bool:
         if plan.name not in known:
             await seed_plan(ctx, name=plan.name, price_id=plan.price_id, quota=plan.quota, max_devices=plan.max_devices)
     if tenant is None:
-        await add_tenant(ctx, name=TENANT_NAME, slug=TENANT_SLUG)
+        await add_tenant(ctx, name=TENANT_NAME, slug=TENANT_SLUG, email=TENANT_EMAIL)
     await link_subscription(ctx, tenant_slug=TENANT_SLUG, plan_name=TENANT_PLAN)
     return True

@@ -21,3 +21,13 @@ brandings = (
 )
 
 insert_tenant = insert(tenants).returning(tenants.c.id)
+
+# Where messages reach a tenant.
+contact_by_slug = select(
+    tenants.c.id,
+    tenants.c.name,
+    tenants.c.slug,
+    tenants.c.email,
+    tenants.c.phone_number,
+    tenants.c.otp_delivery_method,
+).where(tenants.c.slug == bindparam("tenant_slug"))

@@ -18,6 +18,7 @@ WITHOUT_A_RULE = {
     "/docs": "the documentation of the API",
     "/openapi.json": "the description of the API",
     "/.well-known/jwks.json": "public keys",
+    "/dev/mailbox": "mail in development, for whoever sits at this machine",
     "/static/admin.css": "how the pages look",
     "/static/docs.css": "how the documentation looks",
     "/static/docs.js": "what shows the documentation",

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +20,14 @@ from support.clocks import MovableClock
 from support.databases import settings_for
 
 from app.context import Context
-from app.jobs import Jobs, Pace, Schedule
+from app.jobs import Errand, Jobs, Pace, Schedule
 from app.runtime import Runtime
 from app.settings import Settings
 from sql.tables import leases
 
 FULL = os.environ.get("PORTAL_PROOF") == "full"
 # Everything ten times as fast as in earnest.
-QUICK = Pace(beat=0.5, lease=1.5, dead=2.0, retry=0.2, poll=0.2)
+QUICK = Pace(beat=0.5, lease=1.5, dead=2.0, retry=0.2, poll=0.2, errand_poll=0.2, sweep=0.5)
 EVERY_SECOND = "* * * * * *"
 # Far longer than anything here takes; only a failing test waits for it.
 PATIENCE = 600.0 if FULL else 60.0
@@ -85,10 +85,14 @@ async def job_place(database: str, state_dir: Path) -> AsyncIterator[Place]:
 
 @contextlib.asynccontextmanager
 async def launched(
-    settings: Settings, *schedules: Schedule, clock: MovableClock | None = None, grace: float = 10.0
+    settings: Settings,
+    *schedules: Schedule,
+    clock: MovableClock | None = None,
+    grace: float = 10.0,
+    errands: Sequence[Errand] = (),
 ) -> AsyncIterator[Jobs]:
     runtime = Runtime(settings, clock)
-    jobs = Jobs(runtime, schedules, QUICK)
+    jobs = Jobs(runtime, schedules, QUICK, errands)
     await jobs.launch()
     try:
         yield jobs

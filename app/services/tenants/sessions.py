@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from app.context import Actor
+from app.context import Context, Session
 from app.db import as_batch
-from app.errors import SessionExpiredError, SessionInvalidError
+from app.errors import SessionExpiredError, SessionInvalidError, SessionMissingError
+from app.events import Event, EventType, record
 from app.runtime import Coalesced, Runtime
 from sql.statements import sign_in as statements
 
@@ -16,21 +17,56 @@ from sql.statements import sign_in as statements
 ACTIVITY_SECONDS = 60
 
 
-class Session(NamedTuple):
-    """A session and its tenant; ``expires_at`` is the absolute end, which nothing moves."""
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """A session as its holder sees it; ``expires_at`` is the absolute end."""
 
-    id: int
     tenant_id: int
     tenant_slug: str
-    tenant_name: str
-    last_activity: datetime
     expires_at: datetime
     created_at: datetime
 
-    @property
-    def actor(self) -> Actor:
-        """The tenant, as the audit trail will name it."""
-        return Actor("tenant", self.tenant_name, self.tenant_id, session_id=self.id)
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session's token and whose it is; nothing moves ``expires_at``."""
+
+    session_token: str
+    expires_at: datetime
+    tenant_id: int
+    tenant_slug: str
+
+
+def session_state(ctx: Context) -> SessionState:
+    """The session that asks, as it was read when its token was checked; raises SessionMissingError without one."""
+    session, _ = _shown(ctx)
+    return SessionState(session.tenant_id, session.tenant_slug, session.expires_at, session.created_at)
+
+
+def refreshed(ctx: Context) -> SignedIn:
+    """The session that asks, its token unchanged; its activity was noted, which is all that a refresh does."""
+    session, token = _shown(ctx)
+    return SignedIn(token, session.expires_at, session.tenant_id, session.tenant_slug)
+
+
+async def sign_out(ctx: Context) -> None:
+    """End the session of the token that was shown; one that is not known has ended before."""
+    if ctx.session_token is None:
+        raise SessionMissingError
+    token_hash = ctx.runtime.keys.token_hash("tenant session", ctx.session_token.get_secret_value())
+    if (found := await ctx.runtime.coalescer(SESSIONS).ask(token_hash)) is None:
+        return
+    async with ctx.runtime.db.write() as conn:
+        if await conn.affected(statements.delete_session, tenant_id=found.tenant_id, session_id=found.id):
+            title = f"{found.tenant_slug} signed out"
+            left = Event(EventType.USER_LOGOUT, title, tenant_id=found.tenant_id, metadata={"session_id": found.id})
+            await record(conn, ctx._replace(actor=found.actor), left)
+
+
+def _shown(ctx: Context) -> tuple[Session, str]:
+    if ctx.session is None or ctx.session_token is None:
+        raise SessionMissingError
+    return ctx.session, ctx.session_token.get_secret_value()
 
 
 async def authenticate(runtime: Runtime, token: str) -> Session:

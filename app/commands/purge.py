@@ -1,0 +1,15 @@
+"""Tenants' sessions, from the command line."""
+
+from __future__ import annotations
+
+from app.commands.output import AsJson, answer
+from app.commands.session import operating
+from app.services.tenants.purge import purge_sessions as purge
+
+
+async def purge_sessions(*, as_json: AsJson = False) -> None:
+    """Remove sessions, challenges and limits that have ended, as the server does every hour."""
+    async with operating() as ctx:
+        removed = await purge(ctx)
+    told = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in removed.items())
+    answer(as_json, removed, f"Removed {told}.")

@@ -1,0 +1,112 @@
+"""Signing in with a one-time password: asking for one, and turning it into a session."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+
+from app.context import Actor, Context
+from app.errors import OneTimePasswordInvalidError, RateLimitedError
+from app.events import Event, EventType, record
+from app.exact_limits import Limit, count_hit, place_of
+from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
+from app.services.tenants.directory import Tenant
+from app.services.tenants.sessions import SignedIn
+from sql.statements import sign_in as statements
+from sql.statements import tenants
+
+HOUR = 3600
+TEN_MINUTES = 600
+TOKEN_BYTES = 32
+PASSWORD_SENT = "If this name is known, a code has been sent to the address on record. It may take a minute."  # noqa: S105 - says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordRequested:
+    """The same for any slug; ``otp_code`` is always empty, ``expires_in`` counts seconds."""
+
+    otp_code: str
+    expires_in: int
+    message: str
+
+
+class _Challenge(NamedTuple):
+    tenant_id: int
+    code_hash: bytes
+
+
+async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
+    """Have a one-time password sent to a tenant; known, unknown and unreachable ones get the same answer.
+
+    They also cost the same: whether there is such a tenant is looked up when the message is sent. Raises
+    RateLimitedError by slug, known or not, and by address.
+    """
+    settings, now = ctx.runtime.settings, ctx.runtime.clock.now()
+    by_address = Limit("passwords of an address", settings.one_time_passwords_per_address, TEN_MINUTES)
+    by_slug = Limit("passwords of a tenant", settings.one_time_passwords_per_tenant, HOUR)
+    delivery_id = None
+    async with ctx.runtime.db.write() as conn:
+        wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))
+        if wait is None and (wait := await count_hit(conn, ctx, by_slug, tenant_slug)) is None:
+            delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=now)
+    if delivery_id is None:
+        raise RateLimitedError(retry_after=wait)
+    await enqueue_deliveries(ctx, [delivery_id])
+    return PasswordRequested("", settings.one_time_password_seconds, PASSWORD_SENT)
+
+
+async def verify_password(ctx: Context, tenant_slug: str, password: str) -> SignedIn:
+    """Turn a tenant's newest one-time password into a session.
+
+    Every guess is counted and committed before it is looked at. Raises OneTimePasswordInvalidError for a password
+    that is wrong, old or used, for one whose guesses are used up, and for a tenant that nobody knows; RateLimitedError
+    by address.
+    """
+    settings = ctx.runtime.settings
+    limit = Limit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
+    challenge = None
+    async with ctx.runtime.db.write() as conn:
+        if (wait := await count_hit(conn, ctx, limit, place_of(ctx.address))) is None:
+            guess = {"tenant_slug": tenant_slug, "most": settings.one_time_password_attempts}
+            challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.runtime.clock.now())
+    if wait is not None:
+        raise RateLimitedError(retry_after=wait)
+    # Nobody's challenge is compared as well, so that it takes as long.
+    found = challenge or _Challenge(0, bytes(32))
+    is_right = hmac.compare_digest(
+        ctx.runtime.keys.one_time_password_hash(found.tenant_id, password), bytes(found.code_hash)
+    )
+    if challenge is None or not is_right:
+        raise OneTimePasswordInvalidError
+    return await _open_session(ctx, tenant_slug, challenge)
+
+
+async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -> SignedIn:
+    """Spend the challenge on a session; of two right guesses at the same moment one gets it."""
+    runtime, now = ctx.runtime, ctx.runtime.clock.now()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
+    async with runtime.db.write() as conn:
+        if not await conn.affected(statements.take_challenge, **challenge._asdict()):
+            raise OneTimePasswordInvalidError
+        tenant = await conn.one(tenants.by_slug, Tenant, tenant_slug=tenant_slug)
+        row = {
+            "tenant_id": tenant.id,
+            "token_hash": runtime.keys.token_hash("tenant session", token),
+            "last_activity": now,
+            "expires_at": expires_at,
+            "created_at": now,
+        }
+        session_id = await conn.one(statements.insert_session, int, **row)
+        who = ctx._replace(actor=Actor("tenant", tenant.name, tenant.id, session_id=session_id))
+        begun = {"session_id": session_id}
+        await record(
+            conn,
+            who,
+            Event(EventType.SESSION_CREATED, f"Session of {tenant.slug} begun", tenant_id=tenant.id, metadata=begun),
+            Event(EventType.USER_LOGIN, f"{tenant.slug} signed in", tenant_id=tenant.id, metadata=begun),
+        )
+    return SignedIn(token, expires_at, tenant.id, tenant.slug)

@@ -1,0 +1,12 @@
+"""What a tenant's own front end calls: signing in, and what a session may see and change."""
+
+from __future__ import annotations
+
+from blueprints.operations import Api
+
+api = Api("tenant", "/api/tenant")
+
+# Each module registers its operations on the one above.
+from blueprints.tenant_api import auth  # noqa: E402
+
+__all__ = ["api", "auth"]

@@ -1,0 +1,107 @@
+"""Signing in with a one-time password, keeping the session alive, and signing out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from app import errors
+from app.callers import ANYONE, TENANT, TENANT_TOKEN
+from app.context import Context
+from app.services.tenants import sessions, sign_in
+from app.services.tenants.sessions import SessionState, SignedIn
+from app.services.tenants.sign_in import PasswordRequested
+from blueprints.fields import NO_NUL, RequestModel
+from blueprints.tenant_api import api
+
+SignInName = Annotated[str, Field(min_length=3, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
+
+
+class PasswordRequest(RequestModel):
+    """Who wants to sign in."""
+
+    tenant_slug: SignInName
+
+
+class PasswordCheck(RequestModel):
+    """Who signs in, and the code that was sent."""
+
+    tenant_slug: SignInName
+    otp_code: Annotated[str, Field(min_length=6, max_length=6, pattern=NO_NUL, description="The six digits sent.")]
+
+
+@api.operation(
+    "POST",
+    "/auth/otp/generate",
+    caller=ANYONE,
+    body=PasswordRequest,
+    answers=PasswordRequested,
+    errors=(errors.RateLimitedError, errors.DatabaseUnavailableError),
+)
+async def generate_one_time_password(ctx: Context, asked: PasswordRequest) -> PasswordRequested:
+    """Send a one-time password to a tenant.
+
+    The answer is the same whether there is such a tenant and whether it can be reached; the code is never in it.
+    The newest code is the only one that works, once.
+    """
+    return await sign_in.request_password(ctx, asked.tenant_slug)
+
+
+@api.operation(
+    "POST",
+    "/auth/otp/verify",
+    caller=ANYONE,
+    body=PasswordCheck,
+    answers=SignedIn,
+    errors=(errors.OneTimePasswordInvalidError, errors.RateLimitedError, errors.DatabaseUnavailableError),
+)
+async def verify_one_time_password(ctx: Context, given: PasswordCheck) -> SignedIn:
+    """Sign in with a one-time password.
+
+    A code survives a few wrong guesses, then a new one is needed. The session token goes into X-Session-Token.
+    """
+    return await sign_in.verify_password(ctx, given.tenant_slug, given.otp_code)
+
+
+@api.operation(
+    "GET",
+    "/auth/session",
+    caller=TENANT,
+    answers=SessionState,
+    errors=(errors.DatabaseUnavailableError, errors.OverloadedError),
+)
+async def tenant_session(ctx: Context) -> SessionState:
+    """Whose session this is, and when it ends."""
+    return sessions.session_state(ctx)
+
+
+@api.operation(
+    "POST",
+    "/auth/refresh",
+    caller=TENANT,
+    answers=SignedIn,
+    errors=(errors.DatabaseUnavailableError, errors.OverloadedError),
+)
+async def refresh_tenant_session(ctx: Context) -> SignedIn:
+    """Say that the session is in use.
+
+    The token stays the same, and so does the session's end.
+    """
+    return sessions.refreshed(ctx)
+
+
+@api.operation(
+    "POST",
+    "/auth/logout",
+    caller=TENANT_TOKEN,
+    answers=None,
+    status=204,
+    errors=(errors.DatabaseUnavailableError, errors.OverloadedError),
+)
+async def sign_out_tenant(ctx: Context) -> None:
+    """End the session.
+
+    A token that is not known, or has ended, is answered the same.
+    """
+    await sessions.sign_out(ctx)

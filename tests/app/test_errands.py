@@ -1,0 +1,201 @@
+"""Errands: work for a row, done once soon after its commit, by the durable engine; what was missed is swept up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from support.jobs import PATIENCE, Place, engine_rows, job_place, launched, until
+from support.sign_in import code_in
+
+from app.context import Actor, Context
+from app.errors import DatabaseUnavailableError, DeliveryDeferredError, PortalError
+from app.jobs import Errand
+from app.mailbox import Mailbox
+from app.runtime import Runtime
+from app.services.tenants.deliveries import DELIVERIES, enqueue_deliveries, request_delivery
+from app.services.tenants.directory import add_tenant
+from sql.tables import deliveries
+
+
+@pytest.fixture
+async def place(database: str, tmp_path: Path) -> AsyncIterator[Place]:
+    async with job_place(database, tmp_path) as place:
+        yield place
+
+
+@contextlib.asynccontextmanager
+async def another_process(place: Place) -> AsyncIterator[Context]:
+    """A context without an engine, as the command line has it, or a worker that dies right after its commit."""
+    runtime = Runtime(place.settings())
+    try:
+        yield Context(runtime, Actor("operator", "tests"))
+    finally:
+        await runtime.close()
+
+
+async def workflows(place: Place) -> dict[str, str]:
+    with contextlib.suppress(DBAPIError):
+        return {workflow: status for workflow, status, _ in await engine_rows(place)}
+    return {}
+
+
+async def test_a_row_is_done_once_however_often_it_is_enqueued(place: Place) -> None:
+    done: list[int] = []
+
+    async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
+        done.append(row_id)
+        return {"by": ctx.actor.name}
+
+    async def nothing_waits(ctx: Context) -> Sequence[int]:
+        return []
+
+    async with launched(place.settings(), errands=[Errand("note", run, nothing_waits)]) as jobs:
+        # Before the engine is launched as well: who is early waits for it.
+        for _ in range(3):
+            jobs.enqueue("note", 7)
+            jobs.enqueue("note", 8)
+
+        async def both_done() -> bool:
+            found = await workflows(place)
+            return found.get("note:7") == found.get("note:8") == "SUCCESS"
+
+        await until(both_done)
+        jobs.enqueue("note", 7)
+        await asyncio.sleep(1)
+
+    assert sorted(done) == [7, 8]
+
+
+async def test_an_errand_that_failed_is_swept_up_until_its_row_is_done(place: Place) -> None:
+    tried: list[int] = []
+    waits = {5}
+
+    async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
+        tried.append(row_id)
+        if len(tried) < 3:
+            raise KeyError("boom")
+        waits.discard(row_id)
+        return {}
+
+    async def waiting(ctx: Context) -> Sequence[int]:
+        return sorted(waits)
+
+    async def none_waits() -> bool:
+        return not waits
+
+    async with launched(place.settings(), errands=[Errand("stubborn", run, waiting)]):
+        await until(none_waits)
+
+    assert tried == [5, 5, 5]
+
+
+async def test_a_delivery_that_nobody_enqueued_is_swept_up_and_sent(place: Place) -> None:
+    async with another_process(place) as ctx:
+        tenant, _ = await add_tenant(ctx, name="Swept", slug="swept", email="it@example.com")
+        async with ctx.runtime.db.write() as conn:
+            delivery = await request_delivery(conn, "one_time_password", tenant.slug)
+        await enqueue_deliveries(ctx, [delivery])
+        # It waits for longer than it should.
+        at = datetime.now(UTC).replace(microsecond=0).timestamp() - 60
+        async with ctx.runtime.db.write() as conn:
+            of = deliveries.c.id == delivery
+            await conn.affected(deliveries.update().where(of).values(created_at=datetime.fromtimestamp(at, UTC)))
+
+        async with launched(place.settings(), errands=[DELIVERIES]):
+
+            async def sent() -> bool:
+                return (await place.rows(select(deliveries.c.state)))[0][0] == "sent"
+
+            await until(sent)
+
+    (message,) = await Mailbox(place.state_dir).messages()
+    assert message.to == "it@example.com"
+    assert len(code_in(message.text)) == 6
+    assert set(await workflows(place)) == {f"delivery:{delivery}"}
+
+
+async def test_a_delivery_leaves_within_two_seconds_and_its_arguments_hold_no_secret(place: Place) -> None:
+    async with another_process(place) as ctx:
+        tenant, _ = await add_tenant(ctx, name="Quick", slug="quick", email="it@example.com")
+        async with ctx.runtime.db.write() as conn:
+            delivery = await request_delivery(conn, "one_time_password", tenant.slug)
+        async with launched(place.settings(), errands=[DELIVERIES]) as jobs:
+            await asyncio.wait_for(jobs.wait_until_running(), PATIENCE)
+            began = asyncio.get_running_loop().time()
+            jobs.enqueue("delivery", delivery)
+
+            async def sent() -> bool:
+                return (await place.rows(select(deliveries.c.state)))[0][0] == "sent"
+
+            await until(sent)
+            took = asyncio.get_running_loop().time() - began
+
+    code = code_in((await Mailbox(place.state_dir).messages())[0].text)
+    prefix = "" if place.url.startswith("sqlite") else "dbos."
+    async with place.durable.connect() as connection:
+        for table in ("workflow_status", "operation_outputs"):
+            kept = list(await connection.exec_driver_sql(f"select * from {prefix}{table}"))
+            assert kept
+            assert code not in str([[value for value in row if not isinstance(value, int)] for row in kept])
+    # A tenth of the pace in earnest, and a machine that may be busy.
+    assert took < 3
+
+
+@pytest.mark.parametrize("failure", [DatabaseUnavailableError(), DeliveryDeferredError(reason="451 not now")])
+async def test_what_may_pass_is_tried_again_by_the_engine(place: Place, failure: PortalError) -> None:
+    tried: list[int] = []
+
+    async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
+        tried.append(row_id)
+        if len(tried) < 2:
+            raise failure
+        return {}
+
+    async def nothing_waits(ctx: Context) -> Sequence[int]:
+        return []
+
+    async with launched(place.settings(), errands=[Errand("again", run, nothing_waits)]) as jobs:
+        jobs.enqueue("again", 1)
+
+        async def done() -> bool:
+            return (await workflows(place)).get("again:1") == "SUCCESS"
+
+        await until(done)
+
+    assert tried == [1, 1]
+
+
+async def test_an_errand_of_a_worker_that_is_gone_is_taken_over(place: Place) -> None:
+    release = asyncio.Event()
+    begun: list[str] = []
+
+    async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
+        begun.append(ctx.runtime.executor_id)
+        await release.wait()
+        return {}
+
+    async def nothing_waits(ctx: Context) -> Sequence[int]:
+        return []
+
+    async def running() -> bool:
+        return len(begun) == 1
+
+    async def done() -> bool:
+        return (await workflows(place)).get("slow:1") == "SUCCESS"
+
+    slow = Errand("slow", run, nothing_waits)
+    async with launched(place.settings(), grace=0.0, errands=[slow]) as jobs:
+        jobs.enqueue("slow", 1)
+        await until(running)
+    release.set()
+    async with launched(place.settings(), errands=[slow]):
+        await until(done)
+
+    assert len(begun) == len(set(begun)) == 2

@@ -1,0 +1,62 @@
+"""Exact limits: a window begins with its first hit, takes so many, and tells how long it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.clocks import MovableClock
+from support.live import LiveServer
+from support.rows import change
+
+from app.exact_limits import Limit, count_hit, place_of
+from sql.statements import limits
+
+THREE_A_MINUTE = Limit("tests", 3, 60)
+
+
+async def hit(live: LiveServer, whom: str = "somebody") -> int | None:
+    async with live.runtime.db.write() as conn:
+        return await count_hit(conn, live.ctx, THREE_A_MINUTE, whom)
+
+
+async def test_a_window_takes_its_hits_and_says_how_long_the_rest_must_wait(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    assert [await hit(sanic_client) for _ in range(3)] == [None] * 3
+    clock.move(seconds=20)
+    assert 38 <= (await hit(sanic_client) or 0) <= 40
+    assert await hit(sanic_client, "somebody else") is None
+    clock.move(seconds=41)
+    assert [await hit(sanic_client) is None for _ in range(4)] == [True, True, True, False]
+
+
+async def test_parallel_hits_never_pass_the_limit(sanic_client: LiveServer) -> None:
+    answers = await asyncio.gather(*(hit(sanic_client) for _ in range(30)))
+
+    assert answers.count(None) == 3
+
+
+async def test_what_was_counted_goes_when_its_transaction_fails(sanic_client: LiveServer) -> None:
+    async def fail() -> None:
+        async with sanic_client.runtime.db.write() as conn:
+            assert await count_hit(conn, sanic_client.ctx, THREE_A_MINUTE, "somebody") is None
+            raise KeyError
+
+    for _ in range(5):
+        with pytest.raises(KeyError):
+            await fail()
+
+    assert await hit(sanic_client) is None
+
+
+async def test_windows_that_ended_can_be_removed(sanic_client: LiveServer, clock: MovableClock) -> None:
+    await hit(sanic_client)
+    assert await change(sanic_client, limits.delete_ended_windows, now=clock.now()) == 0
+    clock.move(seconds=61)
+    assert await change(sanic_client, limits.delete_ended_windows, now=clock.now()) == 1
+
+
+def test_whoever_holds_a_network_is_counted_once() -> None:
+    assert place_of("2001:db8:1:2::1") == place_of("2001:db8:1:2:ffff::9") != place_of("2001:db8:1:3::1")
+    assert [place_of(address) for address in ("192.0.2.7", "a socket", None)] == ["192.0.2.7", "a socket", ""]

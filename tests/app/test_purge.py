@@ -1,0 +1,84 @@
+"""The purge: what has ended goes, what has not stays, and a tenant's sessions that go together are one event."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+from sqlalchemy import select
+from support.clocks import MovableClock
+from support.live import LiveServer
+from support.rows import row_counts, rows, told
+from support.sign_in import generate, reachable, sent_code, signed_in
+
+from app.__main__ import main
+from app.services.tenants.purge import purge_sessions
+from sql.tables import tenant_sessions
+
+SESSION = "/api/tenant/auth/session"
+
+
+async def test_ended_sessions_go_after_a_day_with_one_event_a_tenant(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    tenant = await reachable(sanic_client)
+    for _ in range(2):
+        await signed_in(sanic_client, tenant)
+    clock.move(days=1, minutes=31)
+    other = await signed_in(sanic_client)
+    stays = await signed_in(sanic_client)
+
+    removed = await purge_sessions(sanic_client.ctx)
+
+    assert removed["sessions"] == 2
+    left = await rows(sanic_client, select(tenant_sessions.c.tenant_id).order_by(tenant_sessions.c.tenant_id))
+    assert [row.tenant_id for row in left] == sorted([other.id, stays.id])
+    event = (await told(sanic_client, tenant.id))[-1]
+    assert (event.event_type, event.title, orjson.loads(event.metadata)) == (
+        "session_expired",
+        "2 sessions expired",
+        {"sessions": 2},
+    )
+    assert (await purge_sessions(sanic_client.ctx))["sessions"] == 0
+    assert (await sanic_client.http.get(SESSION, headers=stays.headers)).status_code == 200
+
+
+async def test_who_comes_back_within_the_day_is_told_that_the_session_expired(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    tenant = await signed_in(sanic_client)
+    clock.move(hours=2)
+    await purge_sessions(sanic_client.ctx)
+
+    answer = await sanic_client.http.get(SESSION, headers=tenant.headers)
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (401, "session_expired")
+
+
+async def test_challenges_limits_and_old_messages_go(sanic_client: LiveServer, clock: MovableClock) -> None:
+    await sent_code(sanic_client, (await reachable(sanic_client)).slug)
+    before = await row_counts(sanic_client)
+    assert (before["otp_challenges"], before["rate_windows"], before["deliveries"]) == (1, 2, 1)
+
+    clock.move(minutes=11)
+    assert await purge_sessions(sanic_client.ctx) == {
+        "sessions": 0,
+        "challenges": 1,
+        "rate_windows": 1,
+        "deliveries": 0,
+    }
+    clock.move(days=31)
+    await generate(sanic_client, "somebody")
+    removed = await purge_sessions(sanic_client.ctx)
+    assert (removed["rate_windows"], removed["deliveries"]) == (1, 1)
+    after = await row_counts(sanic_client)
+    assert (after["otp_challenges"], after["rate_windows"], after["deliveries"]) == (0, 2, 1)
+
+
+@pytest.mark.usefixtures("state")
+def test_the_command_line_does_it_now(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["portal", "purge-sessions", "--json"])
+
+    assert main() == 0
+    assert json.loads(capsys.readouterr().out) == {"sessions": 0, "challenges": 0, "rate_windows": 0, "deliveries": 0}
