@@ -22,6 +22,7 @@ COMMANDS = {
     "revoke-code": ("codes:revoke_code", "Take an activation code back."),
     "list-devices": ("devices:list_devices", "List a tenant's devices."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
+    "verify-audit": ("audit:verify_audit", "Prove that no event of the audit trail was changed since it was sealed."),
 }
 
 

@@ -31,6 +31,7 @@ class Keys:
         self._passwords = _derive(secret, "one-time passwords")
         self._windows = _derive(secret, "rate windows")
         self._cookies = _derive(secret, "cookies")
+        self._audit = _derive(secret, "audit seals")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
 
     def code_hash(self, normalized_code: str) -> bytes:
@@ -60,6 +61,10 @@ class Keys:
     def cookie_mark(self, text: str) -> bytes:
         """The mark by which a cookie is recognised as ours."""
         return hmac.digest(self._cookies, text.encode(), hashlib.sha256)[:16]
+
+    def audit_seal(self, previous: bytes, event: bytes) -> bytes:
+        """The seal of an event in the audit chain, which covers the seal before it."""
+        return hmac.digest(self._audit, previous + event, hashlib.sha256)
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""

@@ -16,13 +16,14 @@ from app.clock import Clock
 from app.jobs import Jobs, Schedule
 from app.log import configure_logging
 from app.runtime import Runtime
+from app.services.operators import audit, statistics
 from app.services.usage import upkeep
 from app.settings import Settings
-from blueprints import authz, health, licenses, usage
+from blueprints import admin_api, authz, health, licenses, usage
 from blueprints.documentation import add_documentation
 from blueprints.problems import ProblemHandler
 
-APIS = (authz.api, health.api, licenses.api, usage.api)
+APIS = (admin_api.api, authz.api, health.api, licenses.api, usage.api)
 READ_TO_REFUSE = 4
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
@@ -61,6 +62,9 @@ def schedules(settings: Settings) -> list[Schedule]:
     return [
         Schedule("rollup-check", settings.rollup_check_cron, upkeep.check_rollups),
         Schedule("retention", settings.retention_cron, upkeep.apply_retention),
+        Schedule("audit-seal", settings.audit_seal_cron, audit.seal_events),
+        Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),
+        Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
     ]
 
 

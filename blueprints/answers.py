@@ -1,10 +1,15 @@
-"""An answer whose few headers are known to be sound."""
+"""Answers: one whose few headers are known to be sound, and one that is sent in parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, NamedTuple
 
+import structlog
+from sanic import Request
 from sanic.response import HTTPResponse
+
+log = structlog.get_logger(__name__)
 
 
 class Answer(HTTPResponse):
@@ -38,3 +43,38 @@ class Answer(HTTPResponse):
         yield b"x-request-id", self._request_id.encode()
         for name, value in (self._more or {}).items():
             yield name.encode(), value.encode()
+
+
+class Download(NamedTuple):
+    """An answer of any length, sent in parts as they are made."""
+
+    media_type: str
+    file_name: str
+    parts: AsyncIterator[bytes]
+
+
+async def send(request: Request, download: Download, request_id: str) -> int:
+    """Send a download; answers its status. A failure on the way cuts the connection, so that nobody takes it for whole.
+
+    The first part is made before anything is sent, so that what fails at once is answered as an error.
+    """
+    parts = aiter(download.parts)
+    first = await anext(parts, b"")
+    headers = {
+        "content-disposition": f'attachment; filename="{download.file_name}"',
+        "cache-control": "no-store",
+        "x-request-id": request_id,
+    }
+    response = await request.respond(content_type=download.media_type, headers=headers)
+    try:
+        await response.send(first)
+        async for part in parts:
+            await response.send(part)
+    except Exception:
+        # An error can no longer be answered.
+        log.exception("download_cut", file=download.file_name, request_id=request_id)
+        transport: Any = request.transport
+        transport.abort()
+    else:
+        await response.eof()
+    return int(response.status)

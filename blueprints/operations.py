@@ -22,7 +22,7 @@ from app.api_document import Operation
 from app.callers import Caller
 from app.errors import NotFoundError, PayloadTooLargeError, PortalError
 from app.runtime import Runtime
-from blueprints.answers import Answer
+from blueprints.answers import Answer, Download, send
 from blueprints.bodies import read_body, read_query, request_id_of
 from blueprints.callers import identified
 from blueprints.problems import problem_of
@@ -92,10 +92,10 @@ class Api:
         return register
 
 
-def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
+def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     observed: dict[int, Callable[[float], None]] = {}
 
-    async def endpoint(request: Request, **path: Any) -> HTTPResponse:
+    async def endpoint(request: Request, **path: Any) -> HTTPResponse | None:
         started = perf_counter()
         runtime: Runtime = request.app.ctx.runtime
         request_id = request_id_of(request)
@@ -108,12 +108,17 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
                 answer = await handler(ctx, read_query(request, stated.query), **path)
             else:
                 answer = await handler(ctx, **path)
-            response = _response(answer, stated.status, request_id)
+            if isinstance(answer, Download):
+                response, status = None, await send(request, answer, request_id)
+            else:
+                response = _response(answer, stated.status, request_id)
+                status = response.status
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
-        if (observe := observed.get(response.status)) is None:
-            observe = metrics.requests.labels(stated.method, stated.path, response.status).observe
-            observed[response.status] = observe
+            status = response.status
+        if (observe := observed.get(status)) is None:
+            observe = metrics.requests.labels(stated.method, stated.path, status).observe
+            observed[status] = observe
         seconds = perf_counter() - started
         observe(seconds)
         if runtime.settings.access_log:
@@ -122,7 +127,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
                 "request",
                 method=request.method,
                 route=stated.path,
-                status=response.status,
+                status=status,
                 seconds=round(seconds, 4),
                 request_id=request_id,
             )

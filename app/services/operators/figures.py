@@ -1,0 +1,119 @@
+"""Reading the figures that the database keeps: sums over periods, whose days begin where the installation stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from app.context import Context
+from app.db import ReadConnection, as_batch
+from sql.statements import statistics
+from sql.tables.statistics import GRAINS, QUARTER_SECONDS, TOTAL
+
+# Every bucket there is.
+ENDLESS = 2**31
+
+
+class Period(NamedTuple):
+    """From a bucket up to another one, summed from buckets of one grain; several of a name are added up."""
+
+    name: str
+    grain: int
+    first_bucket: int
+    next_bucket: int
+
+
+class PeriodSum(NamedTuple):
+    """A part of a sum."""
+
+    metric: str
+    period: str
+    dimension: str
+    value: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Sums by metric, period and dimension; whatever is not there is zero."""
+
+    parts: Sequence[PeriodSum]
+
+    def of(self, metric: str, period: str = "all") -> int:
+        """The sum over all dimensions."""
+        return sum(part.value for part in self.parts if (part.metric, part.period) == (metric, period))
+
+    def by_period(self, metric: str) -> dict[str, int]:
+        """The sums of a metric by the names of their periods."""
+        found: dict[str, int] = {}
+        for part in self.parts:
+            if part.metric == metric:
+                found[part.period] = found.get(part.period, 0) + part.value
+        return found
+
+    def by_dimension(self, metric: str) -> dict[str, int]:
+        """The sums of a metric by dimension."""
+        found: dict[str, int] = {}
+        for part in self.parts:
+            if part.metric == metric:
+                found[part.dimension] = found.get(part.dimension, 0) + part.value
+        return found
+
+
+ALL_TIME = Period("all", TOTAL, 0, ENDLESS)
+
+
+def asked(periods: Iterable[tuple[str, Period]]) -> str:
+    """Metrics with their periods as the batch of the statements that read sums."""
+    return as_batch([{"metric": metric, "period": period[0], **_buckets(period)} for metric, period in periods])
+
+
+def _buckets(period: Period) -> dict[str, int]:
+    return {"grain": period.grain, "first_bucket": period.first_bucket, "next_bucket": period.next_bucket}
+
+
+async def read_figures(conn: ReadConnection, periods: Iterable[tuple[str, Period]]) -> Figures:
+    """The sums of metrics over periods, with one statement."""
+    return Figures(await conn.many(statistics.sums, PeriodSum, batch=asked(periods)))
+
+
+def today(ctx: Context) -> date:
+    """The running day in the installation's time zone."""
+    return ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date()
+
+
+def bucket_of(moment: datetime) -> int:
+    """The bucket in which a moment lies."""
+    return int(moment.timestamp() // QUARTER_SECONDS)
+
+
+def start_of(day: date, zone: ZoneInfo) -> datetime:
+    """The moment at which a day begins somewhere."""
+    return datetime.combine(day, time(), zone)
+
+
+def days_between(first_day: date, last_day: date, zone: ZoneInfo) -> list[Period]:
+    """A period for each day, named by its date; summed from the coarsest buckets that fit the zone's midnights."""
+    days = [first_day + timedelta(days=ahead) for ahead in range((last_day - first_day).days + 2)]
+    starts = [bucket_of(start_of(day, zone)) for day in days]
+    grain = _coarsest(starts)
+    return [Period(day.isoformat(), grain, starts[number], starts[number + 1]) for number, day in enumerate(days[:-1])]
+
+
+def span(name: str, first_day: date, last_day: date, zone: ZoneInfo) -> Period:
+    """The period of all days from the first to the last."""
+    starts = [bucket_of(start_of(day, zone)) for day in (first_day, last_day + timedelta(days=1))]
+    return Period(name, _coarsest(starts), *starts)
+
+
+def before(name: str, bucket: int) -> list[Period]:
+    """The periods of everything before a bucket: whole days, then quarters of an hour."""
+    day = bucket - bucket % max(GRAINS)
+    return [Period(name, max(GRAINS), 0, day), Period(name, min(GRAINS), day, bucket)]
+
+
+def _coarsest(starts: Iterable[int]) -> int:
+    found = list(starts)
+    return max(grain for grain in GRAINS if all(start % grain == 0 for start in found))

@@ -1,0 +1,9 @@
+"""What operators' pages and programs call; each module adds its operations."""
+
+from __future__ import annotations
+
+from blueprints.operations import Api
+
+api = Api("admin", "/admin/api")
+
+from blueprints.admin_api import dashboard, events  # noqa: E402, F401 - they need ``api``
