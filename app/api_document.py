@@ -73,6 +73,8 @@ class Operation:
     errors: tuple[type[PortalError], ...] = ()
     path_parameters: dict[str, str] = field(default_factory=dict)
     numbers_in_path: frozenset[str] = frozenset()
+    # Another media type in which the same is answered.
+    download: str | None = None
 
     @property
     def all_errors(self) -> list[type[PortalError]]:
@@ -161,6 +163,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     elif operation.answers is not None:
         schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.answers.__name__)}
         answered["content"] = {"application/json": {"schema": schema}}
+    if operation.download:
+        answered["content"][operation.download] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {str(operation.status): answered}
     by_status: dict[int, list[type[errors.PortalError]]] = defaultdict(list)
     for error in operation.all_errors:

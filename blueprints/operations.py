@@ -57,11 +57,13 @@ class Api:
         query: type[BaseModel] | None = None,
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
+        download: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Make a handler ``(ctx, [body or query], **path)`` answer here; its docstring describes it.
 
         Where ``query`` is given beside ``body``, the same fields may come either way. A part of the path that is a
-        number is written ``{code_id:int}``. With status 204 the handler answers None.
+        number is written ``{code_id:int}``. With status 204 the handler answers None. ``download`` is the media type
+        of the Download that it may answer instead.
         """
 
         def register(handler: Handler) -> Handler:
@@ -82,6 +84,7 @@ class Api:
                 errors,
                 path_parameters or {},
                 frozenset(_NUMBER_IN_PATH.findall(path)),
+                download,
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]

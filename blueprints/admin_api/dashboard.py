@@ -161,19 +161,19 @@ class Analytics(RecordAnswer):
 class ActivitiesQuery(RequestModel):
     """How far back the feed goes."""
 
-    days: Annotated[int, Field(ge=1, le=90)] = 7
+    days: Annotated[int, Field(ge=1, le=90, description="None is older than so many days.")] = 7
 
 
 class TrendQuery(RequestModel):
     """How far back the chart goes."""
 
-    days: Annotated[int, Field(ge=7, le=365)] = 30
+    days: Annotated[int, Field(ge=7, le=365, description="Days before today.")] = 30
 
 
 class AnalyticsQuery(RequestModel):
     """Which days are shown, and which projects."""
 
-    date_range: DateRange = "7d"
+    date_range: Annotated[DateRange, Field(description="The first day of the chart is so long ago.")] = "7d"
     project_filter: Annotated[
         str | None,
         Field(max_length=200, pattern=NO_NUL, description="`latest`, `top10` or `project:<id>`; anything else: all."),

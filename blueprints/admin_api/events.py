@@ -16,7 +16,7 @@ from app.services.operators import trail
 from app.services.operators.trail import MOST_EVENTS, Chosen, EventPage
 from blueprints.admin_api import api
 from blueprints.answers import Download
-from blueprints.fields import NO_NUL, RequestModel, TenantSlug
+from blueprints.fields import NO_NUL, RequestModel
 
 MOST_ID = 2**63 - 1
 
@@ -25,8 +25,10 @@ class EventsQuery(RequestModel):
     """Which events, from where on, and how."""
 
     event_type: Annotated[str | None, Field(max_length=50, pattern=NO_NUL, description="`code_activated`, ...")] = None
-    severity: Literal["major", "minor"] | None = None
-    tenant_slug: TenantSlug | None = None
+    severity: Annotated[Literal["major", "minor"] | None, Field(description="What operators do is major.")] = None
+    tenant_slug: Annotated[
+        str | None, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")
+    ] = None
     tenant_id: Annotated[
         int | None, Field(ge=1, le=MOST_ID, description="For a tenant that was deleted; its slug wins.")
     ] = None
@@ -37,7 +39,7 @@ class EventsQuery(RequestModel):
     until: Annotated[AwareDatetime | None, Field(description="The first moment after, with an offset.")] = None
     order: Annotated[Literal["newest", "oldest"], Field(description="Which end comes first.")] = "newest"
     cursor: Annotated[str | None, Field(max_length=100, description="`next_cursor` of the page before.")] = None
-    page_size: Annotated[int, Field(ge=1, le=MOST_EVENTS)] = 50
+    page_size: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="Events on a page.")] = 50
     format: Annotated[
         Literal["json", "csv"] | None, Field(description="`csv` for all of them; also by Accept: text/csv.")
     ] = None
@@ -50,6 +52,7 @@ class EventsQuery(RequestModel):
     query=EventsQuery,
     answers=EventPage,
     errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
+    download="text/csv",
 )
 async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
     """What happened, newest first, one page at a time.

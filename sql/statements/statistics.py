@@ -55,23 +55,22 @@ _recent = (
     .cte("recent")
 )
 
-_folded_sums = (
-    select(_asked.c.metric, _asked.c.period, statistics.c.dimension, _sum(statistics.c.value).label("value"))
-    .select_from(_asked)
-    .join(
-        statistics,
-        and_(
-            statistics.c.metric == _asked.c.metric,
-            statistics.c.grain == _asked.c.grain,
-            statistics.c.bucket >= _asked.c.first_bucket,
-            statistics.c.bucket < _asked.c.next_bucket,
-        ),
+# Looked up for each that is asked, by the key: a join would make PostgreSQL read all sums.
+_folded = (
+    select(_sum(statistics.c.value))
+    .where(
+        statistics.c.metric == _asked.c.metric,
+        statistics.c.grain == _asked.c.grain,
+        statistics.c.bucket >= _asked.c.first_bucket,
+        statistics.c.bucket < _asked.c.next_bucket,
     )
-    .group_by(_asked.c.metric, _asked.c.period, statistics.c.dimension)
+    .correlate(_asked)
+    .scalar_subquery()
 )
+_folded_sums = select(_asked.c.metric, _asked.c.period, func.coalesce(_folded, 0).label("value"))
 
 _recent_sums = (
-    select(_asked.c.metric, _asked.c.period, _recent.c.dimension, _sum(_recent.c.change).label("value"))
+    select(_asked.c.metric, _asked.c.period, _sum(_recent.c.change).label("value"))
     .select_from(_asked)
     .join(
         _recent,
@@ -81,11 +80,23 @@ _recent_sums = (
             _recent.c.bucket < _asked.c.next_bucket,
         ),
     )
-    .group_by(_asked.c.metric, _asked.c.period, _recent.c.dimension)
+    .group_by(_asked.c.metric, _asked.c.period)
 )
 
 # What was folded and what was not yet, seen at the same moment; the asker adds them.
 sums = union_all(_folded_sums, _recent_sums)
+
+_of_each = union_all(
+    select(statistics.c.dimension, statistics.c.value).where(
+        statistics.c.metric == bindparam("metric"), statistics.c.grain == TOTAL
+    ),
+    select(statistics_changes.c.dimension, statistics_changes.c.change).where(
+        statistics_changes.c.metric == bindparam("metric")
+    ),
+).subquery("of_each")
+
+# A metric over all time, for each dimension it has.
+sums_by_dimension = select(_of_each.c.dimension, _sum(_of_each.c.value).label("value")).group_by(_of_each.c.dimension)
 
 _is_open = and_(activation_codes.c.revoked_at.is_(None), activation_codes.c.use_count < activation_codes.c.max_uses)
 
@@ -94,7 +105,6 @@ def _just_expired(metric: str, *conditions: ColumnElement[bool]) -> Select[*tupl
     return select(
         literal(metric).label("metric"),
         literal("expired").label("period"),
-        literal("").label("dimension"),
         func.count().label("value"),
     ).where(
         activation_codes.c.expires_at >= bindparam("quarter_began"),

@@ -13,7 +13,7 @@ from app.context import Context
 from app.runtime import Runtime
 from app.services.billing.plans import Plan
 from app.services.operators.dashboard import codes_and_devices_by_day, percentage
-from app.services.operators.figures import ALL_TIME, read_figures, today
+from app.services.operators.figures import ALL_TIME, current_subscriptions, read_figures, today
 from sql.statements import billing, statistics
 
 DateRange = Literal["today", "7d", "30d", "90d", "1y"]
@@ -104,17 +104,15 @@ async def analytics(ctx: Context, date_range: DateRange, project_filter: str | N
     """The figures of the page; a filter for projects finds none, since there are none, and leaves no tenant."""
     trend = await codes_and_devices_by_day(ctx, today(ctx) - timedelta(days=DAYS[date_range]))
     async with ctx.runtime.db.read() as conn:
-        figures = await read_figures(
-            conn, [(metric, ALL_TIME) for metric in ("devices_held", "tenants_created", "subscriptions_current")]
-        )
+        figures = await read_figures(conn, [(metric, ALL_TIME) for metric in ("devices_held", "tenants_created")])
+        held = await current_subscriptions(conn)
         plans = await conn.many(billing.plans_by_quota, Plan)
         busiest = (
             []
             if filters_projects(project_filter)
             else await conn.many(statistics.busiest_tenants, BusyTenant, most=MOST_TENANTS)
         )
-    held = figures.by_dimension("subscriptions_current")
-    shares = [(plan, held.get(f"{plan.id}:active", 0)) for plan in plans]
+    shares = [(plan, held.get((plan.id, "active"), 0)) for plan in plans]
     quota = sum(plan.monthly_run_quota * count for plan, count in shares)
     return Analytics(
         activation_trend=[CreatedOnDay(*day) for day in trend],

@@ -31,18 +31,24 @@ class PeriodSum(NamedTuple):
 
     metric: str
     period: str
+    value: int
+
+
+class DimensionSum(NamedTuple):
+    """What a metric comes to in one of its dimensions."""
+
     dimension: str
     value: int
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Sums by metric, period and dimension; whatever is not there is zero."""
+    """Sums by metric and period; whatever is not there is zero."""
 
     parts: Sequence[PeriodSum]
 
     def of(self, metric: str, period: str = "all") -> int:
-        """The sum over all dimensions."""
+        """The sum of a metric over a period."""
         return sum(part.value for part in self.parts if (part.metric, part.period) == (metric, period))
 
     def by_period(self, metric: str) -> dict[str, int]:
@@ -51,14 +57,6 @@ class Figures:
         for part in self.parts:
             if part.metric == metric:
                 found[part.period] = found.get(part.period, 0) + part.value
-        return found
-
-    def by_dimension(self, metric: str) -> dict[str, int]:
-        """The sums of a metric by dimension."""
-        found: dict[str, int] = {}
-        for part in self.parts:
-            if part.metric == metric:
-                found[part.dimension] = found.get(part.dimension, 0) + part.value
         return found
 
 
@@ -77,6 +75,13 @@ def _buckets(period: Period) -> dict[str, int]:
 async def read_figures(conn: ReadConnection, periods: Iterable[tuple[str, Period]]) -> Figures:
     """The sums of metrics over periods, with one statement."""
     return Figures(await conn.many(statistics.sums, PeriodSum, batch=asked(periods)))
+
+
+async def current_subscriptions(conn: ReadConnection) -> dict[tuple[int, str], int]:
+    """How many current subscriptions there are by the plan's id and the state."""
+    found = await conn.many(statistics.sums_by_dimension, DimensionSum, metric="subscriptions_current")
+    by_plan_and_state = ((part.dimension.partition(":"), part.value) for part in found)
+    return {(int(plan), state): count for (plan, _, state), count in by_plan_and_state if count}
 
 
 def today(ctx: Context) -> date:
