@@ -169,67 +169,47 @@ add_to_sums = _fold.from_select(
 )
 
 
-def _counted(metric: str, bucket: ColumnElement[int], *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    return (
-        select(
-            literal(metric).label("metric"),
-            literal("").label("dimension"),
-            bucket.label("bucket"),
-            func.count().label("value"),
-        )
-        .where(*conditions)
-        .group_by(bucket)
-    )
+def _taken_off(metric: str, bucket: ColumnElement[int], *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    """The number of rows in each bucket, negative; a metric that is not asked for is not counted."""
+    is_asked = literal(metric) == bindparam("metric")
+    return select(literal(""), bucket, -func.count()).where(is_asked, *conditions).group_by(bucket)
 
 
-_expiry = func.coalesce(quarter_of(activation_codes.c.expires_at), literal(NEVER, literal_execute=True))
 _plan_and_state = cast(subscriptions.c.plan_id, String).concat(":").concat(subscriptions.c.state)
 _kept_and_counted = union_all(
-    select(statistics.c.metric, statistics.c.dimension, statistics.c.bucket, statistics.c.value).where(
-        statistics.c.grain == 1
+    select(statistics.c.dimension, statistics.c.bucket, statistics.c.value).where(
+        statistics.c.metric == bindparam("metric"), statistics.c.grain == 1
     ),
-    select(_recent.c.metric, _recent.c.dimension, _recent.c.bucket, _recent.c.change),
-    *(
-        select(counted.c.metric, counted.c.dimension, counted.c.bucket, -counted.c.value)
-        for counted in (
-            _counted("codes_created", quarter_of(activation_codes.c.created_at)).subquery(),
-            _counted(
-                "codes_used", quarter_of(activation_codes.c.used_at), activation_codes.c.used_at.is_not(None)
-            ).subquery(),
-            _counted(
-                "codes_revoked", quarter_of(activation_codes.c.revoked_at), activation_codes.c.revoked_at.is_not(None)
-            ).subquery(),
-            _counted(
-                "codes_expiring", quarter_of(activation_codes.c.expires_at), activation_codes.c.expires_at.is_not(None)
-            ).subquery(),
-            _counted("codes_open", _expiry, _is_open).subquery(),
-            _counted("devices_created", quarter_of(devices.c.created_at)).subquery(),
-            _counted("devices_held", quarter_of(devices.c.created_at), not_(devices.c.is_revoked)).subquery(),
-            _counted("tenants_created", quarter_of(tenants.c.created_at)).subquery(),
-            select(
-                literal("subscriptions_current").label("metric"),
-                _plan_and_state.label("dimension"),
-                literal(0).label("bucket"),
-                func.count().label("value"),
-            )
-            .where(subscriptions.c.ended_at.is_(None))
-            .group_by(_plan_and_state)
-            .subquery(),
-        )
+    select(statistics_changes.c.dimension, statistics_changes.c.bucket, statistics_changes.c.change).where(
+        statistics_changes.c.metric == bindparam("metric")
     ),
+    _taken_off("codes_created", quarter_of(activation_codes.c.created_at)),
+    _taken_off("codes_used", quarter_of(activation_codes.c.used_at), activation_codes.c.used_at.is_not(None)),
+    _taken_off("codes_revoked", quarter_of(activation_codes.c.revoked_at), activation_codes.c.revoked_at.is_not(None)),
+    _taken_off("codes_expiring", quarter_of(activation_codes.c.expires_at), activation_codes.c.expires_at.is_not(None)),
+    _taken_off(
+        "codes_open",
+        func.coalesce(quarter_of(activation_codes.c.expires_at), literal(NEVER, literal_execute=True)),
+        _is_open,
+    ),
+    _taken_off("devices_created", quarter_of(devices.c.created_at)),
+    _taken_off("devices_held", quarter_of(devices.c.created_at), not_(devices.c.is_revoked)),
+    _taken_off("tenants_created", quarter_of(tenants.c.created_at)),
+    select(_plan_and_state, literal(0), -func.count())
+    .where(literal("subscriptions_current") == bindparam("metric"), subscriptions.c.ended_at.is_(None))
+    .group_by(_plan_and_state),
 ).subquery("kept_and_counted")
 
-# One statement sees one moment, however much is written meanwhile.
+# Of one metric. One statement sees one moment, however much is written meanwhile.
 sums_that_differ = across_tenants(
     select(
-        _kept_and_counted.c.metric,
         _kept_and_counted.c.dimension,
         _kept_and_counted.c.bucket,
         _sum(_kept_and_counted.c.value).label("too_many"),
     )
-    .group_by(_kept_and_counted.c.metric, _kept_and_counted.c.dimension, _kept_and_counted.c.bucket)
+    .group_by(_kept_and_counted.c.dimension, _kept_and_counted.c.bucket)
     .having(func.sum(_kept_and_counted.c.value) != 0)
-    .order_by(_kept_and_counted.c.metric, _kept_and_counted.c.bucket)
+    .order_by(_kept_and_counted.c.bucket)
     .limit(bindparam("most")),
     "the nightly check counts the rows of all tenants",
 )

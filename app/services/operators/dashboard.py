@@ -161,7 +161,7 @@ async def dashboard_stats(ctx: Context) -> DashboardStats:
     week = span("week", day - WEEK + timedelta(days=1), day, zone)
     week_before = span("week before", day - 2 * WEEK + timedelta(days=1), day - WEEK, zone)
     periods = [(metric, ALL_TIME) for metric in _COUNTED]
-    periods += [(metric, period) for metric in _COUNTED_BY_WEEK for period in (week, week_before)]
+    periods += [(metric, period) for metric in _COUNTED_BY_WEEK for period in (*week, *week_before)]
     periods += [
         (metric, period) for metric in ("codes_expiring", "codes_open") for period in before("expired", running)
     ]
@@ -240,7 +240,10 @@ async def _by_day(ctx: Context, first_day: date, last_day: date, devices: str) -
     async with ctx.runtime.db.read() as conn:
         figures = await read_figures(conn, [(metric, day) for metric in ("codes_created", devices) for day in days])
     codes, created = figures.by_period("codes_created"), figures.by_period(devices)
-    return [(f"{date.fromisoformat(day.name):%b %d}", codes.get(day.name, 0), created.get(day.name, 0)) for day in days]
+    return [
+        (f"{date.fromisoformat(day):%b %d}", codes.get(day, 0), created.get(day, 0))
+        for day in dict.fromkeys(period.name for period in days)
+    ]
 
 
 async def distribution(ctx: Context) -> Distribution:

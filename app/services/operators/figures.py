@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
@@ -100,25 +100,31 @@ def start_of(day: date, zone: ZoneInfo) -> datetime:
 
 
 def days_between(first_day: date, last_day: date, zone: ZoneInfo) -> list[Period]:
-    """A period for each day, named by its date; summed from the coarsest buckets that fit the zone's midnights."""
-    days = [first_day + timedelta(days=ahead) for ahead in range((last_day - first_day).days + 2)]
-    starts = [bucket_of(start_of(day, zone)) for day in days]
-    grain = _coarsest(starts)
-    return [Period(day.isoformat(), grain, starts[number], starts[number + 1]) for number, day in enumerate(days[:-1])]
+    """The periods of each day from the first to the last, named by its date."""
+    days = [first_day + timedelta(days=ahead) for ahead in range((last_day - first_day).days + 1)]
+    return [period for day in days for period in span(day.isoformat(), day, day, zone)]
 
 
-def span(name: str, first_day: date, last_day: date, zone: ZoneInfo) -> Period:
-    """The period of all days from the first to the last."""
-    starts = [bucket_of(start_of(day, zone)) for day in (first_day, last_day + timedelta(days=1))]
-    return Period(name, _coarsest(starts), *starts)
+def span(name: str, first_day: date, last_day: date, zone: ZoneInfo) -> list[Period]:
+    """The periods that together are all days from the first to the last."""
+    first, end = (bucket_of(start_of(day, zone)) for day in (first_day, last_day + timedelta(days=1)))
+    return list(_pieces(name, first, end, GRAINS))
 
 
 def before(name: str, bucket: int) -> list[Period]:
-    """The periods of everything before a bucket: whole days, then quarters of an hour."""
-    day = bucket - bucket % max(GRAINS)
-    return [Period(name, max(GRAINS), 0, day), Period(name, min(GRAINS), day, bucket)]
+    """The periods that together are everything before a bucket."""
+    return list(_pieces(name, 0, bucket, GRAINS))
 
 
-def _coarsest(starts: Iterable[int]) -> int:
-    found = list(starts)
-    return max(grain for grain in GRAINS if all(start % grain == 0 for start in found))
+def _pieces(name: str, first: int, end: int, grains: Sequence[int]) -> Iterator[Period]:
+    """As few buckets as possible: the largest that fit, and before and after them smaller ones."""
+    if first >= end:
+        return
+    *finer, grain = grains
+    body, tail = first + -first % grain, end - end % grain
+    if body >= tail:
+        yield from _pieces(name, first, end, finer)
+        return
+    yield from _pieces(name, first, body, finer)
+    yield Period(name, grain, body, tail)
+    yield from _pieces(name, tail, end, finer)
