@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from httpx2 import Response
+from httpx2 import Response, TransportError
 from sqlalchemy import delete
 from support.admin import api_token
 from support.builders import activated, licensed
@@ -19,7 +19,9 @@ from support.rows import change, told
 from support.statements import counted_statements
 
 from app.context import Actor
+from app.errors import DatabaseUnavailableError
 from app.events import Event, EventType, record
+from app.services.operators import trail
 from app.services.operators.trail import COLUMNS
 from sql.tables import tenants
 
@@ -45,14 +47,14 @@ async def test_events_are_listed_newest_first_with_everything_they_tell(sanic_cl
 
     events = await listed(sanic_client)
 
-    trail = await told(sanic_client)
-    assert [event["id"] for event in events] == [event.id for event in reversed(trail)]
+    stored = await told(sanic_client)
+    assert [event["id"] for event in events] == [event.id for event in reversed(stored)]
     enrolled = next(event for event in events if event["event_type"] == "device_enrolled")
     assert tuple(enrolled) == COLUMNS
     assert (enrolled["tenant_id"], enrolled["device_id"]) == (device.tenant.tenant_id, device.device_id)
     assert isinstance(enrolled["metadata"], dict)
     assert enrolled["created_at"].endswith("Z")
-    assert [event["id"] for event in await listed(sanic_client, order="oldest")] == [event.id for event in trail]
+    assert [event["id"] for event in await listed(sanic_client, order="oldest")] == [event.id for event in stored]
 
 
 async def test_each_filter_chooses_and_all_together_do(sanic_client: LiveServer, clock: MovableClock) -> None:
@@ -62,19 +64,19 @@ async def test_each_filter_chooses_and_all_together_do(sanic_client: LiveServer,
     border = clock.now()
     second = await activated(live)
     await write(live, "by Ann", by="ann@example.com", tenant_id=second.tenant.tenant_id)
-    trail = await told(live)
+    stored = await told(live)
 
     for query, expected in (
-        ({"event_type": "device_enrolled"}, [row for row in trail if row.event_type == "device_enrolled"]),
-        ({"severity": "minor"}, [row for row in trail if row.severity == "minor"]),
-        ({"tenant_slug": first.tenant.slug}, [row for row in trail if row.tenant_id == first.tenant.tenant_id]),
-        ({"tenant_id": second.tenant.tenant_id}, [row for row in trail if row.tenant_id == second.tenant.tenant_id]),
-        ({"actor": "ann@example.com"}, [row for row in trail if row.actor_name == "ann@example.com"]),
-        ({"since": border.isoformat()}, [row for row in trail if row.created_at >= border]),
-        ({"until": border.isoformat()}, [row for row in trail if row.created_at < border]),
+        ({"event_type": "device_enrolled"}, [row for row in stored if row.event_type == "device_enrolled"]),
+        ({"severity": "minor"}, [row for row in stored if row.severity == "minor"]),
+        ({"tenant_slug": first.tenant.slug}, [row for row in stored if row.tenant_id == first.tenant.tenant_id]),
+        ({"tenant_id": second.tenant.tenant_id}, [row for row in stored if row.tenant_id == second.tenant.tenant_id]),
+        ({"actor": "ann@example.com"}, [row for row in stored if row.actor_name == "ann@example.com"]),
+        ({"since": border.isoformat()}, [row for row in stored if row.created_at >= border]),
+        ({"until": border.isoformat()}, [row for row in stored if row.created_at < border]),
     ):
         assert expected
-        assert len(expected) < len(trail)
+        assert len(expected) < len(stored)
         assert [row["id"] for row in await listed(live, **query)] == [row.id for row in reversed(expected)], query
     everything = {
         "event_type": "plan_updated",
@@ -205,6 +207,27 @@ async def test_a_wrong_tenant_is_an_error_also_for_csv(sanic_client: LiveServer)
     answer = await asked(sanic_client, tenant_slug="nobody", format="csv")
 
     assert (answer.status_code, answer.json()["errorCode"]) == (404, "tenant_not_found")
+
+
+async def test_a_csv_that_fails_on_the_way_is_cut_and_not_taken_for_whole(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, headers = sanic_client, await api_token(sanic_client)
+    await write(live, *(f"event {number}" for number in range(600)))
+    page, pages = trail._page, []
+
+    async def fail_at_the_second(*asked: Any) -> Any:
+        pages.append(asked)
+        if len(pages) == 2:
+            raise DatabaseUnavailableError
+        return await page(*asked)
+
+    monkeypatch.setattr(trail, "_page", fail_at_the_second)
+    with pytest.raises(TransportError):
+        await asked(live, headers, format="csv")
+    monkeypatch.undo()
+
+    assert (await asked(live, headers)).status_code == 200
 
 
 async def test_who_may_not_read_events_is_refused(sanic_client: LiveServer) -> None:
