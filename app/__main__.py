@@ -26,6 +26,7 @@ COMMANDS = {
     "list-devices": ("devices:list_devices", "List a tenant's devices."),
     "purge-sessions": ("purge:purge_sessions", "Remove sessions, challenges and limits that have ended."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
+    "verify-audit": ("audit:verify_audit", "Prove that no event of the audit trail was changed since it was sealed."),
 }
 
 

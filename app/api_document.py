@@ -90,6 +90,9 @@ class Operation:
         """Whether its answers are for anybody to get and to keep."""
         return self.method == "GET" and self.caller.is_anyone
 
+    # Another media type in which the same is answered.
+    download: str | None = None
+
     @property
     def all_errors(self) -> list[type[PortalError]]:
         """Every error this operation may answer, by status and code."""
@@ -191,6 +194,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     elif operation.answers is not None:
         schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.answers.__name__)}
         answered["content"] = {"application/json": {"schema": schema}}
+    if operation.download:
+        answered["content"][operation.download] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {str(operation.status): answered}
     by_status: dict[int, list[type[errors.PortalError]]] = defaultdict(list)
     for error in operation.all_errors:

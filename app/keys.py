@@ -35,6 +35,7 @@ class Keys:
         self._cookies = _derive(secret, "cookies")
         self._requests = _derive(secret, "requests that may be repeated")
         self._answers = _derive(secret, "kept answers")
+        self._audit = _derive(secret, "audit seals")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
 
     def code_hash(self, normalized_code: str) -> bytes:
@@ -73,6 +74,10 @@ class Keys:
     def answer_cipher(self, chosen_key: str) -> AESGCM:
         """What seals the answer kept under a key that a caller chose; without that key nobody opens it, we neither."""
         return AESGCM(hmac.digest(self._answers, chosen_key.encode(), hashlib.sha256))
+
+    def audit_seal(self, previous: bytes, event: bytes) -> bytes:
+        """The seal of an event in the audit chain, which covers the seal before it."""
+        return hmac.digest(self._audit, previous + event, hashlib.sha256)
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""

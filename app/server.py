@@ -17,6 +17,7 @@ from app.jobs import Jobs, Schedule
 from app.log import configure_logging
 from app.runtime import Runtime
 from app.services.idempotency import purge_idempotent_answers
+from app.services.operators import audit, statistics
 from app.services.tenants.deliveries import DELIVERIES
 from app.services.tenants.purge import purge_sessions
 from app.services.usage import upkeep
@@ -75,6 +76,9 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("session-purge", settings.session_purge_cron, purge_sessions),
         Schedule("retention", settings.retention_cron, upkeep.apply_retention),
         Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
+        Schedule("audit-seal", settings.audit_seal_cron, audit.seal_events),
+        Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),
+        Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
     ]
 
 

@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     oidc_default_role: Literal["owner", "operator", "read_only", ""]
     idempotency_hours: int = Field(ge=1, le=168)
     session_purge_cron: str
+    audit_seal_cron: str
+    statistics_fold_cron: str
+    statistics_check_cron: str
     rollup_check_cron: str
     retention_cron: str
 
@@ -161,7 +164,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
         return name
 
-    @field_validator("session_purge_cron", "rollup_check_cron", "retention_cron")
+    @field_validator(
+        "session_purge_cron",
+        "audit_seal_cron",
+        "statistics_fold_cron",
+        "statistics_check_cron",
+        "rollup_check_cron",
+        "retention_cron",
+    )
     @classmethod
     def _cron_line(cls, line: str) -> str:
         if not croniter.is_valid(line):

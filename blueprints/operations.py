@@ -28,6 +28,7 @@ from blueprints.answer_headers import finish
 from blueprints.answers import Answer
 from blueprints.bodies import read_body, read_query, request_id_of
 from blueprints.callers import identified
+from blueprints.downloads import Download, send
 from blueprints.problems import problem_of
 from blueprints.repeating import answered_once
 
@@ -62,12 +63,14 @@ class Api:
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
         creates: bool = False,
+        download: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Make a handler ``(ctx, [body or query], **path)`` answer here; its docstring describes it.
 
         Where ``query`` is given beside ``body``, the same fields may come either way. A part of the path that is a
         number is written ``{code_id:int}``. With status 204 the handler answers None. What ``creates`` something
-        accepts the header Idempotency-Key and then runs once, however often it is sent.
+        accepts the header Idempotency-Key and then runs once, however often it is sent. ``download`` is the media type
+        of the Download that the handler may answer instead.
         """
 
         def register(handler: Handler) -> Handler:
@@ -89,6 +92,7 @@ class Api:
                 path_parameters or {},
                 frozenset(_NUMBER_IN_PATH.findall(path)),
                 creates,
+                download,
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
@@ -99,36 +103,33 @@ class Api:
         return register
 
 
-def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
+def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     observed: dict[int, Callable[[float], None]] = {}
-    is_public, body = stated.is_public, stated.body
+    is_public = stated.is_public
 
-    async def endpoint(request: Request, **path: Any) -> HTTPResponse:
+    async def endpoint(request: Request, **path: Any) -> HTTPResponse | None:
         started = perf_counter()
         runtime: Runtime = request.app.ctx.runtime
         request_id = request_id_of(request)
         ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
-            if stated.numbers_in_path:
-                _check_numbers(stated, path)
-            if body is not None:
-                arguments: tuple[Any, ...] = (ctx, _read(request, runtime, stated, body))
-            elif stated.query is not None:
-                arguments = (ctx, read_query(request, stated.query))
-            else:
-                arguments = (ctx,)
+            arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
                 run = partial(_run, handler, arguments, path, stated.status, request_id)
-                response = await answered_once(request, ctx, stated, key, run)
+                response: HTTPResponse | None = await answered_once(request, ctx, stated, key, run)
+            elif isinstance(answer := await handler(*arguments, **path), Download):
+                response, status = None, await send(request, answer, request_id)
             else:
-                response = _response(await handler(*arguments, **path), stated.status, request_id)
+                response = _response(answer, stated.status, request_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
-        finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)
-        if (observe := observed.get(response.status)) is None:
-            observe = metrics.requests.labels(stated.method, stated.path, response.status).observe
-            observed[response.status] = observe
+        if response is not None:
+            finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)
+            status = response.status
+        if (observe := observed.get(status)) is None:
+            observe = metrics.requests.labels(stated.method, stated.path, status).observe
+            observed[status] = observe
         seconds = perf_counter() - started
         observe(seconds)
         if runtime.settings.access_log:
@@ -137,7 +138,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
                 "request",
                 method=request.method,
                 route=stated.path,
-                status=response.status,
+                status=status,
                 seconds=round(seconds, 4),
                 request_id=request_id,
             )
@@ -150,6 +151,17 @@ async def _run(
     handler: Handler, arguments: tuple[Any, ...], path: dict[str, Any], status: int, request_id: str
 ) -> HTTPResponse:
     return _response(await handler(*arguments, **path), status, request_id)
+
+
+def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a handler gets beside the parts of its path."""
+    if stated.numbers_in_path:
+        _check_numbers(stated, path)
+    if stated.body is not None:
+        return ctx, _read(request, ctx.runtime, stated, stated.body)
+    if stated.query is not None:
+        return ctx, read_query(request, stated.query)
+    return (ctx,)
 
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Text, bindparam, literal_column, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    bindparam,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -18,9 +29,11 @@ __all__ = [
     "events_horizon",
     "insert",
     "install_rollup_trigger",
+    "installs",
     "looked_up",
     "migration_lock",
     "nested_rows",
+    "quarter_of",
     "transaction_id",
 ]
 
@@ -60,6 +73,24 @@ class events_horizon(FunctionElement[int]):  # noqa: N801 - used like a SQL func
     name = "events_horizon"
     type = BigInteger()
     inherit_cache = True
+
+
+class quarter_of(FunctionElement[int]):  # noqa: N801 - used like a SQL function
+    """The number of the quarter of an hour, from 1970 in UTC, in which a moment lies; null for null."""
+
+    name = "quarter_of"
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(quarter_of, "postgresql")
+def _quarter_of_postgresql(element: quarter_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **options)}) / 900) AS INTEGER)"
+
+
+@compiles(quarter_of, "sqlite")
+def _quarter_of_sqlite(element: quarter_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(strftime('%s', substr({compiler.process(element.clauses, **options)}, 1, 19)) AS INTEGER) / 900"
 
 
 @compiles(_JsonElements, "postgresql")
@@ -206,6 +237,16 @@ def install_rollup_trigger(target: Any, connection: Connection, **options: Any) 
     else:
         connection.execute(text(ROLLUP_FUNCTION_POSTGRESQL))
         connection.execute(text(ROLLUP_TRIGGER_POSTGRESQL))
+
+
+def installs(sqlite: tuple[str, ...], postgresql: tuple[str, ...]) -> Any:
+    """A listener that runs the definitions of one of the databases, for what only the database itself can keep."""
+
+    def install(target: Any, connection: Connection, **options: Any) -> None:
+        for definition in sqlite if connection.dialect.name == "sqlite" else postgresql:
+            connection.exec_driver_sql(definition)
+
+    return install
 
 
 def migration_lock(connection: Connection) -> None:

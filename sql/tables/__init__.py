@@ -7,6 +7,7 @@ from sql.tables.licensing import activation_codes, devices, refresh_families, si
 from sql.tables.operators import api_tokens, operator_sessions, operators, sign_in_links
 from sql.tables.requests import idempotent_answers, rate_windows
 from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
+from sql.tables.statistics import statistics, statistics_changes
 from sql.tables.tenants import tenants
 from sql.tables.usage import usage_events, usage_rollups
 from sql.tables.workers import leases, worker_heartbeats
@@ -29,6 +30,8 @@ __all__ = [
     "refresh_families",
     "sign_in_links",
     "signing_keys",
+    "statistics",
+    "statistics_changes",
     "subscriptions",
     "tenant_sessions",
     "tenants",

@@ -61,4 +61,12 @@ subscriptions = Table(
     UniqueConstraint("stripe_subscription_id", name="uq_subscriptions_stripe_subscription_id"),
     Index("ix_subscriptions_tenant_id", "tenant_id"),
     Index("ix_subscriptions_plan_id", "plan_id"),
+    # The tenants with the most devices.
+    Index(
+        "ix_subscriptions_seats_used",
+        "seats_used",
+        "id",
+        postgresql_where=text("state = 'active' AND ended_at IS NULL"),
+        sqlite_where=text("state = 'active' AND ended_at IS NULL"),
+    ),
 )

@@ -29,8 +29,10 @@ platform_events = Table(
     Column("request_id", String(64)),
     Column("created_at", Instant, nullable=False),
     Index("ix_platform_events_xid_id", "xid", "id"),
-    Index("ix_platform_events_tenant_id_id", "tenant_id", "id"),
-    Index("ix_platform_events_event_type_id", "event_type", "id"),
+    # Each filter of the list with the reading order behind it.
+    Index("ix_platform_events_tenant_id_xid_id", "tenant_id", "xid", "id"),
+    Index("ix_platform_events_event_type_xid_id", "event_type", "xid", "id"),
+    Index("ix_platform_events_actor_name_xid_id", "actor_name", "xid", "id"),
     Index("ix_platform_events_created_at", "created_at"),
 )
 

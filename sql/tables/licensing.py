@@ -40,6 +40,8 @@ activation_codes = Table(
     CheckConstraint("max_uses >= 1", name="max_uses"),
     CheckConstraint("use_count >= 0 AND use_count <= max_uses", name="use_count"),
     Index("ix_activation_codes_tenant_id_id", "tenant_id", "id"),
+    # What has expired within the running quarter of an hour; older ones are sums.
+    Index("ix_activation_codes_expires_at", "expires_at"),
 )
 
 devices = Table(
@@ -58,6 +60,14 @@ devices = Table(
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "hw_fingerprint", name="uq_devices_hw_fingerprint"),
     Index("ix_devices_activation_code_id", "activation_code_id"),
+    # Whose devices came lately.
+    Index(
+        "ix_devices_created_at_tenant_id",
+        "created_at",
+        "tenant_id",
+        postgresql_where=text("NOT is_revoked"),
+        sqlite_where=text("is_revoked = 0"),
+    ),
     postgresql_with={"fillfactor": 80},
 )
 

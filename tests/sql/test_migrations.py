@@ -61,10 +61,11 @@ def described(connection: Connection) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
         tables[table] = {
-            "columns": [
+            # In whatever order: one that a later migration adds stands last.
+            "columns": sorted(
                 (column["name"], str(column["type"]), column["nullable"], str(column["default"]))
                 for column in inspector.get_columns(table)
-            ],
+            ),
             "primary key": inspector.get_pk_constraint(table),
             "foreign keys": sorted(map(str, inspector.get_foreign_keys(table))),
             "unique": sorted(map(str, inspector.get_unique_constraints(table))),

@@ -163,6 +163,8 @@ async def _empty_tables(connection: asyncpg.Connection) -> bool:
         return False
     # A few rows are deleted sooner than tables are truncated.
     emptying = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+    # What the triggers have counted meanwhile.
+    emptying.append("DELETE FROM statistics_changes")
     emptying += [
         f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), 1, false)"
         for table in metadata.sorted_tables

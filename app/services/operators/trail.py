@@ -1,0 +1,155 @@
+"""The list of events for operators: filtered, page by page, the newest first or in the order of the trail."""
+
+from __future__ import annotations
+
+import csv
+import io
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from app.context import Context
+from app.errors import ValidationError
+from app.events import StoredEvent
+from app.services.tenants.directory import find_tenant
+from sql.statements import events as statements
+from sql.statements.events import EventFilter
+
+MOST_EVENTS = 200
+EXPORTED_AT_ONCE = 500
+OLDEST, NEWEST = (-1, 0), (2**62, 2**62)
+# What a spreadsheet would take for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which events are wanted; None means any. ``since`` is the first moment, ``until`` the first one after."""
+
+    event_type: str | None = None
+    severity: str | None = None
+    tenant_slug: str | None = None
+    tenant_id: int | None = None
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    is_oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListedEvent:
+    """One event as operators see it."""
+
+    id: int
+    event_type: str
+    severity: str
+    title: str
+    actor_type: str
+    actor_name: str
+    actor_id: int | None
+    tenant_id: int | None
+    code_id: int | None
+    device_id: int | None
+    project_id: str | None
+    metadata: dict[str, Any]
+    request_id: str | None
+    created_at: datetime
+
+
+COLUMNS = tuple(ListedEvent.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A page, and where the next one begins; None at the end."""
+
+    events: list[ListedEvent]
+    next_cursor: str | None
+
+
+async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None, page_size: int = 50) -> EventPage:
+    """A page of events. Whatever is written meanwhile, going on from page to page neither skips nor repeats one.
+
+    Events of the last moment wait until no older transaction runs. Raises ValidationError for a cursor that is not
+    ours, TenantNotFoundError.
+    """
+    place = _place(cursor, chosen)
+    asked = await _asked(ctx, chosen)
+    found = await _page(ctx, chosen, asked, place, page_size + 1)
+    events = [_listed(event) for event in found[:page_size]]
+    return EventPage(events, _cursor(found[page_size - 1].cursor) if len(found) > page_size else None)
+
+
+async def export_events(ctx: Context, chosen: Chosen) -> AsyncIterator[bytes]:
+    """All the chosen events as CSV in UTF-8, in parts, each read for itself; raises TenantNotFoundError at once."""
+    asked = await _asked(ctx, chosen)
+    return _exported(ctx, chosen, asked)
+
+
+async def _exported(ctx: Context, chosen: Chosen, asked: dict[str, Any]) -> AsyncIterator[bytes]:
+    yield _csv([COLUMNS])
+    place = _place(None, chosen)
+    while found := await _page(ctx, chosen, asked, place, EXPORTED_AT_ONCE):
+        place = found[-1].cursor
+        yield _csv([[_cell(getattr(event, column)) for column in COLUMNS] for event in found])
+        if len(found) < EXPORTED_AT_ONCE:
+            return
+
+
+async def _asked(ctx: Context, chosen: Chosen) -> dict[str, Any]:
+    """The conditions that are asked for, with their values."""
+    asked = {name: getattr(chosen, name) for name in EventFilter._fields}
+    if chosen.tenant_slug is not None:
+        async with ctx.runtime.db.read() as conn:
+            asked["tenant_id"] = (await find_tenant(conn, chosen.tenant_slug)).id
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+async def _page(
+    ctx: Context, chosen: Chosen, asked: dict[str, Any], place: tuple[int, int], page_size: int
+) -> list[StoredEvent]:
+    statement = statements.events_page(
+        EventFilter(**dict.fromkeys(asked, True)), is_oldest_first=chosen.is_oldest_first
+    )
+    async with ctx.runtime.db.read() as conn:
+        return await conn.many(
+            statement, StoredEvent, **asked, cursor_xid=place[0], cursor_id=place[1], page_size=page_size
+        )
+
+
+def _listed(event: StoredEvent) -> ListedEvent:
+    values = {name: getattr(event, name) for name in COLUMNS}
+    return ListedEvent(**{**values, "metadata": orjson.loads(event.metadata)})
+
+
+def _cursor(place: tuple[int, int]) -> str:
+    return urlsafe_b64encode(f"{place[0]}.{place[1]}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: str | None, chosen: Chosen) -> tuple[int, int]:
+    if cursor is None:
+        return OLDEST if chosen.is_oldest_first else NEWEST
+    try:
+        xid, _, event_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
+        place = int(xid), int(event_id)
+    except ValueError:
+        place = (-1, -1)
+    if not (0 <= place[0] < NEWEST[0] and 0 <= place[1] < NEWEST[1]):
+        raise ValidationError([{"type": "cursor", "loc": ["query", "cursor"], "msg": "is not one that was answered"}])
+    return place
+
+
+def _cell(value: object) -> str:
+    """A value as text that no spreadsheet takes for a formula."""
+    text = "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\r\n").writerows(rows)
+    return written.getvalue().encode()

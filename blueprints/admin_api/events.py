@@ -1,0 +1,79 @@
+"""The audit trail for operators: a filtered list, and the same as CSV."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+from sanic import Request
+
+from app import errors
+from app.api_document import DATABASE_ERRORS
+from app.callers import operator
+from app.context import Context
+from app.permissions import Permission
+from app.services.operators import trail
+from app.services.operators.trail import MOST_EVENTS, Chosen, EventPage
+from blueprints.admin_api import api
+from blueprints.downloads import Download
+from blueprints.fields import NO_NUL, RequestModel
+
+MOST_ID = 2**63 - 1
+
+
+class EventsQuery(RequestModel):
+    """Which events, from where on, and how."""
+
+    event_type: Annotated[str | None, Field(max_length=50, pattern=NO_NUL, description="`code_activated`, ...")] = None
+    severity: Annotated[Literal["major", "minor"] | None, Field(description="What operators do is major.")] = None
+    tenant_slug: Annotated[
+        str | None, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")
+    ] = None
+    tenant_id: Annotated[
+        int | None, Field(ge=1, le=MOST_ID, description="For a tenant that was deleted; its slug wins.")
+    ] = None
+    actor: Annotated[
+        str | None, Field(max_length=255, pattern=NO_NUL, description="The actor's name, as events show it.")
+    ] = None
+    since: Annotated[AwareDatetime | None, Field(description="The first moment, with an offset.")] = None
+    until: Annotated[AwareDatetime | None, Field(description="The first moment after, with an offset.")] = None
+    order: Annotated[Literal["newest", "oldest"], Field(description="Which end comes first.")] = "newest"
+    cursor: Annotated[str | None, Field(max_length=100, description="`next_cursor` of the page before.")] = None
+    page_size: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="Events on a page.")] = 50
+    format: Annotated[
+        Literal["json", "csv"] | None, Field(description="`csv` for all of them; also by Accept: text/csv.")
+    ] = None
+
+
+@api.operation(
+    "GET",
+    "/events",
+    caller=operator(Permission.EVENTS_READ),
+    query=EventsQuery,
+    answers=EventPage,
+    errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
+    download="text/csv",
+)
+async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
+    """What happened, newest first, one page at a time.
+
+    Going on with `next_cursor` neither skips nor repeats an event, whatever is written meanwhile. As CSV all events
+    are answered at once, whatever the page size.
+    """
+    chosen = Chosen(
+        event_type=query.event_type,
+        severity=query.severity,
+        tenant_slug=query.tenant_slug,
+        tenant_id=query.tenant_id,
+        actor=query.actor,
+        since=query.since,
+        until=query.until,
+        is_oldest_first=query.order == "oldest",
+    )
+    if query.format == "csv" or (query.format is None and _accepts_csv(Request.get_current())):
+        return Download("text/csv; charset=utf-8", "events.csv", await trail.export_events(ctx, chosen))
+    return await trail.list_events(ctx, chosen, cursor=query.cursor, page_size=query.page_size)
+
+
+def _accepts_csv(request: Request) -> bool:
+    return (request.headers.get("accept") or "").partition(";")[0].strip().lower() == "text/csv"

@@ -1,0 +1,210 @@
+"""Figures that the database keeps for the dashboards, and indexes for the list of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+QUARTER_SECONDS = 900
+NEVER = 2**31 - 1
+QUARTER_SQLITE = f"CAST(strftime('%s', substr({{}}, 1, 19)) AS INTEGER) / {QUARTER_SECONDS}"
+QUARTER_POSTGRESQL = f"CAST(floor(extract(epoch FROM {{}}) / {QUARTER_SECONDS}) AS INTEGER)"
+CURRENT = sa.text("state = 'active' AND ended_at IS NULL")
+HELD = sa.text("NOT is_revoked")
+
+
+class Counted(NamedTuple):
+    """As sql/tables/statistics.py had it when this migration was written."""
+
+    metric: str
+    moment: str
+    condition: str = "1 = 1"
+    dimension: str = "''"
+
+
+COUNTED = {
+    "activation_codes": (
+        Counted("codes_created", "created_at"),
+        Counted("codes_used", "used_at", "{row}.used_at IS NOT NULL"),
+        Counted("codes_revoked", "revoked_at", "{row}.revoked_at IS NOT NULL"),
+        Counted("codes_expiring", "expires_at", "{row}.expires_at IS NOT NULL"),
+        # By expiry, so that those that have expired meanwhile can be told.
+        Counted("codes_open", "expires_at", "{row}.revoked_at IS NULL AND {row}.use_count < {row}.max_uses"),
+    ),
+    "devices": (
+        Counted("devices_created", "created_at"),
+        Counted("devices_held", "created_at", "NOT {row}.is_revoked"),
+    ),
+    "subscriptions": (
+        Counted("subscriptions_current", "", "{row}.ended_at IS NULL", "{row}.plan_id || ':' || {row}.state"),
+    ),
+    "tenants": (Counted("tenants_created", "created_at"),),
+}
+# Changes that move a figure. A device's heartbeat and a subscription's seats are none; a statement that has to look at
+# each changed row would make those pay.
+MOVING = {
+    "devices": ("is_revoked", "created_at"),
+    "subscriptions": ("plan_id", "state", "ended_at"),
+}
+INSERT = "INSERT INTO statistics_changes (metric, dimension, bucket, change)"
+
+
+def _moves(table: str, quarter: str, signs: dict[str, int], source: str = "") -> str:
+    """What the rows at these places count, taken with a sign."""
+    return "\n    UNION ALL ".join(
+        f"SELECT '{counted.metric}' AS metric, {counted.dimension.format(row=row)} AS dimension,"
+        f" {_bucket(counted, row, quarter)} AS bucket, {sign} AS change{source.format(row=row)}"
+        f" WHERE {counted.condition.format(row=row)}"
+        for row, sign in signs.items()
+        for counted in COUNTED[table]
+    )
+
+
+def _bucket(counted: Counted, row: str, quarter: str) -> str:
+    if not counted.moment:
+        return "0"
+    found = quarter.format(f"{row}.{counted.moment}")
+    return f"coalesce({found}, {NEVER})" if counted.metric == "codes_open" else found
+
+
+# What a row that is there now adds, and what one that was there before takes away.
+ROWS = {"INSERT": {"new": 1}, "DELETE": {"old": -1}, "UPDATE": {"new": 1, "old": -1}}
+TRANSITIONS = {"new": "added", "old": "removed"}
+
+
+def _events(table: str) -> list[str]:
+    return ["INSERT", "DELETE"] if table == "tenants" else ["INSERT", "DELETE", "UPDATE"]
+
+
+def _sqlite_triggers() -> Iterator[str]:
+    """A trigger for each row that comes, goes or changes."""
+    # The first 19 characters end with the second: what is below it would be rounded up.
+    quarter = f"CAST(strftime('%s', substr({{}}, 1, 19)) AS INTEGER) / {QUARTER_SECONDS}"
+    for table in COUNTED:
+        for change in _events(table):
+            columns = f" OF {', '.join(MOVING[table])}" if change == "UPDATE" and table in MOVING else ""
+            yield (
+                f"CREATE TRIGGER {table}_statistics_{change.lower()} AFTER {change}{columns} ON {table}\nBEGIN\n"  # noqa: S608 - names of ours
+                f"    {INSERT}\n    SELECT metric, dimension, bucket, sum(change) FROM (\n"
+                f"    {_moves(table, quarter, ROWS[change])}\n    )"
+                " GROUP BY metric, dimension, bucket HAVING sum(change) <> 0;\nEND"
+            )
+
+
+def _postgresql_triggers() -> Iterator[str]:
+    """A trigger for each statement, and for each row whose change moves a figure where most changes do not."""
+    quarter = f"CAST(floor(extract(epoch FROM {{}}) / {QUARTER_SECONDS}) AS INTEGER)"
+    for table in COUNTED:
+        for change in _events(table):
+            name = f"{table}_statistics_{change.lower()}"
+            by_row = change == "UPDATE" and table in MOVING
+            rows = ROWS[change] if by_row else {TRANSITIONS[row]: sign for row, sign in ROWS[change].items()}
+            source = "" if by_row else " FROM {row}"
+            yield (
+                f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN\n"  # noqa: S608 - names of ours
+                f"    {INSERT}\n    SELECT metric, dimension, bucket, sum(change) FROM (\n"
+                f"    {_moves(table, quarter, rows, source)}\n    ) AS moves"
+                " GROUP BY metric, dimension, bucket HAVING sum(change) <> 0;\n    RETURN NULL;\nEND $$"
+            )
+            if by_row:
+                old, new = (", ".join(f"{row}.{column}" for column in MOVING[table]) for row in ("old", "new"))
+                yield (
+                    f"CREATE TRIGGER {name} AFTER UPDATE OF {', '.join(MOVING[table])} ON {table} FOR EACH ROW\n"
+                    f"WHEN (({old}) IS DISTINCT FROM ({new})) EXECUTE FUNCTION {name}()"
+                )
+            else:
+                transitions = " ".join(f"{row.upper()} TABLE AS {TRANSITIONS[row]}" for row in ROWS[change])
+                yield (
+                    f"CREATE TRIGGER {name} AFTER {change} ON {table}\n"
+                    f"REFERENCING {transitions} FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
+                )
+
+
+def upgrade() -> None:
+    """Build the tables, let the database count from now on, and count what is there."""
+    op.create_table(
+        "statistics",
+        sa.Column("metric", sa.String(length=32), nullable=False),
+        sa.Column("grain", sa.Integer(), nullable=False),
+        sa.Column("bucket", sa.Integer(), nullable=False),
+        sa.Column("dimension", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("metric", "grain", "bucket", "dimension", name=op.f("pk_statistics")),
+    )
+    op.create_table(
+        "statistics_changes",
+        sa.Column("id", ID, sa.Identity(always=False), nullable=False),
+        sa.Column("metric", sa.String(length=32), nullable=False),
+        sa.Column("dimension", sa.String(length=64), nullable=False),
+        sa.Column("bucket", sa.Integer(), nullable=False),
+        sa.Column("change", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_statistics_changes")),
+    )
+    op.drop_index("ix_platform_events_tenant_id_id", table_name="platform_events")
+    op.drop_index("ix_platform_events_event_type_id", table_name="platform_events")
+    for column in ("tenant_id", "event_type", "actor_name"):
+        op.create_index(f"ix_platform_events_{column}_xid_id", "platform_events", [column, "xid", "id"], unique=False)
+    op.create_index("ix_activation_codes_expires_at", "activation_codes", ["expires_at"], unique=False)
+    op.create_index(
+        "ix_devices_created_at_tenant_id",
+        "devices",
+        ["created_at", "tenant_id"],
+        unique=False,
+        postgresql_where=HELD,
+        sqlite_where=sa.text("is_revoked = 0"),
+    )
+    op.create_index(
+        "ix_subscriptions_seats_used",
+        "subscriptions",
+        ["seats_used", "id"],
+        unique=False,
+        postgresql_where=CURRENT,
+        sqlite_where=CURRENT,
+    )
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    # The triggers first: they keep everybody out until this has committed, so that nothing is counted twice or never.
+    for definition in _sqlite_triggers() if is_sqlite else _postgresql_triggers():
+        op.get_bind().exec_driver_sql(definition)
+    _count(QUARTER_SQLITE if is_sqlite else QUARTER_POSTGRESQL)
+
+
+def _count(quarter: str) -> None:
+    for table in COUNTED:
+        op.get_bind().exec_driver_sql(
+            "INSERT INTO statistics (metric, grain, bucket, dimension, value)"  # noqa: S608 - names of ours
+            " SELECT metric, 1, bucket, dimension, sum(change)"
+            f" FROM ({_moves(table, quarter, {table: 1}, ' FROM {row}')}) AS moves GROUP BY metric, bucket, dimension"
+        )
+    for grain, bucket in ((4, "bucket - bucket % 4"), (96, "bucket - bucket % 96"), (0, "bucket * 0")):
+        op.get_bind().exec_driver_sql(
+            "INSERT INTO statistics (metric, grain, bucket, dimension, value)"  # noqa: S608 - names of ours
+            f" SELECT metric, {grain}, {bucket}, dimension, sum(value)"
+            f" FROM statistics WHERE grain = 1 GROUP BY metric, {bucket}, dimension"
+        )
+
+
+def downgrade() -> None:
+    """Take them away."""
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for table in COUNTED:
+        for change in _events(table):
+            name = f"{table}_statistics_{change.lower()}"
+            op.execute(f"DROP TRIGGER {name}" if is_sqlite else f"DROP FUNCTION {name}() CASCADE")
+    op.drop_index("ix_subscriptions_seats_used", table_name="subscriptions")
+    op.drop_index("ix_devices_created_at_tenant_id", table_name="devices")
+    op.drop_index("ix_activation_codes_expires_at", table_name="activation_codes")
+    for column in ("actor_name", "event_type", "tenant_id"):
+        op.drop_index(f"ix_platform_events_{column}_xid_id", table_name="platform_events")
+    op.create_index("ix_platform_events_event_type_id", "platform_events", ["event_type", "id"], unique=False)
+    op.create_index("ix_platform_events_tenant_id_id", "platform_events", ["tenant_id", "id"], unique=False)
+    op.drop_table("statistics_changes")
+    op.drop_table("statistics")
