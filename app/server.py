@@ -16,14 +16,17 @@ from app.clock import Clock
 from app.jobs import Jobs, Schedule
 from app.log import configure_logging
 from app.runtime import Runtime
+from app.services.totals import keep_counters
 from app.services.usage import upkeep
 from app.settings import Settings
-from blueprints import authz, health, licenses, usage
+from blueprints import admin_api, authz, health, licenses, tenant_api, usage
 from blueprints.documentation import add_documentation
 from blueprints.problems import ProblemHandler
 
-APIS = (authz.api, health.api, licenses.api, usage.api)
+APIS = (admin_api.api, authz.api, health.api, licenses.api, tenant_api.api, usage.api)
 READ_TO_REFUSE = 4
+# Nothing depends on when it runs: changes that are not folded yet are added at each look.
+COUNTERS_CRON = "*/15 * * * *"
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 
@@ -60,6 +63,7 @@ def schedules(settings: Settings) -> list[Schedule]:
     """What runs by itself, once for all workers."""
     return [
         Schedule("rollup-check", settings.rollup_check_cron, upkeep.check_rollups),
+        Schedule("counters", COUNTERS_CRON, keep_counters),
         Schedule("retention", settings.retention_cron, upkeep.apply_retention),
     ]
 

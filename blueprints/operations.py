@@ -51,7 +51,7 @@ class Api:
         path: str,
         *,
         caller: Caller,
-        answers: type | str,
+        answers: type | str | None,
         status: int = 200,
         body: type[BaseModel] | None = None,
         query: type[BaseModel] | None = None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Text, bindparam, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -17,6 +19,8 @@ __all__ = [
     "events_horizon",
     "insert",
     "install_rollup_trigger",
+    "install_trigram_indexes",
+    "installer",
     "looked_up",
     "migration_lock",
     "transaction_id",
@@ -167,6 +171,40 @@ def install_rollup_trigger(target: Any, connection: Connection, **options: Any) 
     else:
         connection.execute(text(ROLLUP_FUNCTION_POSTGRESQL))
         connection.execute(text(ROLLUP_TRIGGER_POSTGRESQL))
+
+
+def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[..., None]:
+    """What runs these statements on a database that was just made of the declared tables."""
+
+    def install(target: Any, connection: Connection, **options: Any) -> None:
+        for statement in sqlite if connection.dialect.name == "sqlite" else postgresql:
+            connection.execute(text(statement))
+
+    return install
+
+
+# What finds tenants by a part of their name or slug. Not declared on the tables: a server may not offer it.
+TRIGRAM_INDEXES = {
+    "ix_tenants_name_trigram": "CREATE INDEX ix_tenants_name_trigram ON tenants USING gin (lower(name) gin_trgm_ops)",
+    "ix_tenants_slug_trigram": "CREATE INDEX ix_tenants_slug_trigram ON tenants USING gin (lower(slug) gin_trgm_ops)",
+}
+
+
+def install_trigram_indexes(target: Any, connection: Connection, **options: Any) -> None:
+    """Make the indexes for searching where the server offers pg_trgm and lets us have it; search works without."""
+    if connection.dialect.name == "sqlite":
+        return
+    offered = connection.execute(text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
+    if offered is None:
+        return
+    try:
+        with connection.begin_nested():
+            connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+            for statement in TRIGRAM_INDEXES.values():
+                connection.execute(text(statement))
+    except DBAPIError:
+        # Nothing depends on it; ``portal doctor`` says what the server offers.
+        return
 
 
 def migration_lock(connection: Connection) -> None:

@@ -61,4 +61,12 @@ subscriptions = Table(
     UniqueConstraint("stripe_subscription_id", name="uq_subscriptions_stripe_subscription_id"),
     Index("ix_subscriptions_tenant_id", "tenant_id"),
     Index("ix_subscriptions_plan_id", "plan_id"),
+    # Counts the tenants in a state.
+    Index(
+        "ix_subscriptions_state_tenant_id",
+        "state",
+        "tenant_id",
+        postgresql_where=text("ended_at IS NULL"),
+        sqlite_where=text("ended_at IS NULL"),
+    ),
 )

@@ -40,6 +40,10 @@ activation_codes = Table(
     CheckConstraint("max_uses >= 1", name="max_uses"),
     CheckConstraint("use_count >= 0 AND use_count <= max_uses", name="use_count"),
     Index("ix_activation_codes_tenant_id_id", "tenant_id", "id"),
+    # What a tenant was given in a month.
+    Index("ix_activation_codes_tenant_id_created_at", "tenant_id", "created_at"),
+    # Finds a whole code, whose hash is kept by tenant, for who does not know whose it is.
+    Index("ix_activation_codes_hint_id", "hint", "id"),
 )
 
 devices = Table(

@@ -1,0 +1,127 @@
+"""Tenants as operators and they themselves see them: one, or a page of all in any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+)
+
+from sql.dialect import batch_rows
+from sql.tables import activation_codes, monthly_runs, plans, subscriptions, tenants
+
+# Filtered totals are exact up to here; what asks for one row more knows whether there are more.
+MOST_COUNTED = 10_000
+
+_is_current = and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None))
+_is_of_month = and_(monthly_runs.c.tenant_id == tenants.c.id, monthly_runs.c.month == bindparam("month"))
+_runs = func.coalesce(monthly_runs.c.runs, 0)
+
+_details = (
+    select(
+        tenants.c.id,
+        tenants.c.name,
+        tenants.c.slug,
+        tenants.c.logo_url,
+        tenants.c.primary_color,
+        tenants.c.domain,
+        tenants.c.email,
+        tenants.c.phone_number,
+        tenants.c.created_at,
+        tenants.c.updated_at,
+        plans.c.name.label("plan_name"),
+        subscriptions.c.state.label("subscription_state"),
+        func.coalesce(plans.c.monthly_run_quota, 0).label("usage_quota"),
+        _runs.label("usage_current"),
+    )
+    .select_from(tenants)
+    .outerjoin(subscriptions, _is_current)
+    .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
+    .outerjoin(monthly_runs, _is_of_month)
+)
+
+tenant_by_slug = _details.where(tenants.c.slug == bindparam("tenant_slug"))
+
+tenant_by_id = _details.where(tenants.c.id == bindparam("tenant_id"))
+
+_asked = batch_rows(tenant_id=BigInteger)
+
+# What some tenants were given in a month, and how much of it was used.
+codes_of_month = (
+    select(
+        activation_codes.c.tenant_id,
+        func.count().label("total"),
+        func.count(case((activation_codes.c.use_count > 0, 1))).label("used"),
+    )
+    .select_from(_asked)
+    .join(
+        activation_codes,
+        and_(
+            activation_codes.c.tenant_id == _asked.c.tenant_id,
+            activation_codes.c.created_at >= bindparam("first"),
+            activation_codes.c.created_at < bindparam("next"),
+        ),
+    )
+    .group_by(activation_codes.c.tenant_id)
+)
+
+_COLUMNS = {"name": tenants.c.name, "slug": tenants.c.slug, "updated_at": tenants.c.updated_at}
+
+
+def tenant_page(by: str, is_descending: bool, has_search: bool, status: str | None, is_opened: bool) -> Select[Any]:
+    """A page of tenants, ordered by a column (``created_at`` unless another one is known) or by the month's ``usage``.
+
+    ``status`` is None for all, ``none`` for those without a subscription; for any other word its value is a
+    parameter. Where the month is opened, its rows are in the order of usage, and nothing has to be sorted.
+    """
+    newest_first = (tenants.c.created_at.desc(), tenants.c.id.desc())
+    joins_usage = by == "usage"
+    if joins_usage and is_opened:
+        key: ColumnElement[Any] = monthly_runs.c.runs
+        newest_first = (monthly_runs.c.tenant_created_at.desc(), monthly_runs.c.tenant_id.desc())
+        found = select(tenants.c.id).select_from(monthly_runs).join(tenants, tenants.c.id == monthly_runs.c.tenant_id)
+        found = found.where(monthly_runs.c.month == bindparam("month"))
+    elif joins_usage:
+        key, found = _runs, select(tenants.c.id).select_from(tenants).outerjoin(monthly_runs, _is_of_month)
+    else:
+        key, found = _COLUMNS.get(by, tenants.c.created_at), select(tenants.c.id).select_from(tenants)
+    ordered = key.desc() if is_descending else key.asc()
+    found = _filtered(found, has_search, status).order_by(ordered, *newest_first)
+    page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
+    shown = (_runs.desc() if is_descending else _runs.asc()) if joins_usage else ordered
+    return _details.join(page, page.c.id == tenants.c.id).order_by(
+        shown, tenants.c.created_at.desc(), tenants.c.id.desc()
+    )
+
+
+def tenants_found(has_search: bool, status: str | None) -> Select[Any]:
+    """How many tenants a filter finds, or one more than are counted."""
+    found = _filtered(select(tenants.c.id).select_from(tenants), has_search, status)
+    return select(func.count().label("total")).select_from(found.limit(MOST_COUNTED + 1).subquery("found"))
+
+
+def _filtered(found: Select[Any], has_search: bool, status: str | None) -> Select[Any]:
+    if has_search:
+        # Found first, whatever the order: who looks for few must not walk along an index of all.
+        pattern = func.lower(bindparam("pattern"))
+        named = or_(
+            func.lower(tenants.c.name).like(pattern, escape="\\"), func.lower(tenants.c.slug).like(pattern, escape="\\")
+        )
+        matching = select(tenants.c.id).where(named).cte("matching").prefix_with("MATERIALIZED")
+        found = found.join(matching, matching.c.id == tenants.c.id)
+    if status == "none":
+        return found.where(not_(exists().where(_is_current).correlate(tenants)))
+    if status is not None:
+        return found.join(subscriptions, _is_current).where(subscriptions.c.state == bindparam("status"))
+    return found
