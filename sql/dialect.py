@@ -183,10 +183,11 @@ def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[.
     return install
 
 
-# What finds tenants by a part of their name or slug. Not declared on the tables: a server may not offer it.
+# What finds rows by a part of a text. Not declared on the tables: a server may not offer it.
 TRIGRAM_INDEXES = {
-    "ix_tenants_name_trigram": "CREATE INDEX ix_tenants_name_trigram ON tenants USING gin (lower(name) gin_trgm_ops)",
-    "ix_tenants_slug_trigram": "CREATE INDEX ix_tenants_slug_trigram ON tenants USING gin (lower(slug) gin_trgm_ops)",
+    f"ix_{table}_{column}_trigram": f"CREATE INDEX ix_{table}_{column}_trigram ON {table}"
+    f" USING gin (lower({column}) gin_trgm_ops) WHERE {column} IS NOT NULL"
+    for table, column in (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
 }
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from sql.dialect import batch_rows
+from sql.scope import across_tenants
 from sql.tables import activation_codes, monthly_runs, plans, subscriptions, tenants
 
 # Filtered totals are exact up to here; what asks for one row more knows whether there are more.
@@ -79,11 +80,15 @@ codes_of_month = (
 _COLUMNS = {"name": tenants.c.name, "slug": tenants.c.slug, "updated_at": tenants.c.updated_at}
 
 
-def tenant_page(by: str, is_descending: bool, has_search: bool, status: str | None, is_opened: bool) -> Select[Any]:
+_chosen = batch_rows(id=BigInteger)
+
+
+def tenant_page(by: str, is_descending: bool, search: str | None, status: str | None, is_opened: bool) -> Select[Any]:
     """A page of tenants, ordered by a column (``created_at`` unless another one is known) or by the month's ``usage``.
 
-    ``status`` is None for all, ``none`` for those without a subscription; for any other word its value is a
-    parameter. Where the month is opened, its rows are in the order of usage, and nothing has to be sorted.
+    ``search`` says whether the batch names those ``found``, or whether each is compared on the ``way``. ``status`` is
+    None for all, ``none`` for those without a subscription; for any other word its value is a parameter. Where the
+    month is opened, its rows are in the order of usage, and nothing has to be sorted.
     """
     newest_first = (tenants.c.created_at.desc(), tenants.c.id.desc())
     joins_usage = by == "usage"
@@ -97,7 +102,11 @@ def tenant_page(by: str, is_descending: bool, has_search: bool, status: str | No
     else:
         key, found = _COLUMNS.get(by, tenants.c.created_at), select(tenants.c.id).select_from(tenants)
     ordered = key.desc() if is_descending else key.asc()
-    found = _filtered(found, has_search, status).order_by(ordered, *newest_first)
+    if search == "found":
+        found = found.join(_chosen, _chosen.c.id == tenants.c.id)
+    else:
+        found = _filtered(found, search is not None, status)
+    found = found.order_by(ordered, *newest_first)
     page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
     shown = (_runs.desc() if is_descending else _runs.asc()) if joins_usage else ordered
     return _details.join(page, page.c.id == tenants.c.id).order_by(
@@ -105,21 +114,28 @@ def tenant_page(by: str, is_descending: bool, has_search: bool, status: str | No
     )
 
 
-def tenants_found(has_search: bool, status: str | None) -> Select[Any]:
-    """How many tenants a filter finds, or one more than are counted."""
-    found = _filtered(select(tenants.c.id).select_from(tenants), has_search, status)
-    return select(func.count().label("total")).select_from(found.limit(MOST_COUNTED + 1).subquery("found"))
+def tenants_named(status: str | None) -> Select[Any]:
+    """The tenants that a search finds, in no order; one more than are counted says that there are more."""
+    return _filtered(select(tenants.c.id).select_from(tenants), True, status).limit(MOST_COUNTED + 1)
+
+
+def tenants_in(status: str | None) -> Select[Any]:
+    """How many tenants are in a state, or one more than are counted."""
+    if status in {None, "none"}:
+        found = _filtered(select(tenants.c.id).select_from(tenants), False, status)
+    else:
+        found = select(subscriptions.c.id).where(
+            subscriptions.c.ended_at.is_(None), subscriptions.c.state == bindparam("status")
+        )
+    counted = select(func.count().label("total")).select_from(found.limit(MOST_COUNTED + 1).subquery("found"))
+    return across_tenants(counted, "operators see how many tenants there are")
 
 
 def _filtered(found: Select[Any], has_search: bool, status: str | None) -> Select[Any]:
     if has_search:
-        # Found first, whatever the order: who looks for few must not walk along an index of all.
         pattern = func.lower(bindparam("pattern"))
-        named = or_(
-            func.lower(tenants.c.name).like(pattern, escape="\\"), func.lower(tenants.c.slug).like(pattern, escape="\\")
-        )
-        matching = select(tenants.c.id).where(named).cte("matching").prefix_with("MATERIALIZED")
-        found = found.join(matching, matching.c.id == tenants.c.id)
+        name, slug = (func.lower(column).like(pattern, escape="\\") for column in (tenants.c.name, tenants.c.slug))
+        found = found.where(or_(name, slug))
     if status == "none":
         return found.where(not_(exists().where(_is_current).correlate(tenants)))
     if status is not None:

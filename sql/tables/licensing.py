@@ -62,6 +62,8 @@ devices = Table(
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "hw_fingerprint", name="uq_devices_hw_fingerprint"),
     Index("ix_devices_activation_code_id", "activation_code_id"),
+    # Finds a device for who does not know whose it is.
+    Index("ix_devices_hw_fingerprint", "hw_fingerprint"),
     postgresql_with={"fillfactor": 80},
 )
 

@@ -7,17 +7,19 @@ from functools import cache
 from typing import Any, Literal
 
 from app.context import Context
-from app.db import ReadConnection
+from app.db import ReadConnection, as_batch
 from app.services.search import contains
 from app.services.tenants.details import TenantDetails, TenantRow, running_month, with_codes
 from app.services.totals import Total, all_rows, rows_found
 from sql.statements import counters
 from sql.statements import tenant_lists as statements
+from sql.statements.tenant_lists import MOST_COUNTED
 
 SortField = Literal["name", "slug", "created_at", "updated_at", "usage", "usage_current"]
 
 _page = cache(statements.tenant_page)
-_found = cache(statements.tenants_found)
+_named = cache(statements.tenants_named)
+_in = cache(statements.tenants_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +47,36 @@ async def list_tenants(
     """
     month = running_month(ctx)
     by = "usage" if sort_field == "usage_current" else sort_field
+    paging = {"page_size": page_size, "skip": (page - 1) * page_size}
     filters: dict[str, Any] = {}
     if search := search.strip():
         filters["pattern"] = contains(search)
     if status not in {None, "none"}:
         filters["status"] = status
     async with ctx.runtime.db.read() as conn:
-        total = (
-            await rows_found(conn, _found(bool(search), _kind(status)), **filters)
-            if search or status
-            else await all_rows(conn, "tenants")
-        )
+        how, total, filters = await _found(conn, search, status, filters)
         is_opened = by == "usage" and await _is_opened(conn, month.first_day)
-        rows = await conn.many(
-            _page(by, is_descending, bool(search), _kind(status), is_opened),
-            TenantRow,
-            month=month.first_day,
-            page_size=page_size,
-            skip=(page - 1) * page_size,
-            **filters,
-        )
+        statement = _page(by, is_descending, how, _kind(status), is_opened)
+        rows = await conn.many(statement, TenantRow, month=month.first_day, **paging, **filters)
         return TenantPage(await with_codes(conn, month, rows), total)
+
+
+async def _found(
+    conn: ReadConnection, search: str, status: str | None, filters: dict[str, Any]
+) -> tuple[str | None, Total, dict[str, Any]]:
+    """How the page is found, how many there are, and what its statement is told.
+
+    Few are looked for first and then put in order; where there are too many to be named, each is compared on the way
+    along the order, because the next that matches is never far.
+    """
+    if search:
+        found = await conn.many(_named(_kind(status)), int, **filters)
+        if len(found) > MOST_COUNTED:
+            return "way", Total(MOST_COUNTED, is_capped=True), filters
+        return "found", Total(len(found)), {"batch": as_batch([{"id": tenant_id} for tenant_id in found])}
+    if status:
+        return None, await rows_found(conn, _in(_kind(status)), **filters), filters
+    return None, await all_rows(conn, "tenants"), filters
 
 
 def _kind(status: str | None) -> str | None:

@@ -147,12 +147,8 @@ FILL = (
     *(f"INSERT INTO row_counts (name, total) SELECT '{table}', count(*) FROM {table}" for table in COUNTED),  # noqa: S608
 )
 
-# Frozen here: not every server offers the extension, and nothing depends on it.
-TRIGRAMS = (
-    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
-    "CREATE INDEX ix_tenants_name_trigram ON tenants USING gin (lower(name) gin_trgm_ops)",
-    "CREATE INDEX ix_tenants_slug_trigram ON tenants USING gin (lower(slug) gin_trgm_ops)",
-)
+# Not every server offers the extension, and nothing depends on it.
+TRIGRAMS = (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
 
 
 def upgrade() -> None:
@@ -209,6 +205,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_activation_codes_tenant_id_created_at", "activation_codes", ["tenant_id", "created_at"])
     op.create_index("ix_activation_codes_hint_id", "activation_codes", ["hint", "id"])
+    op.create_index("ix_devices_hw_fingerprint", "devices", ["hw_fingerprint"])
     if not is_sqlite:
         _make_trigram_indexes(op.get_bind())
 
@@ -219,8 +216,12 @@ def _make_trigram_indexes(connection: sa.Connection) -> None:
         return
     try:
         with connection.begin_nested():
-            for statement in TRIGRAMS:
-                connection.execute(sa.text(statement))
+            connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+            for table, column in TRIGRAMS:
+                name, part = f"ix_{table}_{column}_trigram", f"lower({column}) gin_trgm_ops"
+                connection.execute(
+                    sa.text(f"CREATE INDEX {name} ON {table} USING gin ({part}) WHERE {column} IS NOT NULL")
+                )
     except DBAPIError:
         return
 
@@ -236,9 +237,15 @@ def downgrade() -> None:
     if not is_sqlite:
         for function in ("count_rows", "add_monthly_runs", "open_monthly_runs"):
             op.execute(f"DROP FUNCTION {function}()")
-        for index in ("ix_tenants_name_trigram", "ix_tenants_slug_trigram"):
-            op.execute(f"DROP INDEX IF EXISTS {index}")
+        for table, column in (
+            ("tenants", "name"),
+            ("tenants", "slug"),
+            ("activation_codes", "label"),
+            ("devices", "label"),
+        ):
+            op.execute(f"DROP INDEX IF EXISTS ix_{table}_{column}_trigram")
     for index, table in (
+        ("ix_devices_hw_fingerprint", "devices"),
         ("ix_activation_codes_hint_id", "activation_codes"),
         ("ix_activation_codes_tenant_id_created_at", "activation_codes"),
         ("ix_subscriptions_state_tenant_id", "subscriptions"),
