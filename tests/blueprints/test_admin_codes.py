@@ -304,3 +304,29 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin) 
     # The token, the total, the page.
     assert set(map(tuple, seen.values())) == {(3,)}
     assert len(seen) == 6
+
+
+async def test_a_search_that_finds_many_is_capped_and_still_in_order(admin: Admin) -> None:
+    tenant = await licensed(admin.live)
+    now = datetime.now(UTC)
+    whose = {"tenant_id": tenant.tenant_id, "label": "Many", "created_at": now}
+    codes = [{**whose, "code_hash": b"%d" % number, "hint": f"{number % 10000:04}"} for number in range(10_001)]
+    hardware = [{**whose, "hw_fingerprint": f"{number:05}", "last_seen": now} for number in range(10_001)]
+    async with admin.live.runtime.db.write() as conn:
+        await conn.insert_all(insert(activation_codes), codes)
+        await conn.insert_all(insert(devices), hardware)
+
+    for query in (
+        {"search": "many"},
+        {"search": "many", "tenant_slug": tenant.slug},
+        {"search": "many", "status": "active"},
+    ):
+        found = await admin.ask("GET", "/codes", params={**query, "page_size": 10})
+        assert (found["total"], found["total_is_capped"], found["total_pages"]) == (10_000, True, 1000)
+        assert [code["hint"] for code in found["codes"]][:2] == ["0000", "9999"]
+    for query in ({"search": "many"}, {"tenant_slug": tenant.slug}):
+        found = await admin.ask("GET", "/devices", params=query)
+        assert (found["total"], found["total_is_capped"]) == (10_000, True)
+        assert found["devices"][0]["hwFingerprint"] == "10000"
+    everything = [await admin.ask("GET", f"/{name}") for name in ("codes", "devices")]
+    assert [(listed["total"], listed["total_is_capped"]) for listed in everything] == [(10_002, False), (10_001, False)]
