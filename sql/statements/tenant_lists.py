@@ -13,6 +13,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -114,9 +115,15 @@ def tenant_page(by: str, is_descending: bool, search: str | None, status: str | 
     )
 
 
-def tenants_named(status: str | None) -> Select[Any]:
-    """The tenants that a search finds, in no order; one more than are counted says that there are more."""
-    return _filtered(select(tenants.c.id).select_from(tenants), True, status).limit(MOST_COUNTED + 1)
+def tenants_named(status: str | None, is_short: bool) -> Select[Any]:
+    """The tenants that a search finds, in no order; one more than are counted says that there are more.
+
+    What is too short for a trigram would be looked for in all of the index, and is looked for in the rows.
+    """
+    found = _filtered(select(tenants.c.id).select_from(tenants), not is_short, status)
+    if is_short:
+        found = found.where(_is_named(literal_column("''")))
+    return found.limit(MOST_COUNTED + 1)
 
 
 def tenants_in(status: str | None) -> Select[Any]:
@@ -133,11 +140,16 @@ def tenants_in(status: str | None) -> Select[Any]:
 
 def _filtered(found: Select[Any], has_search: bool, status: str | None) -> Select[Any]:
     if has_search:
-        pattern = func.lower(bindparam("pattern"))
-        name, slug = (func.lower(column).like(pattern, escape="\\") for column in (tenants.c.name, tenants.c.slug))
-        found = found.where(or_(name, slug))
+        found = found.where(_is_named())
     if status == "none":
         return found.where(not_(exists().where(_is_current).correlate(tenants)))
     if status is not None:
         return found.join(subscriptions, _is_current).where(subscriptions.c.state == bindparam("status"))
     return found
+
+
+def _is_named(behind: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
+    """Whether name or slug holds what is looked for; with something behind them no index is asked."""
+    pattern = func.lower(bindparam("pattern"))
+    texts = [func.lower(column) for column in (tenants.c.name, tenants.c.slug)]
+    return or_(*((text if behind is None else text.concat(behind)).like(pattern, escape="\\") for text in texts))

@@ -17,6 +17,8 @@ from sql.statements.tenant_lists import MOST_COUNTED
 
 SortField = Literal["name", "slug", "created_at", "updated_at", "usage", "usage_current"]
 
+TRIGRAM = 3
+
 _page = cache(statements.tenant_page)
 _named = cache(statements.tenants_named)
 _in = cache(statements.tenants_in)
@@ -70,7 +72,7 @@ async def _found(
     along the order, because the next that matches is never far.
     """
     if search:
-        found = await conn.many(_named(_kind(status)), int, **filters)
+        found = await conn.many(_named(_kind(status), len(search) < TRIGRAM), int, **filters)
         if len(found) > MOST_COUNTED:
             return "way", Total(MOST_COUNTED, is_capped=True), filters
         return "found", Total(len(found)), {"batch": as_batch([{"id": tenant_id} for tenant_id in found])}
