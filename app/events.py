@@ -14,6 +14,9 @@ from app.context import Context
 from app.db import ReadConnection, WriteConnection
 from sql.statements import events as statements
 
+# What a name of full length makes longer is cut; the name stands in the metadata or on the row.
+MOST_TITLE = 255
+
 
 class EventType(StrEnum):
     """Everything the trail tells; the value is what is stored."""
@@ -116,7 +119,7 @@ async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, E
             {
                 "event_type": event.type.value,
                 "severity": event.type.severity,
-                "title": event.title,
+                "title": event.title[:MOST_TITLE],
                 "actor_type": ctx.actor.type,
                 "actor_name": ctx.actor.name,
                 "actor_id": ctx.actor.id,

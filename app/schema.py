@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from app.db import SQLITE_BUSY_SECONDS, outages
 from app.errors import SchemaBehindError
 from app.settings import Settings
-from sql.dialect import migration_lock
+from sql.dialect import TRIGRAM_INDEXES, migration_lock
 from sql.tables import metadata
 
 Found = TypeVar("Found")
@@ -96,7 +96,12 @@ def _differences(connection: Connection) -> list[Any]:
 
     options = {"compare_type": True, "compare_server_default": True, "target_metadata": metadata}
     found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
-    return [change for change in found if not _is_unspoken_identity(connection, change)]
+    return [change for change in found if not _is_unspoken_identity(connection, change) and not _is_optional(change)]
+
+
+def _is_optional(change: Any) -> bool:
+    """Indexes that only some servers can have are not declared."""
+    return change[0] == "remove_index" and change[1].name in TRIGRAM_INDEXES
 
 
 def _is_unspoken_identity(connection: Connection, change: Any) -> bool:

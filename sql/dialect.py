@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -29,7 +30,8 @@ __all__ = [
     "events_horizon",
     "insert",
     "install_rollup_trigger",
-    "installs",
+    "install_trigram_indexes",
+    "installer",
     "looked_up",
     "migration_lock",
     "nested_rows",
@@ -239,14 +241,39 @@ def install_rollup_trigger(target: Any, connection: Connection, **options: Any) 
         connection.execute(text(ROLLUP_TRIGGER_POSTGRESQL))
 
 
-def installs(sqlite: tuple[str, ...], postgresql: tuple[str, ...]) -> Any:
-    """A listener that runs the definitions of one of the databases, for what only the database itself can keep."""
+def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[..., None]:
+    """What runs these statements on a database that was just made, for what only the database itself can keep."""
 
     def install(target: Any, connection: Connection, **options: Any) -> None:
-        for definition in sqlite if connection.dialect.name == "sqlite" else postgresql:
-            connection.exec_driver_sql(definition)
+        for statement in sqlite if connection.dialect.name == "sqlite" else postgresql:
+            connection.exec_driver_sql(statement)
 
     return install
+
+
+# What finds rows by a part of a text. Not declared on the tables: a server may not offer it.
+TRIGRAM_INDEXES = {
+    f"ix_{table}_{column}_trigram": f"CREATE INDEX ix_{table}_{column}_trigram ON {table}"
+    f" USING gin (lower({column}) gin_trgm_ops) WHERE {column} IS NOT NULL"
+    for table, column in (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
+}
+
+
+def install_trigram_indexes(target: Any, connection: Connection, **options: Any) -> None:
+    """Make the indexes for searching where the server offers pg_trgm and lets us have it; search works without."""
+    if connection.dialect.name == "sqlite":
+        return
+    offered = connection.execute(text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
+    if offered is None:
+        return
+    try:
+        with connection.begin_nested():
+            connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+            for statement in TRIGRAM_INDEXES.values():
+                connection.execute(text(statement))
+    except DBAPIError:
+        # Nothing depends on it; ``portal doctor`` says what the server offers.
+        return
 
 
 def migration_lock(connection: Connection) -> None:

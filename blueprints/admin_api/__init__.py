@@ -6,4 +6,12 @@ from blueprints.operations import Api
 
 api = Api("admin", "/admin/api")
 
-from blueprints.admin_api import dashboard, events, tokens  # noqa: E402, F401 - they need ``api``
+from blueprints.admin_api import (  # noqa: E402, F401 - they need ``api``
+    codes,
+    dashboard,
+    devices,
+    events,
+    plans,
+    tenants,
+    tokens,
+)

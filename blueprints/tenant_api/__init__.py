@@ -7,6 +7,6 @@ from blueprints.operations import Api
 api = Api("tenant", "/api/tenant")
 
 # Each module registers its operations on the one above.
-from blueprints.tenant_api import auth  # noqa: E402
+from blueprints.tenant_api import auth, profile  # noqa: E402
 
-__all__ = ["api", "auth"]
+__all__ = ["api", "auth", "profile"]

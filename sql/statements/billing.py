@@ -11,6 +11,8 @@ LICENSED_STATES = ("active", "trialing")
 
 plan_by_name = select(plans).where(plans.c.name == bindparam("name"))
 
+plan_by_id_locked = select(plans).where(plans.c.id == bindparam("plan_id")).with_for_update()
+
 plans_by_quota = select(plans).order_by(plans.c.monthly_run_quota, plans.c.id)
 
 insert_plan = insert(plans).returning(plans.c.id)

@@ -8,7 +8,6 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
-    case,
     delete,
     func,
     not_,
@@ -20,22 +19,16 @@ from sqlalchemy import (
 
 from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
+from sql.statements.license_lists import code_status
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
 
 insert_codes = insert(activation_codes).returning(activation_codes.c.id)
-
-_status = case(
-    (activation_codes.c.revoked_at.is_not(None), "revoked"),
-    (activation_codes.c.expires_at <= bindparam("now"), "expired"),
-    (activation_codes.c.use_count >= activation_codes.c.max_uses, "used"),
-    else_="active",
-)
 
 codes_of_tenant = (
     select(
         activation_codes.c.id,
         activation_codes.c.hint,
-        _status.label("status"),
+        code_status.label("status"),
         activation_codes.c.use_count,
         activation_codes.c.max_uses,
         activation_codes.c.label,

@@ -2,6 +2,7 @@
 
 from sql.tables.billing import plans, subscriptions
 from sql.tables.columns import metadata
+from sql.tables.counters import monthly_runs, opened_months, row_count_changes, row_counts
 from sql.tables.events import audit_seals, platform_events
 from sql.tables.licensing import activation_codes, devices, refresh_families, signing_keys
 from sql.tables.operators import api_tokens, operator_sessions, operators, sign_in_links
@@ -21,6 +22,8 @@ __all__ = [
     "idempotent_answers",
     "leases",
     "metadata",
+    "monthly_runs",
+    "opened_months",
     "operator_sessions",
     "operators",
     "otp_challenges",
@@ -28,6 +31,8 @@ __all__ = [
     "platform_events",
     "rate_windows",
     "refresh_families",
+    "row_count_changes",
+    "row_counts",
     "sign_in_links",
     "signing_keys",
     "statistics",

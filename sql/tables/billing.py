@@ -69,4 +69,12 @@ subscriptions = Table(
         postgresql_where=text("state = 'active' AND ended_at IS NULL"),
         sqlite_where=text("state = 'active' AND ended_at IS NULL"),
     ),
+    # Counts the tenants in a state.
+    Index(
+        "ix_subscriptions_state_tenant_id",
+        "state",
+        "tenant_id",
+        postgresql_where=text("ended_at IS NULL"),
+        sqlite_where=text("ended_at IS NULL"),
+    ),
 )

@@ -42,6 +42,10 @@ activation_codes = Table(
     Index("ix_activation_codes_tenant_id_id", "tenant_id", "id"),
     # What has expired within the running quarter of an hour; older ones are sums.
     Index("ix_activation_codes_expires_at", "expires_at"),
+    # What a tenant was given in a month.
+    Index("ix_activation_codes_tenant_id_created_at", "tenant_id", "created_at"),
+    # Finds a whole code, whose hash is kept by tenant, for who does not know whose it is.
+    Index("ix_activation_codes_hint_id", "hint", "id"),
 )
 
 devices = Table(
@@ -68,6 +72,8 @@ devices = Table(
         postgresql_where=text("NOT is_revoked"),
         sqlite_where=text("is_revoked = 0"),
     ),
+    # Finds a device for who does not know whose it is.
+    Index("ix_devices_hw_fingerprint", "hw_fingerprint"),
     postgresql_with={"fillfactor": 80},
 )
 

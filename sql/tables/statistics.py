@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, String, Table, event
 
-from sql.dialect import installs
+from sql.dialect import installer
 from sql.tables.columns import id_column, metadata
 
 # A bucket is a quarter of an hour, numbered from 1970 in UTC: days of every zone in use begin with one.
@@ -150,4 +150,6 @@ def postgresql_triggers() -> Iterator[str]:
                 )
 
 
-event.listen(metadata, "after_create", installs(tuple(sqlite_triggers()), tuple(postgresql_triggers())))
+event.listen(
+    metadata, "after_create", installer(sqlite=tuple(sqlite_triggers()), postgresql=tuple(postgresql_triggers()))
+)

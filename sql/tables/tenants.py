@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, String, Table, UniqueConstraint
+from sqlalchemy import Column, Index, String, Table, UniqueConstraint, event
 
+from sql.dialect import install_trigram_indexes
 from sql.tables.columns import Instant, choice, id_column, metadata
 
 tenants = Table(
@@ -21,4 +22,10 @@ tenants = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("slug", name="uq_tenants_slug"),
+    # What operators sort by; equals are shown newest first.
+    Index("ix_tenants_name_created_at_id", "name", "created_at", "id"),
+    Index("ix_tenants_created_at_id", "created_at", "id"),
+    Index("ix_tenants_updated_at_created_at_id", "updated_at", "created_at", "id"),
 )
+
+event.listen(metadata, "after_create", install_trigram_indexes)

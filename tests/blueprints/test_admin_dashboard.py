@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select, update
-from support.admin import api_token
+from support.admin import as_operator
 from support.builders import Licensed, activate, activated, licensed, subscribe
 from support.clocks import MovableClock
 from support.counting import counted
@@ -42,7 +42,7 @@ ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns")
 
 
 async def got(live: LiveServer, path: str, headers: dict[str, str] | None = None) -> Any:
-    answer = await live.http.get(f"/admin/api/{path}", headers=headers or await api_token(live))
+    answer = await live.http.get(f"/admin/api/{path}", headers=headers or await as_operator(live, "read_only"))
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -113,7 +113,7 @@ async def test_the_figures_are_what_counting_gives_whatever_happened(
 ) -> None:
     settings = settings_for(database, tmp_path, time_zone=zone)
     async with live_server(settings, clock) as live:
-        headers = await api_token(live)
+        headers = await as_operator(live, "read_only")
         await live_through(live, clock, random.Random(zone), STEPS)
 
         await agree(live, headers)
@@ -140,7 +140,7 @@ async def test_an_empty_portal_has_figures_too(sanic_client: LiveServer) -> None
 async def test_a_code_expires_at_its_moment_and_not_at_the_end_of_a_quarter(
     sanic_client: LiveServer, clock: MovableClock
 ) -> None:
-    headers = await api_token(sanic_client)
+    headers = await as_operator(sanic_client, "read_only")
     await licensed(sanic_client, codes=3, ttl_days=1)
 
     clock.move(days=1, seconds=-30)
@@ -155,7 +155,7 @@ async def test_a_code_expires_at_its_moment_and_not_at_the_end_of_a_quarter(
 
 
 async def test_figures_are_exact_while_devices_activate_and_changes_are_folded(sanic_client: LiveServer) -> None:
-    live, headers = sanic_client, await api_token(sanic_client)
+    live, headers = sanic_client, await as_operator(sanic_client, "read_only")
     some = [await licensed(live, codes=1, max_uses=60) for _ in range(4)]
 
     async def fold_on() -> None:
@@ -199,7 +199,7 @@ async def test_the_check_finds_a_wrong_sum(sanic_client: LiveServer, caplog: pyt
 
 
 async def test_the_number_of_statements_does_not_grow(sanic_client: LiveServer) -> None:
-    headers = await api_token(sanic_client)
+    headers = await as_operator(sanic_client, "read_only")
     most = {
         "dashboard-stats": 2,
         "recent-activities?days=90": 1,
@@ -236,7 +236,7 @@ async def test_the_feed_shows_the_newest_events_with_icon_and_colour(sanic_clien
 
 
 async def test_each_kind_of_event_has_its_look(sanic_client: LiveServer, clock: MovableClock) -> None:
-    headers = await api_token(sanic_client)
+    headers = await as_operator(sanic_client, "read_only")
     await activated(sanic_client)
 
     feed = (await got(sanic_client, "recent-activities?days=1", headers))["activities"]
@@ -269,7 +269,7 @@ async def test_an_event_without_an_actor_shows_its_tenant(sanic_client: LiveServ
 
 @pytest.mark.parametrize("chosen", ["latest", "top10", "project:p-1"])
 async def test_a_filter_that_finds_no_project_leaves_no_tenant(sanic_client: LiveServer, chosen: str) -> None:
-    headers = await api_token(sanic_client)
+    headers = await as_operator(sanic_client, "read_only")
     await activated(sanic_client)
 
     filtered = await got(sanic_client, f"analytics?project_filter={chosen}", headers)
@@ -291,7 +291,7 @@ async def test_a_filter_that_finds_no_project_leaves_no_tenant(sanic_client: Liv
     ],
 )
 async def test_what_cannot_be_asked_names_the_field(sanic_client: LiveServer, path: str, field: str) -> None:
-    answer = await sanic_client.http.get(f"/admin/api/{path}", headers=await api_token(sanic_client))
+    answer = await sanic_client.http.get(f"/admin/api/{path}", headers=await as_operator(sanic_client, "read_only"))
 
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["query", field]
@@ -299,7 +299,7 @@ async def test_what_cannot_be_asked_names_the_field(sanic_client: LiveServer, pa
 
 async def test_days_begin_at_midnight_of_the_installation(database: str, tmp_path: Path, clock: MovableClock) -> None:
     async with live_server(settings_for(database, tmp_path, time_zone="Asia/Kolkata"), clock) as live:
-        headers = await api_token(live)
+        headers = await as_operator(live, "read_only")
         now = clock.now().astimezone(live.runtime.zone)
         midnight = datetime.combine(now.date() + timedelta(days=1), time(), live.runtime.zone)
         clock.move(seconds=(midnight - now).total_seconds() - 60)

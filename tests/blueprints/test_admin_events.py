@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from httpx2 import Response, TransportError
 from sqlalchemy import delete
-from support.admin import api_token
+from support.admin import as_operator
 from support.builders import activated, licensed
 from support.clocks import MovableClock
 from support.live import LiveServer
@@ -27,7 +27,9 @@ from sql.tables import tenants
 
 
 async def asked(live: LiveServer, headers: dict[str, str] | None = None, **query: Any) -> Response:
-    return await live.http.get("/admin/api/events", params=query, headers=headers or await api_token(live))
+    return await live.http.get(
+        "/admin/api/events", params=query, headers=headers or await as_operator(live, "read_only")
+    )
 
 
 async def listed(live: LiveServer, **query: Any) -> list[dict[str, Any]]:
@@ -103,7 +105,7 @@ async def test_a_deleted_tenant_is_found_by_its_id(sanic_client: LiveServer) -> 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 async def test_pages_neither_skip_nor_repeat_while_others_write(sanic_client: LiveServer, order: str) -> None:
     """One transaction is held open, so its events get low ids and appear last."""
-    live, headers = sanic_client, await api_token(sanic_client)
+    live, headers = sanic_client, await as_operator(sanic_client, "read_only")
     await write(live, *(f"early {number}" for number in range(25)))
     seen: list[str] = []
     written: list[str] = []
@@ -147,7 +149,7 @@ async def test_a_page_ends_where_the_events_end(sanic_client: LiveServer) -> Non
 
     assert ([event["title"] for event in page["events"]], page["next_cursor"]) == (["two", "one"], None)
     with counted_statements(sanic_client.runtime.db) as seen:
-        await asked(sanic_client, headers=await api_token(sanic_client), page_size=1)
+        await asked(sanic_client, headers=await as_operator(sanic_client, "read_only"), page_size=1)
     # Adding the token, finding it, and the page.
     assert len(seen) == 3
 
@@ -176,7 +178,7 @@ async def test_what_cannot_be_asked_names_the_field(sanic_client: LiveServer, fi
 @pytest.mark.parametrize("way", ["query", "header"])
 async def test_all_events_come_as_csv(sanic_client: LiveServer, way: str) -> None:
     await write(sanic_client, *(f"event {number}, with a comma" for number in range(1203)))
-    headers = await api_token(sanic_client)
+    headers = await as_operator(sanic_client, "read_only")
 
     if way == "query":
         answer = await asked(sanic_client, headers, format="csv", page_size=3)
@@ -212,7 +214,7 @@ async def test_a_wrong_tenant_is_an_error_also_for_csv(sanic_client: LiveServer)
 async def test_a_csv_that_fails_on_the_way_is_cut_and_not_taken_for_whole(
     sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live, headers = sanic_client, await api_token(sanic_client)
+    live, headers = sanic_client, await as_operator(sanic_client, "read_only")
     await write(live, *(f"event {number}" for number in range(600)))
     page, pages = trail._page, []
 

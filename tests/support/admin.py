@@ -1,31 +1,82 @@
-"""Programs with an API token that call as operators do."""
+"""Operators with their roles, and tenants that are signed in."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import insert
 from support.live import LiveServer
 from support.rows import change
 
 from app.services.operators.identity import API_TOKEN_PREFIX
-from sql.tables import api_tokens
+from sql.tables import api_tokens, tenant_sessions
 
 
-async def api_token(live: LiveServer, role: str = "read_only") -> dict[str, str]:
-    """The headers of a program with a new token of this role."""
-    token = API_TOKEN_PREFIX + secrets.token_urlsafe(16)
+async def as_operator(live: LiveServer, role: str = "owner") -> dict[str, str]:
+    """What a program with a token of this role sends with each request."""
+    token = API_TOKEN_PREFIX + secrets.token_urlsafe(32)
     now = live.runtime.clock.now()
-    row = {
-        "name": f"{role} of the tests",
+    row: dict[str, Any] = {
+        "name": f"tests as {role}",
         "role": role,
         "token_hash": live.runtime.keys.token_hash("API token", token),
         "hint": token[-4:],
         "created_by": "tests",
+        # Far ahead, so that it is good and using it writes nothing wherever a test moves the clock.
         "expires_at": now + timedelta(days=3650),
         "last_used_at": now + timedelta(days=3650),
         "created_at": now,
     }
-    await change(live, insert(api_tokens), **row)
+    await change(live, api_tokens.insert().values(**row))
     return {"authorization": f"Bearer {token}"}
+
+
+async def as_tenant(live: LiveServer, tenant_id: int) -> dict[str, str]:
+    """What a browser sends in which this tenant is signed in."""
+    token = secrets.token_urlsafe(32)
+    now = live.runtime.clock.now()
+    row: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "token_hash": live.runtime.keys.token_hash("tenant session", token),
+        "last_activity": now,
+        "expires_at": now + timedelta(hours=24),
+        "created_at": now,
+    }
+    await change(live, tenant_sessions.insert().values(**row))
+    return {"x-session-token": token}
+
+
+class Admin:
+    """An operator's requests to the admin API."""
+
+    def __init__(self, live: LiveServer, headers: dict[str, str]) -> None:
+        self.live, self.headers = live, headers
+
+    async def ask(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
+        """The body of an answer that has this status."""
+        answer = await self.live.http.request(method, f"/admin/api{path}", headers=self.headers, **more)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    async def tenants(self, **query: Any) -> Any:
+        """A page of tenants."""
+        return await self.ask("GET", "/tenants", params=query)
+
+    async def slugs(self, **query: Any) -> list[str]:
+        """Who is on a page of tenants."""
+        return [tenant["slug"] for tenant in (await self.tenants(**query))["items"]]
+
+    async def hints(self, **query: Any) -> list[str]:
+        """What is on a page of codes."""
+        return [code["hint"] for code in (await self.ask("GET", "/codes", params=query))["codes"]]
+
+    async def admit(self, *slugs: str, plan: str = "Pro") -> None:
+        """Tenants with these slugs, one after the other."""
+        for slug in slugs:
+            await self.ask("POST", "/tenants", 201, json=new_tenant(slug, plan))
+
+
+def new_tenant(slug: str = "acme", plan: str = "Pro", **more: Any) -> dict[str, Any]:
+    """What the front end sends for a tenant."""
+    return {"name": slug.title(), "slug": slug, "subscriptionPlan": plan, "usageQuota": 10, **more}

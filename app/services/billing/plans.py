@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
 from app.context import Context
 from app.db import ReadConnection, violated_constraint
-from app.errors import PlanConflictError, PlanNotFoundError, ValidationError
+from app.errors import PlanConflictError, PlanMissingError, PlanNameConflictError, PlanNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from sql.statements import billing
 
@@ -71,6 +73,65 @@ async def seed_plan(
         if violated_constraint(failure) == "uq_plans_stripe_price_id":
             raise PlanConflictError(price_id=price_id) from None
         raise
+
+
+async def list_plans(ctx: Context) -> list[Plan]:
+    """All plans, the smallest quota first."""
+    async with ctx.runtime.db.read() as conn:
+        return await conn.many(billing.plans_by_quota, Plan)
+
+
+async def create_plan(
+    ctx: Context, *, name: str, stripe_price_id: str, monthly_run_quota: int, max_devices: int | None = None
+) -> Plan:
+    """Offer a new plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
+    now = ctx.runtime.clock.now()
+    row = {
+        "name": name,
+        "stripe_price_id": stripe_price_id,
+        "monthly_run_quota": monthly_run_quota,
+        "max_devices": max_devices,
+    }
+    try:
+        async with ctx.runtime.db.write() as conn:
+            stored = await conn.one(billing.insert_plan, NewPlan, **row, created_at=now, updated_at=now)
+            metadata = {"plan_id": stored.id, **row}
+            await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=metadata))
+    except IntegrityError as failure:
+        raise _conflict(failure, row) from None
+    return Plan(stored.id, name, stripe_price_id, monthly_run_quota, max_devices, now, now)
+
+
+async def update_plan(ctx: Context, plan_id: int, changes: Mapping[str, Any]) -> Plan:
+    """Set these columns of a plan; what its tenants may do changes with it at once.
+
+    Raises PlanMissingError, PlanNameConflictError, PlanConflictError.
+    """
+    now = ctx.runtime.clock.now()
+    try:
+        async with ctx.runtime.db.write() as conn:
+            if (known := await conn.maybe(billing.plan_by_id_locked, Plan, plan_id=plan_id)) is None:
+                raise PlanMissingError(plan_id=plan_id)
+            differing = {name: value for name, value in changes.items() if value != getattr(known, name)}
+            if not differing:
+                return known
+            told = {name: {"from": getattr(known, name), "to": value} for name, value in differing.items()}
+            await conn.affected(billing.set_plan, of_id=plan_id, **differing, updated_at=now)
+            metadata = {"plan_id": plan_id, "changes": told}
+            await record(conn, ctx, Event(EventType.PLAN_UPDATED, f"Plan {known.name} updated", metadata=metadata))
+    except IntegrityError as failure:
+        raise _conflict(failure, changes) from None
+    return replace(known, **differing, updated_at=now)
+
+
+def _conflict(failure: IntegrityError, row: Mapping[str, Any]) -> Exception:
+    """What another plan already has, or the failure as it was."""
+    violated = violated_constraint(failure)
+    if violated == "uq_plans_name":
+        return PlanNameConflictError(name=row.get("name"))
+    if violated == "uq_plans_stripe_price_id":
+        return PlanConflictError(price_id=row.get("stripe_price_id"))
+    return failure
 
 
 def _check(name: str, price_id: str, quota: int, max_devices: int | None) -> None:

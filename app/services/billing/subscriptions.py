@@ -73,6 +73,16 @@ async def link_subscription(
         raise SubscriptionConflictError(kind=kind, reference=stripe[f"stripe_{kind}_id"]) from None
 
 
+async def hold_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:
+    """Put the tenant's current subscription on this plan, in whatever state it is, or give it an active one.
+
+    Whoever calls holds the tenant in this transaction, or has just made it.
+    """
+    known = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
+    unlinked: dict[str, str | None] = {"stripe_customer_id": None, "stripe_subscription_id": None}
+    await _set(conn, ctx, tenant, plan, known.state if known else "active", unlinked)
+
+
 async def _set(
     conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan, state: str, stripe: dict[str, str | None]
 ) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.context import Context
+from app.db import WriteConnection
 from app.errors import DeviceNotFoundError
 from app.events import Event, EventType, record
 from app.services.licensing.issue import NEWEST_FIRST
 from app.services.tenants.directory import find_tenant, lock_tenant
-from sql.statements import billing, licensing
+from sql.statements import billing, license_lists, licensing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,30 @@ async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
 
     Raises TenantNotFoundError or DeviceNotFoundError.
     """
-    now = ctx.runtime.clock.now()
     async with ctx.runtime.db.write() as conn:
-        tenant = await lock_tenant(conn, tenant_slug)
-        if not await conn.affected(licensing.revoke_device, of_tenant_id=tenant.id, device_id=device_id):
-            if await conn.maybe(licensing.device_exists, DeviceId, tenant_id=tenant.id, device_id=device_id) is None:
-                raise DeviceNotFoundError(device_id=device_id)
-            return False
-        await conn.affected(
-            licensing.revoke_refresh_families_of_device, of_tenant_id=tenant.id, of_device_id=device_id, now=now
-        )
-        await conn.affected(billing.free_seat, of_tenant_id=tenant.id)
-        title = f"Device {device_id} of {tenant.name} revoked"
-        await record(conn, ctx, Event(EventType.DEVICE_REVOKED, title, tenant_id=tenant.id, device_id=device_id))
+        return await _revoke(conn, ctx, tenant_slug, device_id)
+
+
+async def revoke_device_by_id(ctx: Context, device_id: int) -> bool:
+    """Refuse a device, whosever it is, as ``revoke_device`` does; raises DeviceNotFoundError."""
+    async with ctx.runtime.db.write() as conn:
+        tenant_slug = await conn.maybe(license_lists.slug_of_device, str, device_id=device_id)
+        if tenant_slug is None:
+            raise DeviceNotFoundError(device_id=device_id)
+        return await _revoke(conn, ctx, tenant_slug, device_id)
+
+
+async def _revoke(conn: WriteConnection, ctx: Context, tenant_slug: str, device_id: int) -> bool:
+    tenant = await lock_tenant(conn, tenant_slug)
+    if not await conn.affected(licensing.revoke_device, of_tenant_id=tenant.id, device_id=device_id):
+        if await conn.maybe(licensing.device_exists, DeviceId, tenant_id=tenant.id, device_id=device_id) is None:
+            raise DeviceNotFoundError(device_id=device_id)
+        return False
+    now = ctx.runtime.clock.now()
+    await conn.affected(
+        licensing.revoke_refresh_families_of_device, of_tenant_id=tenant.id, of_device_id=device_id, now=now
+    )
+    await conn.affected(billing.free_seat, of_tenant_id=tenant.id)
+    title = f"Device {device_id} of {tenant.name} revoked"
+    await record(conn, ctx, Event(EventType.DEVICE_REVOKED, title, tenant_id=tenant.id, device_id=device_id))
     return True

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from app.context import Context
+from app.db import WriteConnection
 from app.errors import CodeNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from app.services.licensing import codes
-from app.services.tenants.directory import find_tenant
-from sql.statements import licensing
+from app.services.tenants.directory import Tenant, find_tenant
+from sql.statements import license_lists, licensing
 
 MOST_CODES = 100
 MOST_DAYS = 3650
 MOST_USES = 1_000_000
 NEWEST_FIRST = 2**62
+AUTOMATIC_LABEL = "Created automatically with the tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +69,54 @@ async def generate_codes(
     _check_range("ttl_days", ttl_days or 1, 1, MOST_DAYS)
     _check_range("max_uses", max_uses, 1, MOST_USES)
     _check_range("label", len(label or ""), 0, 255)
-    now = ctx.runtime.clock.now()
-    made = [codes.new_code() for _ in range(count)]
     async with ctx.runtime.db.write() as conn:
         tenant = await find_tenant(conn, tenant_slug)
-        rows = [
-            {
-                "tenant_id": tenant.id,
-                "code_hash": ctx.runtime.keys.code_hash(code),
-                "hint": codes.hint(code),
-                "label": label,
-                "max_uses": max_uses,
-                "expires_at": now + timedelta(days=ttl_days) if ttl_days else None,
-                "created_at": now,
-            }
-            for code in made
-        ]
-        stored = await conn.insert_all(licensing.insert_codes, rows)
-        event = Event(
-            EventType.CODE_GENERATED,
-            f"{count} activation code{'s' if count > 1 else ''} generated for {tenant.name}",
-            tenant_id=tenant.id,
-            code_id=min(row.id for row in stored),
-            metadata={"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label},
-        )
-        await record(conn, ctx, event)
+        made, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
+        metadata = {"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label}
+        await store_codes(conn, ctx, tenant, rows, metadata)
     return made
+
+
+def code_rows(
+    ctx: Context,
+    tenant: Tenant,
+    count: int,
+    *,
+    ttl_days: int | None = None,
+    label: str | None = None,
+    max_uses: int = 1,
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """New codes in clear, and beside them the rows in which they are stored without."""
+    now = ctx.runtime.clock.now()
+    made = [codes.new_code() for _ in range(count)]
+    rows = [
+        {
+            "tenant_id": tenant.id,
+            "code_hash": ctx.runtime.keys.code_hash(code),
+            "hint": codes.hint(code),
+            "label": label,
+            "max_uses": max_uses,
+            "expires_at": now + timedelta(days=ttl_days) if ttl_days else None,
+            "created_at": now,
+        }
+        for code in made
+    ]
+    return made, rows
+
+
+async def store_codes(
+    conn: WriteConnection, ctx: Context, tenant: Tenant, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]
+) -> None:
+    """Store codes and tell it once, in the caller's transaction."""
+    stored = await conn.insert_all(licensing.insert_codes, rows)
+    event = Event(
+        EventType.CODE_GENERATED,
+        f"{len(rows)} activation code{'s' if len(rows) > 1 else ''} generated for {tenant.name}",
+        tenant_id=tenant.id,
+        code_id=min(row.id for row in stored),
+        metadata=metadata,
+    )
+    await record(conn, ctx, event)
 
 
 async def list_codes(
@@ -114,21 +140,34 @@ async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = N
 
     Revoking it once more changes nothing. Raises TenantNotFoundError or CodeNotFoundError.
     """
-    now = ctx.runtime.clock.now()
     async with ctx.runtime.db.write() as conn:
         tenant = await find_tenant(conn, tenant_slug)
         if code_id is None and (normalized := codes.normalize(code)):
             code_hash = ctx.runtime.keys.code_hash(normalized)
             found = await conn.maybe(licensing.code_by_hash, CodeId, tenant_id=tenant.id, code_hash=code_hash)
             code_id = None if found is None else found.id
-        if code_id is None:
+        return await _revoke(conn, ctx, tenant, code_id)
+
+
+async def revoke_code_by_id(ctx: Context, code_id: int) -> RevokedCode:
+    """Take a code back, whosever it is; raises CodeNotFoundError."""
+    async with ctx.runtime.db.write() as conn:
+        slug = await conn.maybe(license_lists.slug_of_code, str, code_id=code_id)
+        if slug is None:
             raise CodeNotFoundError
-        revoked = await conn.maybe(licensing.revoke_code, RevokedCode, of_tenant_id=tenant.id, code_id=code_id, now=now)
-        if revoked is None:
-            raise CodeNotFoundError
-        if revoked.revoked_at == now:
-            title = f"Code …{revoked.hint} of {tenant.name} revoked"
-            await record(conn, ctx, Event(EventType.CODE_REVOKED, title, tenant_id=tenant.id, code_id=revoked.id))
+        return await _revoke(conn, ctx, await find_tenant(conn, slug), code_id)
+
+
+async def _revoke(conn: WriteConnection, ctx: Context, tenant: Tenant, code_id: int | None) -> RevokedCode:
+    if code_id is None:
+        raise CodeNotFoundError
+    now = ctx.runtime.clock.now()
+    revoked = await conn.maybe(licensing.revoke_code, RevokedCode, of_tenant_id=tenant.id, code_id=code_id, now=now)
+    if revoked is None:
+        raise CodeNotFoundError
+    if revoked.revoked_at == now:
+        title = f"Code …{revoked.hint} of {tenant.name} revoked"
+        await record(conn, ctx, Event(EventType.CODE_REVOKED, title, tenant_id=tenant.id, code_id=revoked.id))
     return revoked
 
 

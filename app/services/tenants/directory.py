@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
@@ -11,10 +10,8 @@ from app.context import Context
 from app.db import ReadConnection, WriteConnection, violated_constraint
 from app.errors import TenantConflictError, TenantNotFoundError, ValidationError
 from app.events import Event, EventType, record
+from app.services.tenants.rules import is_email, is_slug
 from sql.statements import tenants as statements
-
-SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-SLUG_LENGTHS = range(3, 101)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +71,8 @@ async def add_tenant(ctx: Context, *, name: str, slug: str, email: str | None = 
 def _check(name: str, slug: str, email: str | None) -> None:
     if not 1 <= len(name) <= 255:
         raise ValidationError([{"type": "name", "loc": ["body", "name"], "msg": "must have 1 to 255 characters"}])
-    if len(slug) not in SLUG_LENGTHS or not SLUG.fullmatch(slug):
+    if not is_slug(slug):
         message = "must have 3 to 100 lowercase letters or digits in words joined by single hyphens"
         raise ValidationError([{"type": "slug", "loc": ["body", "slug"], "msg": message}])
-    if email and (len(email) > 255 or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", email)):
+    if email and (len(email) > 255 or not is_email(email)):
         raise ValidationError([{"type": "email", "loc": ["body", "email"], "msg": "is not an e-mail address"}])

@@ -1,0 +1,152 @@
+"""The codes and the devices of all tenants, page by page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from app.context import Context
+from app.db import as_batch
+from app.services.licensing import codes
+from app.services.search import contains
+from app.services.totals import Total, all_rows, rows_found
+from sql.statements import license_lists as statements
+from sql.statements.tenant_lists import MOST_COUNTED
+
+Row = TypeVar("Row")
+
+_code_page = cache(statements.code_page)
+_codes_found = cache(statements.codes_found)
+_device_page = cache(statements.device_page)
+_devices_found = cache(statements.devices_found)
+_codes_named = cache(statements.codes_named)
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows of a list, and how long the list is."""
+
+    rows: list[Row]
+    total: Total
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCode:
+    """A code beside its tenant's name; ``status`` is active, used, expired or revoked."""
+
+    id: int
+    hint: str
+    tenant: str
+    tenant_slug: str
+    label: str | None
+    status: str
+    expires_at: datetime | None
+    used_at: datetime | None
+    created_at: datetime
+    use_count: int
+    max_uses: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDevice:
+    """A device beside its tenant's name."""
+
+    id: int
+    tenant: str
+    tenant_slug: str
+    label: str | None
+    hw_fingerprint: str
+    last_seen: datetime
+    created_at: datetime
+    is_revoked: bool
+
+
+async def list_all_codes(
+    ctx: Context,
+    *,
+    tenant_slug: str | None = None,
+    status: str | None = None,
+    search: str = "",
+    page: int = 1,
+    page_size: int = 25,
+) -> Page[ListedCode]:
+    """A page of codes, newest first.
+
+    ``status`` is the one that is shown. ``search`` finds a hint, or a part of the label or the tenant's name; a whole
+    code is found by its hash, for whoever holds it.
+    """
+    values: dict[str, Any] = {"now": ctx.runtime.clock.now()}
+    paging = {"page_size": page_size, "skip": (page - 1) * page_size}
+    how = None
+    if search := search.strip():
+        if (code := codes.normalize(search)) is not None:
+            how = "code"
+            values |= {"hint": codes.hint(code), "code_hash": ctx.runtime.keys.code_hash(code)}
+        else:
+            how = "way"
+            hint = search.upper() if len(search) == codes.GROUP_LENGTH else ""
+            values |= {"pattern": contains(search), "hint": hint}
+    if tenant_slug:
+        values["tenant_slug"] = tenant_slug
+    if status:
+        values["status"] = status
+    async with ctx.runtime.db.read() as conn:
+        if how == "way" and not tenant_slug:
+            named = await conn.many(_codes_named(bool(status)), int, **values)
+            how, total = _counted(named)
+            values["batch"] = _batch(named)
+        elif tenant_slug or how or status:
+            total = await rows_found(conn, _codes_found(bool(tenant_slug), how, bool(status)), **values)
+        else:
+            total = await all_rows(conn, "activation_codes")
+        statement = _code_page(bool(tenant_slug), how, bool(status))
+        return Page(await conn.many(statement, ListedCode, **values, **paging), total)
+
+
+async def list_all_devices(
+    ctx: Context, *, tenant_slug: str | None = None, search: str = "", page: int = 1, page_size: int = 25
+) -> Page[ListedDevice]:
+    """A page of devices: those of a tenant by when they were last seen, those of all tenants newest first.
+
+    ``search`` finds a part of the label or of the tenant's name, and the beginning of the stored fingerprint.
+    """
+    values: dict[str, Any] = {}
+    paging = {"page_size": page_size, "skip": (page - 1) * page_size}
+    how = None
+    if search := search.strip():
+        how = "way"
+        begins = search.lower() if _HEXADECIMAL.fullmatch(search) else ""
+        # No character of a fingerprint comes after an f.
+        values |= {"pattern": contains(search), "fingerprint_from": begins, "fingerprint_to": begins and begins + "g"}
+    if tenant_slug:
+        values["tenant_slug"] = tenant_slug
+    async with ctx.runtime.db.read() as conn:
+        if how and not tenant_slug:
+            named = await conn.many(statements.devices_named, int, **values)
+            how, total = _counted(named)
+            values["batch"] = _batch(named)
+        elif tenant_slug:
+            total = await rows_found(conn, _devices_found(True, how), **values)
+        else:
+            total = await all_rows(conn, "devices")
+        return Page(await conn.many(_device_page(bool(tenant_slug), how), ListedDevice, **values, **paging), total)
+
+
+def _counted(named: Sequence[int]) -> tuple[str, Total]:
+    """How the page of a search is found, and how many there are.
+
+    Few are looked for first and then put in order; where there are too many to be named, each is compared on the way
+    along the order, because the next that matches is never far.
+    """
+    if len(named) > MOST_COUNTED:
+        return "way", Total(MOST_COUNTED, is_capped=True)
+    return "found", Total(len(named))
+
+
+def _batch(named: Sequence[int]) -> str:
+    return as_batch([{"id": row_id} for row_id in named] if len(named) <= MOST_COUNTED else [])

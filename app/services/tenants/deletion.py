@@ -1,0 +1,56 @@
+"""Deleting a tenant: what would go, and taking it away in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from app.context import Context
+from app.events import Event, EventType, record
+from app.services.tenants.directory import Tenant, find_tenant, lock_tenant
+from sql.statements import tenant_changes as statements
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """How many rows are a tenant's; active codes can still be used, active devices are not revoked."""
+
+    codes: int
+    active_codes: int
+    revoked_codes: int
+    devices: int
+    revoked_devices: int
+    subscriptions: int
+    usage_events: int
+    usage_rollups: int
+    sessions: int
+
+
+async def deletion_impact(ctx: Context, tenant_slug: str) -> tuple[Tenant, Belongings]:
+    """The tenant and what would go with it; raises TenantNotFoundError."""
+    async with ctx.runtime.db.read() as conn:
+        tenant = await find_tenant(conn, tenant_slug)
+        now = ctx.runtime.clock.now()
+        return tenant, await conn.one(statements.deletion_impact, Belongings, tenant_id=tenant.id, now=now)
+
+
+async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
+    """Take the tenant and everything that is its own away for good; raises TenantNotFoundError.
+
+    The trail keeps its events, and a last one with its name. Activations and metering that are under way are waited
+    for: codes and devices are taken in the order in which an activation takes them, the tenant itself last.
+    """
+    now = ctx.runtime.clock.now()
+    async with ctx.runtime.db.write() as conn:
+        tenant = await lock_tenant(conn, tenant_slug)
+        belongings = await conn.one(statements.deletion_impact, Belongings, tenant_id=tenant.id, now=now)
+        await conn.affected(statements.hold_codes, of_tenant_id=tenant.id, now=now)
+        await conn.affected(statements.delete_subscriptions, of_tenant_id=tenant.id)
+        await conn.affected(statements.hold_devices, of_tenant_id=tenant.id)
+        await conn.affected(statements.delete_refresh_families, of_tenant_id=tenant.id)
+        await conn.affected(statements.delete_devices, of_tenant_id=tenant.id)
+        await conn.affected(statements.delete_codes, of_tenant_id=tenant.id)
+        await conn.affected(statements.delete_deliveries, of_slug=tenant.slug)
+        metadata = {"name": tenant.name, "slug": tenant.slug, **asdict(belongings)}
+        title = f"Tenant {tenant.name} deleted"
+        await record(conn, ctx, Event(EventType.TENANT_DELETED, title, tenant_id=tenant.id, metadata=metadata))
+        await conn.affected(statements.delete_tenant, of_id=tenant.id)

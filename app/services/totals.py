@@ -1,0 +1,65 @@
+"""How many there are of something: kept by the database for everything, counted up to a bound behind a filter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable
+
+from app.context import Context
+from app.db import ReadConnection
+from app.services.usage.summary import month_around
+from sql.statements import counters
+from sql.statements.tenant_lists import MOST_COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A number of rows; where it is capped, there are more."""
+
+    total: int
+    is_capped: bool = False
+
+    def pages(self, page_size: int) -> int:
+        """How many pages of this size hold them, at least one."""
+        return max(1, -(-self.total // page_size))
+
+
+class Change(NamedTuple):
+    """By how much a table grew or shrank in one statement."""
+
+    name: str
+    delta: int
+
+
+async def all_rows(conn: ReadConnection, table: str) -> Total:
+    """The number of rows of a table whose rows are counted as they come and go."""
+    return Total(await conn.one(counters.row_total, int, name=table))
+
+
+async def rows_found(conn: ReadConnection, statement: Executable, **values: Any) -> Total:
+    """What a counting statement finds, exact up to its bound."""
+    total = await conn.one(statement, int, **values)
+    return Total(min(total, MOST_COUNTED), total > MOST_COUNTED)
+
+
+async def keep_counters(ctx: Context) -> Mapping[str, object]:
+    """Fold the changes into the totals, and give every tenant its row for this month and the next."""
+    changes: Counter[str] = Counter()
+    async with ctx.runtime.db.write() as conn:
+        taken = await conn.many(counters.take_changes, Change)
+        for change in taken:
+            changes[change.name] += change.delta
+        for name, delta in sorted(changes.items()):
+            await conn.affected(counters.add_to_total, name=name, total=delta)
+    this_month, next_month = month_around(ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date())
+    # Opened before it is filled: who comes in between is given a row by the database.
+    async with ctx.runtime.db.write() as conn:
+        await conn.affected(counters.close_months, first_month=this_month)
+        await conn.affected(counters.open_month, month=next_month)
+    async with ctx.runtime.db.write() as conn:
+        filled = await conn.affected(counters.fill_month, of_month=next_month)
+    return {"changes": len(taken), "next_month": next_month.isoformat(), "rows": filled}

@@ -1,0 +1,188 @@
+"""Activation codes of all tenants: listing, making and revoking them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
+
+from app import errors
+from app.api_document import DATABASE_ERRORS
+from app.callers import operator
+from app.context import Context
+from app.permissions import Permission
+from app.services.licensing import issue, overview
+from app.services.licensing.issue import MOST_CODES, MOST_DAYS, MOST_USES
+from blueprints.admin_api import api
+from blueprints.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
+
+PAGE_SIZES = (10, 25, 50, 100, 200)
+USUAL_PAGE_SIZE = 25
+MOST_PAGES = 10**9
+Label = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
+STATUSES = ("active", "expired", "used", "revoked")
+
+
+def _blank_is_null(value: object) -> object:
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+class CodeQuery(RequestModel):
+    """Which codes."""
+
+    tenant_slug: TenantSlug | None = None
+    status: Annotated[
+        str | None, Field(description="active, expired, used or revoked, as it is shown; other words mean all.")
+    ] = None
+    search: Annotated[
+        str,
+        Field(max_length=200, pattern=NO_NUL, description="A part of hint, label or tenant's name, or a whole code."),
+    ] = ""
+    page: Annotated[int, Field(ge=1, le=MOST_PAGES)] = 1
+    page_size: Annotated[int, Field(description="10, 25, 50, 100 or 200; anything else means 25.")] = USUAL_PAGE_SIZE
+
+    @field_validator("status")
+    @classmethod
+    def _known(cls, status: str | None) -> str | None:
+        return status if status in STATUSES else None
+
+    @field_validator("page_size")
+    @classmethod
+    def _offered(cls, page_size: int) -> int:
+        return page_size if page_size in PAGE_SIZES else USUAL_PAGE_SIZE
+
+
+class CodeAnswer(CamelAnswer):
+    """A code after its creation: its text is shown once and stored nowhere."""
+
+    id: int
+    code: Annotated[None, Field(description="Always null.")] = None
+    hint: Annotated[str, Field(description="The last four characters.")]
+    tenant: str
+    tenant_slug: str
+    label: str | None
+    status: str
+    expires_at: datetime | None
+    used_at: datetime | None
+    created_at: datetime
+    use_count: int
+    max_uses: int
+
+
+class CodePage(BaseModel):
+    """A page of codes; where the total is capped, there are more."""
+
+    codes: list[CodeAnswer]
+    total: int
+    total_is_capped: bool
+    page: int
+    page_size: int
+    total_pages: int
+
+
+class GenerateCodes(RequestModel):
+    """New codes for a tenant."""
+
+    tenant_slug: TenantSlug
+    count: Annotated[int, Field(ge=1, le=MOST_CODES)] = 1
+    ttl_days: Annotated[int | None, Field(ge=0, le=MOST_DAYS, description="0 or null: they never expire.")] = 365
+    label: Annotated[Label | None, BeforeValidator(_blank_is_null)] = None
+    max_uses: Annotated[int, Field(ge=1, le=MOST_USES, description="Devices that each may activate.")] = 1
+
+
+class GeneratedCodes(BaseModel):
+    """The new codes in clear, for the only time."""
+
+    success: bool = True
+    message: str
+    codes: list[str]
+
+
+class Done(BaseModel):
+    """What was done."""
+
+    success: bool = True
+    message: str
+
+
+@api.operation(
+    "GET",
+    "/codes",
+    caller=operator(Permission.CODES_READ),
+    query=CodeQuery,
+    answers=CodePage,
+    errors=DATABASE_ERRORS,
+)
+async def codes(ctx: Context, query: CodeQuery) -> CodePage:
+    """List activation codes, newest first.
+
+    The total is exact for all codes, and for a filter up to 10,000.
+    """
+    found = await overview.list_all_codes(
+        ctx,
+        tenant_slug=query.tenant_slug,
+        status=query.status,
+        search=query.search,
+        page=query.page,
+        page_size=query.page_size,
+    )
+    return CodePage(
+        codes=[
+            CodeAnswer(
+                id=code.id,
+                hint=code.hint,
+                tenant=code.tenant,
+                tenant_slug=code.tenant_slug,
+                label=code.label,
+                status=code.status,
+                expires_at=code.expires_at,
+                used_at=code.used_at,
+                created_at=code.created_at,
+                use_count=code.use_count,
+                max_uses=code.max_uses,
+            )
+            for code in found.rows
+        ],
+        total=found.total.total,
+        total_is_capped=found.total.is_capped,
+        page=query.page,
+        page_size=query.page_size,
+        total_pages=found.total.pages(query.page_size),
+    )
+
+
+@api.operation(
+    "POST",
+    "/codes/generate",
+    caller=operator(Permission.CODES_WRITE),
+    body=GenerateCodes,
+    answers=GeneratedCodes,
+    errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
+)
+async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
+    """Make activation codes; they are shown here and never again."""
+    made = await issue.generate_codes(
+        ctx,
+        body.tenant_slug,
+        count=body.count,
+        ttl_days=body.ttl_days or None,
+        label=body.label,
+        max_uses=body.max_uses,
+    )
+    message = f"{len(made)} code{'s' if len(made) > 1 else ''} made. Keep them: they are shown this once."
+    return GeneratedCodes(message=message, codes=made)
+
+
+@api.operation(
+    "DELETE",
+    "/codes/{code_id:int}",
+    caller=operator(Permission.CODES_WRITE),
+    answers=Done,
+    errors=(errors.CodeNotFoundError, *DATABASE_ERRORS),
+    path_parameters={"code_id": "The code's id."},
+)
+async def revoke_code(ctx: Context, code_id: int) -> Done:
+    """Revoke an activation code for good; devices that it has bound go on."""
+    revoked = await issue.revoke_code_by_id(ctx, code_id)
+    return Done(message=f"The code that ends in {revoked.hint} is revoked.")

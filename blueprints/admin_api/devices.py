@@ -1,0 +1,101 @@
+"""Devices of all tenants: listing and revoking them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from app import errors
+from app.api_document import DATABASE_ERRORS
+from app.callers import operator
+from app.context import Context
+from app.permissions import Permission
+from app.services.licensing import devices as licensed
+from app.services.licensing import overview
+from blueprints.admin_api import api
+from blueprints.admin_api.codes import MOST_PAGES, Done
+from blueprints.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
+
+
+class DeviceQuery(RequestModel):
+    """Which devices."""
+
+    tenant_slug: TenantSlug | None = None
+    search: Annotated[
+        str, Field(max_length=200, pattern=NO_NUL, description="A part of label, fingerprint or tenant's name.")
+    ] = ""
+    page: Annotated[int, Field(ge=1, le=MOST_PAGES)] = 1
+    page_size: Annotated[int, Field(ge=1, le=100)] = 25
+
+
+class DeviceAnswer(CamelAnswer):
+    """A device that was activated at some time."""
+
+    id: int
+    tenant: str
+    tenant_slug: str
+    label: str | None
+    hw_fingerprint: Annotated[str, Field(description="SHA-256 of what the device sends.")]
+    device_type: Literal["desktop"] = "desktop"
+    last_seen: datetime
+    created_at: datetime
+    is_revoked: bool
+
+
+class DevicePage(BaseModel):
+    """A page of devices; where the total is capped, there are more."""
+
+    devices: list[DeviceAnswer]
+    total: int
+    total_is_capped: bool
+
+
+@api.operation(
+    "GET",
+    "/devices",
+    caller=operator(Permission.DEVICES_READ),
+    query=DeviceQuery,
+    answers=DevicePage,
+    errors=DATABASE_ERRORS,
+)
+async def devices(ctx: Context, query: DeviceQuery) -> DevicePage:
+    """List devices: a tenant's by when they were last seen, those of all tenants newest first.
+
+    The total is exact for all devices, and for a filter up to 10,000.
+    """
+    found = await overview.list_all_devices(
+        ctx, tenant_slug=query.tenant_slug, search=query.search, page=query.page, page_size=query.page_size
+    )
+    return DevicePage(
+        devices=[
+            DeviceAnswer(
+                id=device.id,
+                tenant=device.tenant,
+                tenant_slug=device.tenant_slug,
+                label=device.label,
+                hw_fingerprint=device.hw_fingerprint,
+                last_seen=device.last_seen,
+                created_at=device.created_at,
+                is_revoked=device.is_revoked,
+            )
+            for device in found.rows
+        ],
+        total=found.total.total,
+        total_is_capped=found.total.is_capped,
+    )
+
+
+@api.operation(
+    "DELETE",
+    "/devices/{device_id:int}",
+    caller=operator(Permission.DEVICES_WRITE),
+    answers=Done,
+    errors=(errors.DeviceNotFoundError, *DATABASE_ERRORS),
+    path_parameters={"device_id": "The device's id."},
+)
+async def revoke_device(ctx: Context, device_id: int) -> Done:
+    """Revoke a device: it is refused from its next request on, and its seat is free."""
+    await licensed.revoke_device_by_id(ctx, device_id)
+    return Done(message=f"Device {device_id} is revoked.")

@@ -1,0 +1,127 @@
+"""Plans: what tenants can subscribe to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field
+
+from app import errors
+from app.api_document import DATABASE_ERRORS
+from app.callers import operator
+from app.context import Context
+from app.permissions import Permission
+from app.services.billing import plans as catalogue
+from app.services.billing.plans import MOST_RUNS, Plan
+from blueprints.admin_api import api
+from blueprints.fields import NO_NUL, CamelAnswer, CamelRequest
+
+
+def _trimmed(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+PlanName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL)]
+PriceId = Annotated[
+    str,
+    BeforeValidator(_trimmed),
+    Field(min_length=1, max_length=255, pattern=NO_NUL, description="The price at Stripe; each plan has its own."),
+]
+RunQuota = Annotated[int, Field(ge=0, le=MOST_RUNS, description="Runs a month.")]
+MostDevices = Annotated[
+    Annotated[int, Field(ge=0, le=MOST_RUNS)] | None, Field(description="Devices at once; null is no limit.")
+]
+CONFLICTS = (errors.PlanConflictError, errors.PlanNameConflictError)
+
+
+class PlanCreate(CamelRequest):
+    """A new plan."""
+
+    name: PlanName
+    stripe_price_id: PriceId
+    monthly_run_quota: RunQuota
+    max_devices: MostDevices = None
+
+
+class PlanUpdate(CamelRequest):
+    """What changes of a plan; what is absent stays as it is."""
+
+    name: PlanName = ""
+    stripe_price_id: PriceId = ""
+    monthly_run_quota: RunQuota = 0
+    max_devices: MostDevices = None
+
+    def changes(self) -> dict[str, Any]:
+        """The columns that were named, and only those."""
+        return {field: getattr(self, field) for field in PlanUpdate.model_fields if field in self.model_fields_set}
+
+
+class PlanAnswer(CamelAnswer):
+    """A plan."""
+
+    id: int
+    name: str
+    stripe_price_id: str
+    monthly_run_quota: int
+    max_devices: int | None
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """A plan as it is shown."""
+        return cls(
+            id=plan.id,
+            name=plan.name,
+            stripe_price_id=plan.stripe_price_id,
+            monthly_run_quota=plan.monthly_run_quota,
+            max_devices=plan.max_devices,
+        )
+
+
+class PlanList(CamelAnswer):
+    """All plans."""
+
+    plans: list[PlanAnswer]
+
+
+@api.operation("GET", "/plans", caller=operator(Permission.PLANS_READ), answers=PlanList, errors=DATABASE_ERRORS)
+async def plans(ctx: Context) -> PlanList:
+    """All plans, the smallest quota first."""
+    return PlanList(plans=[PlanAnswer.of(plan) for plan in await catalogue.list_plans(ctx)])
+
+
+@api.operation(
+    "POST",
+    "/plans",
+    caller=operator(Permission.PLANS_WRITE),
+    status=201,
+    body=PlanCreate,
+    answers=PlanAnswer,
+    errors=(*CONFLICTS, *DATABASE_ERRORS),
+)
+async def create_plan(ctx: Context, body: PlanCreate) -> PlanAnswer:
+    """Offer a new plan."""
+    made = await catalogue.create_plan(
+        ctx,
+        name=body.name,
+        stripe_price_id=body.stripe_price_id,
+        monthly_run_quota=body.monthly_run_quota,
+        max_devices=body.max_devices,
+    )
+    return PlanAnswer.of(made)
+
+
+@api.operation(
+    "PUT",
+    "/plans/{plan_id:int}",
+    caller=operator(Permission.PLANS_WRITE),
+    body=PlanUpdate,
+    answers=PlanAnswer,
+    errors=(errors.PlanMissingError, *CONFLICTS, *DATABASE_ERRORS),
+    path_parameters={"plan_id": "The plan's id."},
+)
+async def update_plan(ctx: Context, body: PlanUpdate, plan_id: int) -> PlanAnswer:
+    """Change a plan for everybody who has it; what is absent stays as it is.
+
+    A lower device limit takes no device away; it refuses new ones until there is room again.
+    """
+    return PlanAnswer.of(await catalogue.update_plan(ctx, plan_id, body.changes()))

@@ -1,0 +1,258 @@
+"""Tenants: listing, admitting, changing and deleting them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from app import errors
+from app.api_document import DATABASE_ERRORS
+from app.callers import operator
+from app.context import Context
+from app.permissions import Permission
+from app.services.tenants import changes, deletion, details, listing
+from app.services.tenants.listing import SortField
+from blueprints.admin_api import api
+from blueprints.fields import NO_NUL, TENANT_SLUG_IN_PATH, CamelAnswer, CamelRequest, RequestModel
+from blueprints.tenant_fields import (
+    Domain,
+    Email,
+    LogoUrl,
+    Name,
+    PhoneNumber,
+    PrimaryColor,
+    ProfileUpdate,
+    Slug,
+    TenantAnswer,
+)
+
+MOST_PAGES = 10**9
+Status = Literal["active", "past_due", "canceled", "unpaid", "trialing", "suspended", "none"]
+DeliveryMethod = Literal["email", "sms", "whatsapp", "both"]
+PlanName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The plan's name.")]
+Quota = Annotated[int, Field(ge=1, le=100_000, description="Accepted and ignored: the plan decides.")]
+ERRORS = (errors.TenantNotFoundError, *DATABASE_ERRORS)
+
+
+class TenantQuery(RequestModel):
+    """Which tenants, in which order."""
+
+    page: Annotated[int, Field(ge=1, le=MOST_PAGES)] = 1
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    search: Annotated[
+        str, Field(max_length=200, pattern=NO_NUL, description="A part of the name or the slug, in any case.")
+    ] = ""
+    status: Annotated[Status | None, Field(description="The subscription's state, or `none`.")] = None
+    sort_field: Annotated[SortField, Field(description="`usage` and `usage_current` mean the same.")] = "created_at"
+    sort_direction: Literal["asc", "desc"] = "desc"
+
+
+class TenantCollection(CamelAnswer):
+    """A page of tenants; where the total is capped, there are more."""
+
+    items: list[TenantAnswer]
+    total: int
+    total_is_capped: bool
+    page: int
+    page_size: int
+    total_pages: int
+
+
+class TenantCreate(CamelRequest):
+    """A new tenant."""
+
+    name: Name
+    slug: Slug
+    logo_url: LogoUrl = None
+    primary_color: PrimaryColor = None
+    domain: Domain = None
+    email: Email = None
+    phone_number: PhoneNumber = None
+    otp_delivery_method: DeliveryMethod | None = "email"
+    usage_quota: Quota = 10
+    subscription_plan: PlanName
+    plan_id: Annotated[int | None, Field(description="Accepted and ignored: the plan is named.")] = None
+
+    @field_validator("otp_delivery_method", mode="before")
+    @classmethod
+    def _blank_is_the_default(cls, value: object) -> object:
+        return value or "email"
+
+
+class TenantUpdate(ProfileUpdate):
+    """What an operator may change of a tenant; what is absent stays as it is."""
+
+    usage_quota: Quota = 10
+    subscription_plan: PlanName = ""
+
+
+class ImpactTenant(BaseModel):
+    """Whose things would go."""
+
+    id: int
+    name: str
+    slug: str
+
+
+class Number(BaseModel):
+    """How many."""
+
+    total: int
+
+
+class Numbers(Number):
+    """How many, and in which state."""
+
+    active: int
+    revoked: int
+
+
+class DeletionImpact(BaseModel):
+    """What would go with a tenant."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant: ImpactTenant
+    activation_codes: Numbers
+    devices: Numbers
+    subscriptions: Number
+    usage_events: Number
+    usage_rollups: Number
+    llm_projects: Number
+    llm_agents: Number
+    sessions: Number
+
+
+@api.operation(
+    "GET",
+    "/tenants",
+    caller=operator(Permission.TENANTS_READ),
+    query=TenantQuery,
+    answers=TenantCollection,
+    errors=DATABASE_ERRORS,
+)
+async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
+    """List tenants; equals stand newest first.
+
+    The total is exact for all tenants, and for a filter up to 10,000.
+    """
+    found = await listing.list_tenants(
+        ctx,
+        page=query.page,
+        page_size=query.page_size,
+        search=query.search,
+        status=query.status,
+        sort_field=query.sort_field,
+        is_descending=query.sort_direction == "desc",
+    )
+    return TenantCollection(
+        items=[TenantAnswer.of(tenant) for tenant in found.tenants],
+        total=found.total.total,
+        total_is_capped=found.total.is_capped,
+        page=query.page,
+        page_size=query.page_size,
+        total_pages=found.total.pages(query.page_size),
+    )
+
+
+@api.operation(
+    "POST",
+    "/tenants",
+    caller=operator(Permission.TENANTS_WRITE),
+    status=201,
+    body=TenantCreate,
+    answers=TenantAnswer,
+    errors=(errors.TenantConflictError, errors.PlanNotFoundError, *DATABASE_ERRORS),
+)
+async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAnswer:
+    """Admit a tenant with an active subscription to a plan.
+
+    A tenth of the plan's monthly runs, and at least one, is made as activation codes that never expire; a welcome is
+    sent where an e-mail address is given.
+    """
+    made = await changes.create_tenant(
+        ctx,
+        plan_name=body.subscription_plan,
+        name=body.name,
+        slug=body.slug,
+        logo_url=body.logo_url,
+        primary_color=body.primary_color,
+        domain=body.domain,
+        email=body.email,
+        phone_number=body.phone_number,
+        otp_delivery_method=body.otp_delivery_method,
+    )
+    return TenantAnswer.of(made)
+
+
+@api.operation(
+    "GET",
+    "/tenants/{tenant_slug}",
+    caller=operator(Permission.TENANTS_READ),
+    answers=TenantAnswer,
+    errors=ERRORS,
+    path_parameters=TENANT_SLUG_IN_PATH,
+)
+async def tenant(ctx: Context, tenant_slug: str) -> TenantAnswer:
+    """One tenant."""
+    return TenantAnswer.of(await details.tenant_details(ctx, tenant_slug))
+
+
+@api.operation(
+    "PUT",
+    "/tenants/{tenant_slug}",
+    caller=operator(Permission.TENANTS_WRITE),
+    body=TenantUpdate,
+    answers=TenantAnswer,
+    errors=(errors.PlanNotFoundError, *ERRORS),
+    path_parameters=TENANT_SLUG_IN_PATH,
+)
+async def update_tenant(ctx: Context, body: TenantUpdate, tenant_slug: str) -> TenantAnswer:
+    """Change a tenant; what is absent stays as it is, null or a blank clears what may be absent.
+
+    A plan is set on the current subscription, whose state stays; without one, an active one is made.
+    """
+    plan_name = body.subscription_plan or None
+    return TenantAnswer.of(await changes.update_tenant(ctx, tenant_slug, body.changes(), plan_name))
+
+
+@api.operation(
+    "GET",
+    "/tenants/{tenant_slug}/deletion-impact",
+    caller=operator(Permission.TENANTS_READ),
+    answers=DeletionImpact,
+    errors=ERRORS,
+    path_parameters=TENANT_SLUG_IN_PATH,
+)
+async def deletion_impact(ctx: Context, tenant_slug: str) -> DeletionImpact:
+    """What would go with a tenant."""
+    found, has = await deletion.deletion_impact(ctx, tenant_slug)
+    return DeletionImpact(
+        tenant=ImpactTenant(id=found.id, name=found.name, slug=found.slug),
+        activation_codes=Numbers(total=has.codes, active=has.active_codes, revoked=has.revoked_codes),
+        devices=Numbers(total=has.devices, active=has.devices - has.revoked_devices, revoked=has.revoked_devices),
+        subscriptions=Number(total=has.subscriptions),
+        usage_events=Number(total=has.usage_events),
+        usage_rollups=Number(total=has.usage_rollups),
+        llm_projects=Number(total=0),
+        llm_agents=Number(total=0),
+        sessions=Number(total=has.sessions),
+    )
+
+
+@api.operation(
+    "DELETE",
+    "/tenants/{tenant_slug}",
+    caller=operator(Permission.TENANTS_DELETE),
+    status=204,
+    answers=None,
+    errors=ERRORS,
+    path_parameters=TENANT_SLUG_IN_PATH,
+)
+async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
+    """Delete a tenant with everything that is its own, for good.
+
+    Its devices are refused from their next request on. The audit trail keeps what happened.
+    """
+    await deletion.delete_tenant(ctx, tenant_slug)

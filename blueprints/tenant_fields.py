@@ -1,0 +1,134 @@
+"""The fields of a tenant as requests bring them and answers show them, for operators and for the tenant itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from app.services.tenants.details import TenantDetails
+from app.services.tenants.rules import LEAST_SLUG, MOST_SLUG, SLUG, is_color, is_email, is_url
+from blueprints.fields import NO_NUL, CamelAnswer, CamelRequest
+
+
+def _trimmed(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _blank_is_null(value: object) -> object:
+    """A field that a form leaves empty."""
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+def _checked(is_good: Callable[[str], bool], message: str) -> AfterValidator:
+    def check(value: str | None) -> str | None:
+        if value is not None and not is_good(value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+Text500 = Annotated[str, Field(max_length=500, pattern=NO_NUL)]
+Text255 = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
+Text50 = Annotated[str, Field(max_length=50, pattern=NO_NUL)]
+Text7 = Annotated[str, Field(max_length=7, pattern=NO_NUL)]
+CLEARED = "Null or blank clears it."
+Name = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=255, pattern=NO_NUL)]
+Slug = Annotated[
+    str,
+    Field(
+        min_length=LEAST_SLUG,
+        max_length=MOST_SLUG,
+        pattern=SLUG,
+        description="Lowercase letters or digits in words joined by single hyphens; it never changes.",
+    ),
+]
+LogoUrl = Annotated[
+    Text500 | None,
+    BeforeValidator(_blank_is_null),
+    _checked(is_url, "is not an absolute http or https address"),
+    Field(description=f"An absolute http or https address. {CLEARED}"),
+]
+PrimaryColor = Annotated[
+    Text7 | None,
+    BeforeValidator(_blank_is_null),
+    _checked(is_color, "is not a colour such as #0a5 or #00aa55"),
+    Field(description=f"`#rgb` or `#rrggbb`. {CLEARED}"),
+]
+Domain = Annotated[Text255 | None, BeforeValidator(_blank_is_null), Field(description=f"A domain. {CLEARED}")]
+Email = Annotated[
+    Text255 | None,
+    BeforeValidator(_blank_is_null),
+    _checked(is_email, "is not an e-mail address"),
+    Field(description=f"Where one-time passwords go. {CLEARED}"),
+]
+PhoneNumber = Annotated[
+    Text50 | None, BeforeValidator(_blank_is_null), Field(description=f"A telephone number. {CLEARED}")
+]
+
+
+class ProfileUpdate(CamelRequest):
+    """What a tenant may change of itself; what is absent stays as it is."""
+
+    name: Name = ""
+    logo_url: LogoUrl = None
+    primary_color: PrimaryColor = None
+    domain: Domain = None
+    email: Email = None
+    phone_number: PhoneNumber = None
+
+    def changes(self) -> dict[str, Any]:
+        """The columns that were named, and only those."""
+        return {field: getattr(self, field) for field in ProfileUpdate.model_fields if field in self.model_fields_set}
+
+
+class SubscriptionAnswer(CamelAnswer):
+    """The current subscription; both null without one."""
+
+    plan_name: str | None
+    status: str | None
+
+
+class TenantAnswer(CamelAnswer):
+    """A tenant; usage and codes are those of the running month."""
+
+    id: int
+    name: str
+    slug: str
+    logo_url: str | None
+    primary_color: str | None
+    domain: str | None
+    email: str | None
+    phone_number: str | None
+    usage_quota: Annotated[int, Field(description="The plan's runs a month; 0 without a subscription.")]
+    usage_current: Annotated[int, Field(description="The quantity of kind `run` this month.")]
+    activation_codes_total: Annotated[int, Field(description="Codes made this month.")]
+    activation_codes_used: Annotated[int, Field(description="Of those, how many were used.")]
+    created_at: datetime
+    updated_at: datetime
+    subscription: SubscriptionAnswer
+
+    @classmethod
+    def of(cls, details: TenantDetails) -> Self:
+        """A tenant as it is shown."""
+        tenant = details.tenant
+        return cls(
+            id=tenant.id,
+            name=tenant.name,
+            slug=tenant.slug,
+            logo_url=tenant.logo_url,
+            primary_color=tenant.primary_color,
+            domain=tenant.domain,
+            email=tenant.email,
+            phone_number=tenant.phone_number,
+            usage_quota=tenant.usage_quota,
+            usage_current=tenant.usage_current,
+            activation_codes_total=details.codes.total,
+            activation_codes_used=details.codes.used,
+            created_at=tenant.created_at,
+            updated_at=tenant.updated_at,
+            subscription=SubscriptionAnswer(plan_name=tenant.plan_name, status=tenant.subscription_state),
+        )

@@ -1,0 +1,195 @@
+"""The codes and the devices of all tenants, as operators page through them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, and_, bindparam, case, func, or_, select, union
+
+from sql.dialect import batch_rows
+from sql.scope import across_tenants
+from sql.statements.tenant_lists import MOST_COUNTED
+from sql.tables import activation_codes, devices, tenants
+
+_WHY = "operators see what all tenants have"
+
+code_status = case(
+    (activation_codes.c.revoked_at.is_not(None), "revoked"),
+    (activation_codes.c.expires_at <= bindparam("now"), "expired"),
+    (activation_codes.c.use_count >= activation_codes.c.max_uses, "used"),
+    else_="active",
+)
+
+
+def _is_of_tenant(table: Table) -> ColumnElement[bool]:
+    named = select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
+    return and_(table.c.tenant_id == named)
+
+
+def _tenants_named() -> Select[Any]:
+    return select(tenants.c.id).where(_contains(tenants.c.name))
+
+
+def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return func.lower(column).like(func.lower(bindparam("pattern")), escape="\\")
+
+
+def _counted(found: Select[Any]) -> Select[Any]:
+    return select(func.count().label("total")).select_from(found.limit(MOST_COUNTED + 1).subquery("found"))
+
+
+def _any_of(arms: Sequence[Select[Any]]) -> Select[Any]:
+    """The ids of all arms once; each by itself, so that each has its own index, and no further than is counted."""
+    limited = [arm.limit(MOST_COUNTED + 1).subquery() for arm in arms]
+    found = union(*(select(arm.c.id) for arm in limited)).subquery("found")
+    return select(found.c.id).limit(MOST_COUNTED + 1)
+
+
+_chosen = batch_rows(id=BigInteger)
+
+
+def code_page(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
+    """A page of codes, newest first.
+
+    ``search`` says whether the batch names those ``found``, whether each is compared on the ``way``, or whether one
+    whole ``code`` is looked for.
+    """
+    found = _codes(is_of_tenant, search, has_status).order_by(activation_codes.c.id.desc())
+    page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
+    statement = (
+        select(
+            activation_codes.c.id,
+            activation_codes.c.hint,
+            tenants.c.name.label("tenant"),
+            tenants.c.slug.label("tenant_slug"),
+            activation_codes.c.label,
+            code_status.label("status"),
+            activation_codes.c.expires_at,
+            activation_codes.c.used_at,
+            activation_codes.c.created_at,
+            activation_codes.c.use_count,
+            activation_codes.c.max_uses,
+        )
+        .select_from(page)
+        .join(activation_codes, activation_codes.c.id == page.c.id)
+        .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
+        .order_by(activation_codes.c.id.desc())
+    )
+    return across_tenants(statement, _WHY)
+
+
+def codes_found(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
+    """How many codes a filter finds, or one more than are counted."""
+    return across_tenants(_counted(_codes(is_of_tenant, search, has_status)), _WHY)
+
+
+def codes_named(has_status: bool) -> Select[Any]:
+    """The codes that a text finds, in no order; one more than are counted says that there are more."""
+    codes = select(activation_codes.c.id)
+    labelled = codes.where(_contains(activation_codes.c.label))
+    hinted = codes.where(activation_codes.c.hint == bindparam("hint"))
+    owned = codes.join(tenants, tenants.c.id == activation_codes.c.tenant_id).where(_contains(tenants.c.name))
+    arms = [arm.where(code_status == bindparam("status")) if has_status else arm for arm in (labelled, hinted, owned)]
+    return across_tenants(_any_of(arms), _WHY)
+
+
+def device_page(is_of_tenant: bool, search: str | None) -> Select[Any]:
+    """A page of devices: a tenant's by when they were last seen, all tenants' newest first.
+
+    ``search`` says whether the batch names those ``found``, or whether each is compared on the ``way``.
+    """
+    order: tuple[ColumnElement[Any], ...] = (devices.c.id.desc(),)
+    if is_of_tenant:
+        order = (devices.c.last_seen.desc(), *order)
+    found = _devices(is_of_tenant, search).order_by(*order)
+    page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
+    statement = (
+        select(
+            devices.c.id,
+            tenants.c.name.label("tenant"),
+            tenants.c.slug.label("tenant_slug"),
+            devices.c.label,
+            devices.c.hw_fingerprint,
+            devices.c.last_seen,
+            devices.c.created_at,
+            devices.c.is_revoked,
+        )
+        .select_from(page)
+        .join(devices, devices.c.id == page.c.id)
+        .join(tenants, tenants.c.id == devices.c.tenant_id)
+        .order_by(*order)
+    )
+    return across_tenants(statement, _WHY)
+
+
+def devices_found(is_of_tenant: bool, search: str | None) -> Select[Any]:
+    """How many devices a filter finds, or one more than are counted."""
+    return across_tenants(_counted(_devices(is_of_tenant, search)), _WHY)
+
+
+_devices_of_all = select(devices.c.id)
+_has_fingerprint = and_(
+    devices.c.hw_fingerprint >= bindparam("fingerprint_from"), devices.c.hw_fingerprint < bindparam("fingerprint_to")
+)
+
+
+# In no order; one more than are counted says that there are more.
+devices_named = across_tenants(
+    _any_of(
+        [
+            _devices_of_all.where(_contains(devices.c.label)),
+            _devices_of_all.where(_has_fingerprint),
+            _devices_of_all.join(tenants, tenants.c.id == devices.c.tenant_id).where(_contains(tenants.c.name)),
+        ]
+    ),
+    _WHY,
+)
+
+slug_of_code = across_tenants(
+    select(tenants.c.slug)
+    .join(activation_codes, activation_codes.c.tenant_id == tenants.c.id)
+    .where(activation_codes.c.id == bindparam("code_id")),
+    "an operator names a code by its id alone",
+)
+
+slug_of_device = across_tenants(
+    select(tenants.c.slug)
+    .join(devices, devices.c.tenant_id == tenants.c.id)
+    .where(devices.c.id == bindparam("device_id")),
+    "an operator names a device by its id alone",
+)
+
+
+def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
+    found = select(activation_codes.c.id)
+    if is_of_tenant:
+        found = found.where(_is_of_tenant(activation_codes))
+    if search == "code":
+        found = found.where(
+            activation_codes.c.hint == bindparam("hint"), activation_codes.c.code_hash == bindparam("code_hash")
+        )
+    elif search == "found":
+        return found.join(_chosen, _chosen.c.id == activation_codes.c.id)
+    elif search:
+        found = found.where(
+            or_(
+                activation_codes.c.hint == bindparam("hint"),
+                _contains(activation_codes.c.label),
+                activation_codes.c.tenant_id.in_(_tenants_named()),
+            )
+        )
+    return found.where(code_status == bindparam("status")) if has_status else found
+
+
+def _devices(is_of_tenant: bool, search: str | None) -> Select[Any]:
+    found = select(devices.c.id)
+    if is_of_tenant:
+        found = found.where(_is_of_tenant(devices))
+    if search == "found":
+        return found.join(_chosen, _chosen.c.id == devices.c.id)
+    if search:
+        found = found.where(
+            or_(_contains(devices.c.label), _has_fingerprint, devices.c.tenant_id.in_(_tenants_named()))
+        )
+    return found

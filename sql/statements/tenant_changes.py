@@ -1,0 +1,88 @@
+"""Changing tenants, and taking them away with everything that is theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ScalarSelect, Table, bindparam, delete, func, not_, or_, select, true, update
+
+from sql.tables import (
+    activation_codes,
+    deliveries,
+    devices,
+    refresh_families,
+    subscriptions,
+    tenant_sessions,
+    tenants,
+    usage_events,
+    usage_rollups,
+)
+
+_profile = select(
+    tenants.c.id,
+    tenants.c.slug,
+    tenants.c.name,
+    tenants.c.logo_url,
+    tenants.c.primary_color,
+    tenants.c.domain,
+    tenants.c.email,
+    tenants.c.phone_number,
+).with_for_update(key_share=True)
+
+profile_by_slug_locked = _profile.where(tenants.c.slug == bindparam("tenant_slug"))
+
+profile_by_id_locked = _profile.where(tenants.c.id == bindparam("tenant_id"))
+
+# Sets the columns that are passed.
+set_tenant = update(tenants).where(tenants.c.id == bindparam("of_id"))
+
+
+def _number(table: Table, *which: Any) -> ScalarSelect[int]:
+    asked = select(func.count()).select_from(table).where(table.c.tenant_id == bindparam("tenant_id"), *which)
+    return asked.scalar_subquery()
+
+
+_can_be_used = (
+    activation_codes.c.revoked_at.is_(None),
+    or_(activation_codes.c.expires_at.is_(None), activation_codes.c.expires_at > bindparam("now")),
+    activation_codes.c.use_count < activation_codes.c.max_uses,
+)
+
+deletion_impact = select(
+    _number(activation_codes).label("codes"),
+    _number(activation_codes, *_can_be_used).label("active_codes"),
+    _number(activation_codes, activation_codes.c.revoked_at.is_not(None)).label("revoked_codes"),
+    _number(devices).label("devices"),
+    _number(devices, devices.c.is_revoked).label("revoked_devices"),
+    _number(subscriptions).label("subscriptions"),
+    _number(usage_events).label("usage_events"),
+    _number(usage_rollups).label("usage_rollups"),
+    _number(tenant_sessions).label("sessions"),
+)
+
+# The order of an activation, so that a deletion waits for one that is under way, and never the other way round.
+hold_codes = (
+    update(activation_codes)
+    .where(activation_codes.c.tenant_id == bindparam("of_tenant_id"), activation_codes.c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+)
+
+hold_devices = (
+    update(devices)
+    .where(devices.c.tenant_id == bindparam("of_tenant_id"), not_(devices.c.is_revoked))
+    .values(is_revoked=true())
+)
+
+delete_subscriptions = delete(subscriptions).where(subscriptions.c.tenant_id == bindparam("of_tenant_id"))
+
+delete_refresh_families = delete(refresh_families).where(refresh_families.c.tenant_id == bindparam("of_tenant_id"))
+
+delete_devices = delete(devices).where(devices.c.tenant_id == bindparam("of_tenant_id"))
+
+delete_codes = delete(activation_codes).where(activation_codes.c.tenant_id == bindparam("of_tenant_id"))
+
+delete_deliveries = delete(deliveries).where(deliveries.c.tenant_slug == bindparam("of_slug"))
+
+# Usage, sessions and the open challenge go with the tenant: the database takes them in its own order, after everybody
+# who is still writing there.
+delete_tenant = delete(tenants).where(tenants.c.id == bindparam("of_id"))

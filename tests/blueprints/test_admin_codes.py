@@ -1,0 +1,332 @@
+"""Operators administer the codes and devices of all tenants."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import insert, update
+from support.admin import Admin, as_operator
+from support.builders import activate, activated, licensed
+from support.live import LiveServer
+from support.rows import change, row_counts, rows, told
+from support.statements import counted_statements
+
+from app.keys import fingerprint_hash
+from app.services.licensing.codes import new_code
+from sql.tables import activation_codes, devices, subscriptions, tenants
+
+CODE_KEYS = {
+    "id",
+    "code",
+    "hint",
+    "tenant",
+    "tenantSlug",
+    "label",
+    "status",
+    "expiresAt",
+    "usedAt",
+    "createdAt",
+    "useCount",
+    "maxUses",
+}
+DEVICE_KEYS = {
+    "id",
+    "tenant",
+    "tenantSlug",
+    "label",
+    "hwFingerprint",
+    "deviceType",
+    "lastSeen",
+    "createdAt",
+    "isRevoked",
+}
+
+
+@pytest.fixture
+async def admin(sanic_client: LiveServer) -> Admin:
+    """An operator."""
+    return Admin(sanic_client, await as_operator(sanic_client, "operator"))
+
+
+# Codes.
+
+
+async def test_codes_are_made_and_shown_once(admin: Admin) -> None:
+    tenant = await licensed(admin.live)
+
+    answer = await admin.ask(
+        "POST",
+        "/codes/generate",
+        json={"tenant_slug": tenant.slug, "count": 3, "ttl_days": 30, "label": "Fair", "max_uses": 2, "more": True},
+    )
+
+    assert (answer["success"], len(set(answer["codes"])), bool(answer["message"])) == (True, 3, True)
+    listed = await admin.ask("GET", "/codes")
+    assert listed.keys() == {"codes", "total", "total_is_capped", "page", "page_size", "total_pages"}
+    assert (listed["total"], listed["page"], listed["page_size"], listed["total_pages"]) == (4, 1, 25, 1)
+    newest = listed["codes"][0]
+    assert newest.keys() == CODE_KEYS
+    assert {name: newest[name] for name in CODE_KEYS - {"id", "createdAt", "expiresAt"}} == {
+        "code": None,
+        "hint": answer["codes"][-1][-4:],
+        "tenant": newest["tenant"],
+        "tenantSlug": tenant.slug,
+        "label": "Fair",
+        "status": "active",
+        "usedAt": None,
+        "useCount": 0,
+        "maxUses": 2,
+    }
+    lasts = datetime.fromisoformat(newest["expiresAt"]) - datetime.fromisoformat(newest["createdAt"])
+    assert lasts == timedelta(days=30)
+    assert newest["expiresAt"].endswith("Z")
+    event = (await told(admin.live, tenant.tenant_id))[-1]
+    assert (event.event_type, event.actor_name, orjson.loads(event.metadata)["code_count"]) == (
+        "code_generated",
+        "token tests as operator",
+        3,
+    )
+
+
+@pytest.mark.parametrize(("sent", "days"), [({}, 365), ({"ttl_days": None}, None), ({"ttl_days": 0}, None)])
+async def test_codes_expire_as_asked(admin: Admin, sent: dict[str, Any], days: int | None) -> None:
+    tenant = await licensed(admin.live)
+
+    await admin.ask("POST", "/codes/generate", json={"tenant_slug": tenant.slug, **sent})
+
+    newest = (await admin.ask("GET", "/codes"))["codes"][0]
+    if days is None:
+        assert newest["expiresAt"] is None
+    else:
+        lasts = datetime.fromisoformat(newest["expiresAt"]) - datetime.fromisoformat(newest["createdAt"])
+        assert lasts == timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"count": 0}, {"count": 101}, {"ttl_days": 3651}, {"ttl_days": -1}, {"max_uses": 0}, {"label": "l" * 256}]
+)
+async def test_a_bound_is_kept(admin: Admin, wrong: dict[str, Any]) -> None:
+    tenant = await licensed(admin.live)
+
+    answer = await admin.ask("POST", "/codes/generate", 422, json={"tenant_slug": tenant.slug, **wrong})
+
+    assert answer["detail"][0]["loc"] == ["body", next(iter(wrong))]
+
+
+async def test_codes_for_nobody_are_refused(admin: Admin) -> None:
+    answer = await admin.ask("POST", "/codes/generate", 404, json={"tenant_slug": "nobody"})
+
+    assert isinstance(answer["detail"], str)
+
+
+async def test_codes_are_found_by_the_status_they_show(admin: Admin) -> None:
+    tenant = await licensed(admin.live, codes=5, max_uses=2)
+    used, expired, revoked, revoked_and_used, active = (code[-4:] for code in tenant.codes)
+    past = datetime.now(UTC) - timedelta(days=1)
+    for hint, values in (
+        (used, {"use_count": 2}),
+        (expired, {"expires_at": past, "use_count": 2}),
+        (revoked, {"revoked_at": past, "expires_at": past}),
+        (revoked_and_used, {"revoked_at": past, "use_count": 2}),
+    ):
+        await change(admin.live, update(activation_codes).where(activation_codes.c.hint == hint).values(**values))
+
+    found = {status: await admin.hints(status=status) for status in ("used", "expired", "revoked", "active")}
+
+    assert found == {"used": [used], "expired": [expired], "revoked": [revoked_and_used, revoked], "active": [active]}
+    assert len(await admin.hints(status="whatever")) == 5
+    assert (await admin.ask("GET", "/codes", params={"status": "revoked"}))["total"] == 2
+
+
+async def test_codes_are_found_by_hint_label_tenant_and_whole(admin: Admin) -> None:
+    first, second = [await licensed(admin.live) for _ in range(2)]
+    (labelled,) = (await admin.ask("POST", "/codes/generate", json={"tenant_slug": first.slug, "label": "50%_off"}))[
+        "codes"
+    ]
+    await change(admin.live, update(tenants).where(tenants.c.id == second.tenant_id).values(name="Zebra"))
+    one, other = first.codes[0], second.codes[0]
+
+    assert await admin.hints(search="%_OFF") == [labelled[-4:]]
+    assert await admin.hints(search="zebra") == [other[-4:]]
+    assert one[-4:] in await admin.hints(search=one[-4:].lower())
+    assert await admin.hints(search=one.lower().replace("-", " ")) == [one[-4:]]
+    assert await admin.hints(search=new_code()) == []
+    assert await admin.hints(search=other, tenant_slug=first.slug) == []
+    assert await admin.hints(tenant_slug=second.slug) == [other[-4:]]
+    assert await admin.hints(tenant_slug="nobody") == []
+    assert await admin.hints(tenant_slug=first.slug, search="off", status="active") == [labelled[-4:]]
+
+
+async def test_codes_are_paged_in_the_sizes_on_offer(admin: Admin) -> None:
+    tenant = await licensed(admin.live, codes=30)
+
+    shown = {
+        size: (await admin.ask("GET", "/codes", params={"page_size": size}))["page_size"]
+        for size in (10, 25, 50, 100, 200, 33, 0, 1000)
+    }
+    pages = [await admin.ask("GET", "/codes", params={"page": page, "page_size": 10}) for page in (1, 2, 3, 4)]
+
+    assert shown == {10: 10, 25: 25, 50: 50, 100: 100, 200: 200, 33: 25, 0: 25, 1000: 25}
+    assert [code["hint"] for page in pages for code in page["codes"]] == [code[-4:] for code in reversed(tenant.codes)]
+    assert (pages[0]["total"], pages[0]["total_pages"]) == (30, 3)
+    await admin.ask("GET", "/codes", 422, params={"page": 0})
+
+
+async def test_a_code_is_revoked_by_its_id_once(admin: Admin) -> None:
+    tenant = await licensed(admin.live)
+    code_id = (await admin.ask("GET", "/codes"))["codes"][0]["id"]
+
+    answers = [await admin.ask("DELETE", f"/codes/{code_id}") for _ in range(2)]
+
+    assert [answer["success"] for answer in answers] == [True, True]
+    assert await admin.hints(status="revoked") == [tenant.codes[0][-4:]]
+    assert (await activate(admin.live, tenant)).status_code == 400
+    events = [event.event_type for event in await told(admin.live, tenant.tenant_id)]
+    assert events.count("code_revoked") == 1
+
+
+@pytest.mark.parametrize("path", ["/codes/12345", "/devices/12345", f"/codes/{2**63}", f"/devices/{2**80}"])
+async def test_what_is_not_there_cannot_be_revoked(admin: Admin, path: str) -> None:
+    answer = await admin.ask("DELETE", path, 404)
+
+    assert isinstance(answer["detail"], str)
+
+
+# Devices.
+
+
+async def test_devices_of_all_tenants_are_listed_newest_first(admin: Admin) -> None:
+    first, second = [await activated(admin.live) for _ in range(2)]
+    await admin.live.http.post(
+        "/licenses/heartbeat", headers=first.headers, json={"hw_fingerprint": first.hw_fingerprint}
+    )
+
+    listed = await admin.ask("GET", "/devices")
+
+    assert listed.keys() == {"devices", "total", "total_is_capped"}
+    assert (listed["total"], [device["id"] for device in listed["devices"]]) == (
+        2,
+        [second.device_id, first.device_id],
+    )
+    shown = listed["devices"][1]
+    assert shown.keys() == DEVICE_KEYS
+    assert {name: shown[name] for name in DEVICE_KEYS - {"tenant", "lastSeen", "createdAt"}} == {
+        "id": first.device_id,
+        "tenantSlug": first.tenant.slug,
+        "label": None,
+        "hwFingerprint": fingerprint_hash(first.hw_fingerprint),
+        "deviceType": "desktop",
+        "isRevoked": False,
+    }
+    assert shown["lastSeen"] > shown["createdAt"]
+    assert shown["lastSeen"].endswith("Z")
+
+
+async def test_devices_of_a_tenant_are_listed_by_when_they_were_seen(admin: Admin) -> None:
+    tenant = await licensed(admin.live, max_uses=10)
+    silent, alive = [await activated(admin.live, tenant, f"hardware {number}") for number in range(2)]
+    for device in (alive, silent, alive):
+        beat = {"hw_fingerprint": device.hw_fingerprint}
+        await admin.live.http.post("/licenses/heartbeat", headers=device.headers, json=beat)
+    await activated(admin.live)
+
+    pages = [
+        await admin.ask("GET", "/devices", params={"tenant_slug": tenant.slug, "page": page, "page_size": 1})
+        for page in (1, 2)
+    ]
+
+    assert [page["devices"][0]["id"] for page in pages] == [alive.device_id, silent.device_id]
+    assert [page["total"] for page in pages] == [2, 2]
+
+
+async def test_devices_are_found_by_label_fingerprint_and_tenant(admin: Admin) -> None:
+    tenant = await licensed(admin.live, max_uses=10)
+    one, other = [await activated(admin.live, tenant, f"hardware {number}") for number in range(2)]
+    elsewhere = await activated(admin.live)
+    await change(admin.live, update(devices).where(devices.c.id == one.device_id).values(label="Front_desk"))
+    await change(admin.live, update(tenants).where(tenants.c.id == elsewhere.tenant.tenant_id).values(name="Zebra"))
+
+    async def found(**query: Any) -> list[int]:
+        return [device["id"] for device in (await admin.ask("GET", "/devices", params=query))["devices"]]
+
+    assert await found(search="front_") == [one.device_id]
+    assert await found(search=fingerprint_hash(other.hw_fingerprint)[:30].upper()) == [other.device_id]
+    assert await found(search="ZEB") == [elsewhere.device_id]
+    assert await found(search="zeb", tenant_slug=tenant.slug) == []
+    await admin.ask("GET", "/devices", 422, params={"page_size": 101})
+
+
+async def test_a_revoked_device_frees_its_seat(admin: Admin) -> None:
+    tenant = await licensed(admin.live, max_devices=1, max_uses=5)
+    device = await activated(admin.live, tenant)
+    assert (await activate(admin.live, tenant, "hardware 2")).status_code == 403
+
+    answers = [await admin.ask("DELETE", f"/devices/{device.device_id}") for _ in range(2)]
+
+    assert [answer["success"] for answer in answers] == [True, True]
+    assert (await rows(admin.live, subscriptions.select()))[0].seats_used == 0
+    assert (await activate(admin.live, tenant, "hardware 2")).status_code == 200
+    assert (await admin.live.http.get("/licenses/policy", headers=device.headers)).status_code == 401
+    revoked = [event for event in await told(admin.live, tenant.tenant_id) if event.event_type == "device_revoked"]
+    assert [(event.device_id, event.actor_name) for event in revoked] == [(device.device_id, "token tests as operator")]
+    listed = (await admin.ask("GET", "/devices"))["devices"]
+    assert {shown["id"]: shown["isRevoked"] for shown in listed}[device.device_id] is True
+
+
+async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin) -> None:
+    tenant = await licensed(admin.live)
+    now = datetime.now(UTC)
+    seen: dict[str, set[int]] = {}
+    for wanted in (1, 50):
+        counts = await row_counts(admin.live)
+        codes = [
+            {"tenant_id": tenant.tenant_id, "code_hash": b"%d" % number, "hint": "AAAA", "created_at": now}
+            for number in range(counts["activation_codes"], wanted)
+        ]
+        hardware = [
+            {"tenant_id": tenant.tenant_id, "hw_fingerprint": f"{number}", "last_seen": now, "created_at": now}
+            for number in range(counts["devices"], wanted)
+        ]
+        async with admin.live.runtime.db.write() as conn:
+            for table, fresh in ((activation_codes, codes), (devices, hardware)):
+                if fresh:
+                    await conn.insert_all(insert(table), fresh)
+        for name in ("codes", "devices"):
+            for query in ({}, {"tenant_slug": tenant.slug}, {"search": "tenant"}):
+                with counted_statements(admin.live.runtime.db) as statements:
+                    listed = await admin.ask("GET", f"/{name}", params={"page_size": 100, **query})
+                assert (len(listed[name]), listed["total"]) == (wanted, wanted)
+                seen.setdefault(f"{name} {sorted(query)}", set()).add(len(statements))
+
+    # The token, the total, the page.
+    assert set(map(tuple, seen.values())) == {(3,)}
+    assert len(seen) == 6
+
+
+async def test_a_search_that_finds_many_is_capped_and_still_in_order(admin: Admin) -> None:
+    tenant = await licensed(admin.live)
+    now = datetime.now(UTC)
+    whose = {"tenant_id": tenant.tenant_id, "label": "Many", "created_at": now}
+    codes = [{**whose, "code_hash": b"%d" % number, "hint": f"{number % 10000:04}"} for number in range(10_001)]
+    hardware = [{**whose, "hw_fingerprint": f"{number:05}", "last_seen": now} for number in range(10_001)]
+    async with admin.live.runtime.db.write() as conn:
+        await conn.insert_all(insert(activation_codes), codes)
+        await conn.insert_all(insert(devices), hardware)
+
+    for query in (
+        {"search": "many"},
+        {"search": "many", "tenant_slug": tenant.slug},
+        {"search": "many", "status": "active"},
+    ):
+        found = await admin.ask("GET", "/codes", params={**query, "page_size": 10})
+        assert (found["total"], found["total_is_capped"], found["total_pages"]) == (10_000, True, 1000)
+        assert [code["hint"] for code in found["codes"]][:2] == ["0000", "9999"]
+    for query in ({"search": "many"}, {"tenant_slug": tenant.slug}):
+        found = await admin.ask("GET", "/devices", params=query)
+        assert (found["total"], found["total_is_capped"]) == (10_000, True)
+        assert found["devices"][0]["hwFingerprint"] == "10000"
+    everything = [await admin.ask("GET", f"/{name}") for name in ("codes", "devices")]
+    assert [(listed["total"], listed["total_is_capped"]) for listed in everything] == [(10_002, False), (10_001, False)]

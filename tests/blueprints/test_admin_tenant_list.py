@@ -1,0 +1,255 @@
+"""Operators list tenants: in any order, by search and state, with totals that are true."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select, update
+from support.admin import Admin, as_operator
+from support.builders import activated, licensed, report, run_event
+from support.clocks import MovableClock
+from support.live import LiveServer
+from support.rows import change, row_counts, rows
+from support.statements import counted_statements
+
+from app.services.billing.plans import seed_plan
+from app.services.totals import keep_counters
+from sql.tables import activation_codes, monthly_runs, tenants, usage_rollups
+
+TENANT_KEYS = {
+    "id",
+    "name",
+    "slug",
+    "logoUrl",
+    "primaryColor",
+    "domain",
+    "email",
+    "phoneNumber",
+    "usageQuota",
+    "usageCurrent",
+    "activationCodesTotal",
+    "activationCodesUsed",
+    "createdAt",
+    "updatedAt",
+    "subscription",
+}
+
+
+@pytest.fixture
+async def admin(sanic_client: LiveServer) -> Admin:
+    """An owner."""
+    return Admin(sanic_client, await as_operator(sanic_client))
+
+
+@pytest.fixture
+async def plan(sanic_client: LiveServer) -> str:
+    """A plan of 50 runs."""
+    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
+    return "Pro"
+
+
+async def test_an_empty_list_has_one_page(admin: Admin) -> None:
+    assert await admin.tenants() == {
+        "items": [],
+        "total": 0,
+        "totalIsCapped": False,
+        "page": 1,
+        "pageSize": 10,
+        "totalPages": 1,
+    }
+
+
+async def test_tenants_are_listed_newest_first_page_by_page(admin: Admin, plan: str) -> None:
+    await admin.admit("one", "two", "three")
+
+    first, second = [await admin.tenants(page=page, page_size=2) for page in (1, 2)]
+
+    assert [tenant["slug"] for tenant in first["items"] + second["items"]] == ["three", "two", "one"]
+    assert (first["total"], first["totalPages"], first["page"], second["page"], second["pageSize"]) == (3, 2, 1, 2, 2)
+    assert first["items"][0].keys() == TENANT_KEYS
+    assert (await admin.tenants(page_size=1000))["pageSize"] == 1000
+
+
+async def test_every_order_is_total(admin: Admin, plan: str, clock: MovableClock) -> None:
+    for slug in ("bee", "ant", "cow"):
+        await admin.admit(slug)
+        clock.move(minutes=1)
+    await change(admin.live, update(tenants).values(name="same"))
+    await admin.ask("PUT", "/tenants/bee", json={"name": "zebra"})
+
+    assert await admin.slugs(sort_field="slug", sort_direction="asc") == ["ant", "bee", "cow"]
+    assert await admin.slugs(sort_field="slug", sort_direction="desc") == ["cow", "bee", "ant"]
+    assert await admin.slugs(sort_field="name", sort_direction="asc") == ["cow", "ant", "bee"]
+    assert await admin.slugs(sort_field="name", sort_direction="desc") == ["bee", "cow", "ant"]
+    assert await admin.slugs(sort_field="created_at", sort_direction="asc") == ["bee", "ant", "cow"]
+    assert await admin.slugs(sort_field="updated_at", sort_direction="desc") == ["bee", "cow", "ant"]
+    assert await admin.slugs(sort_field="updated_at", sort_direction="asc") == ["ant", "cow", "bee"]
+
+
+@pytest.mark.parametrize("is_opened", [False, True])
+@pytest.mark.parametrize("field", ["usage", "usage_current"])
+async def test_tenants_are_sorted_by_the_months_usage(
+    sanic_client: LiveServer, admin: Admin, clock: MovableClock, field: str, is_opened: bool
+) -> None:
+    tenants_ = [await licensed(sanic_client) for _ in range(4)]
+    if is_opened:
+        await keep_counters(sanic_client.ctx)
+        now = clock.now()
+        clock.move(days=((now.replace(day=1) + timedelta(days=32)).replace(day=1) - now).days + 2)
+    admin = Admin(sanic_client, await as_operator(sanic_client))
+    late = await licensed(sanic_client)
+    for tenant, runs in ((tenants_[1], 3), (tenants_[2], 9)):
+        device = await activated(sanic_client, tenant)
+        at = clock.now().isoformat()
+        await report(sanic_client, device, run_event("a", runs - 1, at=at), run_event("b", 50, kind="tokens", at=at))
+        await report(sanic_client, device, run_event("c", 1, at=at))
+    idle = [late.slug, tenants_[3].slug, tenants_[0].slug]
+    used = [tenants_[2].slug, tenants_[1].slug]
+
+    assert await admin.slugs(sort_field=field) == [*used, *idle]
+    assert await admin.slugs(sort_field=field, sort_direction="asc") == [*idle, *reversed(used)]
+    assert (await admin.slugs(sort_field=field, page=2, page_size=2)) == idle[:2]
+    shown = (await admin.tenants(sort_field=field))["items"]
+    assert [tenant["usageCurrent"] for tenant in shown] == [9, 3, 0, 0, 0]
+
+
+async def test_the_sums_of_a_month_equal_those_of_its_days(sanic_client: LiveServer) -> None:
+    devices = [await activated(sanic_client, await licensed(sanic_client)) for _ in range(2)]
+    for number in range(3):
+        await asyncio.gather(
+            *(report(sanic_client, device, run_event(f"{number}", number + 1), run_event("x")) for device in devices)
+        )
+
+    daily = await rows(
+        sanic_client,
+        select(usage_rollups.c.tenant_id, func.sum(usage_rollups.c.quantity))
+        .where(usage_rollups.c.kind == "run")
+        .group_by(usage_rollups.c.tenant_id),
+    )
+    monthly = await rows(
+        sanic_client, select(monthly_runs.c.tenant_id, func.sum(monthly_runs.c.runs)).group_by("tenant_id")
+    )
+
+    assert {tenant: int(runs) for tenant, runs in monthly} == {tenant: int(runs) for tenant, runs in daily}
+    assert {int(runs) for _, runs in monthly} == {7}
+
+
+async def test_a_search_finds_a_part_of_name_or_slug_in_any_case(admin: Admin, plan: str) -> None:
+    await admin.admit("amber-wolf", "blue-wolf", "grey-fox")
+    await admin.ask("PUT", "/tenants/grey-fox", json={"name": "100% WOLFISH_ones"})
+
+    found = {
+        text: sorted(await admin.slugs(search=text))
+        for text in ("wolf", "WOLFISH", "fox", "0%", "%", "_", "h_o", "no such", "r-w")
+    }
+
+    assert found == {
+        "wolf": ["amber-wolf", "blue-wolf", "grey-fox"],
+        "WOLFISH": ["grey-fox"],
+        "fox": ["grey-fox"],
+        "0%": ["grey-fox"],
+        "%": ["grey-fox"],
+        "_": ["grey-fox"],
+        "h_o": ["grey-fox"],
+        "no such": [],
+        "r-w": ["amber-wolf"],
+    }
+    assert (await admin.tenants(search="wolf", page_size=1))["total"] == 3
+
+
+async def test_a_status_finds_the_tenants_in_it(admin: Admin) -> None:
+    by_state = {
+        state: (await licensed(admin.live, state=state)).slug
+        for state in ("active", "past_due", "canceled", "unpaid", "trialing", "suspended", None)
+    }
+
+    found = {state: await admin.slugs(status=state or "none") for state in by_state}
+
+    assert found == {state: [slug] for state, slug in by_state.items()}
+    for sort_field in ("name", "slug", "updated_at", "usage_current"):
+        assert await admin.slugs(status="none", sort_field=sort_field) == [by_state[None]]
+        assert await admin.slugs(status="unpaid", sort_field=sort_field, search="tenant") == [by_state["unpaid"]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"page": 0},
+        {"page": 10**12},
+        {"page_size": 0},
+        {"page_size": 1001},
+        {"search": "s" * 201},
+        {"status": "gone"},
+        {"sort_field": "email"},
+        {"sort_direction": "up"},
+        {"page": "x"},
+    ],
+)
+async def test_a_wrong_query_is_refused(admin: Admin, query: dict[str, Any]) -> None:
+    answer = await admin.ask("GET", "/tenants", 422, params=query)
+
+    assert answer["detail"][0]["loc"] == ["query", next(iter(query))]
+
+
+async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin, plan: str) -> None:
+    seen: dict[str, set[int]] = {}
+    for wanted in (1, 50):
+        have = (await row_counts(admin.live))["tenants"]
+        now = datetime.now(UTC)
+        fresh = [
+            {"name": f"T {number}", "slug": f"tenant-{number}", "created_at": now, "updated_at": now}
+            for number in range(have, wanted)
+        ]
+        async with admin.live.runtime.db.write() as conn:
+            await conn.insert_all(insert(tenants), fresh)
+        for query in ({}, {"sort_field": "usage"}, {"search": "tenant"}, {"status": "none"}):
+            with counted_statements(admin.live.runtime.db) as statements:
+                assert len((await admin.tenants(page_size=1000, **query))["items"]) == wanted
+            seen.setdefault(str(query), set()).add(len(statements))
+
+    # The token, the total, whether the month is opened, the page, its codes.
+    assert seen == {"{}": {4}, "{'sort_field': 'usage'}": {5}, "{'search': 'tenant'}": {4}, "{'status': 'none'}": {4}}
+
+
+async def test_a_filtered_total_is_capped(admin: Admin) -> None:
+    now = datetime.now(UTC)
+    fresh = [
+        {"name": "many", "slug": f"many-{number}", "created_at": now, "updated_at": now} for number in range(10_001)
+    ]
+    async with admin.live.runtime.db.write() as conn:
+        await conn.insert_all(insert(tenants), fresh)
+
+    found = await admin.tenants(search="many", page_size=1000, page=11)
+    everybody = await admin.tenants()
+
+    assert (found["total"], found["totalIsCapped"], found["totalPages"], len(found["items"])) == (10_000, True, 10, 1)
+    assert (everybody["total"], everybody["totalIsCapped"]) == (10_001, False)
+
+
+async def test_the_total_stays_true_when_it_is_folded(admin: Admin, plan: str) -> None:
+    await admin.admit("one", "two", "three")
+    await admin.ask("DELETE", "/tenants/two", 204)
+    await keep_counters(admin.live.ctx)
+    await admin.admit("four")
+
+    assert (await admin.tenants())["total"] == 3
+    await keep_counters(admin.live.ctx)
+    assert (await admin.tenants())["total"] == 3
+
+
+async def test_codes_are_counted_in_the_month_they_were_made(admin: Admin, clock: MovableClock) -> None:
+    tenant = await licensed(admin.live, codes=3)
+    await activated(admin.live, tenant)
+    now = clock.now()
+    long_ago = now - timedelta(days=40)
+    await change(
+        admin.live,
+        update(activation_codes).where(activation_codes.c.hint == tenant.codes[2][-4:]).values(created_at=long_ago),
+    )
+
+    shown = (await admin.tenants())["items"][0]
+
+    assert (shown["activationCodesTotal"], shown["activationCodesUsed"]) == (2, 1)

@@ -1,0 +1,264 @@
+"""Operators admit tenants and change them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from support.admin import Admin, as_operator, new_tenant
+from support.builders import licensed
+from support.live import LiveServer
+from support.rows import row_counts, told
+
+from app.services.billing.plans import seed_plan
+
+TENANT_KEYS = {
+    "id",
+    "name",
+    "slug",
+    "logoUrl",
+    "primaryColor",
+    "domain",
+    "email",
+    "phoneNumber",
+    "usageQuota",
+    "usageCurrent",
+    "activationCodesTotal",
+    "activationCodesUsed",
+    "createdAt",
+    "updatedAt",
+    "subscription",
+}
+
+
+@pytest.fixture
+async def admin(sanic_client: LiveServer) -> Admin:
+    """An owner."""
+    return Admin(sanic_client, await as_operator(sanic_client))
+
+
+@pytest.fixture
+async def plan(sanic_client: LiveServer) -> str:
+    """A plan of 50 runs."""
+    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
+    return "Pro"
+
+
+async def test_a_new_tenant_has_a_subscription_codes_and_a_welcome(admin: Admin, plan: str) -> None:
+    answer = await admin.ask(
+        "POST",
+        "/tenants",
+        201,
+        json=new_tenant(
+            logoUrl="https://acme.example/logo.svg",
+            primaryColor="#0a5",
+            domain="acme.example",
+            email="office@acme.example",
+            phoneNumber="+49 30 1",
+            otpDeliveryMethod="email",
+        ),
+    )
+
+    assert answer.keys() == TENANT_KEYS
+    assert {key: answer[key] for key in TENANT_KEYS - {"id", "createdAt", "updatedAt"}} == {
+        "name": "Acme",
+        "slug": "acme",
+        "logoUrl": "https://acme.example/logo.svg",
+        "primaryColor": "#0a5",
+        "domain": "acme.example",
+        "email": "office@acme.example",
+        "phoneNumber": "+49 30 1",
+        "usageQuota": 50,
+        "usageCurrent": 0,
+        "activationCodesTotal": 5,
+        "activationCodesUsed": 0,
+        "subscription": {"planName": "Pro", "status": "active"},
+    }
+    assert answer["createdAt"].endswith("Z")
+    counts = await row_counts(admin.live)
+    assert (counts["activation_codes"], counts["subscriptions"], counts["deliveries"]) == (5, 1, 1)
+    assert [event.event_type for event in await told(admin.live, answer["id"])] == [
+        "tenant_created",
+        "subscription_created",
+        "code_generated",
+    ]
+    assert {event.actor_name for event in await told(admin.live, answer["id"])} == {"token tests as owner"}
+    assert (await admin.ask("GET", "/tenants/acme")) == answer
+
+
+async def test_a_tenant_may_be_written_in_snake_case_and_with_blanks(admin: Admin, plan: str) -> None:
+    answer = await admin.ask(
+        "POST",
+        "/tenants",
+        201,
+        json={
+            "name": " Acme ",
+            "slug": "acme",
+            "subscription_plan": "Pro",
+            "logo_url": "",
+            "primary_color": " ",
+            "phone_number": None,
+            "email": "",
+            "otp_delivery_method": None,
+            "usage_quota": 7,
+            "plan_id": 3,
+        },
+    )
+
+    assert (answer["name"], answer["logoUrl"], answer["primaryColor"], answer["email"]) == ("Acme", None, None, None)
+    assert (await row_counts(admin.live))["deliveries"] == 0
+
+
+async def test_a_small_plan_gives_one_code(admin: Admin) -> None:
+    await seed_plan(admin.live.ctx, name="Tiny", price_id="price_tiny", quota=3)
+
+    answer = await admin.ask("POST", "/tenants", 201, json=new_tenant(plan="Tiny"))
+
+    assert answer["activationCodesTotal"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"slug": "ab"}, "slug"),
+        ({"slug": "Acme"}, "slug"),
+        ({"slug": "a--b"}, "slug"),
+        ({"name": "  "}, "name"),
+        ({"email": "nobody"}, "email"),
+        ({"logoUrl": "acme/logo.svg"}, "logoUrl"),
+        ({"logoUrl": "https://"}, "logoUrl"),
+        ({"primaryColor": "red"}, "primaryColor"),
+        ({"otpDeliveryMethod": "pigeon"}, "otpDeliveryMethod"),
+        ({"usageQuota": 0}, "usageQuota"),
+        ({"usageQuota": 100_001}, "usageQuota"),
+        ({"color": "#fff"}, "color"),
+        ({"subscriptionPlan": None}, "subscriptionPlan"),
+    ],
+)
+async def test_a_wrong_field_is_named(admin: Admin, plan: str, wrong: dict[str, Any], field: str) -> None:
+    answer = await admin.ask("POST", "/tenants", 422, json={**new_tenant(), **wrong})
+
+    assert [(problem["loc"], set(problem)) for problem in answer["detail"]] == [
+        (["body", field], {"loc", "msg", "type"})
+    ]
+    assert (await row_counts(admin.live))["tenants"] == 0
+
+
+async def test_a_plan_that_is_not_there_is_named(admin: Admin) -> None:
+    answer = await admin.ask("POST", "/tenants", 400, json=new_tenant(plan="Gold"))
+
+    assert (answer["errorCode"], answer["plan"]) == ("plan_not_found", "Gold")
+    assert "plan" in answer["detail"]
+
+
+async def test_a_slug_is_given_once_however_many_ask_at_once(admin: Admin, plan: str) -> None:
+    asking = [
+        admin.live.http.post("/admin/api/tenants", headers=admin.headers, json=new_tenant(name=f"Acme {number}"))
+        for number in range(12)
+    ]
+
+    answers = await asyncio.gather(*asking)
+
+    assert sorted(answer.status_code for answer in answers) == [201, *[409] * 11]
+    refused = next(answer for answer in answers if answer.status_code == 409).json()
+    assert refused["errorCode"] == "tenant_conflict"
+    assert "slug" in refused["detail"]
+    counts = await row_counts(admin.live)
+    assert (counts["tenants"], counts["subscriptions"], counts["activation_codes"]) == (1, 1, 5)
+
+
+async def test_the_longest_name_is_admitted_changed_and_deleted(admin: Admin, plan: str) -> None:
+    await admin.ask("POST", "/tenants", 201, json=new_tenant(name="n" * 255))
+    await admin.ask("PUT", "/tenants/acme", json={"name": "m" * 255})
+
+    await admin.ask("DELETE", "/tenants/acme", 204)
+
+
+async def test_a_change_is_told_with_what_was_there(admin: Admin, plan: str) -> None:
+    created = await admin.ask("POST", "/tenants", 201, json=new_tenant(email="old@acme.example"))
+
+    answer = await admin.ask(
+        "PUT", "/tenants/acme", json={"name": "Acme Inc", "email": "new@acme.example", "primaryColor": "#00aa55"}
+    )
+
+    assert (answer["name"], answer["email"], answer["primaryColor"]) == ("Acme Inc", "new@acme.example", "#00aa55")
+    assert answer["updatedAt"] > created["updatedAt"]
+    event = (await told(admin.live, created["id"]))[-1]
+    assert event.event_type == "tenant_updated"
+    assert orjson.loads(event.metadata)["changes"] == {
+        "name": {"from": "Acme", "to": "Acme Inc"},
+        "email": {"from": "old@acme.example", "to": "new@acme.example"},
+        "primary_color": {"from": None, "to": "#00aa55"},
+    }
+
+
+async def test_what_is_absent_stays_and_what_is_blank_is_cleared(admin: Admin, plan: str) -> None:
+    await admin.ask("POST", "/tenants", 201, json=new_tenant(email="office@acme.example", domain="acme.example"))
+
+    answer = await admin.ask("PUT", "/tenants/acme", json={"email": "", "logo_url": None})
+
+    assert (answer["email"], answer["domain"], answer["logoUrl"]) == (None, "acme.example", None)
+
+
+async def test_a_change_to_the_same_writes_nothing(admin: Admin, plan: str) -> None:
+    created = await admin.ask("POST", "/tenants", 201, json=new_tenant())
+    before = await row_counts(admin.live)
+
+    answer = await admin.ask("PUT", "/tenants/acme", json={"name": "Acme", "subscriptionPlan": "Pro", "usageQuota": 99})
+
+    assert answer == created
+    assert await row_counts(admin.live) == before
+
+
+@pytest.mark.parametrize("wrong", [{"name": None}, {"name": ""}, {"slug": "other"}, {"subscriptionPlan": ""}])
+async def test_what_cannot_be_cleared_or_changed_is_refused(admin: Admin, plan: str, wrong: dict[str, Any]) -> None:
+    await admin.admit("acme")
+
+    await admin.ask("PUT", "/tenants/acme", 422, json=wrong)
+
+
+async def test_a_plan_change_keeps_the_state(admin: Admin) -> None:
+    tenant = await licensed(admin.live, state="past_due")
+    await seed_plan(admin.live.ctx, name="Enterprise", price_id="price_enterprise", quota=200)
+
+    answer = await admin.ask("PUT", f"/tenants/{tenant.slug}", json={"subscriptionPlan": "Enterprise"})
+
+    assert (answer["subscription"], answer["usageQuota"]) == ({"planName": "Enterprise", "status": "past_due"}, 200)
+    assert (await told(admin.live, tenant.tenant_id))[-1].event_type == "subscription_updated"
+
+
+async def test_a_plan_for_who_has_none_is_an_active_subscription(admin: Admin, plan: str) -> None:
+    tenant = await licensed(admin.live, state=None)
+    before = await admin.ask("GET", f"/tenants/{tenant.slug}")
+
+    answer = await admin.ask("PUT", f"/tenants/{tenant.slug}", json={"subscriptionPlan": plan})
+
+    assert (before["subscription"], before["usageQuota"]) == ({"planName": None, "status": None}, 0)
+    assert answer["subscription"] == {"planName": "Pro", "status": "active"}
+
+
+async def test_an_unknown_plan_changes_nothing(admin: Admin, plan: str) -> None:
+    created = await admin.ask("POST", "/tenants", 201, json=new_tenant())
+
+    answer = await admin.ask("PUT", "/tenants/acme", 400, json={"name": "Other", "subscriptionPlan": "Gold"})
+
+    assert answer["plan"] == "Gold"
+    assert await admin.ask("GET", "/tenants/acme") == created
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/tenants/nobody"),
+        ("PUT", "/tenants/nobody"),
+        ("DELETE", "/tenants/nobody"),
+        ("GET", "/tenants/nobody/deletion-impact"),
+    ],
+)
+async def test_nobody_is_not_found(admin: Admin, method: str, path: str) -> None:
+    answer = await admin.ask(method, path, 404, **({"json": {}} if method == "PUT" else {}))
+
+    assert answer["errorCode"] == "tenant_not_found"
+    assert isinstance(answer["detail"], str)

@@ -1,0 +1,112 @@
+"""A tenant sees and changes its own profile, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from support.admin import as_operator, as_tenant
+from support.builders import activated, licensed, report, run_event
+from support.live import LiveServer
+from support.rows import row_counts, told
+
+PATH = "/api/tenant/profile"
+
+
+async def test_a_tenant_sees_itself(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client, await licensed(sanic_client, codes=2))
+    await licensed(sanic_client)
+    await report(sanic_client, device, run_event("a", 4))
+    tenant = device.tenant
+
+    answer = await sanic_client.http.get(PATH, headers=await as_tenant(sanic_client, tenant.tenant_id))
+
+    shown = answer.json()
+    assert answer.status_code == 200
+    assert (shown["slug"], shown["usageQuota"], shown["usageCurrent"]) == (tenant.slug, 50, 4)
+    assert (shown["activationCodesTotal"], shown["activationCodesUsed"]) == (2, 1)
+    assert shown["subscription"] == {"planName": tenant.plan, "status": "active"}
+
+
+@pytest.mark.parametrize("spelling", ["camel", "snake"])
+async def test_a_tenant_changes_itself_and_no_other(sanic_client: LiveServer, spelling: str) -> None:
+    mine, other = [await licensed(sanic_client) for _ in range(2)]
+    headers = await as_tenant(sanic_client, mine.tenant_id)
+    theirs = await sanic_client.http.get(PATH, headers=await as_tenant(sanic_client, other.tenant_id))
+    names = ("logoUrl", "primaryColor", "phoneNumber")
+    if spelling == "snake":
+        names = ("logo_url", "primary_color", "phone_number")
+    sent = dict(zip(names, ("https://acme.example/l.svg", "#0A5", "+49 30 1"), strict=True))
+
+    answer = await sanic_client.http.put(
+        PATH, headers=headers, json={"name": "Mine", "email": "me@acme.example", **sent}
+    )
+
+    shown = answer.json()
+    assert (shown["name"], shown["email"], shown["logoUrl"], shown["primaryColor"], shown["phoneNumber"]) == (
+        "Mine",
+        "me@acme.example",
+        "https://acme.example/l.svg",
+        "#0A5",
+        "+49 30 1",
+    )
+    assert (await sanic_client.http.get(PATH, headers=headers)).json() == shown
+    again = await sanic_client.http.get(PATH, headers=await as_tenant(sanic_client, other.tenant_id))
+    assert again.json() == theirs.json()
+    event = (await told(sanic_client, mine.tenant_id))[-1]
+    assert (event.event_type, event.actor_type) == ("tenant_updated", "tenant")
+    assert orjson.loads(event.metadata)["changes"]["email"] == {"from": None, "to": "me@acme.example"}
+
+
+async def test_a_blank_clears_and_the_list_stays_sound(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client)
+    headers = await as_tenant(sanic_client, tenant.tenant_id)
+    await sanic_client.http.put(PATH, headers=headers, json={"email": "a@b.example", "domain": "b.example"})
+
+    blanks = {"email": "", "logoUrl": "", "primaryColor": "", "domain": " ", "phoneNumber": ""}
+    answer = await sanic_client.http.put(PATH, headers=headers, json=blanks)
+
+    assert {name: answer.json()[name] for name in blanks} == dict.fromkeys(blanks)
+    listed = await sanic_client.http.get("/admin/api/tenants", headers=await as_operator(sanic_client))
+    assert {name: listed.json()["items"][0][name] for name in blanks} == dict.fromkeys(blanks)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"subscriptionPlan": "Enterprise"},
+        {"usageQuota": 1000},
+        {"slug": "other"},
+        {"otpDeliveryMethod": "sms"},
+        {"name": ""},
+        {"name": None},
+        {"email": "nobody"},
+        {"logoUrl": "javascript:alert(1)"},
+        {"primaryColor": "#12345"},
+    ],
+)
+async def test_what_is_not_the_tenants_to_say_is_refused(sanic_client: LiveServer, wrong: dict[str, Any]) -> None:
+    tenant = await licensed(sanic_client)
+    headers = await as_tenant(sanic_client, tenant.tenant_id)
+    before = (await row_counts(sanic_client))["platform_events"]
+
+    answer = await sanic_client.http.put(PATH, headers=headers, json=wrong)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", next(iter(wrong))]
+    assert (await row_counts(sanic_client))["platform_events"] == before
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_who_shows_no_session_of_a_tenant_is_refused(sanic_client: LiveServer, method: str) -> None:
+    device = await activated(sanic_client)
+    operator = await as_operator(sanic_client)
+
+    answers = [
+        await sanic_client.http.request(method, PATH, headers=headers)
+        for headers in ({}, {"x-session-token": "nonsense"}, device.headers, operator)
+    ]
+
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 401]
+    assert all(isinstance(answer.json()["detail"], str) for answer in answers)
