@@ -17,7 +17,16 @@ from app.errors import SettingsError
 from app.settings import Settings, load_settings, toml_files
 
 # Never in the file: where secrets and what belongs to one machine come from.
-NOT_IN_THE_FILE = {"environment", "state_dir", "secret_key", "database_url"}
+NOT_IN_THE_FILE = {
+    "environment",
+    "state_dir",
+    "secret_key",
+    "database_url",
+    "smtp_url",
+    "message_provider_url",
+    "redis_url",
+    "oidc_client_secret",
+}
 GOOD_SECRET = "0123456789abcdefghijABCDEFGHIJKLMNOP"
 
 
