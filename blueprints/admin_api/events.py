@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 from sanic import Request
 
 from app import errors
@@ -19,6 +20,17 @@ from blueprints.downloads import Download
 from blueprints.fields import NO_NUL, RequestModel
 
 MOST_ID = 2**63 - 1
+YEARS = range(1970, 9999)
+
+
+def _in_reach(moment: datetime) -> datetime:
+    """Refuse what no clock shows and no database converts."""
+    if moment.year not in YEARS:
+        raise ValueError(f"must be in the years {YEARS.start} to {YEARS.stop - 1}")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
 
 
 class EventsQuery(RequestModel):
@@ -35,8 +47,8 @@ class EventsQuery(RequestModel):
     actor: Annotated[
         str | None, Field(max_length=255, pattern=NO_NUL, description="The actor's name, as events show it.")
     ] = None
-    since: Annotated[AwareDatetime | None, Field(description="The first moment, with an offset.")] = None
-    until: Annotated[AwareDatetime | None, Field(description="The first moment after, with an offset.")] = None
+    since: Annotated[Moment | None, Field(description="The first moment, with an offset.")] = None
+    until: Annotated[Moment | None, Field(description="The first moment after, with an offset.")] = None
     order: Annotated[Literal["newest", "oldest"], Field(description="Which end comes first.")] = "newest"
     cursor: Annotated[str | None, Field(max_length=100, description="`next_cursor` of the page before.")] = None
     page_size: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="Events on a page.")] = 50
@@ -57,8 +69,9 @@ class EventsQuery(RequestModel):
 async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
     """What happened, newest first, one page at a time.
 
-    Going on with `next_cursor` neither skips nor repeats an event, whatever is written meanwhile. As CSV all events
-    are answered at once, whatever the page size.
+    Going on with `next_cursor` neither skips nor repeats an event that was there at the beginning. With the oldest
+    first none is ever skipped, so that a program may follow the trail. As CSV all events are answered at once, whatever
+    the page size.
     """
     chosen = Chosen(
         event_type=query.event_type,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, bindparam, insert, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, or_, select, tuple_
 
 from sql.dialect import events_horizon
 from sql.scope import across_tenants
 from sql.tables import platform_events, tenants
+from sql.tables.columns import Instant
 
 insert_events = across_tenants(
     insert(platform_events), "an event may concern the whole installation and then names no tenant"
@@ -43,7 +44,11 @@ class EventFilter(NamedTuple):
 
 @cache
 def events_page(chosen: EventFilter, *, is_oldest_first: bool) -> Select[Any]:
-    """A page from a cursor on, in the order of the trail or against it; only what every cursor before has passed."""
+    """A page from a cursor on: the newest by time, or the oldest in the order of the trail, which misses none.
+
+    Either way only what was committed before any transaction that still runs: the rows behind a cursor stay as they
+    are.
+    """
     columns = platform_events.c
     conditions = {
         "event_type": columns.event_type == bindparam("event_type"),
@@ -53,16 +58,24 @@ def events_page(chosen: EventFilter, *, is_oldest_first: bool) -> Select[Any]:
         "since": columns.created_at >= bindparam("since"),
         "until": columns.created_at < bindparam("until"),
     }
-    place, cursor = tuple_(columns.xid, columns.id), tuple_(bindparam("cursor_xid"), bindparam("cursor_id"))
-    statement = select(platform_events).where(
-        place > cursor if is_oldest_first else place < cursor,
-        columns.xid < events_horizon(),
-        *(conditions[name] for name, is_asked in chosen._asdict().items() if is_asked),
+    if is_oldest_first:
+        order: list[ColumnElement[Any]] = [columns.xid, columns.id]
+        place = tuple_(*order) > tuple_(bindparam("cursor_xid"), bindparam("cursor_id"))
+    else:
+        order = [columns.created_at.desc(), columns.id.desc()]
+        cursor = tuple_(bindparam("cursor_at", type_=Instant), bindparam("cursor_id"))
+        place = tuple_(columns.created_at, columns.id) < cursor
+    statement = (
+        select(platform_events)
+        .where(
+            place,
+            columns.xid < events_horizon(),
+            *(conditions[name] for name, is_asked in chosen._asdict().items() if is_asked),
+        )
+        .order_by(*order)
+        .limit(bindparam("page_size"))
     )
-    order = (columns.xid, columns.id) if is_oldest_first else (columns.xid.desc(), columns.id.desc())
-    return across_tenants(
-        statement.order_by(*order).limit(bindparam("page_size")), "operators read the trail of the whole installation"
-    )
+    return across_tenants(statement, "operators read the trail of the whole installation")
 
 
 recent_events = across_tenants(

@@ -29,11 +29,11 @@ platform_events = Table(
     Column("request_id", String(64)),
     Column("created_at", Instant, nullable=False),
     Index("ix_platform_events_xid_id", "xid", "id"),
-    # Each filter of the list with the reading order behind it.
-    Index("ix_platform_events_tenant_id_xid_id", "tenant_id", "xid", "id"),
-    Index("ix_platform_events_event_type_xid_id", "event_type", "xid", "id"),
-    Index("ix_platform_events_actor_name_xid_id", "actor_name", "xid", "id"),
-    Index("ix_platform_events_created_at", "created_at"),
+    # The list of events runs by time, as a whole and for each filter that may leave few of many.
+    Index("ix_platform_events_created_at_id", "created_at", "id"),
+    Index("ix_platform_events_tenant_id_created_at_id", "tenant_id", "created_at", "id"),
+    Index("ix_platform_events_event_type_created_at_id", "event_type", "created_at", "id"),
+    Index("ix_platform_events_actor_name_created_at_id", "actor_name", "created_at", "id"),
 )
 
 # One row an event, in the order in which they were sealed: each seal covers its event and the seal before it, with a

@@ -164,6 +164,8 @@ async def test_a_page_ends_where_the_events_end(sanic_client: LiveServer) -> Non
         ("page_size", "201"),
         ("severity", "huge"),
         ("since", "2026-01-01T00:00:00"),
+        ("since", "0001-01-01T00:00:00+14:00"),
+        ("until", "9999-12-31T23:59:59-14:00"),
         ("tenant_id", "0"),
         ("actor", "\x00"),
     ],

@@ -7,7 +7,7 @@ import io
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -21,7 +21,11 @@ from sql.statements.events import EventFilter
 
 MOST_EVENTS = 200
 EXPORTED_AT_ONCE = 500
-OLDEST, NEWEST = (-1, 0), (2**62, 2**62)
+MOST = 2**62
+# A cursor is two numbers: of the transaction, or of the microseconds since 1970, and of the event.
+Place = tuple[int, int]
+OLDEST, NEWEST = (-1, 0), (int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000, MOST)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a spreadsheet would take for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -72,16 +76,18 @@ class EventPage:
 
 
 async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None, page_size: int = 50) -> EventPage:
-    """A page of events. Whatever is written meanwhile, going on from page to page neither skips nor repeats one.
+    """A page of events.
 
-    Events of the last moment wait until no older transaction runs. Raises ValidationError for a cursor that is not
-    ours, TenantNotFoundError.
+    Whatever is written meanwhile, going on from page to page neither skips nor repeats one that was there at the
+    beginning; with the oldest first none is ever skipped, so that a program may follow the trail. Events of the last
+    moment wait until no older transaction runs. Raises ValidationError for a cursor that is not ours,
+    TenantNotFoundError.
     """
     place = _place(cursor, chosen)
     asked = await _asked(ctx, chosen)
     found = await _page(ctx, chosen, asked, place, page_size + 1)
     events = [_listed(event) for event in found[:page_size]]
-    return EventPage(events, _cursor(found[page_size - 1].cursor) if len(found) > page_size else None)
+    return EventPage(events, _cursor(_place_of(found[page_size - 1], chosen)) if len(found) > page_size else None)
 
 
 async def export_events(ctx: Context, chosen: Chosen) -> AsyncIterator[bytes]:
@@ -94,7 +100,7 @@ async def _exported(ctx: Context, chosen: Chosen, asked: dict[str, Any]) -> Asyn
     yield _csv([COLUMNS])
     place = _place(None, chosen)
     while found := await _page(ctx, chosen, asked, place, EXPORTED_AT_ONCE):
-        place = found[-1].cursor
+        place = _place_of(found[-1], chosen)
         yield _csv([[_cell(getattr(event, column)) for column in COLUMNS] for event in found])
         if len(found) < EXPORTED_AT_ONCE:
             return
@@ -109,16 +115,33 @@ async def _asked(ctx: Context, chosen: Chosen) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-async def _page(
-    ctx: Context, chosen: Chosen, asked: dict[str, Any], place: tuple[int, int], page_size: int
-) -> list[StoredEvent]:
-    statement = statements.events_page(
-        EventFilter(**dict.fromkeys(asked, True)), is_oldest_first=chosen.is_oldest_first
-    )
+async def _page(ctx: Context, chosen: Chosen, asked: dict[str, Any], place: Place, page_size: int) -> list[StoredEvent]:
+    if not chosen.is_oldest_first and chosen.until is not None:
+        # The end is where the first page begins: as a condition beside the cursor, all newer events would be passed.
+        asked = {name: value for name, value in asked.items() if name != "until"}
+        place = min(place, (_microseconds(chosen.until), 0))
+    first, event_id = place
+    cursor = {"cursor_xid": first} if chosen.is_oldest_first else {"cursor_at": EPOCH + timedelta(microseconds=first)}
+    chosen_by = EventFilter(**dict.fromkeys(asked, True))
     async with ctx.runtime.db.read() as conn:
         return await conn.many(
-            statement, StoredEvent, **asked, cursor_xid=place[0], cursor_id=place[1], page_size=page_size
+            statements.events_page(chosen_by, is_oldest_first=chosen.is_oldest_first),
+            StoredEvent,
+            **asked,
+            **cursor,
+            cursor_id=event_id,
+            page_size=page_size,
         )
+
+
+def _place_of(event: StoredEvent, chosen: Chosen) -> Place:
+    if chosen.is_oldest_first:
+        return event.cursor
+    return _microseconds(event.created_at), event.id
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _listed(event: StoredEvent) -> ListedEvent:
@@ -126,19 +149,20 @@ def _listed(event: StoredEvent) -> ListedEvent:
     return ListedEvent(**{**values, "metadata": orjson.loads(event.metadata)})
 
 
-def _cursor(place: tuple[int, int]) -> str:
+def _cursor(place: Place) -> str:
     return urlsafe_b64encode(f"{place[0]}.{place[1]}".encode()).decode().rstrip("=")
 
 
-def _place(cursor: str | None, chosen: Chosen) -> tuple[int, int]:
+def _place(cursor: str | None, chosen: Chosen) -> Place:
     if cursor is None:
         return OLDEST if chosen.is_oldest_first else NEWEST
     try:
-        xid, _, event_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
-        place = int(xid), int(event_id)
+        first, _, event_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
+        place = int(first), int(event_id)
     except ValueError:
         place = (-1, -1)
-    if not (0 <= place[0] < NEWEST[0] and 0 <= place[1] < NEWEST[1]):
+    most = MOST if chosen.is_oldest_first else NEWEST[0]
+    if not (0 <= place[0] < most and 0 <= place[1] < MOST):
         raise ValidationError([{"type": "cursor", "loc": ["query", "cursor"], "msg": "is not one that was answered"}])
     return place
 

@@ -20,6 +20,13 @@ QUARTER_SQLITE = f"CAST(strftime('%s', substr({{}}, 1, 19)) AS INTEGER) / {QUART
 QUARTER_POSTGRESQL = f"CAST(floor(extract(epoch FROM {{}}) / {QUARTER_SECONDS}) AS INTEGER)"
 CURRENT = sa.text("state = 'active' AND ended_at IS NULL")
 HELD = sa.text("NOT is_revoked")
+OLD_INDEXES = (["created_at"], ["event_type", "id"], ["tenant_id", "id"])
+NEW_INDEXES = (
+    ["created_at", "id"],
+    ["tenant_id", "created_at", "id"],
+    ["event_type", "created_at", "id"],
+    ["actor_name", "created_at", "id"],
+)
 
 
 class Counted(NamedTuple):
@@ -149,10 +156,10 @@ def upgrade() -> None:
         sa.Column("change", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_statistics_changes")),
     )
-    op.drop_index("ix_platform_events_tenant_id_id", table_name="platform_events")
-    op.drop_index("ix_platform_events_event_type_id", table_name="platform_events")
-    for column in ("tenant_id", "event_type", "actor_name"):
-        op.create_index(f"ix_platform_events_{column}_xid_id", "platform_events", [column, "xid", "id"], unique=False)
+    for columns in OLD_INDEXES:
+        op.drop_index(f"ix_platform_events_{'_'.join(columns)}", table_name="platform_events")
+    for columns in NEW_INDEXES:
+        op.create_index(f"ix_platform_events_{'_'.join(columns)}", "platform_events", columns, unique=False)
     op.create_index("ix_activation_codes_expires_at", "activation_codes", ["expires_at"], unique=False)
     op.create_index(
         "ix_devices_created_at_tenant_id",
@@ -202,9 +209,9 @@ def downgrade() -> None:
     op.drop_index("ix_subscriptions_seats_used", table_name="subscriptions")
     op.drop_index("ix_devices_created_at_tenant_id", table_name="devices")
     op.drop_index("ix_activation_codes_expires_at", table_name="activation_codes")
-    for column in ("actor_name", "event_type", "tenant_id"):
-        op.drop_index(f"ix_platform_events_{column}_xid_id", table_name="platform_events")
-    op.create_index("ix_platform_events_event_type_id", "platform_events", ["event_type", "id"], unique=False)
-    op.create_index("ix_platform_events_tenant_id_id", "platform_events", ["tenant_id", "id"], unique=False)
+    for columns in NEW_INDEXES:
+        op.drop_index(f"ix_platform_events_{'_'.join(columns)}", table_name="platform_events")
+    for columns in OLD_INDEXES:
+        op.create_index(f"ix_platform_events_{'_'.join(columns)}", "platform_events", columns, unique=False)
     op.drop_table("statistics_changes")
     op.drop_table("statistics")
