@@ -14,6 +14,7 @@ from app import metrics
 from app.clock import Clock, SystemClock
 from app.coalesce import Coalescer
 from app.db import Database
+from app.errors import ShuttingDownError
 from app.identity_provider import IdentityProvider
 from app.keys import Keys
 from app.mail import mailer_for
@@ -67,8 +68,10 @@ class Runtime:
         self._coalescers: dict[Coalesced[Any, Any], Coalescer[Any, Any]] = {}
 
     def coalescer(self, question: Coalesced[Item, Answer]) -> Coalescer[Item, Answer]:
-        """This worker's queue for a shared question."""
+        """This worker's queue for a shared question; raises ShuttingDownError for a new one once it stops."""
         if (found := self._coalescers.get(question)) is None:
+            if self.is_stopping:
+                raise ShuttingDownError
 
             async def run(items: Sequence[Item]) -> Sequence[Answer]:
                 return await question.run(self, items)

@@ -31,7 +31,7 @@ def _blank_is_null(value: object) -> object:
 class CodeQuery(RequestModel):
     """Which codes."""
 
-    tenant_slug: TenantSlug | None = None
+    tenant_slug: Annotated[TenantSlug | None, Field(description="Only this tenant's.")] = None
     status: Annotated[
         str | None, Field(description="active, expired, used or revoked, as it is shown; other words mean all.")
     ] = None
@@ -39,7 +39,7 @@ class CodeQuery(RequestModel):
         str,
         Field(max_length=200, pattern=NO_NUL, description="A part of hint, label or tenant's name, or a whole code."),
     ] = ""
-    page: Annotated[int, Field(ge=1, le=MOST_PAGES)] = 1
+    page: Annotated[int, Field(ge=1, le=MOST_PAGES, description="Which page, from 1.")] = 1
     page_size: Annotated[int, Field(description="10, 25, 50, 100 or 200; anything else means 25.")] = USUAL_PAGE_SIZE
 
     @field_validator("status")
@@ -159,6 +159,7 @@ async def codes(ctx: Context, query: CodeQuery) -> CodePage:
     body=GenerateCodes,
     answers=GeneratedCodes,
     errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
+    creates=True,
 )
 async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
     """Make activation codes; they are shown here and never again."""

@@ -22,12 +22,12 @@ from blueprints.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
 class DeviceQuery(RequestModel):
     """Which devices."""
 
-    tenant_slug: TenantSlug | None = None
+    tenant_slug: Annotated[TenantSlug | None, Field(description="Only this tenant's.")] = None
     search: Annotated[
         str, Field(max_length=200, pattern=NO_NUL, description="A part of label, fingerprint or tenant's name.")
     ] = ""
-    page: Annotated[int, Field(ge=1, le=MOST_PAGES)] = 1
-    page_size: Annotated[int, Field(ge=1, le=100)] = 25
+    page: Annotated[int, Field(ge=1, le=MOST_PAGES, description="Which page, from 1.")] = 1
+    page_size: Annotated[int, Field(ge=1, le=100, description="Devices a page.")] = 25
 
 
 class DeviceAnswer(CamelAnswer):

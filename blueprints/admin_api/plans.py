@@ -97,6 +97,7 @@ async def plans(ctx: Context) -> PlanList:
     body=PlanCreate,
     answers=PlanAnswer,
     errors=(*CONFLICTS, *DATABASE_ERRORS),
+    creates=True,
 )
 async def create_plan(ctx: Context, body: PlanCreate) -> PlanAnswer:
     """Offer a new plan."""

@@ -38,14 +38,14 @@ ERRORS = (errors.TenantNotFoundError, *DATABASE_ERRORS)
 class TenantQuery(RequestModel):
     """Which tenants, in which order."""
 
-    page: Annotated[int, Field(ge=1, le=MOST_PAGES)] = 1
-    page_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    page: Annotated[int, Field(ge=1, le=MOST_PAGES, description="Which page, from 1.")] = 1
+    page_size: Annotated[int, Field(ge=1, le=1000, description="Tenants a page.")] = 10
     search: Annotated[
         str, Field(max_length=200, pattern=NO_NUL, description="A part of the name or the slug, in any case.")
     ] = ""
     status: Annotated[Status | None, Field(description="The subscription's state, or `none`.")] = None
     sort_field: Annotated[SortField, Field(description="`usage` and `usage_current` mean the same.")] = "created_at"
-    sort_direction: Literal["asc", "desc"] = "desc"
+    sort_direction: Annotated[Literal["asc", "desc"], Field(description="Upwards or downwards.")] = "desc"
 
 
 class TenantCollection(CamelAnswer):
@@ -164,6 +164,7 @@ async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
     body=TenantCreate,
     answers=TenantAnswer,
     errors=(errors.TenantConflictError, errors.PlanNotFoundError, *DATABASE_ERRORS),
+    creates=True,
 )
 async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAnswer:
     """Admit a tenant with an active subscription to a plan.

@@ -42,19 +42,31 @@ def titled(title: str) -> Event:
 
 def test_the_types_are_a_closed_set() -> None:
     assert {event.value: event.severity for event in EventType} == {
+        "api_token_created": "major",
+        "api_token_revoked": "major",
         "code_activated": "minor",
         "code_generated": "major",
         "code_revoked": "major",
+        "config_updated": "minor",
+        "delivery_failed": "major",
         "device_enrolled": "minor",
         "device_reactivated": "minor",
         "device_revoked": "minor",
+        "operator_created": "major",
+        "operator_updated": "major",
         "plan_created": "major",
         "plan_updated": "major",
         "refresh_token_reused": "major",
+        "session_created": "minor",
+        "session_expired": "minor",
         "signing_key_rotated": "major",
         "subscription_created": "major",
         "subscription_updated": "major",
         "tenant_created": "major",
+        "tenant_deleted": "major",
+        "tenant_updated": "major",
+        "user_login": "minor",
+        "user_logout": "minor",
     }
 
 

@@ -63,6 +63,8 @@ async def test_challenges_limits_and_old_messages_go(sanic_client: LiveServer, c
 
     clock.move(minutes=11)
     assert await purge_sessions(sanic_client.ctx) == {
+        "operator_sessions": 0,
+        "sign_in_links": 0,
         "sessions": 0,
         "challenges": 1,
         "rate_windows": 1,
@@ -81,4 +83,5 @@ def test_the_command_line_does_it_now(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr("sys.argv", ["portal", "purge-sessions", "--json"])
 
     assert main() == 0
-    assert json.loads(capsys.readouterr().out) == {"sessions": 0, "challenges": 0, "rate_windows": 0, "deliveries": 0}
+    kinds = ("operator_sessions", "sign_in_links", "sessions", "challenges", "rate_windows", "deliveries")
+    assert json.loads(capsys.readouterr().out) == dict.fromkeys(kinds, 0)
