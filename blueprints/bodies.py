@@ -32,7 +32,7 @@ def read_body(request: Request, model: type[Model]) -> Model:
 def read_query(request: Request, model: type[Model]) -> Model:
     """The query as a model, its numbers read from text; raises ValidationError."""
     try:
-        return model.model_validate(dict(request.query_args), strict=False)
+        return model.model_validate(dict(request.get_query_args(keep_blank_values=True)), strict=False)
     except pydantic.ValidationError as failure:
         raise _told(failure, "query") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from sanic import Request
 
 from app import errors
@@ -30,7 +30,14 @@ def _in_reach(moment: datetime) -> datetime:
     return moment
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
+def _written_out(value: object) -> object:
+    """Refuse the bare number that would be taken for seconds since the epoch."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("must be a moment such as 2026-01-31T08:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
 
 
 class EventsQuery(RequestModel):

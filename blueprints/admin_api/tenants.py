@@ -77,7 +77,7 @@ class TenantCreate(CamelRequest):
     @field_validator("otp_delivery_method", mode="before")
     @classmethod
     def _blank_is_the_default(cls, value: object) -> object:
-        return value or "email"
+        return "email" if value in (None, "") else value
 
 
 class TenantUpdate(ProfileUpdate):

@@ -92,8 +92,9 @@ async def headers_of(live: LiveServer, caller: str, tenant: Licensed | None = No
 def accepts(operation: Operation, caller: str) -> bool:
     """Whether the stated rule lets this kind of caller in."""
     if caller in {"device", "tenant session"}:
-        return operation.caller.device if caller == "device" else operation.caller.tenant
-    return operation.caller.permission in permissions_of(caller)
+        is_tenant = operation.caller.tenant or operation.caller.tenant_token
+        return operation.caller.device if caller == "device" else is_tenant
+    return operation.caller.any_operator or operation.caller.permission in permissions_of(caller)
 
 
 def permissions_of(caller: str) -> frozenset[Permission]:
