@@ -87,6 +87,8 @@ def described(connection: Connection) -> dict[str, Any]:
             text(
                 "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
                 " UNION ALL SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+                # What an extension brings is the server's.
+                " AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')"
                 " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
                 " AND tablename <> 'alembic_version'"
                 " UNION ALL SELECT relname, reloptions::text FROM pg_class WHERE reloptions IS NOT NULL"
