@@ -14,6 +14,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    type_coerce,
     update,
 )
 
@@ -80,10 +81,14 @@ device_exists = select(devices.c.id).where(
     devices.c.tenant_id == bindparam("tenant_id"), devices.c.id == bindparam("device_id")
 )
 
+# As the text it is: there is no need to look each up among the states that the database's check has let in.
+_state = type_coerce(subscriptions.c.state, String).label("subscription_state")
+
 _asked = batch_rows(tenant_id=BigInteger, device_id=BigInteger)
 _asked_device = and_(devices.c.tenant_id == _asked.c.tenant_id, devices.c.id == _asked.c.device_id)
 
-# Who the devices of a batch are, and what their tenants' subscriptions grant.
+# Who the devices of a batch are, and what their tenants' subscriptions grant. Every device has a tenant; it is joined
+# from the outside so that the planner begins with the devices, each found by its own key, and not with their tenants.
 device_standings = (
     select(
         devices.c.tenant_id,
@@ -92,11 +97,11 @@ device_standings = (
         tenants.c.slug.label("tenant_slug"),
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
-        subscriptions.c.state.label("subscription_state"),
+        _state,
     )
     .select_from(_asked)
     .join(devices, _asked_device)
-    .join(tenants, tenants.c.id == devices.c.tenant_id)
+    .outerjoin(tenants, tenants.c.id == devices.c.tenant_id)
     .outerjoin(
         subscriptions, and_(subscriptions.c.tenant_id == devices.c.tenant_id, subscriptions.c.ended_at.is_(None))
     )
@@ -152,7 +157,7 @@ refresh_situations = (
         refresh_families.c.expires_at,
         refresh_families.c.revoked_at,
         devices.c.is_revoked.label("device_is_revoked"),
-        subscriptions.c.state.label("subscription_state"),
+        _state,
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
     )

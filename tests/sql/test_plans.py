@@ -1,0 +1,73 @@
+"""Plans: what devices ask is found by keys in tables of any size, whatever the server's planner would like better."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from sqlalchemy import Executable, insert, text
+from support.live import LiveServer
+
+from sql.statements import licensing
+from sql.tables import devices, plans, subscriptions, tenants
+
+TENANTS = 1_000
+DEVICES_EACH = 8
+
+
+async def fill(live: LiveServer) -> list[dict[str, object]]:
+    """So many that a planner thinks of reading the tenants whole; answers what some devices ask."""
+    now = datetime.now(UTC)
+    stamps = {"created_at": now, "updated_at": now}
+    numbers = range(1, TENANTS + 1)
+    async with live.runtime.db.write() as conn:
+        await conn.affected(
+            insert(plans), id=1_000_000, name="Big", stripe_price_id="big", monthly_run_quota=1, **stamps
+        )
+        await conn.insert_all(
+            insert(tenants),
+            [{"id": 9_000 + number, "name": "T", "slug": f"t-{number}", **stamps} for number in numbers],
+        )
+        await conn.insert_all(
+            insert(subscriptions),
+            [{"tenant_id": 9_000 + number, "plan_id": 1_000_000, "state": "active", **stamps} for number in numbers],
+        )
+        await conn.insert_all(
+            insert(devices),
+            [
+                {
+                    "id": 90_000 + TENANTS * place + number,
+                    "tenant_id": 9_000 + number,
+                    "hw_fingerprint": f"{place}",
+                    "last_seen": now,
+                    "created_at": now,
+                }
+                for place in range(DEVICES_EACH)
+                for number in numbers
+            ],
+        )
+    async with live.runtime.db.write() as conn:
+        await conn.affected(text("ANALYZE"))
+    return [
+        {"tenant_id": 9_000 + number, "device_id": 90_000 + number, "hw_fingerprint": "0"} for number in range(1, 33)
+    ]
+
+
+@pytest.mark.parametrize("statement", [licensing.device_standings, licensing.record_heartbeats])
+async def test_a_batch_of_devices_is_looked_up_by_keys(sanic_client: LiveServer, statement: Executable) -> None:
+    db = sanic_client.runtime.db
+    batch = orjson.dumps(await fill(sanic_client)).decode()
+    engine = db.reader if statement is licensing.device_standings else db.writer
+    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
+
+    async with engine.connect() as connection:
+        compiled = statement.compile(dialect=engine.dialect)  # type: ignore[attr-defined]
+        values = tuple({"batch": batch, "now": datetime.now(UTC)}[name] for name in compiled.positiontup)
+        plan = "\n".join(str(row[-1]) for row in await connection.exec_driver_sql(explain + str(compiled), values))
+
+    for table in ("tenants", "devices", "subscriptions"):
+        assert f"Seq Scan on {table}" not in plan, plan
+        assert f"SCAN {table}" not in plan, plan
+    wanted = "SEARCH devices USING INTEGER PRIMARY KEY" if db.is_sqlite else "using pk_devices on devices"
+    assert wanted in plan, plan
