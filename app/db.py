@@ -28,9 +28,6 @@ SQLITE_BUSY_SECONDS = 15
 SQLITE_READERS = 4
 # Heartbeats and usage events, one lane each; they are the write pool's connections.
 LONE_WRITERS = 2
-# What is asked for all the time is in memory, where a look-up costs what reading on does. At the server's default of
-# four the planner reads whole tables of some thousand rows, and all devices of a tenant, to find a batch of them.
-PLANNER = {"random_page_cost": "1.1"}
 # How a moment travels in a batch: as SQLite keeps it, and PostgreSQL reads it.
 STORED_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 
@@ -242,7 +239,7 @@ def _is_gone(failure: DBAPIError) -> bool:
 
 
 def _postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
-    server_settings = {"application_name": "portal", "timezone": "UTC", "jit": "off", **PLANNER}
+    server_settings = {"application_name": "portal", "timezone": "UTC", "jit": "off"}
     if not writes:
         server_settings["default_transaction_read_only"] = "on"
     options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
