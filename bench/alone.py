@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.processes import served
 
-from bench.bars import FRESH, START
+from bench.bars import FRESH, GROWN, START
 from bench.figures import Results, Value
 from bench.load import wrk
 from bench.scenarios import PORTAL, heartbeat, policy
@@ -18,6 +18,8 @@ from bench.seeding import Fleet
 from bench.servers import TOKEN_SECONDS, Server, environment, first_answer, free_port, spawned
 
 CHUNK_SECONDS = 5
+REST_SECONDS = 3
+REST_GROWTH = 1.01
 
 
 @asynccontextmanager
@@ -55,27 +57,32 @@ async def measure_memory(
     requests: int,
     told: Callable[[str, float | None], None],
 ) -> None:
-    """A worker that has answered nothing yet, and the same one after so many policies and heartbeats."""
+    """A worker that has answered nothing yet, its durable engine included, and after so many policies and heartbeats."""
 
     def keep(name: str, value: float) -> None:
         results.values.append(Value(database, "memory", name, [value]))
 
-    keep(FRESH, server.rss_mb)
+    await _at_rest(server)
+    keep(FRESH, fresh := server.rss_mb)
     keep("fresh PSS, MB", server.pss_mb)
     scripts = []
     for path in (policy, heartbeat):
         scripts.append(folder / f"memory-{path.__name__}.lua")
         scripts[-1].write_text(await path(fleet))
     done = number = 0
-    is_warm = False
     while done < requests:
-        if not is_warm and done >= requests / 10:
-            # What a worker takes once its pools and its tokens are there; from here on it should be flat.
-            keep(f"RSS after {done:,} requests, MB", server.rss_mb)
-            is_warm = True
         told(f"{database} memory after {done:,} of {requests:,} requests", None)
         script = scripts[number % len(scripts)]
         done += (await asyncio.to_thread(wrk, server.url, seconds=CHUNK_SECONDS, script=script)).requests
         number += 1
     keep(f"RSS after {done:,} requests, MB", server.rss_mb)
     keep(f"PSS after {done:,} requests, MB", server.pss_mb)
+    keep(GROWN, server.rss_mb / fresh)
+
+
+async def _at_rest(server: Server) -> None:
+    """Return when the worker takes no more memory: it answers before its durable engine has started."""
+    before, now = 0.0, server.rss_mb
+    while now > before * REST_GROWTH:
+        await asyncio.sleep(REST_SECONDS)
+        before, now = now, server.rss_mb
