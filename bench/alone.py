@@ -57,7 +57,7 @@ async def measure_memory(
     requests: int,
     told: Callable[[str, float | None], None],
 ) -> None:
-    """A worker that has answered nothing yet, its durable engine included, and after so many policies and heartbeats."""
+    """A worker and its durable engine that have answered nothing yet, and after so many policies and heartbeats."""
 
     def keep(name: str, value: float) -> None:
         results.values.append(Value(database, "memory", name, [value]))
