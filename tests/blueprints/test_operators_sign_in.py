@@ -17,7 +17,7 @@ from support.rows import change, rows, told
 from support.statements import counted_statements
 
 from app.permissions import Role
-from app.services.operators import accounts
+from app.services.operators import accounts, sessions
 from app.settings import Settings
 from sql.tables import metadata, operator_sessions, operators
 
@@ -337,6 +337,43 @@ async def test_a_password_that_was_hashed_otherwise_is_hashed_anew(sanic_client:
         assert [(await person.sign_in(email)).status_code for _ in range(2)] == [303, 303]
     ((stored,),) = await rows(sanic_client, select(operators.c.password_hash))
     assert stored != weak
+
+
+async def test_a_password_that_is_replaced_while_it_is_checked_opens_nothing(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, email = sanic_client, await admitted(sanic_client)
+    verify = live.runtime.passwords.verify
+
+    async def verify_slowly(stored: str | None, password: str) -> bool:
+        is_right = await verify(stored, password)
+        await accounts.admit(live.ctx, email=email, role=Role.OWNER, password="another password of the tests")
+        return is_right
+
+    monkeypatch.setattr(live.runtime.passwords, "verify", verify_slowly)
+    async with browser(live) as person:
+        answer = await person.sign_in(email)
+
+    assert (answer.status_code, person.session, await session_count(live)) == (401, None, 0)
+
+
+async def test_whoever_sets_a_password_ends_a_session_that_begins_at_that_moment(sanic_client: LiveServer) -> None:
+    live, email = sanic_client, await admitted(sanic_client)
+    if live.runtime.db.is_sqlite:
+        pytest.skip("SQLite has one writer: nothing happens at the same moment")
+    ((operator_id, stored),) = await rows(live, select(operators.c.id, operators.c.password_hash))
+    async with live.runtime.db.write() as conn:
+        begun = await sessions.begin_session(
+            conn, live.ctx, operator_id=operator_id, email=email, by="password", checked_hash=stored
+        )
+        replacing = asyncio.create_task(
+            accounts.admit(live.ctx, email=email, role=Role.OWNER, password="another password of the tests")
+        )
+        await asyncio.wait({replacing}, timeout=0.5)
+        assert begun is not None
+    await replacing
+
+    assert await session_count(live) == 0
 
 
 async def test_nothing_secret_is_stored_or_logged_in_clear(
