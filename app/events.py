@@ -14,6 +14,8 @@ from app.context import Context
 from app.db import ReadConnection, WriteConnection
 from sql.statements import events as statements
 
+# Before every event: numbers of transactions may be negative where the trail was restored into another cluster.
+NOWHERE = (-(2**62), 0)
 # What a name of full length makes longer is cut; the name stands in the metadata or on the row.
 MOST_TITLE = 255
 
@@ -136,7 +138,7 @@ async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, E
 
 
 async def read_after(
-    conn: ReadConnection, cursor: tuple[int, int] = (-1, 0), page_size: int = 100
+    conn: ReadConnection, cursor: tuple[int, int] = NOWHERE, page_size: int = 100
 ) -> list[StoredEvent]:
     """The next events after a cursor, oldest first.
 
