@@ -112,8 +112,8 @@ class TenantAnswer(CamelAnswer):
     subscription: SubscriptionAnswer
 
     @classmethod
-    def of(cls, details: TenantDetails) -> Self:
-        """A tenant as it is shown."""
+    def of(cls, details: TenantDetails, **more: Any) -> Self:
+        """A tenant as it is shown, with ``more`` fields of an answer that has some."""
         tenant = details.tenant
         return cls(
             id=tenant.id,
@@ -131,4 +131,5 @@ class TenantAnswer(CamelAnswer):
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
             subscription=SubscriptionAnswer(plan_name=tenant.plan_name, status=tenant.subscription_state),
+            **more,
         )

@@ -87,6 +87,12 @@ class TenantUpdate(ProfileUpdate):
     subscription_plan: PlanName = ""
 
 
+class TenantAdmitted(TenantAnswer):
+    """A new tenant, with its first codes."""
+
+    activation_codes: Annotated[list[str], Field(description="Its first codes in clear, shown this once.")]
+
+
 class ImpactTenant(BaseModel):
     """Whose things would go."""
 
@@ -162,15 +168,15 @@ async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
     caller=operator(Permission.TENANTS_WRITE),
     status=201,
     body=TenantCreate,
-    answers=TenantAnswer,
+    answers=TenantAdmitted,
     errors=(errors.TenantConflictError, errors.PlanNotFoundError, *DATABASE_ERRORS),
     creates=True,
 )
-async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAnswer:
+async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
     """Admit a tenant with an active subscription to a plan.
 
-    A tenth of the plan's monthly runs, and at least one, is made as activation codes that never expire; a welcome is
-    sent where an e-mail address is given.
+    A tenth of the plan's monthly runs, at least one and at most 10,000, is made as activation codes that never expire.
+    They are shown in this answer and never again. A welcome, which holds none, is sent where there is an e-mail address.
     """
     made = await changes.create_tenant(
         ctx,
@@ -184,7 +190,7 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAnswer:
         phone_number=body.phone_number,
         otp_delivery_method=body.otp_delivery_method,
     )
-    return TenantAnswer.of(made)
+    return TenantAdmitted.of(made.details, activation_codes=made.codes)
 
 
 @api.operation(

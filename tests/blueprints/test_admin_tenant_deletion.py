@@ -10,24 +10,9 @@ import pytest
 from sqlalchemy import select
 from support.admin import Admin, as_operator, as_tenant
 from support.builders import activated, licensed, report, run_event, subscribe
-from support.live import LiveServer
 from support.rows import row_counts, rows, told
 
-from app.services.billing.plans import seed_plan
 from sql.tables import activation_codes, monthly_runs, usage_rollups
-
-
-@pytest.fixture
-async def admin(sanic_client: LiveServer) -> Admin:
-    """An owner."""
-    return Admin(sanic_client, await as_operator(sanic_client))
-
-
-@pytest.fixture
-async def plan(sanic_client: LiveServer) -> str:
-    """A plan of 50 runs."""
-    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
-    return "Pro"
 
 
 async def test_a_deletion_takes_what_is_the_tenants_and_nothing_else(admin: Admin) -> None:
