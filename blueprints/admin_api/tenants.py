@@ -176,7 +176,7 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
     """Admit a tenant with an active subscription to a plan.
 
     A tenth of the plan's monthly runs, at least one and at most 10,000, is made as activation codes that never expire.
-    They are shown in this answer and never again. A welcome, which holds none, is sent where there is an e-mail address.
+    They are shown in this answer and never again. A welcome, which holds none, goes to an e-mail address that is given.
     """
     made = await changes.create_tenant(
         ctx,
