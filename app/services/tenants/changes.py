@@ -90,7 +90,7 @@ async def update_own_profile(ctx: Context, changes: Mapping[str, Any]) -> Tenant
     async with ctx.runtime.db.write() as conn:
         known = await conn.maybe(statements.profile_by_id_locked, Profile, tenant_id=ctx.tenant_id)
         if known is None:
-            raise TenantNotFoundError(slug=ctx.actor.name)
+            raise TenantNotFoundError(slug=ctx.tenant_slug)
         await _change(conn, ctx, known, changes)
     return await own_details(ctx)
 
