@@ -129,6 +129,18 @@ async def test_an_address_may_try_so_often_only(settings: Settings, clock: Movab
             assert (await person.sign_in(email)).status_code == 303
 
 
+async def test_behind_a_proxy_the_holder_of_a_network_is_counted_once(settings: Settings) -> None:
+    changes = {"sign_ins_per_address": 2, "proxies_count": 1}
+    async with live_server(settings.model_copy(update=changes)) as live, browser(live) as person:
+        form = {"form_token": form_token(await person.get("/admin/login")), "email": "x@example.com", "password": "x"}
+        statuses = []
+        for address in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1", "9.9.9.9, 2001:db8::4"):
+            answer = await person.http.post("/auth/local", data=form, headers={"x-forwarded-for": address})
+            statuses.append(answer.status_code)
+
+    assert statuses == [401, 401, 429, 401, 429]
+
+
 async def test_attempts_at_the_same_moment_never_pass_the_limit(settings: Settings) -> None:
     async with live_server(settings.model_copy(update={"sign_ins_per_address": 4})) as live, browser(live) as person:
         form = {"form_token": form_token(await person.get("/admin/login")), "email": "x@example.com", "password": "x"}
