@@ -308,6 +308,18 @@ def test_the_doctor_names_the_wrong_setting(portal: Portal, variables: dict[str,
     assert told in failures[0]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "is_told"),
+    [({}, True), ({"PORTAL_PROXIES_COUNT": "1"}, False), ({"PORTAL_HOST": "0.0.0.0"}, False)],
+)
+def test_the_doctor_asks_who_stands_before_a_server_that_only_this_machine_reaches(
+    portal: Portal, variables: dict[str, str], is_told: bool
+) -> None:
+    ran = portal("doctor", "--json", PORTAL_ENVIRONMENT="production", PORTAL_SECRET_KEY=STRONG_SECRET, **variables)
+
+    assert ("proxies_count" in [found["check"] for found in json.loads(ran.out)["checks"]]) == is_told
+
+
 def test_the_doctor_names_an_unknown_key_of_the_file(portal: Portal, tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text("worker = 2\n")
