@@ -96,4 +96,6 @@ async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
 
 
 def _accepts_csv(request: Request) -> bool:
-    return (request.headers.get("accept") or "").partition(";")[0].strip().lower() == "text/csv"
+    """Whether CSV is what is wanted first."""
+    first = (request.headers.get("accept") or "").partition(",")[0]
+    return first.partition(";")[0].strip().lower() == "text/csv"

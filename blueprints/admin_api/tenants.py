@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -85,6 +85,11 @@ class TenantUpdate(ProfileUpdate):
 
     usage_quota: Quota = 10
     subscription_plan: PlanName = ""
+
+    def changes(self) -> dict[str, Any]:
+        """What changes of the tenant itself: the plan is its subscription's, and the quota the plan's."""
+        sent = super().changes()
+        return {name: value for name, value in sent.items() if name in ProfileUpdate.model_fields}
 
 
 class TenantAdmitted(TenantAnswer):

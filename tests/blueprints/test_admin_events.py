@@ -185,7 +185,7 @@ async def test_all_events_come_as_csv(sanic_client: LiveServer, way: str) -> Non
     if way == "query":
         answer = await asked(sanic_client, headers, format="csv", page_size=3)
     else:
-        answer = await asked(sanic_client, {**headers, "accept": "text/csv"})
+        answer = await asked(sanic_client, {**headers, "accept": "text/csv, */*;q=0.1"})
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"

@@ -151,6 +151,15 @@ async def test_a_wrong_field_is_named(admin: Admin, plan: str, wrong: dict[str, 
     assert (await row_counts(admin.live))["tenants"] == 0
 
 
+async def test_what_is_wrong_with_a_field_is_said_in_words(admin: Admin, plan: str) -> None:
+    answer = await admin.ask("POST", "/tenants", 422, json={**new_tenant(), "slug": "No Slug", "email": "nobody"})
+
+    assert {problem["loc"][1]: problem["msg"] for problem in answer["detail"]} == {
+        "slug": "must be lowercase letters or digits in words joined by single hyphens",
+        "email": "is not an e-mail address",
+    }
+
+
 async def test_a_plan_that_is_not_there_is_named(admin: Admin) -> None:
     answer = await admin.ask("POST", "/tenants", 400, json=new_tenant(plan="Gold"))
 
