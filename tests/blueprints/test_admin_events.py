@@ -197,6 +197,18 @@ async def test_all_events_come_as_csv(sanic_client: LiveServer, way: str) -> Non
     assert {row["title"] for row in read} == {f"event {number}, with a comma" for number in range(1203)}
 
 
+async def test_head_of_a_file_tells_what_get_would_bring(
+    sanic_client: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = await as_operator(sanic_client, "read_only")
+
+    answer = await sanic_client.http.head("/admin/api/events?format=csv", headers=headers)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_no_cell_of_the_csv_is_a_formula(sanic_client: LiveServer) -> None:
     titles = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", 'a "quoted" one', "plain"]
     await write(sanic_client, *titles)
