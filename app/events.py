@@ -51,7 +51,7 @@ class EventType(StrEnum):
 
     @property
     def severity(self) -> str:
-        """``major`` for what operators do, ``minor`` for what devices and sessions do."""
+        """``minor`` for what happens every day, revoked devices among it; ``major`` for everything else."""
         return "minor" if self in _MINOR else "major"
 
 
