@@ -72,6 +72,15 @@ class Context(NamedTuple):
     @property
     def tenant_id(self) -> int:
         """The tenant whose session asks; raises SessionMissingError for anybody else."""
-        if self.actor.tenant_id is None or self.actor.type != "tenant":
+        return self._own_session.tenant_id
+
+    @property
+    def tenant_slug(self) -> str:
+        """The slug of the tenant whose session asks; raises SessionMissingError for anybody else."""
+        return self._own_session.tenant_slug
+
+    @property
+    def _own_session(self) -> Session:
+        if self.session is None:
             raise SessionMissingError
-        return self.actor.tenant_id
+        return self.session

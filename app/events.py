@@ -1,4 +1,4 @@
-"""The audit trail: what may happen, recorded in the transaction in which it happens, and read without a gap."""
+"""The audit trail: what may happen, and recording it in the transaction in which it happens."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 
 from app.context import Context
-from app.db import ReadConnection, WriteConnection
+from app.db import WriteConnection
 from sql.statements import events as statements
 
+# Before every event: numbers of transactions may be negative where the trail was restored into another cluster.
+NOWHERE = (-(2**62), 0)
 # What a name of full length makes longer is cut; the name stands in the metadata or on the row.
 MOST_TITLE = 255
 
@@ -49,7 +51,7 @@ class EventType(StrEnum):
 
     @property
     def severity(self) -> str:
-        """``major`` for what operators do, ``minor`` for what devices and sessions do."""
+        """``minor`` for what happens every day, revoked devices among it; ``major`` for everything else."""
         return "minor" if self in _MINOR else "major"
 
 
@@ -132,17 +134,4 @@ async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, E
             }
             for ctx, event in happened
         ],
-    )
-
-
-async def read_after(
-    conn: ReadConnection, cursor: tuple[int, int] = (-1, 0), page_size: int = 100
-) -> list[StoredEvent]:
-    """The next events after a cursor, oldest first.
-
-    Only what was written before the oldest transaction that is still running: an event that commits late is
-    therefore never behind a cursor that was handed out.
-    """
-    return await conn.many(
-        statements.events_after, StoredEvent, after_xid=cursor[0], after_id=cursor[1], page_size=page_size
     )

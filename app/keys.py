@@ -52,7 +52,7 @@ class Keys:
 
     def token_hash(self, kind: TokenKind, token: str) -> bytes:
         """The keyed hash under which a random token is stored."""
-        return hmac.digest(self._tokens[kind], token.encode(), hashlib.sha256)
+        return hmac.digest(self._tokens[kind], _as_sent(token), hashlib.sha256)
 
     def one_time_password_hash(self, tenant_id: int, password: str) -> bytes:
         """The keyed hash under which a tenant's open challenge is stored; another tenant's equal digits differ."""
@@ -94,7 +94,7 @@ class Keys:
 
     def form_mark(self, text: str) -> bytes:
         """The mark by which a form is recognised as one that we gave to this browser."""
-        return hmac.digest(self._forms, text.encode(), hashlib.sha256)
+        return hmac.digest(self._forms, _as_sent(text), hashlib.sha256)
 
     def seal_cookie(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt what a browser keeps for us and must neither read nor change."""
@@ -112,6 +112,11 @@ class Keys:
 def fingerprint_hash(hw_fingerprint: str) -> str:
     """SHA-256, in hexadecimal, of what a device sends as its hardware fingerprint."""
     return hashlib.sha256(hw_fingerprint.encode()).hexdigest()
+
+
+def _as_sent(text: str) -> bytes:
+    """The bytes of a header or a cookie, whatever they are: what was no UTF-8 is told in the text by surrogates."""
+    return text.encode(errors="surrogateescape")
 
 
 def _derive(secret: bytes, purpose: str) -> bytes:

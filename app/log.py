@@ -13,6 +13,8 @@ import structlog.tracebacks
 
 from app.settings import Settings
 
+# Sanic says so of a request that was answered before its body was looked at, and then reads and drops the body itself.
+UNREAD_BODY = " body not consumed."
 QUIET_LOGGERS = ("dbos", "sanic.root", "sanic.access", "sanic.server", "aiosqlite", "httpx2", "httpcore2", "alembic")
 
 
@@ -52,12 +54,18 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
         quiet.handlers = []
         quiet.propagate = True
         quiet.setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("sanic.error").addFilter(_says_something)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    """Whether an error of the framework is one: anybody could fill the log with preflights that bring a body."""
+    return not str(record.msg).endswith(UNREAD_BODY)
 
 
 def _json(event: dict[str, Any], **options: Any) -> str:

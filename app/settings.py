@@ -193,6 +193,20 @@ class Settings(BaseSettings):
             raise ValueError(f"must start with {schemes[0]}:// or {schemes[1]}:// and name a host")
         return value
 
+    @field_validator("public_url", "oidc_issuer")
+    @classmethod
+    def _absolute_address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "oidc_issuer":
+            return value
+        try:
+            parts = urlsplit(value)
+            is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_sound = False
+        if not is_sound or parts.query or parts.fragment or any(character.isspace() for character in value):
+            raise ValueError(f"{value!r} is not an absolute address such as https://portal.example.com")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _supported_database(cls, value: SecretStr) -> SecretStr:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
@@ -31,6 +32,8 @@ REMEMBERED_TOKENS = 50_000
 CLOCK_SKEW = timedelta(seconds=60)
 RELOAD_SECONDS = 30.0
 UNKNOWN_KID_RELOAD_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,16 @@ class AccessTokens:
         self._loaded_at = asyncio.get_running_loop().time()
 
     async def keep_loaded(self) -> None:
-        """Read the keys again and again, so that a rotation reaches this worker before the new key signs."""
+        """Read the keys again and again, so that a rotation reaches this worker before the new key signs.
+
+        A look that fails is not the last one: a worker that stopped looking would trust an ended key for good.
+        """
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
-            await self._reload()
+            try:
+                await self._reload()
+            except Exception as failure:  # noqa: BLE001 - whatever it is, the next look may go well
+                log.warning("signing_keys_not_read", reason=str(failure))
 
     def issue(self, tenant_id: int, device_id: int, entitlements: dict[str, Any]) -> str:
         """Sign an access token for a device."""

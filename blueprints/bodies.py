@@ -58,6 +58,8 @@ def _told(failure: pydantic.ValidationError, place: str) -> MalformedBodyError |
     if found[0]["type"] == "json_invalid":
         return MalformedBodyError(reason=found[0]["msg"].removeprefix("Invalid JSON: "))
     listed: list[dict[str, Any]] = [
-        {"type": error["type"], "loc": [place, *error["loc"]], "msg": error["msg"]} for error in found
+        # Of our own checks the library says that they are checks.
+        {"type": error["type"], "loc": [place, *error["loc"]], "msg": error["msg"].removeprefix("Value error, ")}
+        for error in found
     ]
     return ValidationError(listed)

@@ -92,7 +92,7 @@ def _page() -> str:
 <link rel="stylesheet" href="/static/swagger-ui/swagger-ui.css"><link rel="stylesheet" href="/static/docs.css">
 <script src="/static/swagger-ui/swagger-ui-bundle.js" defer></script><script src="/static/docs.js" defer></script>
 </head><body><a class="skip" href="#errors">Skip to the errors</a>
-<header><p><strong>Addon portal</strong>: <a href="/openapi.json">OpenAPI document</a> ·
+<header><h1>Addon portal API</h1><p><a href="/openapi.json">OpenAPI document</a> ·
 <a href="/.well-known/jwks.json">signing keys</a> · <a href="#errors">errors</a></p>
 <p>A first device on a development server:</p>
 <pre><code>portal gen-codes --tenant demo

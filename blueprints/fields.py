@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -44,7 +44,30 @@ class CamelRequest(BaseModel):
     )
 
 
-class CamelAnswer(BaseModel):
-    """A JSON answer whose members are written in camelCase; moments are in UTC, with a Z."""
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
+
+class CamelChanges(CamelRequest):
+    """What changes of a thing; what is absent stays as it is.
+
+    So the document states no default: there are programs that send the ones they read, and would change everything.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    def changes(self) -> dict[str, Any]:
+        """The members that were sent, by their names here, and only those."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+
+class CamelAnswer(BaseModel):
+    """A JSON answer whose members are written in camelCase; moments are in UTC, with a Z.
+
+    It may be read off a record of a use case by ``model_validate``.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, from_attributes=True
+    )

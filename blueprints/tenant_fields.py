@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from app.services.tenants.details import TenantDetails
-from app.services.tenants.rules import LEAST_SLUG, MOST_SLUG, SLUG, is_color, is_email, is_url
-from blueprints.fields import NO_NUL, CamelAnswer, CamelRequest
+from app.services.tenants.rules import LEAST_SLUG, MOST_SLUG, SLUG, is_color, is_email, is_slug, is_url
+from blueprints.fields import NO_NUL, CamelAnswer, CamelChanges
 
 
 def _trimmed(value: object) -> object:
@@ -42,9 +42,10 @@ Slug = Annotated[
     Field(
         min_length=LEAST_SLUG,
         max_length=MOST_SLUG,
-        pattern=SLUG,
+        json_schema_extra={"pattern": SLUG},
         description="Lowercase letters or digits in words joined by single hyphens; it never changes.",
     ),
+    _checked(is_slug, "must be lowercase letters or digits in words joined by single hyphens"),
 ]
 LogoUrl = Annotated[
     Text500 | None,
@@ -70,7 +71,7 @@ PhoneNumber = Annotated[
 ]
 
 
-class ProfileUpdate(CamelRequest):
+class ProfileUpdate(CamelChanges):
     """What a tenant may change of itself; what is absent stays as it is."""
 
     name: Name = ""
@@ -79,10 +80,6 @@ class ProfileUpdate(CamelRequest):
     domain: Domain = None
     email: Email = None
     phone_number: PhoneNumber = None
-
-    def changes(self) -> dict[str, Any]:
-        """The columns that were named, and only those."""
-        return {field: getattr(self, field) for field in ProfileUpdate.model_fields if field in self.model_fields_set}
 
 
 class SubscriptionAnswer(CamelAnswer):
@@ -112,8 +109,8 @@ class TenantAnswer(CamelAnswer):
     subscription: SubscriptionAnswer
 
     @classmethod
-    def of(cls, details: TenantDetails) -> Self:
-        """A tenant as it is shown."""
+    def of(cls, details: TenantDetails, **more: Any) -> Self:
+        """A tenant as it is shown, with ``more`` fields of an answer that has some."""
         tenant = details.tenant
         return cls(
             id=tenant.id,
@@ -131,4 +128,5 @@ class TenantAnswer(CamelAnswer):
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
             subscription=SubscriptionAnswer(plan_name=tenant.plan_name, status=tenant.subscription_state),
+            **more,
         )

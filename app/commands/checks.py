@@ -18,7 +18,7 @@ from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
 from app.db import Database
 from app.errors import DeliveryError, PortalError, SettingsError
-from app.mail import SmtpMailer
+from app.mail import SmtpMailer, is_loopback
 from app.rate_windows import RedisWindows
 from app.runtime import Runtime
 from app.settings import SECRET_KEY_FILE, Settings
@@ -138,6 +138,9 @@ def cautions(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "public_url", "warning", f"{settings.public_url} is in documents and links; set PORTAL_PUBLIC_URL"
         )
+    if settings.environment == "production" and settings.proxies_count == 0 and is_loopback(settings.host):
+        detail = f"0, but who asks at {settings.host} is a proxy: all share its limits; set PORTAL_PROXIES_COUNT"
+        yield Finding("proxies_count", "warning", detail)
     if settings.worker_count > 1 and settings.database.get_backend_name() == "sqlite":
         detail = f"{settings.worker_count} on SQLite wait for each other; use 1, or PostgreSQL (PORTAL_DATABASE_URL)"
         yield Finding("workers", "warning", detail)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from app.commands.output import MISUSED, AsJson, CommandFailedError, TenantSlug, answer, table
+from app.commands.output import MISUSED, AsJson, CodeId, CommandFailedError, TenantSlug, answer, table
 from app.commands.session import operating
 from app.services.licensing import issue
 from app.services.licensing.issue import NEWEST_FIRST, ActivationCode
@@ -60,7 +60,7 @@ async def revoke_code(
     *,
     tenant: TenantSlug,
     code: Annotated[str | None, Parameter(help="The code as it was given out.")] = None,
-    code_id: Annotated[int | None, Parameter(name="--id", help="Or its id, as list-codes shows it.")] = None,
+    code_id: CodeId = None,
     as_json: AsJson = False,
 ) -> None:
     """Take an activation code back: devices it has bound go on, but cannot activate with it again."""

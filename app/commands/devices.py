@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from app.commands.output import AsJson, TenantSlug, answer, table
+from app.commands.output import AsJson, DeviceId, TenantSlug, answer, table
 from app.commands.session import operating
 from app.services.licensing import devices
 from app.services.licensing.devices import Device
@@ -43,9 +40,7 @@ async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
     answer(as_json, {"devices": [asdict(device) for device in found]}, shown)
 
 
-async def revoke_device(
-    *, tenant: TenantSlug, device: Annotated[int, Parameter(help="The device's id.")], as_json: AsJson = False
-) -> None:
+async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson = False) -> None:
     """Refuse a device from its next request on, and free its seat."""
     async with operating() as ctx:
         is_new = await devices.revoke_device(ctx, tenant, device)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import orjson
-from cyclopts import CycloptsError, Parameter
+from cyclopts import CycloptsError, Parameter, validators
 from rich.console import Console, RenderableType
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,6 +25,10 @@ from app.errors import (
 )
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON object.")]
+# What either database can hold as an id.
+_IS_ID = validators.Number(gte=1, lte=2**63 - 1)
+DeviceId = Annotated[int, Parameter(validator=_IS_ID, help="The device's id.")]
+CodeId = Annotated[int | None, Parameter(name="--id", validator=_IS_ID, help="Or its id, as list-codes shows it.")]
 TenantSlug = Annotated[str, Parameter(help="The tenant's slug.")]
 
 FAILED = 1
@@ -94,7 +98,7 @@ def report(failure: Exception, *, as_json: bool) -> int:
         console.print_exception()
     if isinstance(failure, CommandFailedError):
         return failure.exit_code
-    return MISUSED if isinstance(failure, (*MISUSES, CycloptsError)) else FAILED
+    return MISUSED if isinstance(failure, (*MISUSES, CycloptsError, UnicodeEncodeError)) else FAILED
 
 
 def _told(failure: Exception) -> tuple[str, str, str]:
@@ -110,8 +114,9 @@ def _told(failure: Exception) -> tuple[str, str, str]:
         return failure.code, failure.message, failure.detail
     if isinstance(failure, CommandFailedError):
         return failure.code, str(failure), str(failure)
-    if isinstance(failure, CycloptsError):
-        return "usage", str(failure), f"{failure} See: portal --help"
+    if isinstance(failure, CycloptsError | UnicodeEncodeError):
+        message = str(failure) if isinstance(failure, CycloptsError) else "What was given is not text in UTF-8."
+        return "usage", message, f"{message} See: portal --help"
     name = type(failure).__name__
     reason = reason_of(failure) if isinstance(failure, SQLAlchemyError | OSError) else ""
     message = f"{name}: {reason}" if reason else f"Unexpected {name}"

@@ -76,9 +76,9 @@ class DeviceUnknownError(UnauthenticatedError):
 
 
 class DeviceAccessRevokedError(UnauthenticatedError):
-    """The device was revoked.
+    """The device was revoked, and a revoked device cannot be activated again.
 
-    Ask your vendor to admit it again, or use another device.
+    Use another device.
     """
 
     code = "device_revoked"

@@ -13,9 +13,9 @@ class DeniedError(PortalError):
 
 
 class TenantMismatchError(DeniedError):
-    """The access token belongs to another tenant.
+    """The device or the session belongs to another tenant.
 
-    Use the address of the tenant that the device is activated for.
+    Use the address of the tenant that the device is activated for, or that is signed in.
     """
 
     code = "tenant_mismatch"
@@ -31,9 +31,9 @@ class FingerprintMismatchError(DeniedError):
 
 
 class DeviceRevokedError(DeniedError):
-    """The device was revoked and cannot be activated again.
+    """The device was revoked, and a revoked device cannot be activated again.
 
-    Ask your vendor to admit it again, or use another device.
+    Use another device.
     """
 
     code = "device_revoked"

@@ -128,22 +128,7 @@ async def codes(ctx: Context, query: CodeQuery) -> CodePage:
         page_size=query.page_size,
     )
     return CodePage(
-        codes=[
-            CodeAnswer(
-                id=code.id,
-                hint=code.hint,
-                tenant=code.tenant,
-                tenant_slug=code.tenant_slug,
-                label=code.label,
-                status=code.status,
-                expires_at=code.expires_at,
-                used_at=code.used_at,
-                created_at=code.created_at,
-                use_count=code.use_count,
-                max_uses=code.max_uses,
-            )
-            for code in found.rows
-        ],
+        codes=[CodeAnswer.model_validate(code) for code in found.rows],
         total=found.total.total,
         total_is_capped=found.total.is_capped,
         page=query.page,

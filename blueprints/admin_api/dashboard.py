@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from app.api_document import DATABASE_ERRORS
 from app.callers import operator
@@ -20,20 +20,14 @@ from blueprints.fields import NO_NUL, CamelAnswer, RequestModel
 READER = operator(Permission.DASHBOARD_READ)
 
 
-class RecordAnswer(CamelAnswer):
-    """An answer that is read off a record of a use case."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
-class Trend(RecordAnswer):
+class Trend(CamelAnswer):
     """How far something moved, in percent, and which way."""
 
     value: float
     direction: str
 
 
-class Trends(RecordAnswer):
+class Trends(CamelAnswer):
     """The last seven days, today among them, against the seven before."""
 
     codes: Trend
@@ -43,7 +37,7 @@ class Trends(RecordAnswer):
     success_rate: Trend
 
 
-class DashboardStats(RecordAnswer):
+class DashboardStats(CamelAnswer):
     """What there is at this moment."""
 
     total_codes: int
@@ -61,7 +55,7 @@ class DashboardStats(RecordAnswer):
     trends: Trends
 
 
-class Activity(RecordAnswer):
+class Activity(CamelAnswer):
     """One line of the feed; ``icon`` and ``backdrop`` are shown as they are."""
 
     type: str
@@ -80,7 +74,7 @@ class RecentActivities(CamelAnswer):
     activities: list[Activity]
 
 
-class TrendDay(RecordAnswer):
+class TrendDay(CamelAnswer):
     """What was created on one day."""
 
     date: str
@@ -95,14 +89,14 @@ class ActivationTrend(CamelAnswer):
     trend: list[TrendDay]
 
 
-class ProjectCounts(RecordAnswer):
+class ProjectCounts(CamelAnswer):
     """Projects that are active, and all."""
 
     active: int
     total: int
 
 
-class DeviceCounts(RecordAnswer):
+class DeviceCounts(CamelAnswer):
     """Devices that hold a seat, that were revoked, and all."""
 
     active: int
@@ -110,14 +104,14 @@ class DeviceCounts(RecordAnswer):
     total: int
 
 
-class Distribution(RecordAnswer):
+class Distribution(CamelAnswer):
     """Projects beside devices."""
 
     projects: ProjectCounts
     devices: DeviceCounts
 
 
-class CreatedOnDay(RecordAnswer):
+class CreatedOnDay(CamelAnswer):
     """What was created on one day, whether or not it was revoked since."""
 
     date: str
@@ -125,7 +119,7 @@ class CreatedOnDay(RecordAnswer):
     devices: int
 
 
-class TenantUsage(RecordAnswer):
+class TenantUsage(CamelAnswer):
     """A tenant with an active subscription: its devices and its plan's quota."""
 
     tenant: str
@@ -133,7 +127,7 @@ class TenantUsage(RecordAnswer):
     quota: int
 
 
-class PlanShare(RecordAnswer):
+class PlanShare(CamelAnswer):
     """How many active subscriptions hold a plan."""
 
     name: str
@@ -141,7 +135,7 @@ class PlanShare(RecordAnswer):
     color: str
 
 
-class SummaryStats(RecordAnswer):
+class SummaryStats(CamelAnswer):
     """Figures of the whole installation, the rates in percent."""
 
     total_revenue: int
@@ -149,7 +143,7 @@ class SummaryStats(RecordAnswer):
     retention_rate: float
 
 
-class Analytics(RecordAnswer):
+class Analytics(CamelAnswer):
     """Everything the analytics page shows."""
 
     activation_trend: list[CreatedOnDay]

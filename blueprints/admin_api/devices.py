@@ -69,19 +69,7 @@ async def devices(ctx: Context, query: DeviceQuery) -> DevicePage:
         ctx, tenant_slug=query.tenant_slug, search=query.search, page=query.page, page_size=query.page_size
     )
     return DevicePage(
-        devices=[
-            DeviceAnswer(
-                id=device.id,
-                tenant=device.tenant,
-                tenant_slug=device.tenant_slug,
-                label=device.label,
-                hw_fingerprint=device.hw_fingerprint,
-                last_seen=device.last_seen,
-                created_at=device.created_at,
-                is_revoked=device.is_revoked,
-            )
-            for device in found.rows
-        ],
+        devices=[DeviceAnswer.model_validate(device) for device in found.rows],
         total=found.total.total,
         total_is_capped=found.total.is_capped,
     )

@@ -44,7 +44,7 @@ class EventsQuery(RequestModel):
     """Which events, from where on, and how."""
 
     event_type: Annotated[str | None, Field(max_length=50, pattern=NO_NUL, description="`code_activated`, ...")] = None
-    severity: Annotated[Literal["major", "minor"] | None, Field(description="What operators do is major.")] = None
+    severity: Annotated[Literal["major", "minor"] | None, Field(description="What happens every day is minor.")] = None
     tenant_slug: Annotated[
         str | None, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")
     ] = None
@@ -96,4 +96,6 @@ async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
 
 
 def _accepts_csv(request: Request) -> bool:
-    return (request.headers.get("accept") or "").partition(";")[0].strip().lower() == "text/csv"
+    """Whether CSV is what is wanted first."""
+    first = (request.headers.get("accept") or "").partition(",")[0]
+    return first.partition(";")[0].strip().lower() == "text/csv"

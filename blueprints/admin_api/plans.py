@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
@@ -12,9 +12,9 @@ from app.callers import operator
 from app.context import Context
 from app.permissions import Permission
 from app.services.billing import plans as catalogue
-from app.services.billing.plans import MOST_RUNS, Plan
+from app.services.billing.plans import MOST_RUNS
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, CamelAnswer, CamelRequest
+from blueprints.fields import NO_NUL, CamelAnswer, CamelChanges, CamelRequest
 
 
 def _trimmed(value: object) -> object:
@@ -43,17 +43,13 @@ class PlanCreate(CamelRequest):
     max_devices: MostDevices = None
 
 
-class PlanUpdate(CamelRequest):
+class PlanUpdate(CamelChanges):
     """What changes of a plan; what is absent stays as it is."""
 
     name: PlanName = ""
     stripe_price_id: PriceId = ""
     monthly_run_quota: RunQuota = 0
     max_devices: MostDevices = None
-
-    def changes(self) -> dict[str, Any]:
-        """The columns that were named, and only those."""
-        return {field: getattr(self, field) for field in PlanUpdate.model_fields if field in self.model_fields_set}
 
 
 class PlanAnswer(CamelAnswer):
@@ -65,17 +61,6 @@ class PlanAnswer(CamelAnswer):
     monthly_run_quota: int
     max_devices: int | None
 
-    @classmethod
-    def of(cls, plan: Plan) -> Self:
-        """A plan as it is shown."""
-        return cls(
-            id=plan.id,
-            name=plan.name,
-            stripe_price_id=plan.stripe_price_id,
-            monthly_run_quota=plan.monthly_run_quota,
-            max_devices=plan.max_devices,
-        )
-
 
 class PlanList(CamelAnswer):
     """All plans."""
@@ -86,7 +71,7 @@ class PlanList(CamelAnswer):
 @api.operation("GET", "/plans", caller=operator(Permission.PLANS_READ), answers=PlanList, errors=DATABASE_ERRORS)
 async def plans(ctx: Context) -> PlanList:
     """All plans, the smallest quota first."""
-    return PlanList(plans=[PlanAnswer.of(plan) for plan in await catalogue.list_plans(ctx)])
+    return PlanList(plans=[PlanAnswer.model_validate(plan) for plan in await catalogue.list_plans(ctx)])
 
 
 @api.operation(
@@ -108,7 +93,7 @@ async def create_plan(ctx: Context, body: PlanCreate) -> PlanAnswer:
         monthly_run_quota=body.monthly_run_quota,
         max_devices=body.max_devices,
     )
-    return PlanAnswer.of(made)
+    return PlanAnswer.model_validate(made)
 
 
 @api.operation(
@@ -125,4 +110,4 @@ async def update_plan(ctx: Context, body: PlanUpdate, plan_id: int) -> PlanAnswe
 
     A lower device limit takes no device away; it refuses new ones until there is room again.
     """
-    return PlanAnswer.of(await catalogue.update_plan(ctx, plan_id, body.changes()))
+    return PlanAnswer.model_validate(await catalogue.update_plan(ctx, plan_id, body.changes()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -86,6 +86,17 @@ class TenantUpdate(ProfileUpdate):
     usage_quota: Quota = 10
     subscription_plan: PlanName = ""
 
+    def changes(self) -> dict[str, Any]:
+        """What changes of the tenant itself: the plan is its subscription's, and the quota the plan's."""
+        sent = super().changes()
+        return {name: value for name, value in sent.items() if name in ProfileUpdate.model_fields}
+
+
+class TenantAdmitted(TenantAnswer):
+    """A new tenant, with its first codes."""
+
+    activation_codes: Annotated[list[str], Field(description="Its first codes in clear, shown this once.")]
+
 
 class ImpactTenant(BaseModel):
     """Whose things would go."""
@@ -162,15 +173,15 @@ async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
     caller=operator(Permission.TENANTS_WRITE),
     status=201,
     body=TenantCreate,
-    answers=TenantAnswer,
+    answers=TenantAdmitted,
     errors=(errors.TenantConflictError, errors.PlanNotFoundError, *DATABASE_ERRORS),
     creates=True,
 )
-async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAnswer:
+async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
     """Admit a tenant with an active subscription to a plan.
 
-    A tenth of the plan's monthly runs, and at least one, is made as activation codes that never expire; a welcome is
-    sent where an e-mail address is given.
+    A tenth of the plan's monthly runs, at least one and at most 10,000, is made as activation codes that never expire.
+    They are shown in this answer and never again. A welcome, which holds none, goes to an e-mail address that is given.
     """
     made = await changes.create_tenant(
         ctx,
@@ -184,7 +195,7 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAnswer:
         phone_number=body.phone_number,
         otp_delivery_method=body.otp_delivery_method,
     )
-    return TenantAnswer.of(made)
+    return TenantAdmitted.of(made.details, activation_codes=made.codes)
 
 
 @api.operation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import String, bindparam, delete, func, or_, select, update
+from sqlalchemy import String, Text, bindparam, delete, func, or_, select, update
 
 from sql.dialect import insert, looked_up
 from sql.tables import operator_sessions, operators, sign_in_links
@@ -11,6 +11,7 @@ from sql.tables.columns import Instant
 _new_role = bindparam("new_role", type_=operators.c.role.type)
 _new_name = bindparam("new_name", type_=String)
 _is_renamed = func.coalesce(operators.c.name, "") != func.coalesce(_new_name, operators.c.name, "")
+_checked_hash = bindparam("checked_hash", type_=Text)
 _account = (operators.c.id, operators.c.email, operators.c.name, operators.c.role, operators.c.disabled_at)
 
 operator_by_id = select(*_account).where(operators.c.id == bindparam("operator_id"))
@@ -105,7 +106,8 @@ touch_session = (
     .values(last_activity=bindparam("now"))
 )
 
-# A session begins only for an account that is not disabled: nobody can be disabled between the check and this.
+# A session begins only for an account that is not disabled and, where a password was checked, still has that one. The
+# account is held, so that whoever disables it or sets a password at the same moment waits and then ends this session.
 insert_session = (
     insert(operator_sessions)
     .from_select(
@@ -116,7 +118,13 @@ insert_session = (
             bindparam("now", type_=Instant),
             bindparam("expires_at", type_=Instant),
             bindparam("now", type_=Instant),
-        ).where(operators.c.id == bindparam("operator_id"), operators.c.disabled_at.is_(None)),
+        )
+        .where(
+            operators.c.id == bindparam("operator_id"),
+            operators.c.disabled_at.is_(None),
+            or_(_checked_hash.is_(None), operators.c.password_hash == _checked_hash),
+        )
+        .with_for_update(key_share=True),
     )
     .returning(operator_sessions.c.id)
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Table, bindparam, delete, func, not_, or_, select, true, update
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, Table, bindparam, delete, func, not_, or_, select, true, update
 
 from sql.tables import (
     activation_codes,
@@ -60,16 +60,26 @@ deletion_impact = select(
     _number(tenant_sessions).label("sessions"),
 )
 
+
+def _locked(table: Table, is_open: ColumnElement[bool]) -> CTE:
+    """The tenant's rows that others may be changing, locked in the order in which batches lock theirs."""
+    found = select(table.c.tenant_id, table.c.id).where(table.c.tenant_id == bindparam("of_tenant_id"), is_open)
+    return found.order_by(table.c.id).with_for_update().cte("locked")
+
+
+_open_codes = _locked(activation_codes, activation_codes.c.revoked_at.is_(None))
+_held_devices = _locked(devices, not_(devices.c.is_revoked))
+
 # The order of an activation, so that a deletion waits for one that is under way, and never the other way round.
 hold_codes = (
     update(activation_codes)
-    .where(activation_codes.c.tenant_id == bindparam("of_tenant_id"), activation_codes.c.revoked_at.is_(None))
+    .where(activation_codes.c.tenant_id == _open_codes.c.tenant_id, activation_codes.c.id == _open_codes.c.id)
     .values(revoked_at=bindparam("now"))
 )
 
 hold_devices = (
     update(devices)
-    .where(devices.c.tenant_id == bindparam("of_tenant_id"), not_(devices.c.is_revoked))
+    .where(devices.c.tenant_id == _held_devices.c.tenant_id, devices.c.id == _held_devices.c.id)
     .values(is_revoked=true())
 )
 

@@ -12,6 +12,10 @@ by_slug = select(tenants.c.id, tenants.c.name, tenants.c.slug).where(tenants.c.s
 # Weaker than FOR UPDATE: rows that refer to the tenant may be inserted meanwhile, or those inserts would deadlock.
 by_slug_locked = by_slug.with_for_update(key_share=True)
 
+# The tenant as it stays until this transaction has ended: only its deletion waits. What inserts a row of the tenant's
+# after it has changed another one asks for it first, or it would meet a deletion on the other way round.
+by_slug_kept = by_slug.with_for_update(read=True, key_share=True)
+
 _asked = batch_rows(slug=String)
 
 brandings = (

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Executable, delete, func, select, update
+from sqlalchemy import Executable, delete, func, select, text, update
 from support.builders import activated, licensed
 from support.live import LiveServer
 from support.rows import change, rows, told
 
 from app.commands import audit as command
+from app.commands.output import CommandFailedError
 from app.context import Context
 from app.events import Event, EventType, record
 from app.services.operators import audit
 from app.services.operators.audit import Proof, seal_events, verify_audit
+from app.services.operators.trail import Chosen, ListedEvent, list_events
 from sql.tables import audit_seals, platform_events, tenants
 
+OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 ROUNDS = 20 if os.environ.get("PORTAL_PROOF") == "full" else 4
 
 
@@ -284,9 +289,64 @@ async def test_sealing_goes_on_after_tampering_and_the_break_stays(sanic_client:
     assert (proof.broken.fault, proof.broken.event_id) == ("reordered", ids[4])
 
 
-async def test_the_command_tells_it_and_fails_on_a_break(
-    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_chain_without_its_end_is_found_by_the_head_that_was_kept(sanic_client: LiveServer) -> None:
+    live = sanic_client
+    ids = await sealed(live)
+    kept = bytes.fromhex(str((await verify_audit(live.ctx)).head))
+    await sealed(live, 2)
+    grown = await verify_audit(live.ctx, expected=kept)
+    await change(live, delete(audit_seals).where(audit_seals.c.position >= 9))
+    await change(live, delete(platform_events).where(platform_events.c.id >= ids[8]))
+    await sealed(live, 5)
+
+    unasked, asked = await verify_audit(live.ctx), await verify_audit(live.ctx, expected=kept)
+
+    assert (grown.intact, grown.sealed, grown.expected_at) == (True, 11, 9)
+    assert (unasked.intact, unasked.sealed) == (True, 13)
+    assert (asked.intact, asked.sealed, asked.expected_at) == (False, 13, None)
+    assert asked.broken is not None
+    assert (asked.broken.fault, asked.broken.event_id, asked.broken.position) == ("head_missing", None, None)
+
+
+async def test_a_chain_restored_as_the_operating_page_says_is_whole(sanic_client: LiveServer) -> None:
+    """Of two events the one that was given its id earlier may have been sealed later."""
+    live = sanic_client
+    if live.runtime.db.is_sqlite:
+        pytest.skip("SQLite numbers no transactions")
+    await write(live, "the id was given first")
+    await write(live, "the transaction was given first")
+    first, second = await told(live)
+    await change(live, of_event(first.id, xid=second.xid))
+    await change(live, of_event(second.id, xid=first.xid))
+    await seal_events(live.ctx)
+    (statement,) = re.findall(r"^    (UPDATE platform_events .*)$", OPERATING, re.MULTILINE)
+
+    await change(live, text(statement))
+    await write(live, "after the restoration")
+    await seal_events(live.ctx)
+
+    proof = await verify_audit(live.ctx)
+    assert (proof.intact, proof.sealed, proof.unsealed) == (True, 3, 0)
+    assert [event.id for event in await told(live)][:2] == [second.id, first.id]
+    listed = [event.id for event in await followed(live)]
+    assert listed == [event.id for event in await told(live)]
+
+
+async def followed(live: LiveServer) -> list[ListedEvent]:
+    """The trail as a program follows it, an event a page."""
+    events: list[ListedEvent] = []
+    cursor = None
+    while True:
+        page = await list_events(live.ctx, Chosen(is_oldest_first=True), cursor=cursor, page_size=1)
+        events += page.events
+        if (cursor := page.next_cursor) is None:
+            return events
+
+
+@pytest.fixture
+def operating(sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command works where the server does."""
+
     class Operating:
         async def __aenter__(self) -> Context:
             return sanic_client.ctx
@@ -295,6 +355,30 @@ async def test_the_command_tells_it_and_fails_on_a_break(
             pass
 
     monkeypatch.setattr(command, "operating", Operating)
+
+
+@pytest.mark.usefixtures("operating")
+async def test_the_command_takes_the_head_that_it_printed(
+    sanic_client: LiveServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await sealed(sanic_client)
+    capsys.readouterr()
+
+    assert await command.verify_audit(as_json=True) == 0
+    head = orjson.loads(capsys.readouterr().out)["head"]
+    assert await command.verify_audit(expect=head.upper(), as_json=True) == 0
+    assert orjson.loads(capsys.readouterr().out)["expected_at"] == 9
+    assert await command.verify_audit(expect="00" * 32, as_json=True) == 1
+    assert orjson.loads(capsys.readouterr().out)["broken"]["fault"] == "head_missing"
+    for wrong in ("", "beef", f"{head}00", "of the last week"):
+        with pytest.raises(CommandFailedError, match="64 hexadecimal digits"):
+            await command.verify_audit(expect=wrong)
+
+
+@pytest.mark.usefixtures("operating")
+async def test_the_command_tells_it_and_fails_on_a_break(
+    sanic_client: LiveServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     ids = await sealed(sanic_client)
     capsys.readouterr()
 

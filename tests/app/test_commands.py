@@ -121,6 +121,14 @@ def test_add_tenant_with_a_plan_is_ready_for_codes(portal: Portal) -> None:
     assert portal("gen-codes", "--tenant", "other").exit_code == 2
 
 
+def test_blank_stripe_ids_are_nobodys(portal: Portal) -> None:
+    for slug in ("one", "two"):
+        portal("add-tenant", "--name", f" {slug} ", "--slug", slug)
+        linked = portal("link-sub", "--tenant", slug, "--plan", "Pro", "--customer", "", "--sub", " ", "--json").json
+        assert (linked["customer"], linked["sub"]) == (None, None)
+    assert portal("add-tenant", "--name", "one", "--slug", "one", "--json").json["change"] == "unchanged"
+
+
 def test_the_first_command_in_development_makes_the_database_and_its_demonstration(stored: Portal) -> None:
     ran = stored("gen-codes", "--tenant", "demo")
     assert ran.exit_code == 0
@@ -161,6 +169,12 @@ def test_migrate_says_from_where_to_where(stored: Portal) -> None:
         (("link-sub", "--tenant", "demo", "--plan", "Nope"), 2, "plan_not_found"),
         (("revoke-code", "--tenant", "demo", "--code", "AAAA"), 2, "activation_code_not_found"),
         (("revoke-device", "--tenant", "demo", "--device", "9"), 2, "device_not_found"),
+        (("revoke-device", "--tenant", "demo", "--device", "9" * 20), 2, "usage"),
+        (("revoke-code", "--tenant", "demo", "--id", "9" * 20), 2, "usage"),
+        (("gen-codes", "--tenant", "demo", "--label", "\udcff"), 2, "usage"),
+        (("add-tenant", "--name", "  ", "--slug", "blank"), 2, "validation_error"),
+        (("seed-plan", "--name", " ", "--price-id", "price", "--quota", "1"), 2, "validation_error"),
+        (("link-sub", "--tenant", "demo", "--plan", "Pro", "--sub", "s" * 256), 2, "validation_error"),
         (("revoke-code", "--tenant", "demo"), 2, "usage"),
         (("gen-codes",), 2, "usage"),
         (("gen-cods", "--tenant", "demo"), 2, "usage"),
@@ -188,6 +202,8 @@ def test_an_error_is_one_line_or_one_object(
         ({"PORTAL_TIME_ZONE": "Mars"}, "Setting time_zone: 'Mars' is not an IANA time zone"),
         ({"PORTAL_STATE_DIR": "/proc/none"}, "Setting state_dir: "),
         ({"PORTAL_ENVIRONMENT": "production"}, "Setting secret_key: is missing"),
+        ({"PORTAL_PUBLIC_URL": "portal.example.com"}, "Setting public_url: 'portal.example.com' is not an absolute"),
+        ({"PORTAL_OIDC_ISSUER": "https://[id"}, "Setting oidc_issuer: 'https://[id' is not an absolute address"),
         ({"PORTAL_HOST": "nowhere.invalid"}, "Setting host: cannot listen on nowhere.invalid"),
     ],
 )
@@ -290,6 +306,18 @@ def test_the_doctor_names_the_wrong_setting(portal: Portal, variables: dict[str,
     failures = [found for found in json.loads(ran.out)["checks"] if found["status"] == "failure"]
     assert [failure["check"] for failure in failures] == [check]
     assert told in failures[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_told"),
+    [({}, True), ({"PORTAL_PROXIES_COUNT": "1"}, False), ({"PORTAL_HOST": "0.0.0.0"}, False)],
+)
+def test_the_doctor_asks_who_stands_before_a_server_that_only_this_machine_reaches(
+    portal: Portal, variables: dict[str, str], is_told: bool
+) -> None:
+    ran = portal("doctor", "--json", PORTAL_ENVIRONMENT="production", PORTAL_SECRET_KEY=STRONG_SECRET, **variables)
+
+    assert ("proxies_count" in [found["check"] for found in json.loads(ran.out)["checks"]]) == is_told
 
 
 def test_the_doctor_names_an_unknown_key_of_the_file(portal: Portal, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def test_a_delivery_that_nobody_enqueued_is_swept_up_and_sent(place: Place
     async with another_process(place) as ctx:
         tenant, _ = await add_tenant(ctx, name="Swept", slug="swept", email="it@example.com")
         async with ctx.runtime.db.write() as conn:
-            delivery = await request_delivery(conn, "one_time_password", tenant.slug)
+            delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.runtime.clock.now())
         await enqueue_deliveries(ctx, [delivery])
         # It waits for longer than it should.
         at = datetime.now(UTC).replace(microsecond=0).timestamp() - 60
@@ -125,7 +125,7 @@ async def test_a_delivery_leaves_within_two_seconds_and_its_arguments_hold_no_se
     async with another_process(place) as ctx:
         tenant, _ = await add_tenant(ctx, name="Quick", slug="quick", email="it@example.com")
         async with ctx.runtime.db.write() as conn:
-            delivery = await request_delivery(conn, "one_time_password", tenant.slug)
+            delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.runtime.clock.now())
         async with launched(place.settings(), errands=[DELIVERIES]) as jobs:
             await asyncio.wait_for(jobs.wait_until_running(), PATIENCE)
             began = asyncio.get_running_loop().time()

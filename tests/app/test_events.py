@@ -12,24 +12,19 @@ import orjson
 import pytest
 from support.builders import activated, licensed
 from support.live import LiveServer
-from support.rows import told
+from support.rows import told, trail_after
 
 import app
-from app.events import Event, EventType, StoredEvent, read_after, record
+from app.events import NOWHERE, Event, EventType, record
 
 WRITERS = 24 if os.environ.get("PORTAL_PROOF") == "full" else 6
 EVENTS_EACH = 40 if os.environ.get("PORTAL_PROOF") == "full" else 8
 
 
-async def page(live: LiveServer, cursor: tuple[int, int], size: int = 100) -> list[StoredEvent]:
-    async with live.runtime.db.read() as conn:
-        return await read_after(conn, cursor, size)
-
-
 async def newest(live: LiveServer) -> tuple[int, int]:
     """The cursor behind everything that can be read."""
     trail = await told(live)
-    return trail[-1].cursor if trail else (-1, 0)
+    return trail[-1].cursor if trail else NOWHERE
 
 
 def fail() -> None:
@@ -80,7 +75,7 @@ async def test_an_event_says_who_did_what_when(sanic_client: LiveServer) -> None
     cursor = await newest(sanic_client)
     tenant = await licensed(sanic_client, codes=3, ttl_days=7)
 
-    events = await page(sanic_client, cursor)
+    events = await trail_after(sanic_client, cursor)
 
     assert [event.event_type for event in events] == [
         "plan_created",
@@ -105,7 +100,7 @@ async def test_repeating_what_is_so_tells_nothing(sanic_client: LiveServer) -> N
         "/licenses/heartbeat", headers=device.headers, json={"hw_fingerprint": device.hw_fingerprint}
     )
 
-    assert await page(sanic_client, cursor) == []
+    assert await trail_after(sanic_client, cursor) == []
 
 
 async def test_what_is_rolled_back_was_never_told(sanic_client: LiveServer) -> None:
@@ -119,7 +114,7 @@ async def test_what_is_rolled_back_was_never_told(sanic_client: LiveServer) -> N
     with pytest.raises(RuntimeError, match="rolled back"):
         await write_and_fail()
 
-    assert await page(sanic_client, cursor) == []
+    assert await trail_after(sanic_client, cursor) == []
 
 
 async def test_several_events_of_one_transaction_keep_their_order(sanic_client: LiveServer) -> None:
@@ -129,8 +124,8 @@ async def test_several_events_of_one_transaction_keep_their_order(sanic_client: 
     async with sanic_client.runtime.db.write() as conn:
         await record(conn, sanic_client.ctx, *map(titled, titles))
 
-    first = await page(sanic_client, cursor, 7)
-    rest = await page(sanic_client, first[-1].cursor)
+    first = await trail_after(sanic_client, cursor, 7)
+    rest = await trail_after(sanic_client, first[-1].cursor)
     assert [event.title for event in first + rest] == titles
 
 
@@ -142,7 +137,7 @@ async def test_a_transaction_held_open_across_a_read_is_never_skipped(sanic_clie
 
     async def read_on() -> None:
         nonlocal cursor
-        if events := await page(live, cursor):
+        if events := await trail_after(live, cursor):
             cursor = events[-1].cursor
             seen.extend(event.title for event in events)
 
@@ -188,7 +183,7 @@ async def test_whoever_writes_however_long_a_reader_meets_every_event_once(sanic
 
     async def read_on() -> None:
         nonlocal cursor
-        while events := await page(live, cursor, chance.randint(1, 5)):
+        while events := await trail_after(live, cursor, chance.randint(1, 5)):
             cursor = events[-1].cursor
             seen.extend(event.title for event in events)
 

@@ -60,3 +60,22 @@ async def test_windows_that_ended_can_be_removed(sanic_client: LiveServer, clock
 def test_whoever_holds_a_network_is_counted_once() -> None:
     assert place_of("2001:db8:1:2::1") == place_of("2001:db8:1:2:ffff::9") != place_of("2001:db8:1:3::1")
     assert [place_of(address) for address in ("192.0.2.7", "a socket", None)] == ["192.0.2.7", "a socket", ""]
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("[2001:db8:1:2::1]", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::1]:4711", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("[::ffff:192.0.2.7]", "192.0.2.7"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("_hidden", "_hidden"),
+        ("[", "["),
+        ("[zz]", "[zz]"),
+    ],
+)
+def test_an_address_is_counted_however_a_proxy_writes_it(written: str, place: str) -> None:
+    assert place_of(written) == place

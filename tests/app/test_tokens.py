@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,8 @@ from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import rows
 
-from app.errors import SettingsError
+from app import tokens as app_tokens
+from app.errors import DatabaseUnavailableError, SettingsError
 from app.keys import Keys
 from app.services.licensing.signing import rotate_keys
 from sql.statements.licensing import verifying_keys
@@ -276,6 +278,31 @@ async def test_a_worker_reads_the_keys_again_when_it_meets_an_unknown_one(sanic_
     answer = await status_of(sanic_client, token)
 
     assert answer == (200, None)
+
+
+async def test_a_worker_goes_on_reading_the_keys_after_an_outage(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, tokens = sanic_client, sanic_client.runtime.tokens
+    device = await activated(live)
+    outages, read, was_read = [DatabaseUnavailableError(), DatabaseUnavailableError()], tokens.load, asyncio.Event()
+
+    async def fail_first() -> None:
+        if outages:
+            raise outages.pop()
+        await read()
+        was_read.set()
+
+    await rotate_keys(live.ctx, compromised=True)
+    monkeypatch.setattr(app_tokens, "RELOAD_SECONDS", 0.01)
+    monkeypatch.setattr(tokens, "load", fail_first)
+    keeping = asyncio.create_task(tokens.keep_loaded())
+    try:
+        await asyncio.wait_for(was_read.wait(), timeout=10)
+    finally:
+        keeping.cancel()
+
+    assert await status_of(live, device.access_token) == (401, "token_invalid")
 
 
 async def test_the_first_key_is_made_once_and_found_again(sanic_client: LiveServer) -> None:

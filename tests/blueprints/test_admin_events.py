@@ -185,7 +185,7 @@ async def test_all_events_come_as_csv(sanic_client: LiveServer, way: str) -> Non
     if way == "query":
         answer = await asked(sanic_client, headers, format="csv", page_size=3)
     else:
-        answer = await asked(sanic_client, {**headers, "accept": "text/csv"})
+        answer = await asked(sanic_client, {**headers, "accept": "text/csv, */*;q=0.1"})
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -195,6 +195,18 @@ async def test_all_events_come_as_csv(sanic_client: LiveServer, way: str) -> Non
     assert tuple(read[0]) == COLUMNS
     assert [row["id"] for row in read] == [str(event.id) for event in reversed(await told(sanic_client))]
     assert {row["title"] for row in read} == {f"event {number}, with a comma" for number in range(1203)}
+
+
+async def test_head_of_a_file_tells_what_get_would_bring(
+    sanic_client: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = await as_operator(sanic_client, "read_only")
+
+    answer = await sanic_client.http.head("/admin/api/events?format=csv", headers=headers)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_no_cell_of_the_csv_is_a_formula(sanic_client: LiveServer) -> None:

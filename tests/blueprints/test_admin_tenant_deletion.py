@@ -7,27 +7,17 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Executable, Table, select, update
 from support.admin import Admin, as_operator, as_tenant
 from support.builders import activated, licensed, report, run_event, subscribe
-from support.live import LiveServer
-from support.rows import row_counts, rows, told
+from support.rows import change, row_counts, rows, told
+from support.sign_in import code_in, deliver_all, generate, mailed, reachable, verify
 
-from app.services.billing.plans import seed_plan
-from sql.tables import activation_codes, monthly_runs, usage_rollups
-
-
-@pytest.fixture
-async def admin(sanic_client: LiveServer) -> Admin:
-    """An owner."""
-    return Admin(sanic_client, await as_operator(sanic_client))
-
-
-@pytest.fixture
-async def plan(sanic_client: LiveServer) -> str:
-    """A plan of 50 runs."""
-    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
-    return "Pro"
+from app.db import WriteConnection
+from app.keys import fingerprint_hash
+from app.services.tenants.deletion import delete_tenant
+from sql.statements import sign_in
+from sql.tables import activation_codes, devices, monthly_runs, tenant_sessions, usage_rollups
 
 
 async def test_a_deletion_takes_what_is_the_tenants_and_nothing_else(admin: Admin) -> None:
@@ -97,6 +87,52 @@ async def activated_or_refused(admin: Admin, tenant: Any, number: int) -> None:
         json={"tenant_slug": tenant.slug, "activation_code": tenant.codes[0], "hw_fingerprint": f"hw {number}"},
     )
     assert answer.status_code in {200, 400, 403, 404}, answer.text
+
+
+@pytest.mark.parametrize("table", [activation_codes, devices], ids=["codes", "devices"])
+async def test_a_deletion_locks_rows_in_the_order_of_batches(admin: Admin, table: Table) -> None:
+    """Whoever holds the first of a tenant's rows gets the second, and the deletion waits for both."""
+    if admin.live.runtime.db.is_sqlite:
+        pytest.skip("SQLite has one writer")
+    tenant = await licensed(admin.live, codes=2, max_uses=5)
+    # The last one first in the index that finds a tenant's devices.
+    for hardware in sorted(("hardware-1", "hardware-2"), key=fingerprint_hash, reverse=True):
+        await activated(admin.live, tenant, hardware)
+    mine = select(table.c.id).where(table.c.tenant_id == tenant.tenant_id).order_by(table.c.id)
+    first, second = [row.id for row in await rows(admin.live, mine)]
+    # A row that was changed stands behind the others in its table.
+    await change(admin.live, update(table).where(table.c.id == first).values(label="changed"))
+
+    async with admin.live.runtime.db.write() as conn:
+        await conn.rows(mine.where(table.c.id == first).with_for_update())
+        deleting = asyncio.create_task(delete_tenant(admin.live.ctx, tenant.slug))
+        await asyncio.wait({deleting}, timeout=0.5)
+        await conn.rows(mine.where(table.c.id == second).with_for_update())
+        assert not deleting.done()
+    await deleting
+
+
+async def test_a_tenant_may_be_deleted_while_it_signs_in(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    live, tenant = admin.live, await reachable(admin.live)
+    await generate(live, tenant.slug)
+    await deliver_all(live)
+    (code,) = [code_in(message.text) for message in await mailed(live)]
+    affected = WriteConnection.affected
+    deleting: list[asyncio.Task[None]] = []
+
+    async def affected_slowly(conn: WriteConnection, statement: Executable, **values: Any) -> int:
+        changed = await affected(conn, statement, **values)
+        if statement is sign_in.take_challenge:
+            deleting.append(asyncio.create_task(delete_tenant(live.ctx, tenant.slug)))
+            await asyncio.wait(deleting, timeout=0.5)
+        return changed
+
+    monkeypatch.setattr(WriteConnection, "affected", affected_slowly)
+    answer = await verify(live, tenant.slug, code)
+    await asyncio.gather(*deleting)
+
+    assert answer.status_code == 200, answer.text
+    assert not await rows(live, select(tenant_sessions))
 
 
 async def test_a_suspended_tenant_is_shown_as_it_is(admin: Admin) -> None:

@@ -8,47 +8,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, update
-from support.admin import Admin, as_operator
+from support.admin import TENANT_KEYS, Admin, as_operator
 from support.builders import activated, licensed, report, run_event
 from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import change, row_counts, rows
 from support.statements import counted_statements
 
-from app.services.billing.plans import seed_plan
 from app.services.totals import keep_counters
 from sql.tables import activation_codes, monthly_runs, tenants, usage_rollups
-
-TENANT_KEYS = {
-    "id",
-    "name",
-    "slug",
-    "logoUrl",
-    "primaryColor",
-    "domain",
-    "email",
-    "phoneNumber",
-    "usageQuota",
-    "usageCurrent",
-    "activationCodesTotal",
-    "activationCodesUsed",
-    "createdAt",
-    "updatedAt",
-    "subscription",
-}
-
-
-@pytest.fixture
-async def admin(sanic_client: LiveServer) -> Admin:
-    """An owner."""
-    return Admin(sanic_client, await as_operator(sanic_client))
-
-
-@pytest.fixture
-async def plan(sanic_client: LiveServer) -> str:
-    """A plan of 50 runs."""
-    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
-    return "Pro"
 
 
 async def test_an_empty_list_has_one_page(admin: Admin) -> None:

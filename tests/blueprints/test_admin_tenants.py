@@ -7,43 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
-from support.admin import Admin, as_operator, new_tenant
+from support.admin import TENANT_KEYS, Admin, new_tenant
 from support.builders import licensed
-from support.live import LiveServer
-from support.rows import row_counts, told
+from support.rows import row_counts, rows, told
 
 from app.services.billing.plans import seed_plan
-
-TENANT_KEYS = {
-    "id",
-    "name",
-    "slug",
-    "logoUrl",
-    "primaryColor",
-    "domain",
-    "email",
-    "phoneNumber",
-    "usageQuota",
-    "usageCurrent",
-    "activationCodesTotal",
-    "activationCodesUsed",
-    "createdAt",
-    "updatedAt",
-    "subscription",
-}
-
-
-@pytest.fixture
-async def admin(sanic_client: LiveServer) -> Admin:
-    """An owner."""
-    return Admin(sanic_client, await as_operator(sanic_client))
-
-
-@pytest.fixture
-async def plan(sanic_client: LiveServer) -> str:
-    """A plan of 50 runs."""
-    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
-    return "Pro"
+from app.services.tenants import changes
+from sql.tables import metadata
 
 
 async def test_a_new_tenant_has_a_subscription_codes_and_a_welcome(admin: Admin, plan: str) -> None:
@@ -61,6 +31,7 @@ async def test_a_new_tenant_has_a_subscription_codes_and_a_welcome(admin: Admin,
         ),
     )
 
+    codes = answer.pop("activationCodes")
     assert answer.keys() == TENANT_KEYS
     assert {key: answer[key] for key in TENANT_KEYS - {"id", "createdAt", "updatedAt"}} == {
         "name": "Acme",
@@ -86,6 +57,40 @@ async def test_a_new_tenant_has_a_subscription_codes_and_a_welcome(admin: Admin,
     ]
     assert {event.actor_name for event in await told(admin.live, answer["id"])} == {"token tests as owner"}
     assert (await admin.ask("GET", "/tenants/acme")) == answer
+    body = {"tenant_slug": "acme", "hw_fingerprint": "hardware"}
+    opened = [
+        (await admin.live.http.post("/authz/activate", json={**body, "activation_code": code})).status_code
+        for code in codes
+    ]
+    assert (opened, len(set(codes))) == ([200] * 5, 5)
+
+
+async def test_the_first_codes_are_answered_again_to_who_lost_the_answer_and_kept_in_clear_nowhere(
+    admin: Admin, plan: str
+) -> None:
+    headers = {**admin.headers, "idempotency-key": "acme-1"}
+
+    first, again = [
+        await admin.live.http.post("/admin/api/tenants", headers=headers, json=new_tenant(email="office@acme.example"))
+        for _ in range(2)
+    ]
+
+    assert (first.status_code, again.status_code, first.json()) == (201, 201, again.json())
+    codes = first.json()["activationCodes"]
+    stored = "".join([str(await rows(admin.live, table.select())) for table in metadata.tables.values()])
+    assert len(codes) == 5
+    assert [code for code in codes if code in stored] == []
+
+
+async def test_a_plan_without_a_limit_gives_no_more_codes_than_the_largest_quota(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MOST_FIRST_CODES", 100)
+    await seed_plan(admin.live.ctx, name="Unlimited", price_id="price_unlimited", quota=2**31 - 1)
+
+    answer = await admin.ask("POST", "/tenants", 201, json=new_tenant(plan="Unlimited"))
+
+    assert (answer["activationCodesTotal"], len(answer["activationCodes"])) == (100, 100)
 
 
 async def test_a_tenant_may_be_written_in_snake_case_and_with_blanks(admin: Admin, plan: str) -> None:
@@ -146,6 +151,15 @@ async def test_a_wrong_field_is_named(admin: Admin, plan: str, wrong: dict[str, 
     assert (await row_counts(admin.live))["tenants"] == 0
 
 
+async def test_what_is_wrong_with_a_field_is_said_in_words(admin: Admin, plan: str) -> None:
+    answer = await admin.ask("POST", "/tenants", 422, json={**new_tenant(), "slug": "No Slug", "email": "nobody"})
+
+    assert {problem["loc"][1]: problem["msg"] for problem in answer["detail"]} == {
+        "slug": "must be lowercase letters or digits in words joined by single hyphens",
+        "email": "is not an e-mail address",
+    }
+
+
 async def test_a_plan_that_is_not_there_is_named(admin: Admin) -> None:
     answer = await admin.ask("POST", "/tenants", 400, json=new_tenant(plan="Gold"))
 
@@ -203,7 +217,7 @@ async def test_what_is_absent_stays_and_what_is_blank_is_cleared(admin: Admin, p
 
 
 async def test_a_change_to_the_same_writes_nothing(admin: Admin, plan: str) -> None:
-    created = await admin.ask("POST", "/tenants", 201, json=new_tenant())
+    created = await admin.created()
     before = await row_counts(admin.live)
 
     answer = await admin.ask("PUT", "/tenants/acme", json={"name": "Acme", "subscriptionPlan": "Pro", "usageQuota": 99})
@@ -240,7 +254,7 @@ async def test_a_plan_for_who_has_none_is_an_active_subscription(admin: Admin, p
 
 
 async def test_an_unknown_plan_changes_nothing(admin: Admin, plan: str) -> None:
-    created = await admin.ask("POST", "/tenants", 201, json=new_tenant())
+    created = await admin.created()
 
     answer = await admin.ask("PUT", "/tenants/acme", 400, json={"name": "Other", "subscriptionPlan": "Gold"})
 

@@ -131,6 +131,19 @@ async def answers_of_every_kind(
     return dict(enumerate(found))
 
 
+async def test_a_preflight_with_a_body_is_answered_and_is_no_error(
+    sanic_client: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [
+        await sanic_client.http.request("OPTIONS", "/healthz", headers=headers, content=b"a body")
+        for headers in ({"origin": DEFAULTS[0]}, {})
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 204]
+    assert (await sanic_client.http.get("/healthz")).status_code == 200
+    assert [record for record in caplog.records if record.name.startswith("sanic")] == []
+
+
 async def test_an_allowed_page_can_read_answers_refusals_and_faults_alike(
     sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,29 @@ async def test_the_page_and_its_files_load_nothing_from_elsewhere(sanic_client: 
     assert "@import" not in css
 
 
+async def test_a_change_has_no_defaults_that_a_program_could_send(sanic_client: LiveServer) -> None:
+    document = (await sanic_client.http.get("/openapi.json")).json()
+    bodies = [
+        path["put"]["requestBody"]["content"]["application/json"]
+        for path in document["paths"].values()
+        if "put" in path
+    ]
+    schemas = [document["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]] for body in bodies]
+
+    assert len(schemas) == 3
+    assert [name for schema in schemas for name, member in schema["properties"].items() if "default" in member] == []
+
+
+async def test_every_operation_can_be_tried_on_a_page_with_one_title(sanic_client: LiveServer) -> None:
+    page = (await sanic_client.http.get("/docs")).text
+    script = (await sanic_client.http.get("/static/docs.js")).text
+    described = (await sanic_client.http.get("/openapi.json")).json()["paths"]
+
+    offered = set(re.findall(r'"(\w+)"', script.partition("supportedSubmitMethods")[2]))
+    assert {method for operations in described.values() for method in operations} <= offered
+    assert page.count("<h1>") == 1
+
+
 async def test_a_file_that_is_known_is_not_sent_again(sanic_client: LiveServer) -> None:
     first = await sanic_client.http.get("/static/docs.css")
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,13 +10,13 @@ from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
 from support.operators import PASSWORD, admitted, browser, form_token, own_origin, signed_in
-from support.rows import change, rows, told
+from support.rows import rows, told
 from support.statements import counted_statements
 
 from app.permissions import Role
 from app.services.operators import accounts
 from app.settings import Settings
-from sql.tables import metadata, operator_sessions, operators
+from sql.tables import metadata, operator_sessions
 
 
 async def session_count(live: LiveServer) -> int:
@@ -75,73 +72,6 @@ async def test_a_program_is_refused_with_a_problem(sanic_client: LiveServer) -> 
         answer = await person.http.post("/auth/local", data=form, headers={"accept": "application/json"})
 
     assert (answer.status_code, answer.json()["errorCode"]) == (401, "credentials_invalid")
-
-
-async def test_unknown_and_wrong_take_the_same_time(sanic_client: LiveServer) -> None:
-    email = await admitted(sanic_client)
-    seconds: dict[str, list[float]] = {email: [], "nobody@example.com": []}
-    for _ in range(7):
-        for address, taken in seconds.items():
-            begun = time.perf_counter()
-            with pytest.raises(Exception, match="wrong"):
-                await _attempt(sanic_client, address)
-            taken.append(time.perf_counter() - begun)
-
-    known, unknown = (min(taken) for taken in seconds.values())
-    assert 0.5 < known / unknown < 2
-
-
-async def _attempt(live: LiveServer, email: str) -> None:
-    from app.services.operators import local
-
-    await local.sign_in(live.ctx, email=email, password="not the password")
-
-
-async def test_other_requests_are_answered_while_passwords_are_checked(sanic_client: LiveServer) -> None:
-    checks = [asyncio.create_task(sanic_client.runtime.passwords.hash(PASSWORD)) for _ in range(10)]
-    await asyncio.sleep(0)
-    answered = 0
-    while not all(check.done() for check in checks):
-        begun = time.perf_counter()
-        assert (await sanic_client.http.get("/healthz")).status_code == 200
-        answered += time.perf_counter() - begun < 0.25
-
-    assert answered >= 10
-
-
-async def test_too_many_passwords_at_once_are_refused(sanic_client: LiveServer) -> None:
-    passwords = sanic_client.runtime.passwords
-    answers = await asyncio.gather(*(passwords.verify(None, "x") for _ in range(60)), return_exceptions=True)
-
-    assert Counter(type(answer).__name__ for answer in answers) == {"bool": 40, "OverloadedError": 20}
-
-
-async def test_an_address_may_try_so_often_only(settings: Settings, clock: MovableClock) -> None:
-    async with live_server(settings.model_copy(update={"sign_ins_per_address": 3}), clock) as live:
-        email = await admitted(live)
-        async with browser(live) as person:
-            answers = [await person.sign_in(email, "not the password") for _ in range(5)]
-            assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
-            assert 1 <= int(answers[-1].headers["retry-after"]) <= 600
-            assert "Too many requests." in answers[-1].text
-            assert (await person.sign_in(email)).status_code == 429
-            clock.move(minutes=10, seconds=1)
-            assert (await person.sign_in(email)).status_code == 303
-
-
-async def test_attempts_at_the_same_moment_never_pass_the_limit(settings: Settings) -> None:
-    async with live_server(settings.model_copy(update={"sign_ins_per_address": 4})) as live, browser(live) as person:
-        form = {"form_token": form_token(await person.get("/admin/login")), "email": "x@example.com", "password": "x"}
-        answers = await asyncio.gather(*(person.http.post("/auth/local", data=form) for _ in range(20)))
-
-    assert Counter(answer.status_code for answer in answers) == {401: 4, 429: 16}
-
-
-async def test_limits_can_be_lifted_for_load_tests(settings: Settings) -> None:
-    lifted = settings.model_copy(update={"sign_ins_per_address": 1, "rate_limits": "off"})
-    async with live_server(lifted) as live, browser(live) as person:
-        email = await admitted(live)
-        assert [(await person.sign_in(email)).status_code for _ in range(3)] == [303] * 3
 
 
 async def test_each_sign_in_begins_a_session_of_its_own(sanic_client: LiveServer) -> None:
@@ -325,18 +255,6 @@ async def test_signing_in_and_out_is_told_with_who_did_it(sanic_client: LiveServ
         ("user_login", "ann@example.com", 1),
         ("user_logout", "ann@example.com", 1),
     ]
-
-
-async def test_a_password_that_was_hashed_otherwise_is_hashed_anew(sanic_client: LiveServer) -> None:
-    from argon2 import PasswordHasher
-
-    email = await admitted(sanic_client)
-    weak = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
-    await change(sanic_client, operators.update().values(password_hash=weak))
-    async with browser(sanic_client) as person:
-        assert [(await person.sign_in(email)).status_code for _ in range(2)] == [303, 303]
-    ((stored,),) = await rows(sanic_client, select(operators.c.password_hash))
-    assert stored != weak
 
 
 async def test_nothing_secret_is_stored_or_logged_in_clear(

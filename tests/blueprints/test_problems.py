@@ -199,6 +199,28 @@ async def test_what_is_not_http_gets_an_answer_and_no_more(sanic_client: LiveSer
     assert b"application/problem+json" in said.lower()
 
 
+@pytest.mark.parametrize(
+    ("request_line", "header", "status"),
+    [
+        (b"GET /api/tenant/profile", b"x-session-token: \xff\xfe", b"401"),
+        (b"POST /api/tenant/auth/logout", b"x-session-token: \xff", b"204"),
+        (b"GET /admin/api/plans", b"authorization: Bearer pat_\xff", b"401"),
+        (b"GET /admin/api/plans", b"cookie: session=\xff.\xff", b"401"),
+        (b"GET /licenses/policy", b"authorization: Bearer \xff", b"401"),
+        (b"GET /admin/login", b"cookie: form=\xff", b"200"),
+        (b"GET /auth/callback?state=a&code=b", b"cookie: sign_in=\xff", b"401"),
+    ],
+)
+async def test_what_is_shown_in_no_alphabet_is_refused_and_no_fault(
+    sanic_client: LiveServer, request_line: bytes, header: bytes, status: bytes
+) -> None:
+    said = await speak(
+        sanic_client, b"%b HTTP/1.1\r\nhost: p\r\nconnection: close\r\n%b\r\n\r\n" % (request_line, header)
+    )
+
+    assert said.split()[1] == status
+
+
 async def test_head_answers_like_get_without_a_body(sanic_client: LiveServer) -> None:
     device = await activated(sanic_client)
     paths = ("/healthz", "/licenses/policy", f"/usage/{device.tenant.slug}", "/openapi.json", "/docs", "/nothing")

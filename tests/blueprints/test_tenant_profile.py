@@ -11,6 +11,13 @@ from support.builders import activated, licensed, report, run_event
 from support.live import LiveServer
 from support.rows import row_counts, told
 
+from app.context import Context
+from app.errors import TenantNotFoundError
+from app.services.tenants.changes import update_own_profile
+from app.services.tenants.deletion import delete_tenant
+from app.services.tenants.details import own_details
+from app.services.tenants.sessions import authenticate
+
 PATH = "/api/tenant/profile"
 
 
@@ -110,3 +117,14 @@ async def test_who_shows_no_session_of_a_tenant_is_refused(sanic_client: LiveSer
 
     assert [answer.status_code for answer in answers] == [401, 401, 401, 401]
     assert all(isinstance(answer.json()["detail"], str) for answer in answers)
+
+
+async def test_a_tenant_that_was_deleted_just_now_is_named_by_its_slug(sanic_client: LiveServer) -> None:
+    live, tenant = sanic_client, await licensed(sanic_client)
+    session = await authenticate(live.runtime, (await as_tenant(live, tenant.tenant_id))["x-session-token"])
+    ctx = Context(live.runtime, session.actor, session=session)
+    await delete_tenant(live.ctx, tenant.slug)
+
+    for asked in (own_details(ctx), update_own_profile(ctx, {"name": "Other"})):
+        with pytest.raises(TenantNotFoundError, match=f"with the slug {tenant.slug}"):
+            await asked

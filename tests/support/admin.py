@@ -12,6 +12,25 @@ from support.rows import change
 from app.services.operators.identity import API_TOKEN_PREFIX
 from sql.tables import api_tokens, tenant_sessions
 
+# The members of a tenant wherever it is shown.
+TENANT_KEYS = {
+    "id",
+    "name",
+    "slug",
+    "logoUrl",
+    "primaryColor",
+    "domain",
+    "email",
+    "phoneNumber",
+    "usageQuota",
+    "usageCurrent",
+    "activationCodesTotal",
+    "activationCodesUsed",
+    "createdAt",
+    "updatedAt",
+    "subscription",
+}
+
 
 async def as_operator(live: LiveServer, role: str = "owner") -> dict[str, str]:
     """What a program with a token of this role sends with each request."""
@@ -75,6 +94,12 @@ class Admin:
         """Tenants with these slugs, one after the other."""
         for slug in slugs:
             await self.ask("POST", "/tenants", 201, json=new_tenant(slug, plan))
+
+    async def created(self, **fields: Any) -> Any:
+        """A new tenant as it is shown from then on: without its codes."""
+        answer = await self.ask("POST", "/tenants", 201, json=new_tenant(**fields))
+        del answer["activationCodes"]
+        return answer
 
 
 def new_tenant(slug: str = "acme", plan: str = "Pro", **more: Any) -> dict[str, Any]:

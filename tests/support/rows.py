@@ -9,7 +9,8 @@ from sqlalchemy import Executable, func, select
 from sqlalchemy.engine import Row
 from support.live import LiveServer
 
-from app.events import StoredEvent, read_after
+from app.events import NOWHERE, StoredEvent
+from sql.statements.events import EventFilter, events_page
 from sql.tables import metadata
 
 
@@ -33,8 +34,14 @@ async def row_counts(live: LiveServer) -> dict[str, int]:
     return counts
 
 
+async def trail_after(live: LiveServer, cursor: tuple[int, int] = NOWHERE, size: int = 10_000) -> list[StoredEvent]:
+    """The next events behind a cursor, as a program that follows the trail is told of them."""
+    statement = events_page(EventFilter(), is_oldest_first=True)
+    xid, event_id = cursor
+    found = await rows(live, statement, cursor_xid=xid, cursor_id=event_id, page_size=size)
+    return [StoredEvent(*event) for event in found]
+
+
 async def told(live: LiveServer, tenant_id: int | None = None) -> list[StoredEvent]:
     """The audit trail, or one tenant's part of it, oldest first."""
-    async with live.runtime.db.read() as conn:
-        trail = await read_after(conn, page_size=10_000)
-    return [event for event in trail if tenant_id is None or event.tenant_id == tenant_id]
+    return [event for event in await trail_after(live) if tenant_id is None or event.tenant_id == tenant_id]

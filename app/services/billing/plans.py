@@ -50,8 +50,10 @@ async def seed_plan(
 ) -> tuple[Plan, str]:
     """Create the plan, or bring it to these figures; beside it ``created``, ``updated`` or ``unchanged``.
 
-    Raises ValidationError, or PlanConflictError when another plan has the price.
+    Blanks around the name and the price are no part of them. Raises ValidationError, or PlanConflictError when another
+    plan has the price.
     """
+    name, price_id = name.strip(), price_id.strip()
     _check(name, price_id, quota, max_devices)
     now = ctx.runtime.clock.now()
     figures = {"stripe_price_id": price_id, "monthly_run_quota": quota, "max_devices": max_devices}

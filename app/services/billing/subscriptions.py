@@ -16,6 +16,8 @@ from app.services.tenants.directory import Tenant, lock_tenant
 from sql.statements import billing
 from sql.tables.billing import SUBSCRIPTION_STATES
 
+MOST_REFERENCE = 255
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
@@ -49,13 +51,17 @@ async def link_subscription(
 ) -> tuple[Subscription, str]:
     """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
 
-    Raises ValidationError for an unknown state, TenantNotFoundError, PlanNotFoundError, or SubscriptionConflictError
+    A Stripe id that is None or blank stays as it is. Raises ValidationError for an unknown state or an id that is too
+    long, TenantNotFoundError, PlanNotFoundError, or SubscriptionConflictError
     when another tenant's subscription has the Stripe id.
     """
     if state not in SUBSCRIPTION_STATES:
         message = f"must be one of {', '.join(SUBSCRIPTION_STATES)}"
         raise ValidationError([{"type": "enum", "loc": ["body", "state"], "msg": message, "input": state}])
-    stripe = {"stripe_customer_id": stripe_customer_id, "stripe_subscription_id": stripe_subscription_id}
+    stripe = {
+        "stripe_customer_id": _reference("customer", stripe_customer_id),
+        "stripe_subscription_id": _reference("sub", stripe_subscription_id),
+    }
     try:
         async with ctx.runtime.db.write() as conn:
             tenant = await lock_tenant(conn, tenant_slug)
@@ -71,6 +77,15 @@ async def link_subscription(
         if kind is None:
             raise
         raise SubscriptionConflictError(kind=kind, reference=stripe[f"stripe_{kind}_id"]) from None
+
+
+def _reference(field: str, given: str | None) -> str | None:
+    """An id at Stripe as it is stored, None for a blank, which is nobody's id; raises ValidationError."""
+    reference = (given or "").strip()
+    if len(reference) > MOST_REFERENCE:
+        message = f"must have at most {MOST_REFERENCE} characters"
+        raise ValidationError([{"type": "string_too_long", "loc": ["body", field], "msg": message}])
+    return reference or None
 
 
 async def hold_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:

@@ -11,6 +11,7 @@ import orjson
 
 from app.context import Context
 from app.db import STORED_MOMENT, ReadConnection, as_batch
+from app.events import NOWHERE
 from app.keys import Keys
 from sql.statements import audit as statements
 
@@ -18,11 +19,9 @@ from sql.statements import audit as statements
 EVENTS_AT_ONCE = 500
 # What the first seal has before it.
 GENESIS = bytes(32)
-# The place of an event in the trail before all others.
-NOWHERE = (-1, 0)
 
 Place = tuple[int, int]
-Fault = Literal["cut_off", "seal_missing", "missing", "changed", "reordered", "inserted"]
+Fault = Literal["cut_off", "seal_missing", "missing", "changed", "reordered", "inserted", "head_missing"]
 
 
 class LastSeal(NamedTuple):
@@ -47,22 +46,36 @@ class _Number(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """The first wrong place: which event it is, by id, and which link of the chain, if it has one."""
+    """The first wrong place: which event it is, by id, and which link of the chain, where there is one."""
 
     fault: Fault
-    event_id: int
+    event_id: int | None
     position: int | None
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a walk along the chain has found; ``head`` is the last good seal in hexadecimal, to be kept elsewhere."""
+    """What a walk along the chain has found; ``head`` is the last good seal in hexadecimal, to be kept elsewhere.
+
+    ``expected_at`` is the link whose seal was expected, None if none was or the good part has no such link.
+    """
 
     intact: bool
     sealed: int
     unsealed: int
     head: str | None
+    broken: Break | None
+    expected_at: int | None = None
+
+
+class _Walk(NamedTuple):
+    """How far the chain is good: the last good link, its event's place, its seal; and what is wrong after it."""
+
+    position: int
+    place: Place
+    seal: bytes
+    expected_at: int | None
     broken: Break | None
 
 
@@ -104,10 +117,17 @@ async def _seal_some(ctx: Context) -> int:
     return len(links)
 
 
-async def verify_audit(ctx: Context) -> Proof:
-    """Walk the whole chain, page by page, up to the first place where something was changed, taken out or put in."""
+async def verify_audit(ctx: Context, *, expected: bytes | None = None) -> Proof:
+    """Walk the whole chain, page by page, up to the first place where something was changed, taken out or put in.
+
+    ``expected`` is a seal that was the head at some time: without it a chain whose end was cut off, events and seals,
+    is a chain like any other; with it the chain must go at least that far.
+    """
     async with ctx.runtime.db.read() as conn:
-        walked, place, seal, broken = await _walk(ctx.runtime.keys, conn)
+        walked, place, seal, expected_at, broken = await _walk(ctx.runtime.keys, conn, expected)
+        if broken is None and expected is not None and expected_at is None:
+            message = "no link has the expected seal: the end of the chain was cut off, or this is another chain"
+            broken = Break("head_missing", None, None, message)
         slipped_in = await conn.maybe(statements.first_unsealed_before, _Number, after_xid=place[0], after_id=place[1])
         if slipped_in is not None:
             message = f"event {slipped_in.value} stands among sealed events and has no seal: it was put in later"
@@ -119,20 +139,22 @@ async def verify_audit(ctx: Context) -> Proof:
         unsealed=waiting.value,
         head=seal.hex() if walked else None,
         broken=broken,
+        expected_at=expected_at,
     )
 
 
-async def _walk(keys: Keys, conn: ReadConnection) -> tuple[int, Place, bytes, Break | None]:
-    """How many links are good, the place of the last good event, its seal, and what is wrong after it."""
-    position, place, seal = 0, NOWHERE, GENESIS
+async def _walk(keys: Keys, conn: ReadConnection, expected: bytes | None) -> _Walk:
+    position, place, seal, expected_at = 0, NOWHERE, GENESIS, None
     while True:
         links = await conn.rows(statements.sealed_events, after_position=position, page_size=EVENTS_AT_ONCE)
         for link in links:
             if (broken := _fault(keys, position + 1, place, seal, link)) is not None:
-                return position, place, seal, broken
+                return _Walk(position, place, seal, expected_at, broken)
             position, place, seal = link.position, (link.xid, link.id), link.seal
+            if seal == expected:
+                expected_at = position
         if len(links) < EVENTS_AT_ONCE:
-            return position, place, seal, None
+            return _Walk(position, place, seal, expected_at, None)
 
 
 def _fault(keys: Keys, position: int, place: Place, previous: bytes, link: Any) -> Break | None:

@@ -51,7 +51,7 @@ class Email(NamedTuple):
 
 
 async def sign_in(ctx: Context, *, email: str, password: str) -> SignedIn:
-    """Begin a session for the right password.
+    """Begin a session for the right password, unless it was replaced while it was being checked.
 
     Raises CredentialsInvalidError in the same words and the same time for a wrong password, an unknown or a disabled
     account and one without a password; RateLimitedError; OverloadedError.
@@ -68,10 +68,12 @@ async def sign_in(ctx: Context, *, email: str, password: str) -> SignedIn:
         raise _refused(ctx)
     rehashed = await ctx.runtime.passwords.hash(password) if ctx.runtime.passwords.is_outdated(stored) else None
     async with ctx.runtime.db.write() as conn:
+        signed_in = await begin_session(
+            conn, ctx, operator_id=found.id, email=found.email, by="password", checked_hash=stored
+        )
         if rehashed is not None:
             change = {"of_operator_id": found.id, "of_password_hash": stored, "new_password_hash": rehashed}
             await conn.affected(statements.rehash_password, **change)
-        signed_in = await begin_session(conn, ctx, operator_id=found.id, email=found.email, by="password")
     if signed_in is None:
         raise _refused(ctx)
     return signed_in

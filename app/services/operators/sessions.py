@@ -41,9 +41,12 @@ class SessionId(NamedTuple):
 
 
 async def begin_session(
-    conn: WriteConnection, ctx: Context, *, operator_id: int, email: str, by: Way
+    conn: WriteConnection, ctx: Context, *, operator_id: int, email: str, by: Way, checked_hash: str | None = None
 ) -> SignedIn | None:
-    """Sign an operator in with a token that was never used before; None if the account is disabled."""
+    """Sign an operator in with a token that was never used before; None if the account is disabled.
+
+    ``checked_hash`` is the hash that a password was compared with: None also if the account has another one by now.
+    """
     token = secrets.token_urlsafe(32)
     now = ctx.runtime.clock.now()
     seconds = ctx.runtime.settings.operator_session_seconds
@@ -51,6 +54,7 @@ async def begin_session(
         statements.insert_session,
         SessionId,
         operator_id=operator_id,
+        checked_hash=checked_hash,
         token_hash=ctx.runtime.keys.token_hash("operator session", token),
         now=now,
         expires_at=now + timedelta(seconds=seconds),

@@ -14,7 +14,7 @@ import orjson
 
 from app.context import Context
 from app.errors import ValidationError
-from app.events import StoredEvent
+from app.events import NOWHERE, StoredEvent
 from app.services.tenants.directory import find_tenant
 from sql.statements import events as statements
 from sql.statements.events import EventFilter
@@ -24,7 +24,7 @@ EXPORTED_AT_ONCE = 500
 MOST = 2**62
 # A cursor is two numbers: of the transaction, or of the microseconds since 1970, and of the event.
 Place = tuple[int, int]
-OLDEST, NEWEST = (-1, 0), (int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000, MOST)
+NEWEST = (int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000, MOST)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a spreadsheet would take for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -155,14 +155,14 @@ def _cursor(place: Place) -> str:
 
 def _place(cursor: str | None, chosen: Chosen) -> Place:
     if cursor is None:
-        return OLDEST if chosen.is_oldest_first else NEWEST
+        return NOWHERE if chosen.is_oldest_first else NEWEST
     try:
         first, _, event_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
         place = int(first), int(event_id)
     except ValueError:
-        place = (-1, -1)
-    most = MOST if chosen.is_oldest_first else NEWEST[0]
-    if not (0 <= place[0] < most and 0 <= place[1] < MOST):
+        place = (0, -1)
+    least, most = (NOWHERE[0], MOST) if chosen.is_oldest_first else (0, NEWEST[0])
+    if not (least <= place[0] < most and 0 <= place[1] < MOST):
         raise ValidationError([{"type": "cursor", "loc": ["query", "cursor"], "msg": "is not one that was answered"}])
     return place
 

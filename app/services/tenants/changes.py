@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
@@ -22,8 +22,10 @@ from app.services.tenants.directory import NewTenant, Tenant
 from sql.statements import tenant_changes as statements
 from sql.statements import tenants
 
-# Of the plan's monthly runs, so many are given as codes to who is admitted; at least one.
-CODES_PER_RUN = 10
+# For so many of the plan's monthly runs one code is given to who is admitted: at least one, and no more than a tenth of
+# the largest quota that a tenant is admitted with. A plan without a limit has a quota of millions.
+RUNS_PER_CODE = 10
+MOST_FIRST_CODES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +42,29 @@ class Profile:
     phone_number: str | None
 
 
-async def create_tenant(ctx: Context, *, plan_name: str, **fields: Any) -> TenantDetails:
+class Admitted(NamedTuple):
+    """A new tenant, and its first codes in clear, for the only time."""
+
+    details: TenantDetails
+    codes: list[str]
+
+
+async def create_tenant(ctx: Context, *, plan_name: str, **fields: Any) -> Admitted:
     """Admit a tenant with an active subscription, its first codes, and a welcome where it has an e-mail address.
 
-    ``fields`` are the columns of the tenant. The codes are not answered: whoever needs one makes it. Raises
-    PlanNotFoundError, TenantConflictError.
+    ``fields`` are the columns of the tenant. Raises PlanNotFoundError, TenantConflictError.
     """
     slug: str = fields["slug"]
     try:
         async with ctx.runtime.db.write() as conn:
             plan = await find_plan(conn, plan_name)
-            deliveries = await _admit(conn, ctx, plan, fields)
+            codes, deliveries = await _admit(conn, ctx, plan, fields)
     except IntegrityError as failure:
         if violated_constraint(failure) == "uq_tenants_slug":
             raise TenantConflictError(slug=slug) from None
         raise
     await enqueue_deliveries(ctx, deliveries)
-    return await tenant_details(ctx, slug)
+    return Admitted(await tenant_details(ctx, slug), codes)
 
 
 async def update_tenant(
@@ -82,7 +90,7 @@ async def update_own_profile(ctx: Context, changes: Mapping[str, Any]) -> Tenant
     async with ctx.runtime.db.write() as conn:
         known = await conn.maybe(statements.profile_by_id_locked, Profile, tenant_id=ctx.tenant_id)
         if known is None:
-            raise TenantNotFoundError(slug=ctx.actor.name)
+            raise TenantNotFoundError(slug=ctx.tenant_slug)
         await _change(conn, ctx, known, changes)
     return await own_details(ctx)
 
@@ -99,8 +107,10 @@ async def _change(conn: WriteConnection, ctx: Context, known: Profile, changes: 
     await record(conn, ctx, event)
 
 
-async def _admit(conn: WriteConnection, ctx: Context, plan: Plan, fields: Mapping[str, Any]) -> list[int]:
-    """Everything that a new tenant begins with; answers the messages that are to be sent."""
+async def _admit(
+    conn: WriteConnection, ctx: Context, plan: Plan, fields: Mapping[str, Any]
+) -> tuple[list[str], list[int]]:
+    """Everything that a new tenant begins with; answers its codes, and the messages that are to be sent."""
     now = ctx.runtime.clock.now()
     stored = await conn.one(tenants.insert_tenant, NewTenant, **fields, created_at=now, updated_at=now)
     tenant = Tenant(stored.id, fields["name"], fields["slug"])
@@ -108,10 +118,10 @@ async def _admit(conn: WriteConnection, ctx: Context, plan: Plan, fields: Mappin
     event = Event(EventType.TENANT_CREATED, f"Tenant {tenant.name} created", tenant_id=tenant.id, metadata=metadata)
     await record(conn, ctx, event)
     await hold_plan(conn, ctx, tenant, plan)
-    count = max(1, plan.monthly_run_quota // CODES_PER_RUN)
+    count = min(max(1, plan.monthly_run_quota // RUNS_PER_CODE), MOST_FIRST_CODES)
     # A large plan brings thousands of codes, whose hashes would hold the loop up.
-    _, rows = await asyncio.to_thread(code_rows, ctx, tenant, count, label=AUTOMATIC_LABEL)
+    codes, rows = await asyncio.to_thread(code_rows, ctx, tenant, count, label=AUTOMATIC_LABEL)
     await store_codes(conn, ctx, tenant, rows, {"code_count": count, "max_uses": 1, "label": AUTOMATIC_LABEL})
     if not fields.get("email"):
-        return []
-    return [await request_delivery(conn, "welcome", tenant.slug, at=now)]
+        return codes, []
+    return codes, [await request_delivery(conn, "welcome", tenant.slug, at=now)]

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
-from app.clock import SystemClock
 from app.context import Context
 from app.db import WriteConnection
 from app.errors import DeliveryDeferredError, DeliveryError
@@ -34,13 +33,13 @@ SWEPT_AT_ONCE = 1000
 REASON_LENGTH = 255
 
 
-async def request_delivery(conn: WriteConnection, kind: Kind, slug: str, *, at: datetime | None = None) -> int:
+async def request_delivery(conn: WriteConnection, kind: Kind, slug: str, *, at: datetime) -> int:
     """Note in the caller's transaction that a message is to be sent; answers the delivery's id.
 
     The row is all there is: it holds no secret, and looks the same for a slug that nobody has. Hand the id to
-    ``enqueue_deliveries`` after the commit. ``at`` is when it was asked for, the machine's now unless it is given.
+    ``enqueue_deliveries`` after the commit. ``at`` is when it was asked for.
     """
-    row = {"kind": kind, "tenant_slug": slug, "created_at": at or SystemClock().now()}
+    row = {"kind": kind, "tenant_slug": slug, "created_at": at}
     return await conn.one(statements.insert_delivery, int, **row)
 
 

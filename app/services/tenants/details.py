@@ -82,7 +82,7 @@ async def own_details(ctx: Context) -> TenantDetails:
         found = await conn.many(statements.tenant_by_id, TenantRow, tenant_id=ctx.tenant_id, month=month.first_day)
         details = await with_codes(conn, month, found)
     if not details:
-        raise TenantNotFoundError(slug=ctx.actor.name)
+        raise TenantNotFoundError(slug=ctx.tenant_slug)
     return details[0]
 
 

@@ -47,9 +47,10 @@ async def lock_tenant(conn: WriteConnection, tenant_slug: str) -> Tenant:
 async def add_tenant(ctx: Context, *, name: str, slug: str, email: str | None = None) -> tuple[Tenant, bool]:
     """Admit a tenant; True beside it if it is new. Repeating it with the same name changes nothing.
 
-    Raises ValidationError for a slug that is not lowercase words joined by single hyphens, TenantConflictError when
-    another tenant has the slug.
+    Blanks around the name are no part of it. Raises ValidationError for a slug that is not lowercase words joined by
+    single hyphens, TenantConflictError when another tenant has the slug.
     """
+    name = name.strip()
     _check(name, slug, email)
     now = ctx.runtime.clock.now()
     try:

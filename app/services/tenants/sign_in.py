@@ -90,9 +90,9 @@ async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -
     token = secrets.token_urlsafe(TOKEN_BYTES)
     expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
     async with runtime.db.write() as conn:
-        if not await conn.affected(statements.take_challenge, **challenge._asdict()):
+        tenant = await conn.maybe(tenants.by_slug_kept, Tenant, tenant_slug=tenant_slug)
+        if tenant is None or not await conn.affected(statements.take_challenge, **challenge._asdict()):
             raise OneTimePasswordInvalidError
-        tenant = await conn.one(tenants.by_slug, Tenant, tenant_slug=tenant_slug)
         row = {
             "tenant_id": tenant.id,
             "token_hash": runtime.keys.token_hash("tenant session", token),
