@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable
 
 from app.context import Context
 from app.db import ReadConnection
+from app.services.figures import ALL_TIME, EXPIRED, current_subscriptions, read_figures, read_with_expired
 from app.services.usage.summary import month_around
 from sql.statements import counters
 from sql.statements.tenant_lists import MOST_COUNTED
@@ -40,9 +42,33 @@ async def all_rows(conn: ReadConnection, table: str) -> Total:
     return Total(await conn.one(counters.row_total, int, name=table))
 
 
+async def tenants_in(conn: ReadConnection, status: str) -> Total:
+    """The number of tenants whose current subscription is in a state, or with ``none`` of those without one."""
+    if status == "none":
+        figures = await read_figures(conn, [(name, ALL_TIME) for name in ("tenants_created", "subscriptions_current")])
+        return _capped(figures.of("tenants_created") - figures.of("subscriptions_current"))
+    held = await current_subscriptions(conn)
+    return _capped(sum(count for (_, state), count in held.items() if state == status))
+
+
+async def codes_in(conn: ReadConnection, status: str, now: datetime) -> Total:
+    """The number of codes that show a status at this moment: revoked before expired, expired before used."""
+    kept = ("codes_held", "codes_open")
+    asked = [(metric, ALL_TIME) for metric in (*kept, "codes_revoked")]
+    figures = await read_with_expired(conn, now, asked, kept)
+    expired = figures.of("codes_held", EXPIRED)
+    active = figures.of("codes_open") - figures.of("codes_open", EXPIRED)
+    used = figures.of("codes_held") - expired - active
+    revoked = figures.of("codes_revoked")
+    return _capped({"active": active, "used": used, "expired": expired, "revoked": revoked}[status])
+
+
 async def rows_found(conn: ReadConnection, statement: Executable, **values: Any) -> Total:
     """What a counting statement finds, exact up to its bound."""
-    total = await conn.one(statement, int, **values)
+    return _capped(await conn.one(statement, int, **values))
+
+
+def _capped(total: int) -> Total:
     return Total(min(total, MOST_COUNTED), total > MOST_COUNTED)
 
 

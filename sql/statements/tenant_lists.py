@@ -20,7 +20,6 @@ from sqlalchemy import (
 )
 
 from sql.dialect import batch_rows
-from sql.scope import across_tenants
 from sql.tables import activation_codes, monthly_runs, plans, subscriptions, tenants
 
 # Filtered totals are exact up to here; what asks for one row more knows whether there are more.
@@ -124,18 +123,6 @@ def tenants_named(status: str | None, is_short: bool) -> Select[Any]:
     if is_short:
         found = found.where(_is_named(literal_column("''")))
     return found.limit(MOST_COUNTED + 1)
-
-
-def tenants_in(status: str | None) -> Select[Any]:
-    """How many tenants are in a state, or one more than are counted."""
-    if status in {None, "none"}:
-        found = _filtered(select(tenants.c.id).select_from(tenants), False, status)
-    else:
-        found = select(subscriptions.c.id).where(
-            subscriptions.c.ended_at.is_(None), subscriptions.c.state == bindparam("status")
-        )
-    counted = select(func.count().label("total")).select_from(found.limit(MOST_COUNTED + 1).subquery("found"))
-    return across_tenants(counted, "operators see how many tenants there are")
 
 
 def _filtered(found: Select[Any], has_search: bool, status: str | None) -> Select[Any]:

@@ -13,7 +13,7 @@ from app.context import Context
 from app.db import as_batch
 from app.services.licensing import codes
 from app.services.search import contains
-from app.services.totals import Total, all_rows, rows_found
+from app.services.totals import Total, all_rows, codes_in, rows_found
 from sql.statements import license_lists as statements
 from sql.statements.tenant_lists import MOST_COUNTED
 
@@ -100,8 +100,10 @@ async def list_all_codes(
             named = await conn.many(_codes_named(bool(status)), int, **values)
             how, total = _counted(named)
             values["batch"] = _batch(named)
-        elif tenant_slug or how or status:
+        elif tenant_slug or how:
             total = await rows_found(conn, _codes_found(bool(tenant_slug), how, bool(status)), **values)
+        elif status:
+            total = await codes_in(conn, status, values["now"])
         else:
             total = await all_rows(conn, "activation_codes")
         statement = _code_page(bool(tenant_slug), how, bool(status))

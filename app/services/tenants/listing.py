@@ -10,7 +10,7 @@ from app.context import Context
 from app.db import ReadConnection, as_batch
 from app.services.search import contains
 from app.services.tenants.details import TenantDetails, TenantRow, running_month, with_codes
-from app.services.totals import Total, all_rows, rows_found
+from app.services.totals import Total, all_rows, tenants_in
 from sql.statements import counters
 from sql.statements import tenant_lists as statements
 from sql.statements.tenant_lists import MOST_COUNTED
@@ -21,7 +21,6 @@ TRIGRAM = 3
 
 _page = cache(statements.tenant_page)
 _named = cache(statements.tenants_named)
-_in = cache(statements.tenants_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ async def _found(
             return "way", Total(MOST_COUNTED, is_capped=True), filters
         return "found", Total(len(found)), {"batch": as_batch([{"id": tenant_id} for tenant_id in found])}
     if status:
-        return None, await rows_found(conn, _in(_kind(status)), **filters), filters
+        return None, await tenants_in(conn, status), filters
     return None, await all_rows(conn, "tenants"), filters
 
 
