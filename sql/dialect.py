@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -26,6 +27,7 @@ from sqlalchemy.sql.selectable import CTE, TableValuedAlias
 from sqlalchemy.types import JSON, DateTime, LargeBinary, String, TypeDecorator, TypeEngine, to_instance
 
 __all__ = [
+    "batch_of_ids",
     "batch_rows",
     "events_horizon",
     "insert",
@@ -35,6 +37,7 @@ __all__ = [
     "looked_up",
     "migration_lock",
     "nested_rows",
+    "planned_anew",
     "quarter_of",
     "transaction_id",
 ]
@@ -59,6 +62,30 @@ class _JsonField(FunctionElement[Any]):
 
     name = "json_field"
     inherit_cache = True
+
+
+class batch_of_ids(FunctionElement[str]):  # noqa: N801 - used like a SQL function
+    """Ids as the one parameter ``batch`` of another statement over ``batch_rows(id=...)``; an aggregate."""
+
+    name = "batch_of_ids"
+    type = Text()
+    inherit_cache = True
+
+
+class planned_anew(FunctionElement[bool]):  # noqa: N801 - used like a SQL function
+    """True; a statement that has it among its conditions is planned for the values of its parameters, each time.
+
+    PostgreSQL goes over to a plan for any values where that seems to cost no more, and for a pattern nobody knows what
+    matches. Beside a parameter that is known to be true the series is left out; in a plan for any value it would have
+    to be counted, and no such plan is ever chosen.
+    """
+
+    name = "planned_anew"
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self) -> None:
+        super().__init__(bindparam("is_planned_anew", True, type_=Boolean))
 
 
 class transaction_id(FunctionElement[int]):  # noqa: N801 - used like a SQL function
@@ -139,6 +166,28 @@ def _field_sqlite(element: _JsonField, compiler: SQLCompiler, **options: Any) ->
     value, name = (compiler.process(part, **options) for part in element.clauses)
     member = f"json_extract({value}, '$.{name}')"
     return f"unhex({member})" if isinstance(element.type, LargeBinary) else member
+
+
+@compiles(batch_of_ids, "postgresql")
+def _batch_of_ids_postgresql(element: batch_of_ids, compiler: SQLCompiler, **options: Any) -> str:
+    ids = compiler.process(element.clauses, **options)
+    return f"concat('[', string_agg(concat('{{\"id\":', {ids}, '}}'), ','), ']')"
+
+
+@compiles(batch_of_ids, "sqlite")
+def _batch_of_ids_sqlite(element: batch_of_ids, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_group_array(json_object('id', {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(planned_anew, "postgresql")
+def _planned_anew_postgresql(element: planned_anew, compiler: SQLCompiler, **options: Any) -> str:
+    given = compiler.process(element.clauses, **options)
+    return f"({given} OR (SELECT count(*) FROM generate_series(1, 1000000000)) > 0)"  # noqa: S608 - our own parameter
+
+
+@compiles(planned_anew, "sqlite")
+def _planned_anew_sqlite(element: planned_anew, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
 
 
 @compiles(transaction_id, "postgresql")
@@ -251,10 +300,11 @@ def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[.
     return install
 
 
-# What finds rows by a part of a text. Not declared on the tables: a server may not offer it.
+# What finds rows by a part of a text. Not declared on the tables: a server may not offer it. On all rows, because the
+# planner does not look at a partial index's statistics, and would not know whether few or all match.
 TRIGRAM_INDEXES = {
     f"ix_{table}_{column}_trigram": f"CREATE INDEX ix_{table}_{column}_trigram ON {table}"
-    f" USING gin (lower({column}) gin_trgm_ops) WHERE {column} IS NOT NULL"
+    f" USING gin (lower({column}) gin_trgm_ops)"
     for table, column in (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
 }
 

@@ -14,8 +14,8 @@ from app.context import Context
 from app.db import ReadConnection
 from app.services.figures import ALL_TIME, EXPIRED, current_subscriptions, read_figures, read_with_expired
 from app.services.usage.summary import month_around
+from sql.counting import MOST_COUNTED
 from sql.statements import counters
-from sql.statements.tenant_lists import MOST_COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,27 @@ class Change(NamedTuple):
 
     name: str
     delta: int
+
+
+class Found(NamedTuple):
+    """How many rows a search finds, and their ids as a batch unless there are more than are counted."""
+
+    total: int
+    batch: str | None
+
+    @property
+    def way(self) -> str:
+        """How a page of them is found.
+
+        Few are looked for first and then put in order; where there are too many to be named, each is compared on the
+        way along the order, because the next that matches is never far.
+        """
+        return "way" if self.batch is None else "found"
+
+    @property
+    def counted(self) -> Total:
+        """How many there are, exact up to the bound."""
+        return _capped(self.total)
 
 
 async def all_rows(conn: ReadConnection, table: str) -> Total:

@@ -19,11 +19,9 @@ from sqlalchemy import (
     select,
 )
 
+from sql.counting import found_ids
 from sql.dialect import batch_rows
 from sql.tables import activation_codes, monthly_runs, plans, subscriptions, tenants
-
-# Filtered totals are exact up to here; what asks for one row more knows whether there are more.
-MOST_COUNTED = 10_000
 
 _is_current = and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None))
 _is_of_month = and_(monthly_runs.c.tenant_id == tenants.c.id, monthly_runs.c.month == bindparam("month"))
@@ -114,15 +112,17 @@ def tenant_page(by: str, is_descending: bool, search: str | None, status: str | 
     )
 
 
-def tenants_named(status: str | None, is_short: bool) -> Select[Any]:
-    """The tenants that a search finds, in no order; one more than are counted says that there are more.
+def tenants_named(status: str | None, is_short: bool, words: int) -> Select[Any]:
+    """The tenants that a search finds, as ``found_ids``; so many ``words`` of it are conditions of their own.
 
-    What is too short for a trigram would be looked for in all of the index, and is looked for in the rows.
+    What is too short for a trigram would be looked for in all of the index, and is looked for in the rows. Whoever has
+    the whole text has each word too, and the planner asks the index for those alone that few have: a word that
+    everybody has would cost most of the time.
     """
     found = _filtered(select(tenants.c.id).select_from(tenants), not is_short, status)
     if is_short:
-        found = found.where(_is_named(literal_column("''")))
-    return found.limit(MOST_COUNTED + 1)
+        found = found.where(_is_named(behind=literal_column("''")))
+    return found_ids(found.where(*(_is_named(f"word_{number}") for number in range(words))))
 
 
 def _filtered(found: Select[Any], has_search: bool, status: str | None) -> Select[Any]:
@@ -135,8 +135,8 @@ def _filtered(found: Select[Any], has_search: bool, status: str | None) -> Selec
     return found
 
 
-def _is_named(behind: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
-    """Whether name or slug holds what is looked for; with something behind them no index is asked."""
-    pattern = func.lower(bindparam("pattern"))
+def _is_named(parameter: str = "pattern", behind: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
+    """Whether name or slug is like the parameter; with something behind them no index is asked."""
+    pattern = func.lower(bindparam(parameter))
     texts = [func.lower(column) for column in (tenants.c.name, tenants.c.slug)]
     return or_(*((text if behind is None else text.concat(behind)).like(pattern, escape="\\") for text in texts))

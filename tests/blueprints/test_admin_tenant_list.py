@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 from support.admin import Admin, as_operator
-from support.builders import activated, licensed, report, run_event
+from support.builders import activated, licensed, report, run_event, subscribe
 from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import change, row_counts, rows
 from support.statements import counted_statements
 
 from app.services.billing.plans import seed_plan
+from app.services.operators.statistics import fold_statistics
 from app.services.totals import keep_counters
 from sql.tables import activation_codes, monthly_runs, tenants, usage_rollups
 
@@ -160,6 +161,25 @@ async def test_a_search_finds_a_part_of_name_or_slug_in_any_case(admin: Admin, p
     assert (await admin.tenants(search="wolf", page_size=1))["total"] == 3
 
 
+async def test_each_word_of_a_search_must_be_there_in_its_place(admin: Admin, plan: str) -> None:
+    await admin.admit("amber-wolf", "wolf-amber", "amber-fox")
+    await admin.ask("PUT", "/tenants/amber-fox", json={"name": "Wolf of AMBER 100%_off"})
+
+    found = {
+        text: sorted(await admin.slugs(search=text))
+        for text in ("amber-wolf", "wolf of amber", "amber wolf", "Amber 100%_o", "amber 100__off", "wolf-amber-fox")
+    }
+
+    assert found == {
+        "amber-wolf": ["amber-wolf"],
+        "wolf of amber": ["amber-fox"],
+        "amber wolf": [],
+        "Amber 100%_o": ["amber-fox"],
+        "amber 100__off": [],
+        "wolf-amber-fox": [],
+    }
+
+
 async def test_a_status_finds_the_tenants_in_it(admin: Admin) -> None:
     by_state = {
         state: (await licensed(admin.live, state=state)).slug
@@ -172,6 +192,22 @@ async def test_a_status_finds_the_tenants_in_it(admin: Admin) -> None:
     for sort_field in ("name", "slug", "updated_at", "usage_current"):
         assert await admin.slugs(status="none", sort_field=sort_field) == [by_state[None]]
         assert await admin.slugs(status="unpaid", sort_field=sort_field, search="tenant") == [by_state["unpaid"]]
+
+
+async def test_the_total_of_a_status_follows_every_change(admin: Admin) -> None:
+    there = [await licensed(admin.live, state=state) for state in ("active", "unpaid", "unpaid", None)]
+
+    async def totals() -> list[int]:
+        return [(await admin.tenants(status=status))["total"] for status in ("active", "unpaid", "none")]
+
+    before = await totals()
+    await subscribe(admin.live, there[1], "active")
+    await admin.ask("DELETE", f"/tenants/{there[2].slug}", 204)
+    await admin.ask("DELETE", f"/tenants/{there[3].slug}", 204)
+    after = await totals()
+    await fold_statistics(admin.live.ctx)
+
+    assert (before, after, await totals()) == ([1, 2, 1], [2, 0, 0], [2, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -205,13 +241,19 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin, 
         ]
         async with admin.live.runtime.db.write() as conn:
             await conn.insert_all(insert(tenants), fresh)
-        for query in ({}, {"sort_field": "usage"}, {"search": "tenant"}, {"status": "none"}):
+        queries: list[dict[str, Any]] = [{}, {"sort_field": "usage"}, {"search": "tenant-"}, {"status": "none"}]
+        for query in queries:
             with counted_statements(admin.live.runtime.db) as statements:
                 assert len((await admin.tenants(page_size=1000, **query))["items"]) == wanted
             seen.setdefault(str(query), set()).add(len(statements))
 
     # The token, the total, whether the month is opened, the page, its codes.
-    assert seen == {"{}": {4}, "{'sort_field': 'usage'}": {5}, "{'search': 'tenant'}": {4}, "{'status': 'none'}": {4}}
+    assert seen == {
+        "{}": {4},
+        "{'sort_field': 'usage'}": {5},
+        "{'search': 'tenant-'}": {4},
+        "{'status': 'none'}": {4},
+    }
 
 
 async def test_a_filtered_total_is_capped(admin: Admin) -> None:

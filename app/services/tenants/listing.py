@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 from app.context import Context
-from app.db import ReadConnection, as_batch
+from app.db import ReadConnection
 from app.services.search import contains
 from app.services.tenants.details import TenantDetails, TenantRow, running_month, with_codes
-from app.services.totals import Total, all_rows, tenants_in
+from app.services.totals import Found, Total, all_rows, tenants_in
 from sql.statements import counters
 from sql.statements import tenant_lists as statements
-from sql.statements.tenant_lists import MOST_COUNTED
 
 SortField = Literal["name", "slug", "created_at", "updated_at", "usage", "usage_current"]
 
 TRIGRAM = 3
+MOST_WORDS = 3
+_WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 
 _page = cache(statements.tenant_page)
 _named = cache(statements.tenants_named)
@@ -65,19 +67,20 @@ async def list_tenants(
 async def _found(
     conn: ReadConnection, search: str, status: str | None, filters: dict[str, Any]
 ) -> tuple[str | None, Total, dict[str, Any]]:
-    """How the page is found, how many there are, and what its statement is told.
-
-    Few are looked for first and then put in order; where there are too many to be named, each is compared on the way
-    along the order, because the next that matches is never far.
-    """
+    """How the page is found, how many there are, and what its statement is told."""
     if search:
-        found = await conn.many(_named(_kind(status), len(search) < TRIGRAM), int, **filters)
-        if len(found) > MOST_COUNTED:
-            return "way", Total(MOST_COUNTED, is_capped=True), filters
-        return "found", Total(len(found)), {"batch": as_batch([{"id": tenant_id} for tenant_id in found])}
+        words = {f"word_{number}": contains(word) for number, word in enumerate(_words(search))}
+        found = await conn.one(_named(_kind(status), len(search) < TRIGRAM, len(words)), Found, **filters, **words)
+        return found.way, found.counted, filters if found.batch is None else {"batch": found.batch}
     if status:
         return None, await tenants_in(conn, status), filters
     return None, await all_rows(conn, "tenants"), filters
+
+
+def _words(search: str) -> list[str]:
+    """Some of a text's words, the longest first, if there are several."""
+    words = sorted({word for word in _WORD.findall(search) if word != search}, key=len, reverse=True)
+    return words[:MOST_WORDS]
 
 
 def _kind(status: str | None) -> str | None:

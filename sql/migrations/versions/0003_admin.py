@@ -219,9 +219,7 @@ def _make_trigram_indexes(connection: sa.Connection) -> None:
             connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
             for table, column in TRIGRAMS:
                 name, part = f"ix_{table}_{column}_trigram", f"lower({column}) gin_trgm_ops"
-                connection.execute(
-                    sa.text(f"CREATE INDEX {name} ON {table} USING gin ({part}) WHERE {column} IS NOT NULL")
-                )
+                connection.execute(sa.text(f"CREATE INDEX {name} ON {table} USING gin ({part})"))
     except DBAPIError:
         return
 
