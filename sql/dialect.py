@@ -31,7 +31,6 @@ __all__ = [
     "batch_rows",
     "events_horizon",
     "insert",
-    "install_rollup_trigger",
     "install_trigram_indexes",
     "installer",
     "looked_up",
@@ -248,46 +247,6 @@ def looked_up(column: Column[Any], key: Column[Any], reference: Column[Any]) -> 
     """
     name, own, other = (literal_column(f"{part.table.name}.{part.key}", part.type) for part in (column, key, reference))
     return select(name).select_from(column.table).where(own == other).scalar_subquery().label(column.key)
-
-
-ROLLUP_TRIGGER_SQLITE = """
-CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
-BEGIN
-    INSERT INTO usage_rollups (tenant_id, day, kind, quantity, events)
-    VALUES (new.tenant_id, new.day, new.kind, new.quantity, 1)
-    ON CONFLICT (tenant_id, day, kind)
-    DO UPDATE SET quantity = quantity + excluded.quantity, events = events + 1;
-END
-"""
-
-ROLLUP_FUNCTION_POSTGRESQL = """
-CREATE FUNCTION usage_events_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO usage_rollups AS sums (tenant_id, day, kind, quantity, events)
-    SELECT tenant_id, day, kind, sum(quantity), count(*) FROM inserted
-    GROUP BY tenant_id, day, kind ORDER BY tenant_id, day, kind
-    ON CONFLICT (tenant_id, day, kind)
-    DO UPDATE SET quantity = sums.quantity + excluded.quantity, events = sums.events + excluded.events;
-    RETURN NULL;
-END $$
-"""
-
-ROLLUP_TRIGGER_POSTGRESQL = """
-CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
-REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION usage_events_rollup()
-"""
-
-
-def install_rollup_trigger(target: Any, connection: Connection, **options: Any) -> None:
-    """Let the database add every stored usage event to its day's sum, whoever stores it.
-
-    Ordered on PostgreSQL, so that two batches that touch the same sums wait for each other instead of deadlocking.
-    """
-    if connection.dialect.name == "sqlite":
-        connection.execute(text(ROLLUP_TRIGGER_SQLITE))
-    else:
-        connection.execute(text(ROLLUP_FUNCTION_POSTGRESQL))
-        connection.execute(text(ROLLUP_TRIGGER_POSTGRESQL))
 
 
 def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[..., None]:

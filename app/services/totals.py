@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable
 
-from app.context import Context
 from app.db import ReadConnection
 from app.services.figures import ALL_TIME, EXPIRED, current_subscriptions, read_figures, read_with_expired
-from app.services.usage.summary import month_around
 from sql.counting import MOST_COUNTED
-from sql.statements import counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +23,6 @@ class Total:
     def pages(self, page_size: int) -> int:
         """How many pages of this size hold them, at least one."""
         return max(1, -(-self.total // page_size))
-
-
-class Change(NamedTuple):
-    """By how much a table grew or shrank in one statement."""
-
-    name: str
-    delta: int
 
 
 class Found(NamedTuple):
@@ -58,9 +46,9 @@ class Found(NamedTuple):
         return _capped(self.total)
 
 
-async def all_rows(conn: ReadConnection, table: str) -> Total:
-    """The number of rows of a table whose rows are counted as they come and go."""
-    return Total(await conn.one(counters.row_total, int, name=table))
+async def all_rows(conn: ReadConnection, metric: str) -> Total:
+    """What a figure comes to over all time."""
+    return Total((await read_figures(conn, [(metric, ALL_TIME)])).of(metric))
 
 
 async def tenants_in(conn: ReadConnection, status: str) -> Total:
@@ -91,22 +79,3 @@ async def rows_found(conn: ReadConnection, statement: Executable, **values: Any)
 
 def _capped(total: int) -> Total:
     return Total(min(total, MOST_COUNTED), total > MOST_COUNTED)
-
-
-async def keep_counters(ctx: Context) -> Mapping[str, object]:
-    """Fold the changes into the totals, and give every tenant its row for this month and the next."""
-    changes: Counter[str] = Counter()
-    async with ctx.runtime.db.write() as conn:
-        taken = await conn.many(counters.take_changes, Change)
-        for change in taken:
-            changes[change.name] += change.delta
-        for name, delta in sorted(changes.items()):
-            await conn.affected(counters.add_to_total, name=name, total=delta)
-    this_month, next_month = month_around(ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date())
-    # Opened before it is filled: who comes in between is given a row by the database.
-    async with ctx.runtime.db.write() as conn:
-        await conn.affected(counters.close_months, first_month=this_month)
-        await conn.affected(counters.open_month, month=next_month)
-    async with ctx.runtime.db.write() as conn:
-        filled = await conn.affected(counters.fill_month, of_month=next_month)
-    return {"changes": len(taken), "next_month": next_month.isoformat(), "rows": filled}

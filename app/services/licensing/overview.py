@@ -101,7 +101,7 @@ async def list_all_codes(
         elif status:
             total = await codes_in(conn, status, values["now"])
         else:
-            total = await all_rows(conn, "activation_codes")
+            total = await all_rows(conn, "codes_created")
         statement = _code_page(bool(tenant_slug), how, bool(status))
         return Page(await conn.many(statement, ListedCode, **values, **paging), total)
 
@@ -130,5 +130,5 @@ async def list_all_devices(
         elif tenant_slug:
             total = await rows_found(conn, _devices_found(True, how), **values)
         else:
-            total = await all_rows(conn, "devices")
+            total = await all_rows(conn, "devices_created")
         return Page(await conn.many(_device_page(bool(tenant_slug), how), ListedDevice, **values, **paging), total)

@@ -12,7 +12,7 @@ from app.db import ReadConnection
 from app.services.search import contains
 from app.services.tenants.details import TenantDetails, TenantRow, running_month, with_codes
 from app.services.totals import Found, Total, all_rows, tenants_in
-from sql.statements import counters
+from sql.statements import months
 from sql.statements import tenant_lists as statements
 
 SortField = Literal["name", "slug", "created_at", "updated_at", "usage", "usage_current"]
@@ -22,6 +22,7 @@ MOST_WORDS = 3
 _WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 
 _page = cache(statements.tenant_page)
+_page_by_usage = cache(statements.tenant_page_by_usage)
 _named = cache(statements.tenants_named)
 
 
@@ -49,8 +50,8 @@ async def list_tenants(
     ``none``. Whatever the page holds, it takes the same number of statements.
     """
     month = running_month(ctx)
-    by = "usage" if sort_field == "usage_current" else sort_field
-    paging = {"page_size": page_size, "skip": (page - 1) * page_size}
+    skip = (page - 1) * page_size
+    paging: dict[str, Any] = {"page_size": page_size, "skip": skip, **month.days}
     filters: dict[str, Any] = {}
     if search := search.strip():
         filters["pattern"] = contains(search)
@@ -58,9 +59,13 @@ async def list_tenants(
         filters["status"] = status
     async with ctx.runtime.db.read() as conn:
         how, total, filters = await _found(conn, search, status, filters)
-        is_opened = by == "usage" and await _is_opened(conn, month.first_day)
-        statement = _page(by, is_descending, how, _kind(status), is_opened)
-        rows = await conn.many(statement, TenantRow, month=month.first_day, **paging, **filters)
+        if sort_field in {"usage", "usage_current"}:
+            is_opened = bool(await conn.rows(months.opened_month, month=month.first_day))
+            statement = _page_by_usage(is_descending, how, _kind(status), is_opened)
+            paging["most"] = skip + page_size
+        else:
+            statement = _page(sort_field, is_descending, how, _kind(status))
+        rows = await conn.many(statement, TenantRow, **paging, **filters)
         return TenantPage(await with_codes(conn, month, rows), total)
 
 
@@ -74,7 +79,7 @@ async def _found(
         return found.way, found.counted, filters if found.batch is None else {"batch": found.batch}
     if status:
         return None, await tenants_in(conn, status), filters
-    return None, await all_rows(conn, "tenants"), filters
+    return None, await all_rows(conn, "tenants_created"), filters
 
 
 def _words(search: str) -> list[str]:
@@ -86,7 +91,3 @@ def _words(search: str) -> list[str]:
 def _kind(status: str | None) -> str | None:
     """One statement for every state, so that they share a plan."""
     return status if status in {None, "none"} else "state"
-
-
-async def _is_opened(conn: ReadConnection, first_day: object) -> bool:
-    return bool(await conn.rows(counters.opened_month, month=first_day))
