@@ -29,6 +29,7 @@ from support.processes import ServerProcess, served
 from app.context import Actor, Context
 from app.permissions import Role
 from app.services.operators.api_tokens import create_token
+from app.settings import Settings
 from bench.growth_calls import CALLS, Call
 from bench.growth_policy import grown
 from bench.servers import COUNTED
@@ -38,6 +39,9 @@ SIDES = ("small", "large")
 # Of a round for each call and side; a slow call is asked a few times all the same.
 SECONDS = 0.1
 LEAST_REQUESTS = 4
+# What runs by itself would run into the figures: a million events of a grown database wait for their seals.
+SCHEDULES = [f"PORTAL_{name.upper()}" for name in Settings.model_fields if name.endswith("_cron")]
+NEVER = "0 0 29 2 *"
 
 
 @dataclass
@@ -161,13 +165,18 @@ def look(side: Side, name: str, figures: Figures) -> None:
     path = figures.call.path
     for _ in range(LEAST_REQUESTS + 1):
         answer = side.ask(path)
-    before = side.statements()
-    side.ask(path)
-    figures.statements[name] = side.statements() - before
+    figures.statements[name] = min(counted(side, path) for _ in range(LEAST_REQUESTS))
     listed: list[Sequence[Any]] = [value for value in answer.values() if isinstance(value, list)]
     figures.rows[name] = len(listed[0]) if listed else 1
     is_capped = answer.get("totalIsCapped", answer.get("total_is_capped"))
     figures.totals[name] = f"{answer['total']:,}{'+' if is_capped else ''}" if "total" in answer else ""
+
+
+def counted(side: Side, path: str) -> float:
+    """The statements that the worker has sent meanwhile; a heartbeat of its own may be among them."""
+    before = side.statements()
+    side.ask(path)
+    return side.statements() - before
 
 
 def measure(sides: dict[str, Side], calls: Sequence[Call], rounds: int) -> list[Figures]:
@@ -186,7 +195,7 @@ def measure(sides: dict[str, Side], calls: Sequence[Call], rounds: int) -> list[
 
 async def run(small: str, large: str, folder: Path, calls: Sequence[Call], rounds: int) -> list[Figures]:
     """Start both servers and measure."""
-    given = {"PORTAL_LOG_LEVEL": "info"}
+    given = {"PORTAL_LOG_LEVEL": "info", **dict.fromkeys(SCHEDULES, NEVER)}
     async with (
         served(small, folder, workers=1, **given) as small_server,
         served(large, folder, workers=1, **given) as large_server,
