@@ -13,11 +13,9 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    exists,
     func,
     literal,
     literal_column,
-    not_,
     or_,
     select,
     union_all,
@@ -186,11 +184,10 @@ def _filtered(found: Select[Any], search: str | None, status: str | None) -> Sel
 
 
 def _in_state(found: Select[Any], status: str | None) -> Select[Any]:
-    if status == "none":
-        return found.where(not_(exists().where(_is_current).correlate(tenants)))
-    if status is not None:
-        return found.join(subscriptions, _is_current).where(subscriptions.c.state == bindparam("status"))
-    return found
+    if status is None:
+        return found
+    state = tenants.c.subscription_state
+    return found.where(state.is_(None) if status == "none" else state == bindparam("status"))
 
 
 def _is_named(parameter: str = "pattern", behind: ColumnElement[Any] | None = None) -> ColumnElement[bool]:

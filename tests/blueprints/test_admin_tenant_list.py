@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, delete, insert, select, update
 from support.admin import Admin, as_operator
 from support.builders import activated, licensed, report, run_event, subscribe
 from support.clocks import MovableClock
@@ -21,7 +21,15 @@ from app.services.billing.plans import seed_plan
 from app.services.operators.statistics import fold_statistics
 from app.services.usage.months import keep_months
 from app.services.usage.upkeep import check_rollups
-from sql.tables import activation_codes, monthly_runs, opened_months, run_changes, tenants, usage_rollups
+from sql.tables import (
+    activation_codes,
+    monthly_runs,
+    opened_months,
+    run_changes,
+    subscriptions,
+    tenants,
+    usage_rollups,
+)
 
 TENANT_KEYS = {
     "id",
@@ -266,6 +274,26 @@ async def test_a_status_finds_the_tenants_in_it(admin: Admin) -> None:
     for sort_field in ("name", "slug", "updated_at", "usage_current"):
         assert await admin.slugs(status="none", sort_field=sort_field) == [by_state[None]]
         assert await admin.slugs(status="unpaid", sort_field=sort_field, search="tenant") == [by_state["unpaid"]]
+
+
+async def test_a_status_is_that_of_the_subscription_that_has_not_ended(admin: Admin, clock: MovableClock) -> None:
+    tenant = await licensed(admin.live, state="active")
+
+    async def found() -> list[str]:
+        states = ("active", "canceled", "none")
+        return [state for state in states if await admin.slugs(status=state) == [tenant.slug]]
+
+    seen = [await found()]
+    for statement in (
+        update(subscriptions).values(state="canceled"),
+        update(subscriptions).values(ended_at=clock.now()),
+        update(subscriptions).values(ended_at=None, state="active"),
+        delete(subscriptions),
+    ):
+        await change(admin.live, statement)
+        seen.append(await found())
+
+    assert seen == [["active"], ["canceled"], ["none"], ["active"], ["none"]]
 
 
 async def test_the_total_of_a_status_follows_every_change(admin: Admin) -> None:

@@ -14,7 +14,6 @@ branch_labels = None
 depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-IS_CURRENT = sa.text("ended_at IS NULL")
 
 ROLLUP_SQLITE = """
 CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
@@ -71,8 +70,53 @@ CREATE TRIGGER tenants_runs_opened AFTER INSERT ON tenants
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION open_monthly_runs()
 """
 
-TRIGGERS_SQLITE = (ROLLUP_SQLITE, OPEN_SQLITE)
-TRIGGERS_POSTGRESQL = (ROLLUP_FUNCTION_POSTGRESQL, ROLLUP_POSTGRESQL, OPEN_FUNCTION_POSTGRESQL, OPEN_POSTGRESQL)
+STATE_SQLITE = """
+CREATE TRIGGER subscriptions_state_{name} AFTER {change} ON subscriptions
+BEGIN
+    UPDATE tenants SET subscription_state = (
+        SELECT state FROM subscriptions WHERE tenant_id = {row}.tenant_id AND ended_at IS NULL
+    ) WHERE id = {row}.tenant_id;
+END
+"""
+
+STATE_FUNCTION_POSTGRESQL = """
+CREATE FUNCTION keep_subscription_state() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tenants SET subscription_state = (
+        SELECT state FROM subscriptions WHERE tenant_id = tenants.id AND ended_at IS NULL
+    ) WHERE id = CASE TG_OP WHEN 'DELETE' THEN old.tenant_id ELSE new.tenant_id END;
+    RETURN NULL;
+END $$
+"""
+
+STATE_POSTGRESQL = """
+CREATE TRIGGER subscriptions_state_{name} AFTER {change} ON subscriptions
+FOR EACH ROW {when} EXECUTE FUNCTION keep_subscription_state()
+"""
+
+# What a change of seats is not: an activation has no business with its tenant's row.
+CHANGES = {"insert": "INSERT", "update": "UPDATE OF state, ended_at", "delete": "DELETE"}
+MOVES = "WHEN ((old.state, old.ended_at) IS DISTINCT FROM (new.state, new.ended_at))"
+
+TRIGGERS_SQLITE = (
+    ROLLUP_SQLITE,
+    OPEN_SQLITE,
+    *(
+        STATE_SQLITE.format(name=name, change=change, row="old" if name == "delete" else "new")
+        for name, change in CHANGES.items()
+    ),
+)
+TRIGGERS_POSTGRESQL = (
+    ROLLUP_FUNCTION_POSTGRESQL,
+    ROLLUP_POSTGRESQL,
+    OPEN_FUNCTION_POSTGRESQL,
+    OPEN_POSTGRESQL,
+    STATE_FUNCTION_POSTGRESQL,
+    *(
+        STATE_POSTGRESQL.format(name=name, change=change, when=MOVES if name == "update" else "")
+        for name, change in CHANGES.items()
+    ),
+)
 
 # This month and the next, in whatever zone.
 OPENED_SQLITE = """
@@ -84,10 +128,14 @@ INSERT INTO opened_months (month)
 SELECT (date_trunc('month', now()) + months * interval '1 month')::date FROM generate_series(0, 1) AS months
 """
 
-FILL = """
-INSERT INTO monthly_runs (tenant_id, month, runs, tenant_created_at)
-SELECT tenants.id, opened_months.month, 0, tenants.created_at FROM tenants CROSS JOIN opened_months
-"""
+# What is there already.
+FILL = (
+    """INSERT INTO monthly_runs (tenant_id, month, runs, tenant_created_at)
+    SELECT tenants.id, opened_months.month, 0, tenants.created_at FROM tenants CROSS JOIN opened_months""",
+    """UPDATE tenants SET subscription_state = (
+        SELECT state FROM subscriptions WHERE tenant_id = tenants.id AND ended_at IS NULL
+    )""",
+)
 
 # Not every server offers the extension, and nothing depends on it.
 TRIGRAMS = (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
@@ -154,20 +202,18 @@ def upgrade() -> None:
         sa.Column("month", sa.Date(), nullable=False),
         sa.PrimaryKeyConstraint("month", name=op.f("pk_opened_months")),
     )
+    op.add_column("tenants", sa.Column("subscription_state", sa.String(length=32), nullable=True))
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for statement in TRIGGERS_SQLITE if is_sqlite else TRIGGERS_POSTGRESQL:
         op.get_bind().exec_driver_sql(statement)
     op.execute(OPENED_SQLITE if is_sqlite else OPENED_POSTGRESQL)
-    op.execute(FILL)
+    for statement in FILL:
+        op.execute(statement)
     op.create_index("ix_tenants_name_created_at_id", "tenants", ["name", "created_at", "id"])
     op.create_index("ix_tenants_created_at_id", "tenants", ["created_at", "id"])
     op.create_index("ix_tenants_updated_at_created_at_id", "tenants", ["updated_at", "created_at", "id"])
     op.create_index(
-        "ix_subscriptions_state_tenant_id",
-        "subscriptions",
-        ["state", "tenant_id"],
-        postgresql_where=IS_CURRENT,
-        sqlite_where=IS_CURRENT,
+        "ix_tenants_subscription_state_created_at_id", "tenants", ["subscription_state", "created_at", "id"]
     )
     op.create_index("ix_activation_codes_tenant_id_created_at", "activation_codes", ["tenant_id", "created_at"])
     op.create_index("ix_activation_codes_hint_id", "activation_codes", ["hint", "id"])
@@ -200,15 +246,20 @@ def downgrade() -> None:
         ("ix_devices_hw_fingerprint", "devices"),
         ("ix_activation_codes_hint_id", "activation_codes"),
         ("ix_activation_codes_tenant_id_created_at", "activation_codes"),
-        ("ix_subscriptions_state_tenant_id", "subscriptions"),
+        ("ix_tenants_subscription_state_created_at_id", "tenants"),
         ("ix_tenants_updated_at_created_at_id", "tenants"),
         ("ix_tenants_created_at_id", "tenants"),
         ("ix_tenants_name_created_at_id", "tenants"),
     ):
         op.drop_index(index, table_name=table)
-    op.execute("DROP TRIGGER tenants_runs_opened" + ("" if is_sqlite else " ON tenants"))
+    for trigger, table in (
+        ("tenants_runs_opened", "tenants"),
+        *((f"subscriptions_state_{name}", "subscriptions") for name in CHANGES),
+    ):
+        op.execute(f"DROP TRIGGER {trigger}" if is_sqlite else f"DROP TRIGGER {trigger} ON {table}")
+    op.drop_column("tenants", "subscription_state")
     for table in ("monthly_runs", "run_changes", "opened_months", "usage_rollups", "usage_events"):
         op.drop_table(table)
     if not is_sqlite:
-        op.execute("DROP FUNCTION usage_events_rollup()")
-        op.execute("DROP FUNCTION open_monthly_runs()")
+        for function in ("usage_events_rollup", "open_monthly_runs", "keep_subscription_state"):
+            op.execute(f"DROP FUNCTION {function}()")
