@@ -4,7 +4,7 @@
 
 One worker on each database, one request at a time on one connection, with an API token, over HTTP. The databases are
 those of ``bench.growth``, as for ``bench.growth_policy``. The exit code is 1 when a call that is held to the bar takes
-more than one and a half times as long on the larger one, or another number of statements.
+more than one and a half times as long on the larger one, or more statements.
 """
 
 from __future__ import annotations
@@ -118,8 +118,9 @@ class Figures:
 
     @property
     def is_met(self) -> bool:
-        """Whether the bar is met where it holds, with as many statements."""
-        return not self.is_held or (self.ratio <= MOST_RATIO and len(set(self.statements.values())) == 1)
+        """Whether the bar is met where it holds, with no more statements; a figure that is remembered needs fewer."""
+        has_no_more = self.statements["large"] <= self.statements["small"]
+        return not self.is_held or (self.ratio <= MOST_RATIO and has_no_more)
 
     def told(self) -> dict[str, Any]:
         """As JSON."""

@@ -123,26 +123,27 @@ def _opened_runs(is_descending: bool, search: str | None, status: str | None) ->
         .cte("moved")
     )
     is_opened = monthly_runs.c.month == bindparam("month")
-    age = (monthly_runs.c.tenant_created_at.label("created_at"), tenants.c.id)
-    settled = (
-        select(monthly_runs.c.runs, *age)
-        .select_from(monthly_runs)
-        .join(tenants, tenants.c.id == monthly_runs.c.tenant_id)
-        .where(is_opened, monthly_runs.c.tenant_id.not_in(select(moved.c.tenant_id)))
+    age = (monthly_runs.c.tenant_created_at.label("created_at"), monthly_runs.c.tenant_id.label("id"))
+    settled = select(monthly_runs.c.runs, *age).where(
+        is_opened, monthly_runs.c.tenant_id.not_in(select(moved.c.tenant_id))
     )
     others = (
         select((monthly_runs.c.runs + moved.c.runs).label("runs"), *age)
         .select_from(moved)
         .join(monthly_runs, and_(monthly_runs.c.tenant_id == moved.c.tenant_id, is_opened))
-        .join(tenants, tenants.c.id == monthly_runs.c.tenant_id)
     )
+    if search or status:
+        settled, others = (
+            _filtered(runs.join(tenants, tenants.c.id == monthly_runs.c.tenant_id), search, status)
+            for runs in (settled, others)
+        )
     order = (
         _directed(monthly_runs.c.runs, is_descending),
         monthly_runs.c.tenant_created_at.desc(),
         monthly_runs.c.tenant_id.desc(),
     )
-    first = _filtered(settled, search, status).order_by(*order).limit(bindparam("most")).subquery("first")
-    return union_all(select(first), _filtered(others, search, status)).subquery("runs")
+    first = settled.order_by(*order).limit(bindparam("most")).subquery("first")
+    return union_all(select(first), others).subquery("runs")
 
 
 def _summed_runs(search: str | None, status: str | None) -> Subquery:
