@@ -51,7 +51,7 @@ usage_rollups = Table(
 )
 
 # What tenants are ordered by: the runs of a month, without what has not been folded yet, and beside them what equals
-# are ordered by, so that one index serves the list. In a month that is opened, a tenant without any run has a row too.
+# are ordered by, so that an index serves the list. In a month that is opened, a tenant without any run has a row too.
 monthly_runs = Table(
     "monthly_runs",
     metadata,
@@ -62,14 +62,16 @@ monthly_runs = Table(
     Column("tenant_created_at", Instant, nullable=False),
     PrimaryKeyConstraint("tenant_id", "month"),
 )
-# The newest first among equals: in the ascending order, which begins with everybody who has not used anything.
-Index(
-    "ix_monthly_runs_month_runs",
-    monthly_runs.c.month,
-    monthly_runs.c.runs,
-    monthly_runs.c.tenant_created_at.desc(),
-    monthly_runs.c.tenant_id.desc(),
-)
+# The newest first among equals, in either direction: at one end, and at the beginning of a month at both, are all those
+# who have not used anything.
+for _name, _runs in (("least", monthly_runs.c.runs), ("most", monthly_runs.c.runs.desc())):
+    Index(
+        f"ix_monthly_runs_{_name}",
+        monthly_runs.c.month,
+        _runs,
+        monthly_runs.c.tenant_created_at.desc(),
+        monthly_runs.c.tenant_id.desc(),
+    )
 
 # Only ever inserted into, in the transaction of the events; folded into the months by a schedule. To move the months'
 # rows at once would cost as much as to keep the days, because an index holds what they come to.

@@ -57,8 +57,12 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
         log.error("usage_rollup_differs", **asdict(difference))
     for wrong in months_differing:
         log.error("usage_month_differs", month=month.isoformat(), **wrong._asdict())
-    found = len(differing) + len(months_differing)
-    return {"first_day": first_day.isoformat(), "next_day": today.isoformat(), "differences": found}
+    return {
+        "first_day": first_day.isoformat(),
+        "next_day": today.isoformat(),
+        "differences": len(differing),
+        "month_differences": len(months_differing),
+    }
 
 
 async def apply_retention(ctx: Context) -> Mapping[str, object]:

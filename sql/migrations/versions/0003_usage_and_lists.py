@@ -184,11 +184,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("tenant_id", "month", name=op.f("pk_monthly_runs")),
     )
-    op.create_index(
-        "ix_monthly_runs_month_runs",
-        "monthly_runs",
-        ["month", "runs", sa.text("tenant_created_at DESC"), sa.text("tenant_id DESC")],
-    )
+    for name, runs in (("least", sa.text("runs")), ("most", sa.text("runs DESC"))):
+        op.create_index(
+            f"ix_monthly_runs_{name}",
+            "monthly_runs",
+            ["month", runs, sa.text("tenant_created_at DESC"), sa.text("tenant_id DESC")],
+        )
     op.create_table(
         "run_changes",
         sa.Column("id", ID, sa.Identity(always=False), nullable=False),
