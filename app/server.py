@@ -20,8 +20,7 @@ from app.services.idempotency import purge_idempotent_answers
 from app.services.operators import audit, statistics
 from app.services.tenants.deliveries import DELIVERIES
 from app.services.tenants.purge import purge_sessions
-from app.services.totals import keep_counters
-from app.services.usage import upkeep
+from app.services.usage import months, upkeep
 from app.settings import Settings
 from blueprints import admin_api, auth_sso, authz, health, licenses, tenant_api, usage
 from blueprints.answer_headers import install_answer_headers
@@ -34,8 +33,8 @@ PAGES = (auth_sso.pages,)
 # What is done once for a row, soon after its commit.
 ERRANDS = (DELIVERIES,)
 READ_TO_REFUSE = 4
-# Nothing depends on when it runs: changes that are not folded yet are added at each look.
-COUNTERS_CRON = "*/15 * * * *"
+# Nothing depends on when it runs: a month that is not opened is added up.
+MONTHS_CRON = "*/15 * * * *"
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 
@@ -77,7 +76,7 @@ def schedules(settings: Settings) -> list[Schedule]:
     return [
         Schedule("rollup-check", settings.rollup_check_cron, upkeep.check_rollups),
         Schedule("session-purge", settings.session_purge_cron, purge_sessions),
-        Schedule("counters", COUNTERS_CRON, keep_counters),
+        Schedule("months", MONTHS_CRON, months.keep_months),
         Schedule("retention", settings.retention_cron, upkeep.apply_retention),
         Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
         Schedule("audit-seal", settings.audit_seal_cron, audit.seal_events),

@@ -36,7 +36,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
 from app.commands.output import reason_of
+from app.context import Actor, Context
 from app.errors import DatabaseUnavailableError, PortalError
+from app.runtime import Runtime
+from app.services.operators.statistics import fold_statistics
 from app.settings import Settings, load_settings
 from bench.growth_rows import COLUMNS, Chunk, Ids, Shape
 from bench.growth_stores import Store, counted, last_number, opened, plans_for
@@ -70,8 +73,18 @@ async def grow(
             done = numbers[-1]
             told(done)
         if any(added.values()):
+            await fold(settings)
             await store.settle()
     return added
+
+
+async def fold(settings: Settings) -> None:
+    """Leave nothing for the schedule: a running installation has folded what is minutes old."""
+    runtime = Runtime(settings)
+    try:
+        await fold_statistics(Context(runtime, Actor("system", "growth")))
+    finally:
+        await runtime.close()
 
 
 async def add_chunk(store: Store, shape: Shape, plans: list[int], numbers: range) -> dict[str, int]:

@@ -26,6 +26,7 @@ COLUMNS = {
     "devices": "id tenant_id hw_fingerprint label activation_code_id is_revoked last_seen created_at",
     "usage_events": "tenant_id event_id device_id kind quantity at day metadata received_at",
     "usage_rollups": "tenant_id day kind quantity events",
+    "run_changes": "tenant_id month runs",
     "platform_events": "xid event_type severity title actor_type actor_name tenant_id code_id device_id metadata"
     " request_id created_at",
 }
@@ -229,6 +230,9 @@ class Chunk:
                 events = 1 + int(draw.random() * 40)
                 day = shape.today - timedelta(days_ago)
                 self.tables["usage_rollups"].append((tenant.id, day, "run", events * 3, events))
+                # As the database does it for events; of the months before nobody asks.
+                if day.month == shape.today.month and day.year == shape.today.year:
+                    self.tables["run_changes"].append((tenant.id, day.replace(day=1), events * 3))
 
     def _add_trail(
         self,

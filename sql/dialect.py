@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -26,15 +27,16 @@ from sqlalchemy.sql.selectable import CTE, TableValuedAlias
 from sqlalchemy.types import JSON, DateTime, LargeBinary, String, TypeDecorator, TypeEngine, to_instance
 
 __all__ = [
+    "batch_of_ids",
     "batch_rows",
     "events_horizon",
     "insert",
-    "install_rollup_trigger",
     "install_trigram_indexes",
     "installer",
     "looked_up",
     "migration_lock",
     "nested_rows",
+    "planned_anew",
     "quarter_of",
     "transaction_id",
 ]
@@ -59,6 +61,30 @@ class _JsonField(FunctionElement[Any]):
 
     name = "json_field"
     inherit_cache = True
+
+
+class batch_of_ids(FunctionElement[str]):  # noqa: N801 - used like a SQL function
+    """Ids as the one parameter ``batch`` of another statement over ``batch_rows(id=...)``; an aggregate."""
+
+    name = "batch_of_ids"
+    type = Text()
+    inherit_cache = True
+
+
+class planned_anew(FunctionElement[bool]):  # noqa: N801 - used like a SQL function
+    """True; a statement that has it among its conditions is planned for the values of its parameters, each time.
+
+    PostgreSQL goes over to a plan for any values where that seems to cost no more, and for a pattern nobody knows what
+    matches. Beside a parameter that is known to be true the series is left out; in a plan for any value it would have
+    to be counted, and no such plan is ever chosen.
+    """
+
+    name = "planned_anew"
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self) -> None:
+        super().__init__(bindparam("is_planned_anew", True, type_=Boolean))
 
 
 class transaction_id(FunctionElement[int]):  # noqa: N801 - used like a SQL function
@@ -141,6 +167,28 @@ def _field_sqlite(element: _JsonField, compiler: SQLCompiler, **options: Any) ->
     return f"unhex({member})" if isinstance(element.type, LargeBinary) else member
 
 
+@compiles(batch_of_ids, "postgresql")
+def _batch_of_ids_postgresql(element: batch_of_ids, compiler: SQLCompiler, **options: Any) -> str:
+    ids = compiler.process(element.clauses, **options)
+    return f"concat('[', string_agg(concat('{{\"id\":', {ids}, '}}'), ','), ']')"
+
+
+@compiles(batch_of_ids, "sqlite")
+def _batch_of_ids_sqlite(element: batch_of_ids, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_group_array(json_object('id', {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(planned_anew, "postgresql")
+def _planned_anew_postgresql(element: planned_anew, compiler: SQLCompiler, **options: Any) -> str:
+    given = compiler.process(element.clauses, **options)
+    return f"({given} OR (SELECT count(*) FROM generate_series(1, 1000000000)) > 0)"  # noqa: S608 - our own parameter
+
+
+@compiles(planned_anew, "sqlite")
+def _planned_anew_sqlite(element: planned_anew, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
 @compiles(transaction_id, "postgresql")
 def _transaction_id_postgresql(element: transaction_id, compiler: SQLCompiler, **options: Any) -> str:
     return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
@@ -201,46 +249,6 @@ def looked_up(column: Column[Any], key: Column[Any], reference: Column[Any]) -> 
     return select(name).select_from(column.table).where(own == other).scalar_subquery().label(column.key)
 
 
-ROLLUP_TRIGGER_SQLITE = """
-CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
-BEGIN
-    INSERT INTO usage_rollups (tenant_id, day, kind, quantity, events)
-    VALUES (new.tenant_id, new.day, new.kind, new.quantity, 1)
-    ON CONFLICT (tenant_id, day, kind)
-    DO UPDATE SET quantity = quantity + excluded.quantity, events = events + 1;
-END
-"""
-
-ROLLUP_FUNCTION_POSTGRESQL = """
-CREATE FUNCTION usage_events_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO usage_rollups AS sums (tenant_id, day, kind, quantity, events)
-    SELECT tenant_id, day, kind, sum(quantity), count(*) FROM inserted
-    GROUP BY tenant_id, day, kind ORDER BY tenant_id, day, kind
-    ON CONFLICT (tenant_id, day, kind)
-    DO UPDATE SET quantity = sums.quantity + excluded.quantity, events = sums.events + excluded.events;
-    RETURN NULL;
-END $$
-"""
-
-ROLLUP_TRIGGER_POSTGRESQL = """
-CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
-REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION usage_events_rollup()
-"""
-
-
-def install_rollup_trigger(target: Any, connection: Connection, **options: Any) -> None:
-    """Let the database add every stored usage event to its day's sum, whoever stores it.
-
-    Ordered on PostgreSQL, so that two batches that touch the same sums wait for each other instead of deadlocking.
-    """
-    if connection.dialect.name == "sqlite":
-        connection.execute(text(ROLLUP_TRIGGER_SQLITE))
-    else:
-        connection.execute(text(ROLLUP_FUNCTION_POSTGRESQL))
-        connection.execute(text(ROLLUP_TRIGGER_POSTGRESQL))
-
-
 def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[..., None]:
     """What runs these statements on a database that was just made, for what only the database itself can keep."""
 
@@ -251,10 +259,11 @@ def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[.
     return install
 
 
-# What finds rows by a part of a text. Not declared on the tables: a server may not offer it.
+# What finds rows by a part of a text. Not declared on the tables: a server may not offer it. On all rows, because the
+# planner does not look at a partial index's statistics, and would not know whether few or all match.
 TRIGRAM_INDEXES = {
     f"ix_{table}_{column}_trigram": f"CREATE INDEX ix_{table}_{column}_trigram ON {table}"
-    f" USING gin (lower({column}) gin_trgm_ops) WHERE {column} IS NOT NULL"
+    f" USING gin (lower({column}) gin_trgm_ops)"
     for table, column in (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
 }
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Table, and_, bindparam, case, func, or_, select, union
 
+from sql.counting import MOST_COUNTED, found_ids, found_total
 from sql.dialect import batch_rows
 from sql.scope import across_tenants
-from sql.statements.tenant_lists import MOST_COUNTED
 from sql.tables import activation_codes, devices, tenants
 
 _WHY = "operators see what all tenants have"
@@ -35,15 +35,11 @@ def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return func.lower(column).like(func.lower(bindparam("pattern")), escape="\\")
 
 
-def _counted(found: Select[Any]) -> Select[Any]:
-    return select(func.count().label("total")).select_from(found.limit(MOST_COUNTED + 1).subquery("found"))
-
-
 def _any_of(arms: Sequence[Select[Any]]) -> Select[Any]:
     """The ids of all arms once; each by itself, so that each has its own index, and no further than is counted."""
     limited = [arm.limit(MOST_COUNTED + 1).subquery() for arm in arms]
     found = union(*(select(arm.c.id) for arm in limited)).subquery("found")
-    return select(found.c.id).limit(MOST_COUNTED + 1)
+    return found_ids(select(found.c.id))
 
 
 _chosen = batch_rows(id=BigInteger)
@@ -81,11 +77,11 @@ def code_page(is_of_tenant: bool, search: str | None, has_status: bool) -> Selec
 
 def codes_found(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
     """How many codes a filter finds, or one more than are counted."""
-    return across_tenants(_counted(_codes(is_of_tenant, search, has_status)), _WHY)
+    return across_tenants(found_total(_codes(is_of_tenant, search, has_status)), _WHY)
 
 
 def codes_named(has_status: bool) -> Select[Any]:
-    """The codes that a text finds, in no order; one more than are counted says that there are more."""
+    """The codes that a text finds, as ``found_ids``."""
     codes = select(activation_codes.c.id)
     labelled = codes.where(_contains(activation_codes.c.label))
     hinted = codes.where(activation_codes.c.hint == bindparam("hint"))
@@ -125,7 +121,7 @@ def device_page(is_of_tenant: bool, search: str | None) -> Select[Any]:
 
 def devices_found(is_of_tenant: bool, search: str | None) -> Select[Any]:
     """How many devices a filter finds, or one more than are counted."""
-    return across_tenants(_counted(_devices(is_of_tenant, search)), _WHY)
+    return across_tenants(found_total(_devices(is_of_tenant, search)), _WHY)
 
 
 _devices_of_all = select(devices.c.id)
@@ -133,8 +129,6 @@ _has_fingerprint = and_(
     devices.c.hw_fingerprint >= bindparam("fingerprint_from"), devices.c.hw_fingerprint < bindparam("fingerprint_to")
 )
 
-
-# In no order; one more than are counted says that there are more.
 devices_named = across_tenants(
     _any_of(
         [

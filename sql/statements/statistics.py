@@ -98,7 +98,8 @@ _of_each = union_all(
 # A metric over all time, for each dimension it has.
 sums_by_dimension = select(_of_each.c.dimension, _sum(_of_each.c.value).label("value")).group_by(_of_each.c.dimension)
 
-_is_open = and_(activation_codes.c.revoked_at.is_(None), activation_codes.c.use_count < activation_codes.c.max_uses)
+_is_held = activation_codes.c.revoked_at.is_(None)
+_is_open = and_(_is_held, activation_codes.c.use_count < activation_codes.c.max_uses)
 
 
 def _just_expired(metric: str, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
@@ -115,8 +116,14 @@ def _just_expired(metric: str, *conditions: ColumnElement[bool]) -> Select[*tupl
 
 # Beside the sums, what has expired within the running quarter of an hour.
 sums_and_just_expired = across_tenants(
-    union_all(_folded_sums, _recent_sums, _just_expired("codes_expiring"), _just_expired("codes_open", _is_open)),
-    "the dashboard shows the codes of all tenants together",
+    union_all(
+        _folded_sums,
+        _recent_sums,
+        _just_expired("codes_expiring"),
+        _just_expired("codes_held", _is_held),
+        _just_expired("codes_open", _is_open),
+    ),
+    "the dashboard and the list show the codes of all tenants together",
 )
 
 busiest_tenants = across_tenants(
@@ -175,6 +182,7 @@ def _taken_off(metric: str, bucket: ColumnElement[int], *conditions: ColumnEleme
     return select(literal(""), bucket, -func.count()).where(is_asked, *conditions).group_by(bucket)
 
 
+_expiry = func.coalesce(quarter_of(activation_codes.c.expires_at), literal(NEVER, literal_execute=True))
 _plan_and_state = cast(subscriptions.c.plan_id, String).concat(":").concat(subscriptions.c.state)
 _kept_and_counted = union_all(
     select(statistics.c.dimension, statistics.c.bucket, statistics.c.value).where(
@@ -187,11 +195,8 @@ _kept_and_counted = union_all(
     _taken_off("codes_used", quarter_of(activation_codes.c.used_at), activation_codes.c.used_at.is_not(None)),
     _taken_off("codes_revoked", quarter_of(activation_codes.c.revoked_at), activation_codes.c.revoked_at.is_not(None)),
     _taken_off("codes_expiring", quarter_of(activation_codes.c.expires_at), activation_codes.c.expires_at.is_not(None)),
-    _taken_off(
-        "codes_open",
-        func.coalesce(quarter_of(activation_codes.c.expires_at), literal(NEVER, literal_execute=True)),
-        _is_open,
-    ),
+    _taken_off("codes_held", _expiry, _is_held),
+    _taken_off("codes_open", _expiry, _is_open),
     _taken_off("devices_created", quarter_of(devices.c.created_at)),
     _taken_off("devices_held", quarter_of(devices.c.created_at), not_(devices.c.is_revoked)),
     _taken_off("tenants_created", quarter_of(tenants.c.created_at)),

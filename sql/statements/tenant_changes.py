@@ -11,6 +11,7 @@ from sql.tables import (
     deliveries,
     devices,
     refresh_families,
+    run_changes,
     subscriptions,
     tenant_sessions,
     tenants,
@@ -90,6 +91,8 @@ delete_refresh_families = delete(refresh_families).where(refresh_families.c.tena
 delete_devices = delete(devices).where(devices.c.tenant_id == bindparam("of_tenant_id"))
 
 delete_codes = delete(activation_codes).where(activation_codes.c.tenant_id == bindparam("of_tenant_id"))
+
+delete_run_changes = delete(run_changes).where(run_changes.c.tenant_id == bindparam("of_tenant_id"))
 
 delete_deliveries = delete(deliveries).where(deliveries.c.tenant_slug == bindparam("of_slug"))
 

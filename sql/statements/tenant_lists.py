@@ -8,27 +8,33 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
+    Subquery,
     and_,
     bindparam,
     case,
-    exists,
+    cast,
     func,
+    literal,
     literal_column,
-    not_,
     or_,
     select,
+    union_all,
 )
 
+from sql.counting import found_ids
 from sql.dialect import batch_rows
 from sql.scope import across_tenants
-from sql.tables import activation_codes, monthly_runs, plans, subscriptions, tenants
-
-# Filtered totals are exact up to here; what asks for one row more knows whether there are more.
-MOST_COUNTED = 10_000
+from sql.tables import activation_codes, monthly_runs, plans, run_changes, subscriptions, tenants, usage_rollups
 
 _is_current = and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None))
-_is_of_month = and_(monthly_runs.c.tenant_id == tenants.c.id, monthly_runs.c.month == bindparam("month"))
-_runs = func.coalesce(monthly_runs.c.runs, 0)
+_is_of_month = and_(
+    usage_rollups.c.kind == literal("run"),
+    usage_rollups.c.day >= bindparam("month"),
+    usage_rollups.c.day < bindparam("next_month"),
+)
+# Whole numbers; PostgreSQL would make them decimals.
+_sum_of_days = cast(func.sum(usage_rollups.c.quantity), BigInteger)
+_runs = select(_sum_of_days).where(usage_rollups.c.tenant_id == tenants.c.id, _is_of_month).scalar_subquery()
 
 _details = (
     select(
@@ -45,12 +51,11 @@ _details = (
         plans.c.name.label("plan_name"),
         subscriptions.c.state.label("subscription_state"),
         func.coalesce(plans.c.monthly_run_quota, 0).label("usage_quota"),
-        _runs.label("usage_current"),
+        func.coalesce(_runs, 0).label("usage_current"),
     )
     .select_from(tenants)
     .outerjoin(subscriptions, _is_current)
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
-    .outerjoin(monthly_runs, _is_of_month)
 )
 
 tenant_by_slug = _details.where(tenants.c.slug == bindparam("tenant_slug"))
@@ -79,77 +84,115 @@ codes_of_month = (
 )
 
 _COLUMNS = {"name": tenants.c.name, "slug": tenants.c.slug, "updated_at": tenants.c.updated_at}
-
+_NEWEST_FIRST = (tenants.c.created_at.desc(), tenants.c.id.desc())
 
 _chosen = batch_rows(id=BigInteger)
 
 
-def tenant_page(by: str, is_descending: bool, search: str | None, status: str | None, is_opened: bool) -> Select[Any]:
-    """A page of tenants, ordered by a column (``created_at`` unless another one is known) or by the month's ``usage``.
+def tenant_page(by: str, is_descending: bool, search: str | None, status: str | None) -> Select[Any]:
+    """A page of tenants, ordered by a column: ``created_at`` unless another one is known.
 
     ``search`` says whether the batch names those ``found``, or whether each is compared on the ``way``. ``status`` is
-    None for all, ``none`` for those without a subscription; for any other word its value is a parameter. Where the
-    month is opened, its rows are in the order of usage, and nothing has to be sorted.
+    None for all, ``none`` for those without a subscription; for any other word its value is a parameter.
     """
-    newest_first = (tenants.c.created_at.desc(), tenants.c.id.desc())
-    joins_usage = by == "usage"
-    if joins_usage and is_opened:
-        key: ColumnElement[Any] = monthly_runs.c.runs
-        newest_first = (monthly_runs.c.tenant_created_at.desc(), monthly_runs.c.tenant_id.desc())
-        found = select(tenants.c.id).select_from(monthly_runs).join(tenants, tenants.c.id == monthly_runs.c.tenant_id)
-        found = found.where(monthly_runs.c.month == bindparam("month"))
-    elif joins_usage:
-        key, found = _runs, select(tenants.c.id).select_from(tenants).outerjoin(monthly_runs, _is_of_month)
-    else:
-        key, found = _COLUMNS.get(by, tenants.c.created_at), select(tenants.c.id).select_from(tenants)
-    ordered = key.desc() if is_descending else key.asc()
-    if search == "found":
-        found = found.join(_chosen, _chosen.c.id == tenants.c.id)
-    else:
-        found = _filtered(found, search is not None, status)
-    found = found.order_by(ordered, *newest_first)
+    order = (_directed(_COLUMNS.get(by, tenants.c.created_at), is_descending), *_NEWEST_FIRST)
+    found = _filtered(select(tenants.c.id).select_from(tenants), search, status).order_by(*order)
     page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
-    shown = (_runs.desc() if is_descending else _runs.asc()) if joins_usage else ordered
-    return _details.join(page, page.c.id == tenants.c.id).order_by(
-        shown, tenants.c.created_at.desc(), tenants.c.id.desc()
-    )
+    return _details.join(page, page.c.id == tenants.c.id).order_by(*order)
 
 
-def tenants_named(status: str | None, is_short: bool) -> Select[Any]:
-    """The tenants that a search finds, in no order; one more than are counted says that there are more.
+def tenant_page_by_usage(is_descending: bool, search: str | None, status: str | None, is_opened: bool) -> Select[Any]:
+    """A page of tenants, ordered by the month's usage; ``search`` and ``status`` as for any page.
 
-    What is too short for a trigram would be looked for in all of the index, and is looked for in the rows.
+    In an opened month the index has the order of what is folded: from it come the first ``most``, as many as the page
+    and all before it. Whoever has changes beside it stands where both together put him. Other months are added up.
     """
-    found = _filtered(select(tenants.c.id).select_from(tenants), not is_short, status)
-    if is_short:
-        found = found.where(_is_named(literal_column("''")))
-    return found.limit(MOST_COUNTED + 1)
+    runs = _opened_runs(is_descending, search, status) if is_opened else _summed_runs(search, status)
+    order = (_directed(runs.c.runs, is_descending), runs.c.created_at.desc(), runs.c.id.desc())
+    page = select(runs).order_by(*order).limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
+    shown = (_directed(page.c.runs, is_descending), page.c.created_at.desc(), page.c.id.desc())
+    statement = _details.join(page, page.c.id == tenants.c.id).order_by(*shown)
+    return across_tenants(statement, "operators compare what all tenants use")
 
 
-def tenants_in(status: str | None) -> Select[Any]:
-    """How many tenants are in a state, or one more than are counted."""
-    if status in {None, "none"}:
-        found = _filtered(select(tenants.c.id).select_from(tenants), False, status)
-    else:
-        found = select(subscriptions.c.id).where(
-            subscriptions.c.ended_at.is_(None), subscriptions.c.state == bindparam("status")
+def _opened_runs(is_descending: bool, search: str | None, status: str | None) -> Subquery:
+    moved = (
+        select(run_changes.c.tenant_id, cast(func.sum(run_changes.c.runs), BigInteger).label("runs"))
+        .where(run_changes.c.month == bindparam("month"))
+        .group_by(run_changes.c.tenant_id)
+        .cte("moved")
+    )
+    is_opened = monthly_runs.c.month == bindparam("month")
+    age = (monthly_runs.c.tenant_created_at.label("created_at"), monthly_runs.c.tenant_id.label("id"))
+    settled = select(monthly_runs.c.runs, *age).where(
+        is_opened, monthly_runs.c.tenant_id.not_in(select(moved.c.tenant_id))
+    )
+    others = (
+        select((monthly_runs.c.runs + moved.c.runs).label("runs"), *age)
+        .select_from(moved)
+        .join(monthly_runs, and_(monthly_runs.c.tenant_id == moved.c.tenant_id, is_opened))
+    )
+    if search or status:
+        settled, others = (
+            _filtered(runs.join(tenants, tenants.c.id == monthly_runs.c.tenant_id), search, status)
+            for runs in (settled, others)
         )
-    counted = select(func.count().label("total")).select_from(found.limit(MOST_COUNTED + 1).subquery("found"))
-    return across_tenants(counted, "operators see how many tenants there are")
+    order = (
+        _directed(monthly_runs.c.runs, is_descending),
+        monthly_runs.c.tenant_created_at.desc(),
+        monthly_runs.c.tenant_id.desc(),
+    )
+    first = settled.order_by(*order).limit(bindparam("most")).subquery("first")
+    return union_all(select(first), others).subquery("runs")
 
 
-def _filtered(found: Select[Any], has_search: bool, status: str | None) -> Select[Any]:
-    if has_search:
-        found = found.where(_is_named())
-    if status == "none":
-        return found.where(not_(exists().where(_is_current).correlate(tenants)))
-    if status is not None:
-        return found.join(subscriptions, _is_current).where(subscriptions.c.state == bindparam("status"))
-    return found
+def _summed_runs(search: str | None, status: str | None) -> Subquery:
+    summed = (
+        select(usage_rollups.c.tenant_id, _sum_of_days.label("runs"))
+        .where(_is_of_month)
+        .group_by(usage_rollups.c.tenant_id)
+        .subquery("summed")
+    )
+    found = (
+        select(func.coalesce(summed.c.runs, 0).label("runs"), tenants.c.created_at, tenants.c.id)
+        .select_from(tenants)
+        .outerjoin(summed, summed.c.tenant_id == tenants.c.id)
+    )
+    return _filtered(found, search, status).subquery("runs")
 
 
-def _is_named(behind: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
-    """Whether name or slug holds what is looked for; with something behind them no index is asked."""
-    pattern = func.lower(bindparam("pattern"))
+def _directed(key: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
+    return key.desc() if is_descending else key.asc()
+
+
+def tenants_named(status: str | None, is_short: bool, words: int) -> Select[Any]:
+    """The tenants that a search finds, as ``found_ids``; so many ``words`` of it are conditions of their own.
+
+    What is too short for a trigram would be looked for in all of the index, and is looked for in the rows. Whoever has
+    the whole text has each word too, and the planner asks the index for those alone that few have: a word that
+    everybody has would cost most of the time.
+    """
+    found = _in_state(select(tenants.c.id).select_from(tenants), status)
+    found = found.where(_is_named(behind=literal_column("''")) if is_short else _is_named())
+    return found_ids(found.where(*(_is_named(f"word_{number}") for number in range(words))))
+
+
+def _filtered(found: Select[Any], search: str | None, status: str | None) -> Select[Any]:
+    """Those of some tenants that a search and a status find; whom a search has named is in that state already."""
+    if search == "found":
+        return found.join(_chosen, _chosen.c.id == tenants.c.id)
+    return _in_state(found.where(_is_named()) if search else found, status)
+
+
+def _in_state(found: Select[Any], status: str | None) -> Select[Any]:
+    if status is None:
+        return found
+    state = tenants.c.subscription_state
+    return found.where(state.is_(None) if status == "none" else state == bindparam("status"))
+
+
+def _is_named(parameter: str = "pattern", behind: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
+    """Whether name or slug is like the parameter; with something behind them no index is asked."""
+    pattern = func.lower(bindparam(parameter))
     texts = [func.lower(column) for column in (tenants.c.name, tenants.c.slug)]
     return or_(*((text if behind is None else text.concat(behind)).like(pattern, escape="\\") for text in texts))

@@ -2,7 +2,6 @@
 
 from sql.tables.billing import plans, subscriptions
 from sql.tables.columns import metadata
-from sql.tables.counters import monthly_runs, opened_months, row_count_changes, row_counts
 from sql.tables.events import audit_seals, platform_events
 from sql.tables.licensing import activation_codes, devices, refresh_families, signing_keys
 from sql.tables.operators import api_tokens, operator_sessions, operators, sign_in_links
@@ -10,7 +9,7 @@ from sql.tables.requests import idempotent_answers, rate_windows
 from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
 from sql.tables.statistics import statistics, statistics_changes
 from sql.tables.tenants import tenants
-from sql.tables.usage import usage_events, usage_rollups
+from sql.tables.usage import monthly_runs, opened_months, run_changes, usage_events, usage_rollups
 from sql.tables.workers import leases, worker_heartbeats
 
 __all__ = [
@@ -31,8 +30,7 @@ __all__ = [
     "platform_events",
     "rate_windows",
     "refresh_families",
-    "row_count_changes",
-    "row_counts",
+    "run_changes",
     "sign_in_links",
     "signing_keys",
     "statistics",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, event, text
 
+from sql.dialect import installer
 from sql.tables.columns import Id, Instant, choice, id_column, metadata
 
 SUBSCRIPTION_STATES = ("active", "past_due", "canceled", "unpaid", "trialing", "suspended")
@@ -69,12 +70,46 @@ subscriptions = Table(
         postgresql_where=text("state = 'active' AND ended_at IS NULL"),
         sqlite_where=text("state = 'active' AND ended_at IS NULL"),
     ),
-    # Counts the tenants in a state.
-    Index(
-        "ix_subscriptions_state_tenant_id",
-        "state",
-        "tenant_id",
-        postgresql_where=text("ended_at IS NULL"),
-        sqlite_where=text("ended_at IS NULL"),
-    ),
 )
+
+_STATE_SQLITE = """
+CREATE TRIGGER subscriptions_state_{name} AFTER {change} ON subscriptions
+BEGIN
+    UPDATE tenants SET subscription_state = (
+        SELECT state FROM subscriptions WHERE tenant_id = {row}.tenant_id AND ended_at IS NULL
+    ) WHERE id = {row}.tenant_id;
+END
+"""
+
+_STATE_FUNCTION_POSTGRESQL = """
+CREATE FUNCTION keep_subscription_state() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE tenants SET subscription_state = (
+        SELECT state FROM subscriptions WHERE tenant_id = tenants.id AND ended_at IS NULL
+    ) WHERE id = CASE TG_OP WHEN 'DELETE' THEN old.tenant_id ELSE new.tenant_id END;
+    RETURN NULL;
+END $$
+"""
+
+_STATE_POSTGRESQL = """
+CREATE TRIGGER subscriptions_state_{name} AFTER {change} ON subscriptions
+FOR EACH ROW {when} EXECUTE FUNCTION keep_subscription_state()
+"""
+
+# What a change of seats is not: an activation has no business with its tenant's row.
+_CHANGES = {"insert": "INSERT", "update": "UPDATE OF state, ended_at", "delete": "DELETE"}
+_MOVES = "WHEN ((old.state, old.ended_at) IS DISTINCT FROM (new.state, new.ended_at))"
+
+_SQLITE = [
+    _STATE_SQLITE.format(name=name, change=change, row="old" if name == "delete" else "new")
+    for name, change in _CHANGES.items()
+]
+_POSTGRESQL = [
+    _STATE_FUNCTION_POSTGRESQL,
+    *(
+        _STATE_POSTGRESQL.format(name=name, change=change, when=_MOVES if name == "update" else "")
+        for name, change in _CHANGES.items()
+    ),
+]
+
+event.listen(metadata, "after_create", installer(sqlite=_SQLITE, postgresql=_POSTGRESQL))

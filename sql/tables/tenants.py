@@ -21,11 +21,15 @@ tenants = Table(
     choice("otp_delivery_method", "email", "sms", "whatsapp", "both", server_default="email"),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    # That of the current subscription, null without one: kept by the triggers on subscriptions.
+    Column("subscription_state", String(32)),
     UniqueConstraint("slug", name="uq_tenants_slug"),
     # What operators sort by; equals are shown newest first.
     Index("ix_tenants_name_created_at_id", "name", "created_at", "id"),
     Index("ix_tenants_created_at_id", "created_at", "id"),
     Index("ix_tenants_updated_at_created_at_id", "updated_at", "created_at", "id"),
+    # Those in a state: some are few among very many.
+    Index("ix_tenants_subscription_state_created_at_id", "subscription_state", "created_at", "id"),
 )
 
 event.listen(metadata, "after_create", install_trigram_indexes)

@@ -16,8 +16,8 @@ from sqlalchemy import (
     event,
 )
 
-from sql.dialect import install_rollup_trigger
-from sql.tables.columns import Id, Instant, metadata
+from sql.dialect import installer
+from sql.tables.columns import Id, Instant, id_column, metadata
 
 usage_events = Table(
     "usage_events",
@@ -50,4 +50,100 @@ usage_rollups = Table(
     PrimaryKeyConstraint("tenant_id", "day", "kind"),
 )
 
-event.listen(metadata, "after_create", install_rollup_trigger)
+# What tenants are ordered by: the runs of a month, without what has not been folded yet, and beside them what equals
+# are ordered by, so that an index serves the list. In a month that is opened, a tenant without any run has a row too.
+monthly_runs = Table(
+    "monthly_runs",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("month", Date, nullable=False),
+    Column("runs", BigInteger, nullable=False),
+    # A copy of what never changes.
+    Column("tenant_created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "month"),
+)
+# The newest first among equals, in either direction: at one end, and at the beginning of a month at both, are all those
+# who have not used anything.
+for _name, _runs in (("least", monthly_runs.c.runs), ("most", monthly_runs.c.runs.desc())):
+    Index(
+        f"ix_monthly_runs_{_name}",
+        monthly_runs.c.month,
+        _runs,
+        monthly_runs.c.tenant_created_at.desc(),
+        monthly_runs.c.tenant_id.desc(),
+    )
+
+# Only ever inserted into, in the transaction of the events; folded into the months by a schedule. To move the months'
+# rows at once would cost as much as to keep the days, because an index holds what they come to.
+run_changes = Table(
+    "run_changes",
+    metadata,
+    id_column(),
+    # A plain number: what a deleted tenant has left is not folded.
+    Column("tenant_id", Id, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("runs", BigInteger, nullable=False),
+)
+
+# The months in which every tenant has its row.
+opened_months = Table("opened_months", metadata, Column("month", Date, primary_key=True))
+
+_ROLLUP_SQLITE = """
+CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
+BEGIN
+    INSERT INTO usage_rollups (tenant_id, day, kind, quantity, events)
+    VALUES (new.tenant_id, new.day, new.kind, new.quantity, 1)
+    ON CONFLICT (tenant_id, day, kind)
+    DO UPDATE SET quantity = quantity + excluded.quantity, events = events + 1;
+    INSERT INTO run_changes (tenant_id, month, runs)
+    SELECT new.tenant_id, date(new.day, 'start of month'), new.quantity WHERE new.kind = 'run';
+END
+"""
+
+# Ordered, so that two batches that touch the same sums wait for each other instead of deadlocking.
+_ROLLUP_FUNCTION_POSTGRESQL = """
+CREATE FUNCTION usage_events_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO usage_rollups AS sums (tenant_id, day, kind, quantity, events)
+    SELECT tenant_id, day, kind, sum(quantity), count(*) FROM inserted
+    GROUP BY tenant_id, day, kind ORDER BY tenant_id, day, kind
+    ON CONFLICT (tenant_id, day, kind)
+    DO UPDATE SET quantity = sums.quantity + excluded.quantity, events = sums.events + excluded.events;
+    INSERT INTO run_changes (tenant_id, month, runs)
+    SELECT tenant_id, date_trunc('month', day::timestamp)::date, sum(quantity) FROM inserted
+    WHERE kind = 'run' GROUP BY 1, 2;
+    RETURN NULL;
+END $$
+"""
+
+_ROLLUP_POSTGRESQL = """
+CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
+REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION usage_events_rollup()
+"""
+
+_OPEN_SQLITE = """
+CREATE TRIGGER tenants_runs_opened AFTER INSERT ON tenants
+BEGIN
+    INSERT INTO monthly_runs (tenant_id, month, runs, tenant_created_at)
+    SELECT new.id, month, 0, new.created_at FROM opened_months;
+END
+"""
+
+_OPEN_FUNCTION_POSTGRESQL = """
+CREATE FUNCTION open_monthly_runs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO monthly_runs (tenant_id, month, runs, tenant_created_at)
+    SELECT added.id, opened_months.month, 0, added.created_at FROM added CROSS JOIN opened_months;
+    RETURN NULL;
+END $$
+"""
+
+_OPEN_POSTGRESQL = """
+CREATE TRIGGER tenants_runs_opened AFTER INSERT ON tenants
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION open_monthly_runs()
+"""
+
+_SQLITE = (_ROLLUP_SQLITE, _OPEN_SQLITE)
+_POSTGRESQL = (_ROLLUP_FUNCTION_POSTGRESQL, _ROLLUP_POSTGRESQL, _OPEN_FUNCTION_POSTGRESQL, _OPEN_POSTGRESQL)
+
+event.listen(metadata, "after_create", installer(sqlite=_SQLITE, postgresql=_POSTGRESQL))

@@ -10,12 +10,14 @@ import pytest
 from sqlalchemy import insert, update
 from support.admin import Admin, as_operator
 from support.builders import activate, activated, licensed
+from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import change, row_counts, rows, told
 from support.statements import counted_statements
 
 from app.keys import fingerprint_hash
 from app.services.licensing.codes import new_code
+from app.services.operators.statistics import fold_statistics
 from sql.tables import activation_codes, devices, subscriptions, tenants
 
 CODE_KEYS = {
@@ -138,7 +140,36 @@ async def test_codes_are_found_by_the_status_they_show(admin: Admin) -> None:
 
     assert found == {"used": [used], "expired": [expired], "revoked": [revoked_and_used, revoked], "active": [active]}
     assert len(await admin.hints(status="whatever")) == 5
+    totals = {status: (await admin.ask("GET", "/codes", params={"status": status}))["total"] for status in found}
+    assert totals == {"used": 1, "expired": 1, "revoked": 2, "active": 1}
     assert (await admin.ask("GET", "/codes", params={"status": "revoked"}))["total"] == 2
+
+
+async def test_the_totals_of_the_statuses_follow_time_and_every_change(admin: Admin, clock: MovableClock) -> None:
+    tenant = await licensed(admin.live, codes=4, ttl_days=1, max_uses=1)
+    await licensed(admin.live, codes=2)
+    await activated(admin.live, tenant)
+    (revoked,) = [
+        code["id"] for code in (await admin.ask("GET", "/codes"))["codes"] if code["hint"] == tenant.codes[3][-4:]
+    ]
+    await admin.ask("DELETE", f"/codes/{revoked}")
+
+    async def totals() -> dict[str, int]:
+        shown = {}
+        for status in ("active", "used", "expired", "revoked"):
+            page = await admin.ask("GET", "/codes", params={"status": status})
+            assert page["total"] == len(page["codes"])
+            shown[status] = page["total"]
+        return shown
+
+    seen = [await totals()]
+    for seconds in (86_370, 31, 1000):
+        clock.move(seconds=seconds)
+        seen.append(await totals())
+    await fold_statistics(admin.live.ctx)
+
+    assert seen[:2] == [{"active": 4, "used": 1, "expired": 0, "revoked": 1}] * 2
+    assert [*seen[2:], await totals()] == [{"active": 2, "used": 0, "expired": 3, "revoked": 1}] * 3
 
 
 async def test_codes_are_found_by_hint_label_tenant_and_whole(admin: Admin) -> None:
@@ -295,7 +326,9 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin) 
                 if fresh:
                     await conn.insert_all(insert(table), fresh)
         for name in ("codes", "devices"):
-            for query in ({}, {"tenant_slug": tenant.slug}, {"search": "tenant"}):
+            queries = [{}, {"tenant_slug": tenant.slug}, {"search": "tenant"}]
+            queries += [{"status": "active"}] if name == "codes" else []
+            for query in queries:
                 with counted_statements(admin.live.runtime.db) as statements:
                     listed = await admin.ask("GET", f"/{name}", params={"page_size": 100, **query})
                 assert (len(listed[name]), listed["total"]) == (wanted, wanted)
@@ -303,7 +336,7 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin) 
 
     # The token, the total, the page.
     assert set(map(tuple, seen.values())) == {(3,)}
-    assert len(seen) == 6
+    assert len(seen) == 7
 
 
 async def test_a_search_that_finds_many_is_capped_and_still_in_order(admin: Admin) -> None:

@@ -17,7 +17,7 @@ from app.db import WriteConnection
 from app.keys import fingerprint_hash
 from app.services.tenants.deletion import delete_tenant
 from sql.statements import sign_in
-from sql.tables import activation_codes, devices, monthly_runs, tenant_sessions, usage_rollups
+from sql.tables import activation_codes, devices, monthly_runs, run_changes, tenant_sessions, usage_rollups
 
 
 async def test_a_deletion_takes_what_is_the_tenants_and_nothing_else(admin: Admin) -> None:
@@ -48,7 +48,8 @@ async def test_a_deletion_takes_what_is_the_tenants_and_nothing_else(admin: Admi
         assert left[table] * 2 == empty[table] == both[table]
     for table in ("devices", "refresh_families", "usage_events", "usage_rollups", "tenant_sessions"):
         assert (both[table], left[table]) == (2, 1), table
-    assert {row.tenant_id for row in await rows(admin.live, select(monthly_runs))} == {stays.tenant_id}
+    months = [row for table in (monthly_runs, run_changes) for row in await rows(admin.live, select(table))]
+    assert {row.tenant_id for row in months} == {stays.tenant_id}
     await admin.ask("GET", f"/tenants/{gone.slug}", 404)
     last = (await told(admin.live, gone.tenant_id))[-1]
     assert (last.event_type, orjson.loads(last.metadata)["slug"]) == ("tenant_deleted", gone.slug)

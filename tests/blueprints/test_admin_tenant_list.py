@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
-from support.admin import TENANT_KEYS, Admin, as_operator
-from support.builders import activated, licensed, report, run_event
+from sqlalchemy import delete, insert, update
+from support.admin import TENANT_KEYS, Admin
+from support.builders import activated, licensed, subscribe
 from support.clocks import MovableClock
-from support.live import LiveServer
-from support.rows import change, row_counts, rows
+from support.rows import change, row_counts
 from support.statements import counted_statements
 
-from app.services.totals import keep_counters
-from sql.tables import activation_codes, monthly_runs, tenants, usage_rollups
+from app.services.operators.statistics import fold_statistics
+from sql.tables import activation_codes, subscriptions, tenants
 
 
 async def test_an_empty_list_has_one_page(admin: Admin) -> None:
@@ -57,54 +55,6 @@ async def test_every_order_is_total(admin: Admin, plan: str, clock: MovableClock
     assert await admin.slugs(sort_field="updated_at", sort_direction="asc") == ["ant", "cow", "bee"]
 
 
-@pytest.mark.parametrize("is_opened", [False, True])
-@pytest.mark.parametrize("field", ["usage", "usage_current"])
-async def test_tenants_are_sorted_by_the_months_usage(
-    sanic_client: LiveServer, admin: Admin, clock: MovableClock, field: str, is_opened: bool
-) -> None:
-    tenants_ = [await licensed(sanic_client) for _ in range(4)]
-    if is_opened:
-        await keep_counters(sanic_client.ctx)
-        now = clock.now()
-        clock.move(days=((now.replace(day=1) + timedelta(days=32)).replace(day=1) - now).days + 2)
-    admin = Admin(sanic_client, await as_operator(sanic_client))
-    late = await licensed(sanic_client)
-    for tenant, runs in ((tenants_[1], 3), (tenants_[2], 9)):
-        device = await activated(sanic_client, tenant)
-        at = clock.now().isoformat()
-        await report(sanic_client, device, run_event("a", runs - 1, at=at), run_event("b", 50, kind="tokens", at=at))
-        await report(sanic_client, device, run_event("c", 1, at=at))
-    idle = [late.slug, tenants_[3].slug, tenants_[0].slug]
-    used = [tenants_[2].slug, tenants_[1].slug]
-
-    assert await admin.slugs(sort_field=field) == [*used, *idle]
-    assert await admin.slugs(sort_field=field, sort_direction="asc") == [*idle, *reversed(used)]
-    assert (await admin.slugs(sort_field=field, page=2, page_size=2)) == idle[:2]
-    shown = (await admin.tenants(sort_field=field))["items"]
-    assert [tenant["usageCurrent"] for tenant in shown] == [9, 3, 0, 0, 0]
-
-
-async def test_the_sums_of_a_month_equal_those_of_its_days(sanic_client: LiveServer) -> None:
-    devices = [await activated(sanic_client, await licensed(sanic_client)) for _ in range(2)]
-    for number in range(3):
-        await asyncio.gather(
-            *(report(sanic_client, device, run_event(f"{number}", number + 1), run_event("x")) for device in devices)
-        )
-
-    daily = await rows(
-        sanic_client,
-        select(usage_rollups.c.tenant_id, func.sum(usage_rollups.c.quantity))
-        .where(usage_rollups.c.kind == "run")
-        .group_by(usage_rollups.c.tenant_id),
-    )
-    monthly = await rows(
-        sanic_client, select(monthly_runs.c.tenant_id, func.sum(monthly_runs.c.runs)).group_by("tenant_id")
-    )
-
-    assert {tenant: int(runs) for tenant, runs in monthly} == {tenant: int(runs) for tenant, runs in daily}
-    assert {int(runs) for _, runs in monthly} == {7}
-
-
 async def test_a_search_finds_a_part_of_name_or_slug_in_any_case(admin: Admin, plan: str) -> None:
     await admin.admit("amber-wolf", "blue-wolf", "grey-fox")
     await admin.ask("PUT", "/tenants/grey-fox", json={"name": "100% WOLFISH_ones"})
@@ -128,6 +78,25 @@ async def test_a_search_finds_a_part_of_name_or_slug_in_any_case(admin: Admin, p
     assert (await admin.tenants(search="wolf", page_size=1))["total"] == 3
 
 
+async def test_each_word_of_a_search_must_be_there_in_its_place(admin: Admin, plan: str) -> None:
+    await admin.admit("amber-wolf", "wolf-amber", "amber-fox")
+    await admin.ask("PUT", "/tenants/amber-fox", json={"name": "Wolf of AMBER 100%_off"})
+
+    found = {
+        text: sorted(await admin.slugs(search=text))
+        for text in ("amber-wolf", "wolf of amber", "amber wolf", "Amber 100%_o", "amber 100__off", "wolf-amber-fox")
+    }
+
+    assert found == {
+        "amber-wolf": ["amber-wolf"],
+        "wolf of amber": ["amber-fox"],
+        "amber wolf": [],
+        "Amber 100%_o": ["amber-fox"],
+        "amber 100__off": [],
+        "wolf-amber-fox": [],
+    }
+
+
 async def test_a_status_finds_the_tenants_in_it(admin: Admin) -> None:
     by_state = {
         state: (await licensed(admin.live, state=state)).slug
@@ -140,6 +109,42 @@ async def test_a_status_finds_the_tenants_in_it(admin: Admin) -> None:
     for sort_field in ("name", "slug", "updated_at", "usage_current"):
         assert await admin.slugs(status="none", sort_field=sort_field) == [by_state[None]]
         assert await admin.slugs(status="unpaid", sort_field=sort_field, search="tenant") == [by_state["unpaid"]]
+
+
+async def test_a_status_is_that_of_the_subscription_that_has_not_ended(admin: Admin, clock: MovableClock) -> None:
+    tenant = await licensed(admin.live, state="active")
+
+    async def found() -> list[str]:
+        states = ("active", "canceled", "none")
+        return [state for state in states if await admin.slugs(status=state) == [tenant.slug]]
+
+    seen = [await found()]
+    for statement in (
+        update(subscriptions).values(state="canceled"),
+        update(subscriptions).values(ended_at=clock.now()),
+        update(subscriptions).values(ended_at=None, state="active"),
+        delete(subscriptions),
+    ):
+        await change(admin.live, statement)
+        seen.append(await found())
+
+    assert seen == [["active"], ["canceled"], ["none"], ["active"], ["none"]]
+
+
+async def test_the_total_of_a_status_follows_every_change(admin: Admin) -> None:
+    there = [await licensed(admin.live, state=state) for state in ("active", "unpaid", "unpaid", None)]
+
+    async def totals() -> list[int]:
+        return [(await admin.tenants(status=status))["total"] for status in ("active", "unpaid", "none")]
+
+    before = await totals()
+    await subscribe(admin.live, there[1], "active")
+    await admin.ask("DELETE", f"/tenants/{there[2].slug}", 204)
+    await admin.ask("DELETE", f"/tenants/{there[3].slug}", 204)
+    after = await totals()
+    await fold_statistics(admin.live.ctx)
+
+    assert (before, after, await totals()) == ([1, 2, 1], [2, 0, 0], [2, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -173,13 +178,19 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin, 
         ]
         async with admin.live.runtime.db.write() as conn:
             await conn.insert_all(insert(tenants), fresh)
-        for query in ({}, {"sort_field": "usage"}, {"search": "tenant"}, {"status": "none"}):
+        queries: list[dict[str, Any]] = [{}, {"sort_field": "usage"}, {"search": "tenant-"}, {"status": "none"}]
+        for query in queries:
             with counted_statements(admin.live.runtime.db) as statements:
                 assert len((await admin.tenants(page_size=1000, **query))["items"]) == wanted
             seen.setdefault(str(query), set()).add(len(statements))
 
     # The token, the total, whether the month is opened, the page, its codes.
-    assert seen == {"{}": {4}, "{'sort_field': 'usage'}": {5}, "{'search': 'tenant'}": {4}, "{'status': 'none'}": {4}}
+    assert seen == {
+        "{}": {4},
+        "{'sort_field': 'usage'}": {5},
+        "{'search': 'tenant-'}": {4},
+        "{'status': 'none'}": {4},
+    }
 
 
 async def test_a_filtered_total_is_capped(admin: Admin) -> None:
@@ -200,11 +211,11 @@ async def test_a_filtered_total_is_capped(admin: Admin) -> None:
 async def test_the_total_stays_true_when_it_is_folded(admin: Admin, plan: str) -> None:
     await admin.admit("one", "two", "three")
     await admin.ask("DELETE", "/tenants/two", 204)
-    await keep_counters(admin.live.ctx)
+    await fold_statistics(admin.live.ctx)
     await admin.admit("four")
 
     assert (await admin.tenants())["total"] == 3
-    await keep_counters(admin.live.ctx)
+    await fold_statistics(admin.live.ctx)
     assert (await admin.tenants())["total"] == 3
 
 

@@ -20,7 +20,16 @@ from app.settings import Settings
 from bench.growth import add_chunk, grow
 from bench.growth_rows import Row, Shape, slug
 from bench.growth_stores import opened, plans_for
-from sql.tables import activation_codes, devices, subscriptions, tenants, usage_events, usage_rollups
+from sql.tables import (
+    activation_codes,
+    devices,
+    monthly_runs,
+    run_changes,
+    subscriptions,
+    tenants,
+    usage_events,
+    usage_rollups,
+)
 
 TENANTS = 50
 CHUNK = 20
@@ -112,9 +121,17 @@ async def test_the_daily_sums_equal_the_events_of_their_days(grown: Settings) ->
     assert event_days == {date(2026, 2, 28), date(2026, 3, 1), date(2026, 2, 27)}
     assert {key: value for key, value in of_sums.items() if key[1] in event_days} == of_events
     assert (date(2026, 3, 1) - min(day for (day,) in days)).days > 330
+    month = date(2026, 3, 1)
+    kept, changes = await asked(
+        grown, select(monthly_runs).where(monthly_runs.c.month == month), select(func.count()).select_from(run_changes)
+    )
+    this_month = {tenant_id: quantity for (tenant_id, day, _), (quantity, _) in of_sums.items() if day >= month}
+    assert {row.tenant_id: row.runs for row in kept} == this_month
+    assert changes == [(0,)]
     runtime = Runtime(grown)
     try:
-        assert (await check_rollups(Context(runtime, Actor("system", "tests"))))["differences"] == 0
+        found = await check_rollups(Context(runtime, Actor("system", "tests")))
+        assert (found["differences"], found["month_differences"]) == (0, 0)
     finally:
         await runtime.close()
 

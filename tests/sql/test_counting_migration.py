@@ -16,6 +16,7 @@ from app.context import Actor, Context
 from app.runtime import Runtime
 from app.services.operators.dashboard import dashboard_stats
 from app.services.operators.statistics import check_statistics
+from app.services.tenants.listing import list_tenants
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 
 LONG_AGO = datetime(2025, 3, 1, 10, 7, 59, 999_900, tzinfo=UTC)
@@ -59,10 +60,16 @@ async def test_what_was_there_before_is_counted(empty_database: str, tmp_path: P
         ctx = Context(runtime, Actor("operator", "tests"))
         stats = await dashboard_stats(ctx)
         assert (await check_statistics(ctx))["differences"] == 0
+        listed = {state: await list_tenants(ctx, status=state) for state in ("active", "canceled", "none")}
+        by_usage = await list_tenants(ctx, sort_field="usage")
     finally:
         await runtime.close()
 
     assert (stats.total_tenants, stats.active_tenants) == (3, 2)
+    shown = {state: [row.tenant.slug for row in page.tenants] for state, page in listed.items()}
+    assert shown == {"active": ["tenant-2", "tenant-1"], "canceled": ["tenant-3"], "none": []}
+    assert {state: page.total.total for state, page in listed.items()} == {"active": 2, "canceled": 1, "none": 0}
+    assert [row.tenant.slug for row in by_usage.tenants] == ["tenant-3", "tenant-2", "tenant-1"]
     assert (stats.total_devices, stats.revoked_devices) == (30, 3)
     assert (stats.total_codes, stats.revoked_codes, stats.expired_codes) == (30, 3, 18)
     # Of the even days those that never expire.

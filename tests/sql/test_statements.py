@@ -25,6 +25,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -34,7 +35,7 @@ from support.live import LiveServer
 
 import sql.statements
 from sql.scope import across_tenants
-from sql.statements import licensing
+from sql.statements import licensing, tenant_lists
 from sql.tables import devices, plans, tenants, usage_events
 
 
@@ -189,3 +190,16 @@ async def test_a_batch_of_any_length_is_one_statement_that_is_compiled_once(sani
 
     assert len(set(texts)) == 1
     assert compiled[1:] == ["CACHE_HIT", "CACHE_HIT"]
+
+
+async def test_a_pattern_is_planned_anew_each_time(sanic_client: LiveServer) -> None:
+    if sanic_client.runtime.db.is_sqlite:
+        pytest.skip("SQLite plans once, without looking at the values")
+    plans_made = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH found AS%'"
+    statement = tenant_lists.tenants_named(None, False, 0)
+    async with sanic_client.runtime.db.read() as conn:
+        for number in range(10):
+            await conn.rows(statement, pattern=f"%acme {number}%")
+        ((custom, generic),) = await conn.rows(text(plans_made))
+
+    assert (custom, generic) == (10, 0)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Generic, TypeVar
 
 from app.context import Context
-from app.db import as_batch
 from app.services.licensing import codes
 from app.services.search import contains
-from app.services.totals import Total, all_rows, rows_found
+from app.services.totals import Found, Total, all_rows, codes_in, rows_found
 from sql.statements import license_lists as statements
-from sql.statements.tenant_lists import MOST_COUNTED
 
 Row = TypeVar("Row")
 
@@ -82,7 +79,7 @@ async def list_all_codes(
     """
     values: dict[str, Any] = {"now": ctx.runtime.clock.now()}
     paging = {"page_size": page_size, "skip": (page - 1) * page_size}
-    how = None
+    how: str | None = None
     if search := search.strip():
         if (code := codes.normalize(search)) is not None:
             how = "code"
@@ -97,13 +94,14 @@ async def list_all_codes(
         values["status"] = status
     async with ctx.runtime.db.read() as conn:
         if how == "way" and not tenant_slug:
-            named = await conn.many(_codes_named(bool(status)), int, **values)
-            how, total = _counted(named)
-            values["batch"] = _batch(named)
-        elif tenant_slug or how or status:
+            found = await conn.one(_codes_named(bool(status)), Found, **values)
+            how, total, values["batch"] = found.way, found.counted, found.batch
+        elif tenant_slug or how:
             total = await rows_found(conn, _codes_found(bool(tenant_slug), how, bool(status)), **values)
+        elif status:
+            total = await codes_in(conn, status, values["now"])
         else:
-            total = await all_rows(conn, "activation_codes")
+            total = await all_rows(conn, "codes_created")
         statement = _code_page(bool(tenant_slug), how, bool(status))
         return Page(await conn.many(statement, ListedCode, **values, **paging), total)
 
@@ -117,7 +115,7 @@ async def list_all_devices(
     """
     values: dict[str, Any] = {}
     paging = {"page_size": page_size, "skip": (page - 1) * page_size}
-    how = None
+    how: str | None = None
     if search := search.strip():
         how = "way"
         begins = search.lower() if _HEXADECIMAL.fullmatch(search) else ""
@@ -127,26 +125,10 @@ async def list_all_devices(
         values["tenant_slug"] = tenant_slug
     async with ctx.runtime.db.read() as conn:
         if how and not tenant_slug:
-            named = await conn.many(statements.devices_named, int, **values)
-            how, total = _counted(named)
-            values["batch"] = _batch(named)
+            found = await conn.one(statements.devices_named, Found, **values)
+            how, total, values["batch"] = found.way, found.counted, found.batch
         elif tenant_slug:
             total = await rows_found(conn, _devices_found(True, how), **values)
         else:
-            total = await all_rows(conn, "devices")
+            total = await all_rows(conn, "devices_created")
         return Page(await conn.many(_device_page(bool(tenant_slug), how), ListedDevice, **values, **paging), total)
-
-
-def _counted(named: Sequence[int]) -> tuple[str, Total]:
-    """How the page of a search is found, and how many there are.
-
-    Few are looked for first and then put in order; where there are too many to be named, each is compared on the way
-    along the order, because the next that matches is never far.
-    """
-    if len(named) > MOST_COUNTED:
-        return "way", Total(MOST_COUNTED, is_capped=True)
-    return "found", Total(len(named))
-
-
-def _batch(named: Sequence[int]) -> str:
-    return as_batch([{"id": row_id} for row_id in named] if len(named) <= MOST_COUNTED else [])

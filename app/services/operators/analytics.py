@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from app.context import Context
 from app.runtime import Runtime
 from app.services.billing.plans import Plan
+from app.services.figures import ALL_TIME, current_subscriptions, read_figures, today
 from app.services.operators.dashboard import codes_and_devices_by_day, percentage
-from app.services.operators.figures import ALL_TIME, current_subscriptions, read_figures, today
 from sql.statements import billing, statistics
 
 DateRange = Literal["today", "7d", "30d", "90d", "1y"]

@@ -10,21 +10,18 @@ import orjson
 
 from app.context import Context
 from app.events import EventType
-from app.services.operators.figures import (
+from app.services.figures import (
     ALL_TIME,
+    EXPIRED,
     Figures,
-    PeriodSum,
-    asked,
-    before,
-    bucket_of,
     current_subscriptions,
     days_between,
     read_figures,
+    read_with_expired,
     span,
     today,
 )
-from sql.statements import events, statistics
-from sql.tables.statistics import QUARTER_SECONDS
+from sql.statements import events
 
 MOST_ACTIVITIES = 20
 WEEK = timedelta(days=7)
@@ -156,33 +153,23 @@ _COUNTED = (*_COUNTED_BY_WEEK, "codes_revoked", "codes_open", "devices_held")
 
 async def dashboard_stats(ctx: Context) -> DashboardStats:
     """All the figures of the dashboard, exact; the days are those of the installation's time zone."""
-    now, zone, day = ctx.runtime.clock.now(), ctx.runtime.zone, today(ctx)
-    running = bucket_of(now)
+    zone, day = ctx.runtime.zone, today(ctx)
     week = span("week", day - WEEK + timedelta(days=1), day, zone)
     week_before = span("week before", day - 2 * WEEK + timedelta(days=1), day - WEEK, zone)
     periods = [(metric, ALL_TIME) for metric in _COUNTED]
     periods += [(metric, period) for metric in _COUNTED_BY_WEEK for period in (*week, *week_before)]
-    periods += [
-        (metric, period) for metric in ("codes_expiring", "codes_open") for period in before("expired", running)
-    ]
     async with ctx.runtime.db.read() as conn:
-        found = await conn.many(
-            statistics.sums_and_just_expired,
-            PeriodSum,
-            batch=asked(periods),
-            now=now,
-            quarter_began=datetime.fromtimestamp(running * QUARTER_SECONDS, now.tzinfo),
-        )
+        figures = await read_with_expired(conn, ctx.runtime.clock.now(), periods, ("codes_expiring", "codes_open"))
         licensed = await current_subscriptions(conn)
-    return _stats(Figures(found), sum(count for (_, state), count in licensed.items() if state == "active"))
+    return _stats(figures, sum(count for (_, state), count in licensed.items() if state == "active"))
 
 
 def _stats(figures: Figures, active_tenants: int) -> DashboardStats:
     codes, devices, held = (figures.of(metric) for metric in ("codes_created", "devices_created", "devices_held"))
     return DashboardStats(
         total_codes=codes,
-        active_codes=figures.of("codes_open") - figures.of("codes_open", "expired"),
-        expired_codes=figures.of("codes_expiring", "expired"),
+        active_codes=figures.of("codes_open") - figures.of("codes_open", EXPIRED),
+        expired_codes=figures.of("codes_expiring", EXPIRED),
         revoked_codes=figures.of("codes_revoked"),
         total_devices=devices,
         active_devices=held,

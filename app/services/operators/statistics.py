@@ -10,6 +10,7 @@ import structlog
 
 from app.context import Context
 from app.db import as_batch
+from app.services.usage.months import fold_runs
 from sql.statements import statistics
 from sql.tables.statistics import COUNTED, GRAINS, TOTAL
 
@@ -48,13 +49,16 @@ class DifferentGrain(NamedTuple):
 
 
 async def fold_statistics(ctx: Context) -> Mapping[str, object]:
-    """Move the changes that have committed into the sums, some at a time; what is read is the same before and after."""
+    """Move the changes that have committed into the sums, some at a time; what is read is the same before and after.
+
+    The changes of figures, and those of the months by which tenants are ordered.
+    """
     folded = 0
     while taken := await _fold_some(ctx):
         folded += taken
         if taken < CHANGES_AT_ONCE:
             break
-    return {"changes": folded}
+    return {"changes": folded, "run_changes": await fold_runs(ctx)}
 
 
 async def _fold_some(ctx: Context) -> int:

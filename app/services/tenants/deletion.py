@@ -49,6 +49,7 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
         await conn.affected(statements.delete_refresh_families, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_devices, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_codes, of_tenant_id=tenant.id)
+        await conn.affected(statements.delete_run_changes, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_deliveries, of_slug=tenant.slug)
         metadata = {"name": tenant.name, "slug": tenant.slug, **asdict(belongings)}
         title = f"Tenant {tenant.name} deleted"

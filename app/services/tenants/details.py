@@ -15,11 +15,17 @@ from sql.statements import tenant_lists as statements
 
 
 class Month(NamedTuple):
-    """The running month of the installation: its first day, and its bounds as moments."""
+    """The running month of the installation: its first day, that of the next one, and both as moments."""
 
     first_day: date
+    next_day: date
     first: datetime
     next: datetime
+
+    @property
+    def days(self) -> dict[str, date]:
+        """The month as statements are told it."""
+        return {"month": self.first_day, "next_month": self.next_day}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +67,14 @@ def running_month(ctx: Context) -> Month:
     zone = ctx.runtime.zone
     days = month_around(ctx.runtime.clock.now().astimezone(zone).date())
     first, following = (datetime.combine(day, time.min, zone).astimezone(UTC) for day in days)
-    return Month(days[0], first, following)
+    return Month(*days, first, following)
 
 
 async def tenant_details(ctx: Context, tenant_slug: str) -> TenantDetails:
     """The tenant with this slug; raises TenantNotFoundError."""
     month = running_month(ctx)
     async with ctx.runtime.db.read() as conn:
-        found = await conn.many(statements.tenant_by_slug, TenantRow, tenant_slug=tenant_slug, month=month.first_day)
+        found = await conn.many(statements.tenant_by_slug, TenantRow, tenant_slug=tenant_slug, **month.days)
         details = await with_codes(conn, month, found)
     if not details:
         raise TenantNotFoundError(slug=tenant_slug)
@@ -79,7 +85,7 @@ async def own_details(ctx: Context) -> TenantDetails:
     """The tenant whose session asks; raises TenantNotFoundError if it was deleted just now."""
     month = running_month(ctx)
     async with ctx.runtime.db.read() as conn:
-        found = await conn.many(statements.tenant_by_id, TenantRow, tenant_id=ctx.tenant_id, month=month.first_day)
+        found = await conn.many(statements.tenant_by_id, TenantRow, tenant_id=ctx.tenant_id, **month.days)
         details = await with_codes(conn, month, found)
     if not details:
         raise TenantNotFoundError(slug=ctx.tenant_slug)

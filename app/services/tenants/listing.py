@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 from app.context import Context
-from app.db import ReadConnection, as_batch
+from app.db import ReadConnection
 from app.services.search import contains
 from app.services.tenants.details import TenantDetails, TenantRow, running_month, with_codes
-from app.services.totals import Total, all_rows, rows_found
-from sql.statements import counters
+from app.services.totals import Found, Total, all_rows, tenants_in
+from sql.statements import months
 from sql.statements import tenant_lists as statements
-from sql.statements.tenant_lists import MOST_COUNTED
 
 SortField = Literal["name", "slug", "created_at", "updated_at", "usage", "usage_current"]
 
 TRIGRAM = 3
+MOST_WORDS = 3
+_WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 
 _page = cache(statements.tenant_page)
+_page_by_usage = cache(statements.tenant_page_by_usage)
 _named = cache(statements.tenants_named)
-_in = cache(statements.tenants_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ async def list_tenants(
     ``none``. Whatever the page holds, it takes the same number of statements.
     """
     month = running_month(ctx)
-    by = "usage" if sort_field == "usage_current" else sort_field
-    paging = {"page_size": page_size, "skip": (page - 1) * page_size}
+    skip = (page - 1) * page_size
+    paging: dict[str, Any] = {"page_size": page_size, "skip": skip, **month.days}
     filters: dict[str, Any] = {}
     if search := search.strip():
         filters["pattern"] = contains(search)
@@ -57,34 +59,35 @@ async def list_tenants(
         filters["status"] = status
     async with ctx.runtime.db.read() as conn:
         how, total, filters = await _found(conn, search, status, filters)
-        is_opened = by == "usage" and await _is_opened(conn, month.first_day)
-        statement = _page(by, is_descending, how, _kind(status), is_opened)
-        rows = await conn.many(statement, TenantRow, month=month.first_day, **paging, **filters)
+        if sort_field in {"usage", "usage_current"}:
+            is_opened = bool(await conn.rows(months.opened_month, month=month.first_day))
+            statement = _page_by_usage(is_descending, how, _kind(status), is_opened)
+            paging["most"] = skip + page_size
+        else:
+            statement = _page(sort_field, is_descending, how, _kind(status))
+        rows = await conn.many(statement, TenantRow, **paging, **filters)
         return TenantPage(await with_codes(conn, month, rows), total)
 
 
 async def _found(
     conn: ReadConnection, search: str, status: str | None, filters: dict[str, Any]
 ) -> tuple[str | None, Total, dict[str, Any]]:
-    """How the page is found, how many there are, and what its statement is told.
-
-    Few are looked for first and then put in order; where there are too many to be named, each is compared on the way
-    along the order, because the next that matches is never far.
-    """
+    """How the page is found, how many there are, and what its statement is told."""
     if search:
-        found = await conn.many(_named(_kind(status), len(search) < TRIGRAM), int, **filters)
-        if len(found) > MOST_COUNTED:
-            return "way", Total(MOST_COUNTED, is_capped=True), filters
-        return "found", Total(len(found)), {"batch": as_batch([{"id": tenant_id} for tenant_id in found])}
+        words = {f"word_{number}": contains(word) for number, word in enumerate(_words(search))}
+        found = await conn.one(_named(_kind(status), len(search) < TRIGRAM, len(words)), Found, **filters, **words)
+        return found.way, found.counted, filters if found.batch is None else {"batch": found.batch}
     if status:
-        return None, await rows_found(conn, _in(_kind(status)), **filters), filters
-    return None, await all_rows(conn, "tenants"), filters
+        return None, await tenants_in(conn, status), filters
+    return None, await all_rows(conn, "tenants_created"), filters
+
+
+def _words(search: str) -> list[str]:
+    """Some of a text's words, the longest first, if there are several."""
+    words = sorted({word for word in _WORD.findall(search) if word != search}, key=len, reverse=True)
+    return words[:MOST_WORDS]
 
 
 def _kind(status: str | None) -> str | None:
     """One statement for every state, so that they share a plan."""
     return status if status in {None, "none"} else "state"
-
-
-async def _is_opened(conn: ReadConnection, first_day: object) -> bool:
-    return bool(await conn.rows(counters.opened_month, month=first_day))

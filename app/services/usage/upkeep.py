@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import structlog
 
 from app.context import Context
-from app.services.usage.summary import months_later
-from sql.statements import licensing, usage
+from app.services.usage.summary import month_around, months_later
+from sql.statements import licensing, months, usage
 
 MOST_REPORTED = 100
 
@@ -29,11 +30,18 @@ class Difference:
     rolled_quantity: int | None
 
 
-async def check_rollups(ctx: Context) -> Mapping[str, object]:
-    """Compare the sums of every day that still receives events with the events themselves, and report differences.
+class DifferentMonth(NamedTuple):
+    """A month by which a tenant is ordered, and by how much it is more than its days."""
 
-    Nothing is mended silently: the sums are kept by the database in the transaction of the events, so a difference
-    is a fault that somebody must look at.
+    tenant_id: int
+    too_many: int
+
+
+async def check_rollups(ctx: Context) -> Mapping[str, object]:
+    """Compare the sums of days with their events and those of the running month with its days; report differences.
+
+    The days are those that still receive events. Nothing is mended silently: the sums are kept by the database in
+    the transaction of the events, so a difference is a fault that somebody must look at.
     """
     today = ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date()
     first_day = today - timedelta(days=ctx.runtime.settings.usage_past_days + 1)
@@ -41,9 +49,20 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
         differing = await conn.many(
             usage.rollups_that_differ, Difference, first_day=first_day, next_day=today, most=MOST_REPORTED
         )
+        month, next_month = month_around(today)
+        months_differing = await conn.many(
+            months.months_that_differ, DifferentMonth, month=month, next_month=next_month, most=MOST_REPORTED
+        )
     for difference in differing:
         log.error("usage_rollup_differs", **asdict(difference))
-    return {"first_day": first_day.isoformat(), "next_day": today.isoformat(), "differences": len(differing)}
+    for wrong in months_differing:
+        log.error("usage_month_differs", month=month.isoformat(), **wrong._asdict())
+    return {
+        "first_day": first_day.isoformat(),
+        "next_day": today.isoformat(),
+        "differences": len(differing),
+        "month_differences": len(months_differing),
+    }
 
 
 async def apply_retention(ctx: Context) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""The house of licensing: tenants, plans, codes, devices, usage, events, keys and workers."""
+"""The house of licensing: tenants, plans, codes, devices, events, keys and workers."""
 
 from __future__ import annotations
 
@@ -14,36 +14,9 @@ depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-ROLLUP_TRIGGER_SQLITE = """
-CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
-BEGIN
-    INSERT INTO usage_rollups (tenant_id, day, kind, quantity, events)
-    VALUES (new.tenant_id, new.day, new.kind, new.quantity, 1)
-    ON CONFLICT (tenant_id, day, kind)
-    DO UPDATE SET quantity = quantity + excluded.quantity, events = events + 1;
-END
-"""
-
-ROLLUP_FUNCTION_POSTGRESQL = """
-CREATE FUNCTION usage_events_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO usage_rollups AS sums (tenant_id, day, kind, quantity, events)
-    SELECT tenant_id, day, kind, sum(quantity), count(*) FROM inserted
-    GROUP BY tenant_id, day, kind ORDER BY tenant_id, day, kind
-    ON CONFLICT (tenant_id, day, kind)
-    DO UPDATE SET quantity = sums.quantity + excluded.quantity, events = sums.events + excluded.events;
-    RETURN NULL;
-END $$
-"""
-
-ROLLUP_TRIGGER_POSTGRESQL = """
-CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
-REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION usage_events_rollup()
-"""
-
 
 def upgrade() -> None:
-    """Build every table and the trigger that keeps the daily sums."""
+    """Build every table."""
     op.create_table(
         "leases",
         sa.Column("name", sa.String(length=50), nullable=False),
@@ -230,36 +203,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("ended_at IS NULL"),
     )
     op.create_table(
-        "usage_events",
-        sa.Column("tenant_id", ID, nullable=False),
-        sa.Column("event_id", sa.String(length=100), nullable=False),
-        sa.Column("device_id", ID, nullable=True),
-        sa.Column("kind", sa.String(length=50), nullable=False),
-        sa.Column("quantity", sa.BigInteger(), nullable=False),
-        sa.Column("at", Instant(), nullable=False),
-        sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("metadata", sa.Text(), nullable=True),
-        sa.Column("received_at", Instant(), nullable=False),
-        sa.CheckConstraint("quantity >= 1", name=op.f("ck_usage_events_quantity")),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenants.id"], name=op.f("fk_usage_events_tenant_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("tenant_id", "event_id", name=op.f("pk_usage_events")),
-    )
-    op.create_index("ix_usage_events_day", "usage_events", ["day"], unique=False)
-    op.create_table(
-        "usage_rollups",
-        sa.Column("tenant_id", ID, nullable=False),
-        sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("kind", sa.String(length=50), nullable=False),
-        sa.Column("quantity", sa.BigInteger(), nullable=False),
-        sa.Column("events", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenants.id"], name=op.f("fk_usage_rollups_tenant_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("tenant_id", "day", "kind", name=op.f("pk_usage_rollups")),
-    )
-    op.create_table(
         "devices",
         sa.Column("id", ID, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", ID, nullable=False),
@@ -302,19 +245,12 @@ def upgrade() -> None:
     op.create_index(
         "ix_refresh_families_tenant_id_device_id", "refresh_families", ["tenant_id", "device_id"], unique=False
     )
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute(ROLLUP_TRIGGER_SQLITE)
-    else:
-        op.execute(ROLLUP_FUNCTION_POSTGRESQL)
-        op.execute(ROLLUP_TRIGGER_POSTGRESQL)
 
 
 def downgrade() -> None:
     """Take everything away."""
     op.drop_table("refresh_families")
     op.drop_table("devices")
-    op.drop_table("usage_rollups")
-    op.drop_table("usage_events")
     op.drop_table("subscriptions")
     op.drop_table("activation_codes")
     op.drop_table("worker_heartbeats")
@@ -323,5 +259,3 @@ def downgrade() -> None:
     op.drop_table("platform_events")
     op.drop_table("plans")
     op.drop_table("leases")
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("DROP FUNCTION usage_events_rollup()")

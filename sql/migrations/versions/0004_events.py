@@ -45,6 +45,7 @@ COUNTED = {
         Counted("codes_revoked", "revoked_at", "{row}.revoked_at IS NOT NULL"),
         Counted("codes_expiring", "expires_at", "{row}.expires_at IS NOT NULL"),
         # By expiry, so that those that have expired meanwhile can be told.
+        Counted("codes_held", "expires_at", "{row}.revoked_at IS NULL"),
         Counted("codes_open", "expires_at", "{row}.revoked_at IS NULL AND {row}.use_count < {row}.max_uses"),
     ),
     "devices": (
@@ -80,7 +81,7 @@ def _bucket(counted: Counted, row: str, quarter: str) -> str:
     if not counted.moment:
         return "0"
     found = quarter.format(f"{row}.{counted.moment}")
-    return f"coalesce({found}, {NEVER})" if counted.metric == "codes_open" else found
+    return f"coalesce({found}, {NEVER})" if counted.moment == "expires_at" else found
 
 
 # What a row that is there now adds, and what one that was there before takes away.

@@ -15,6 +15,8 @@ from sql.tables.statistics import GRAINS, QUARTER_SECONDS, TOTAL
 
 # Every bucket there is.
 ENDLESS = 2**31
+# The period that ends now, of metrics whose buckets are those of an expiry.
+EXPIRED = "expired"
 
 
 class Period(NamedTuple):
@@ -75,6 +77,25 @@ def _buckets(period: Period) -> dict[str, int]:
 async def read_figures(conn: ReadConnection, periods: Iterable[tuple[str, Period]]) -> Figures:
     """The sums of metrics over periods, with one statement."""
     return Figures(await conn.many(statistics.sums, PeriodSum, batch=asked(periods)))
+
+
+async def read_with_expired(
+    conn: ReadConnection, now: datetime, periods: Iterable[tuple[str, Period]], expiring: Iterable[str]
+) -> Figures:
+    """The sums of metrics over periods, and of those by expiry what has expired by now; with one statement.
+
+    Whole quarters of an hour are sums, and what has expired within the running one is counted.
+    """
+    running = bucket_of(now)
+    expired = [(metric, period) for metric in expiring for period in before(EXPIRED, running)]
+    found = await conn.many(
+        statistics.sums_and_just_expired,
+        PeriodSum,
+        batch=asked([*periods, *expired]),
+        now=now,
+        quarter_began=datetime.fromtimestamp(running * QUARTER_SECONDS, now.tzinfo),
+    )
+    return Figures(found)
 
 
 async def current_subscriptions(conn: ReadConnection) -> dict[tuple[int, str], int]:

@@ -1,0 +1,236 @@
+"""What operators list and count, with a thousand and with two hundred thousand tenants, in one run, alternating.
+
+    .venv/bin/python -m bench.growth_lists [--small URL --large URL] [--rounds 5] [--only text] [--json]
+
+One worker on each database, one request at a time on one connection, with an API token, over HTTP. The databases are
+those of ``bench.growth``, as for ``bench.growth_policy``. The exit code is 1 when a call that is held to the bar takes
+more than one and a half times as long on the larger one, or more statements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import http.client
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from support.processes import ServerProcess, served
+
+from app.context import Actor, Context
+from app.permissions import Role
+from app.services.operators.api_tokens import create_token
+from app.settings import Settings
+from bench.growth_calls import CALLS, Call
+from bench.growth_policy import grown
+from bench.servers import COUNTED
+
+MOST_RATIO = 1.5
+SIDES = ("small", "large")
+# Of a round for each call and side; a slow call is asked a few times all the same.
+SECONDS = 0.1
+LEAST_REQUESTS = 4
+# What runs by itself would run into the figures: a million events of a grown database wait for their seals.
+SCHEDULES = [f"PORTAL_{name.upper()}" for name in Settings.model_fields if name.endswith("_cron")]
+NEVER = "0 0 29 2 *"
+
+
+@dataclass
+class Side:
+    """One server: a connection that stays open, and what is sent with each request."""
+
+    connection: http.client.HTTPConnection
+    headers: dict[str, str]
+
+    def ask(self, path: str) -> Any:
+        """The answer's JSON."""
+        return json.loads(self.body(f"/admin/api{path}"))
+
+    def body(self, path: str) -> bytes:
+        """An answer that went well."""
+        try:
+            answer, body = self._answer(path)
+        except (http.client.RemoteDisconnected, ConnectionError):
+            # The server has closed what was idle while the other side was asked.
+            self.connection.close()
+            answer, body = self._answer(path)
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"{path}: {answer.status} {body[:200]!r}")
+        return body
+
+    def _answer(self, path: str) -> tuple[http.client.HTTPResponse, bytes]:
+        self.connection.request("GET", path, headers=self.headers)
+        answer = self.connection.getresponse()
+        return answer, answer.read()
+
+    def statements(self) -> float:
+        """How many the worker has sent so far."""
+        return sum(float(found) for found in COUNTED.findall(self.body("/metrics").decode()))
+
+    def milliseconds(self, path: str) -> list[float]:
+        """How long each of some requests has taken."""
+        took: list[float] = []
+        ends = time.perf_counter() + SECONDS
+        while len(took) < LEAST_REQUESTS or time.perf_counter() < ends:
+            began = time.perf_counter()
+            self.body(f"/admin/api{path}")
+            took.append((time.perf_counter() - began) * 1_000)
+        return took
+
+
+@dataclass
+class Figures:
+    """A call on both sides: the median of each round, and what was answered."""
+
+    call: Call
+    rounds: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    rows: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, str] = field(default_factory=dict)
+    statements: dict[str, float] = field(default_factory=dict)
+
+    def middle(self, side: str) -> float:
+        """The median of a side's rounds."""
+        return statistics.median(self.rounds[side])
+
+    @property
+    def ratio(self) -> float:
+        """How much longer the larger database takes."""
+        return self.middle("large") / self.middle("small")
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether both sides have shown as many rows: only then they have done the same."""
+        return len(set(self.rows.values())) == 1
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the bar holds for it."""
+        return self.call.is_held and self.is_alike
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the bar is met where it holds, with no more statements; a figure that is remembered needs fewer."""
+        has_no_more = self.statements["large"] <= self.statements["small"]
+        return not self.is_held or (self.ratio <= MOST_RATIO and has_no_more)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "call": self.call.name,
+            "path": self.call.path,
+            "rows": self.rows,
+            "totals": self.totals,
+            "statements": self.statements,
+            **{f"{side}_ms": round(self.middle(side), 2) for side in SIDES},
+            "ratio": round(self.ratio, 2),
+            "is_held": self.is_held,
+            "is_met": self.is_met,
+        }
+
+    def line(self) -> str:
+        """A row of the table."""
+        count = [f"{self.statements[side]:g}" for side in SIDES]
+        bar = "" if self.is_held else "not alike" if not self.is_alike else "beside the bar"
+        cells = [
+            self.call.name,
+            " / ".join(str(self.rows[side]) for side in SIDES),
+            " / ".join(self.totals[side] for side in SIDES),
+            " / ".join(dict.fromkeys(count)),
+            *(f"{self.middle(side):.2f}" for side in SIDES),
+            f"{self.ratio:.2f}",
+            bar or ("met" if self.is_met else "**missed**"),
+        ]
+        return f"| {' | '.join(cells)} |"
+
+
+async def side_of(server: ServerProcess) -> Side:
+    """Somebody who may read everything, signed in on a server."""
+    ctx = Context(server.runtime, Actor("operator", "bench", permissions=Role.OWNER.permissions))
+    token = await create_token(ctx, name="bench", role=Role.READ_ONLY, days=1)
+    address = urlsplit(server.base_url)
+    connection = http.client.HTTPConnection(str(address.hostname), int(address.port or 0), timeout=60)
+    return Side(connection, {"Authorization": f"Bearer {token.token}"})
+
+
+def look(side: Side, name: str, figures: Figures) -> None:
+    """What a call answers and how many statements it takes, once it is warm."""
+    path = figures.call.path
+    for _ in range(LEAST_REQUESTS + 1):
+        answer = side.ask(path)
+    figures.statements[name] = min(counted(side, path) for _ in range(LEAST_REQUESTS))
+    listed: list[Sequence[Any]] = [value for value in answer.values() if isinstance(value, list)]
+    figures.rows[name] = len(listed[0]) if listed else 1
+    is_capped = answer.get("totalIsCapped", answer.get("total_is_capped"))
+    figures.totals[name] = f"{answer['total']:,}{'+' if is_capped else ''}" if "total" in answer else ""
+
+
+def counted(side: Side, path: str) -> float:
+    """The statements that the worker has sent meanwhile; a heartbeat of its own may be among them."""
+    before = side.statements()
+    side.ask(path)
+    return side.statements() - before
+
+
+def measure(sides: dict[str, Side], calls: Sequence[Call], rounds: int) -> list[Figures]:
+    """Both sides in turn, call by call."""
+    figures = [Figures(call) for call in calls]
+    for one in figures:
+        for name in SIDES:
+            look(sides[name], name, one)
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        for one in figures:
+            for name in sorted(SIDES, reverse=number % 2 == 0):
+                one.rounds[name].append(statistics.median(sides[name].milliseconds(one.call.path)))
+    return figures
+
+
+async def run(small: str, large: str, folder: Path, calls: Sequence[Call], rounds: int) -> list[Figures]:
+    """Start both servers and measure."""
+    given = {"PORTAL_LOG_LEVEL": "info", **dict.fromkeys(SCHEDULES, NEVER)}
+    async with (
+        served(small, folder, workers=1, **given) as small_server,
+        served(large, folder, workers=1, **given) as large_server,
+    ):
+        sides = {"small": await side_of(small_server), "large": await side_of(large_server)}
+        return await asyncio.to_thread(measure, sides, calls, rounds)
+
+
+def main() -> int:
+    """Answer the exit code."""
+    options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    options.add_argument("--small", help="a database with few tenants, made by bench.growth")
+    options.add_argument("--large", help="one with many")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--only", default="", help="calls whose name holds this text")
+    options.add_argument("--json", action="store_true")
+    chosen = options.parse_args()
+    if bool(chosen.small) != bool(chosen.large):
+        options.error("--small and --large belong together")
+    calls = [call for call in CALLS if chosen.only in call.name]
+    with tempfile.TemporaryDirectory(prefix="portal-bench-") as room:
+        named = contextlib.nullcontext((chosen.small, chosen.large))
+        with named if chosen.small else grown(Path(room)) as (small, large):
+            figures = asyncio.run(run(small, large, Path(room), calls, chosen.rounds))
+    if chosen.json:
+        print(json.dumps([one.told() for one in figures], indent=1))
+    else:
+        print("| call | rows | total | statements | small, ms | large, ms | ratio | |")
+        print("|---|---|---|---|---|---|---|---|")
+        for one in figures:
+            print(one.line())
+        print(f"\n{sum(not one.is_met for one in figures)} of {len(figures)} over {MOST_RATIO}")
+    return 0 if all(one.is_met for one in figures) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""The runs of each tenant and month: folding changes into them, opening months, and comparing them with the days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Date, bindparam, cast, delete, func, literal, select, union_all
+
+from sql.dialect import batch_rows, insert
+from sql.scope import across_tenants
+from sql.tables import monthly_runs, opened_months, run_changes, tenants, usage_rollups
+
+_oldest = select(run_changes.c.id).order_by(run_changes.c.id).limit(bindparam("most"))
+
+# Two that fold at once share them out, and nobody waits for the deletion of a tenant, which waits for who folds.
+take_run_changes = across_tenants(
+    delete(run_changes)
+    .where(run_changes.c.id.in_(_oldest.with_for_update(skip_locked=True)))
+    .returning(run_changes.c.tenant_id, run_changes.c.month, run_changes.c.runs),
+    "changes are folded in their order, whoever's they are",
+)
+
+_folding = batch_rows(tenant_id=BigInteger, month=Date, runs=BigInteger)
+_fold = insert(monthly_runs)
+
+# A tenant that is being deleted is waited for, and left out once it is gone.
+add_to_months = _fold.from_select(
+    ["tenant_id", "month", "runs", "tenant_created_at"],
+    select(_folding.c.tenant_id, _folding.c.month, _folding.c.runs, tenants.c.created_at)
+    .select_from(_folding)
+    .join(tenants, tenants.c.id == _folding.c.tenant_id)
+    .order_by(_folding.c.tenant_id, _folding.c.month)
+    .with_for_update(read=True, key_share=True, of=tenants),
+).on_conflict_do_update(
+    index_elements=[monthly_runs.c.tenant_id, monthly_runs.c.month],
+    set_={"runs": monthly_runs.c.runs + _fold.excluded.runs},
+)
+
+opened_month = select(opened_months.c.month).where(opened_months.c.month == bindparam("month"))
+
+open_month = insert(opened_months).on_conflict_do_nothing(index_elements=[opened_months.c.month])
+
+close_months = delete(opened_months).where(opened_months.c.month < bindparam("first_month"))
+
+# Nobody is ordered by them any more; the days stay.
+delete_closed_runs = across_tenants(
+    delete(monthly_runs).where(monthly_runs.c.month < bindparam("first_month")),
+    "a month is closed for all tenants together",
+)
+
+fill_month = across_tenants(
+    insert(monthly_runs)
+    .from_select(
+        ["tenant_id", "month", "runs", "tenant_created_at"],
+        select(tenants.c.id, opened_months.c.month, literal(0), tenants.c.created_at)
+        .select_from(tenants)
+        .join(opened_months, opened_months.c.month == bindparam("of_month")),
+    )
+    .on_conflict_do_nothing(index_elements=[monthly_runs.c.tenant_id, monthly_runs.c.month]),
+    "in an opened month every tenant has a row",
+)
+
+
+def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
+    """A sum of whole numbers; PostgreSQL would make it a decimal."""
+    return cast(func.sum(column), BigInteger)
+
+
+_kept_and_summed = union_all(
+    select(monthly_runs.c.tenant_id, monthly_runs.c.runs).where(monthly_runs.c.month == bindparam("month")),
+    select(run_changes.c.tenant_id, run_changes.c.runs).where(run_changes.c.month == bindparam("month")),
+    select(usage_rollups.c.tenant_id, -usage_rollups.c.quantity).where(
+        usage_rollups.c.kind == literal("run"),
+        usage_rollups.c.day >= bindparam("month"),
+        usage_rollups.c.day < bindparam("next_month"),
+    ),
+).subquery("kept_and_summed")
+
+# One statement sees one moment, however much is written meanwhile.
+months_that_differ = across_tenants(
+    select(_kept_and_summed.c.tenant_id, _sum(_kept_and_summed.c.runs).label("too_many"))
+    # What a tenant that was deleted has left is not folded and shown nowhere.
+    .join(tenants, tenants.c.id == _kept_and_summed.c.tenant_id)
+    .group_by(_kept_and_summed.c.tenant_id)
+    .having(func.sum(_kept_and_summed.c.runs) != 0)
+    .order_by(_kept_and_summed.c.tenant_id)
+    .limit(bindparam("most")),
+    "the nightly check compares every tenant's month with its days",
+)
