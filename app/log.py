@@ -16,6 +16,11 @@ from app.settings import Settings
 QUIET_LOGGERS = ("dbos", "sanic.root", "sanic.access", "sanic.server", "aiosqlite", "httpx2", "httpcore2", "alembic")
 
 
+def _is_ours_to_log(record: logging.LogRecord) -> bool:
+    """Not what the framework says of a body that nobody reads: it names the address, which may hold a sign-in link."""
+    return not record.getMessage().endswith("body not consumed.")
+
+
 def configure_logging(settings: Settings, *, level: str | None = None) -> None:
     """Send our log events and the libraries' through one format to standard error."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
@@ -52,6 +57,7 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
         quiet.handlers = []
         quiet.propagate = True
         quiet.setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("sanic.error").addFilter(_is_ours_to_log)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

@@ -83,6 +83,8 @@ async def operators(journey: Journey) -> None:
     journey.headers = {"authorization": f"Bearer {secrets.keep('API token', made['token'])}"}
     link = secrets.keep("sign-in link", linked["sign_in_url"].rpartition("/")[2])
     async with journey.browser() as ann, journey.browser() as bob:
+        asked = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
+        assert (await ann.request("OPTIONS", f"/auth/link/{link}", headers=asked, content=b"read by nobody")).is_success
         short = secrets.keep("password", "too short 1")
         await journey.send_form(ann, f"/auth/link/{link}", "/auth/link", 422, token=link, password=short)
         by_link = partial(journey.send_form, ann, f"/auth/link/{link}", "/auth/link", token=link, password=first)
