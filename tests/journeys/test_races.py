@@ -58,6 +58,7 @@ async def stored(server: ServerProcess, tenant: Licensed) -> dict[str, int]:
         return {name: (await conn.rows(question))[0][0] for name, question in questions.items()}
 
 
+@pytest.mark.alone
 async def test_races_between_worker_processes_never_pass_a_limit(database: str, tmp_path: Path) -> None:
     async with served(database, tmp_path, workers=WORKERS) as server:
         for _ in range(ROUNDS):
