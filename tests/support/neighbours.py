@@ -17,8 +17,8 @@ from sqlalchemy.util import await_only
 
 # What a statement says that looks only at what every transaction of the server has left behind, whoever's it is.
 HORIZON = "pg_snapshot_xmin"
-# Whose transaction is itself waited for by a neighbour goes on after this time.
-PATIENCE_SECONDS = 5.0
+# Two that hold a transaction open while they read would wait for each other.
+PATIENCE_SECONDS = 30.0
 
 
 def has_neighbours() -> bool:
