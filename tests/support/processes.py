@@ -70,10 +70,10 @@ async def served(
         **environment,
     }
     command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", str(workers)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
     same = {key.removeprefix("PORTAL_").lower(): value for key, value in environment.items()}
     runtime = Runtime(settings_for(database_url, folder, **same))
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
     base_url = f"http://127.0.0.1:{port}"
     limits = httpx2.Limits(max_connections=100, max_keepalive_connections=0)
     try:
