@@ -230,8 +230,10 @@ async def devices(journey: Journey, *codes: str) -> None:
     await ask("POST", "/authz/refresh", 401, json=first)
     await ask("POST", "/authz/refresh", 401, params=second)
     await ask("POST", "/authz/refresh", 422, params={**second, "device_id": "none"})
-    await journey.command("keys", "rotate")
-    await journey.command("revoke-code", "--tenant", "acme", "--code", codes[2])
+    await asyncio.gather(
+        journey.command("keys", "rotate"),
+        journey.command("revoke-code", "--tenant", "acme", "--code", codes[2]),
+    )
 
 
 async def delivery_fails(journey: Journey, post: Post) -> None:
