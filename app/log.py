@@ -18,6 +18,15 @@ UNREAD_BODY = " body not consumed."
 QUIET_LOGGERS = ("dbos", "sanic.root", "sanic.access", "sanic.server", "aiosqlite", "httpx2", "httpcore2", "alembic")
 
 
+def _is_ours_to_log(record: logging.LogRecord) -> bool:
+    """Whether an error of the framework is one.
+
+    What it says of a body that nobody reads names the address, which may hold a sign-in link, and anybody could fill
+    the log with preflights that bring one.
+    """
+    return not str(record.msg).endswith(UNREAD_BODY)
+
+
 def configure_logging(settings: Settings, *, level: str | None = None) -> None:
     """Send our log events and the libraries' through one format to standard error."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
@@ -54,18 +63,13 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
         quiet.handlers = []
         quiet.propagate = True
         quiet.setLevel(max(threshold, logging.WARNING))
-    logging.getLogger("sanic.error").addFilter(_says_something)
+    logging.getLogger("sanic.error").addFilter(_is_ours_to_log)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-
-
-def _says_something(record: logging.LogRecord) -> bool:
-    """Whether an error of the framework is one: anybody could fill the log with preflights that bring a body."""
-    return not str(record.msg).endswith(UNREAD_BODY)
 
 
 def _json(event: dict[str, Any], **options: Any) -> str:

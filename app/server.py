@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from functools import cache
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ import structlog
 from sanic import Sanic
 
 from app import APP_NAME, metrics, schema
+from app.api_document import document
 from app.clock import Clock
 from app.jobs import Jobs, Schedule
 from app.log import configure_logging
@@ -63,12 +65,18 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
         app.blueprint(api.blueprint)
     for pages in PAGES:
         app.blueprint(pages.blueprint)
-    add_documentation(app, [operation for api in APIS for operation in api.operations])
+    add_documentation(app, _described())
     add_mailbox(app)
     app.before_server_start(_start)
     app.before_server_stop(_drain)
     app.after_server_stop(_stop)
     return app
+
+
+@cache
+def _described() -> bytes:
+    """The OpenAPI document of all operations, which is the same for every application of a process."""
+    return orjson.dumps(document([operation for api in APIS for operation in api.operations]))
 
 
 def schedules(settings: Settings) -> list[Schedule]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Coroutine
+from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -12,7 +13,6 @@ import orjson
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse, empty, html, redirect
 
-from app.api_document import Operation, document
 from app.errors import PortalError
 from app.runtime import Runtime
 from blueprints.answer_headers import finish
@@ -34,10 +34,9 @@ CONTENT_SECURITY_POLICY = (
 JWKS_SECONDS = 300
 
 
-def add_documentation(app: Sanic[Any, Any], operations: list[Operation]) -> None:
-    """Describe these operations at /openapi.json and /docs; everything is made once, at the start."""
+def add_documentation(app: Sanic[Any, Any], described: bytes) -> None:
+    """Serve an OpenAPI document at /openapi.json and the page that shows it at /docs."""
     runtime: Runtime = app.ctx.runtime
-    described = orjson.dumps(document(operations))
     page = _page()
 
     async def openapi(request: Request) -> HTTPResponse:
@@ -59,9 +58,15 @@ def add_documentation(app: Sanic[Any, Any], operations: list[Operation]) -> None
         _add_asset(app, name, media_type)
 
 
-def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
+@cache
+def _asset(name: str) -> tuple[bytes, str]:
+    """A file and its tag, read once a process."""
     body = (files("blueprints") / "static" / name).read_bytes()
-    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    return body, f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+
+
+def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
+    body, tag = _asset(name)
     headers = {"etag": tag, "cache-control": "public, max-age=3600"}
 
     async def asset(request: Request) -> HTTPResponse:
@@ -81,6 +86,7 @@ def _public(handler: Page) -> Page:
     return finished
 
 
+@cache
 def _page() -> str:
     rows = "".join(
         f'<tr id="error-{code}"><td><code>{code}</code></td><td>{statuses}</td><td>{escape(text)}</td></tr>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -13,18 +14,46 @@ from blockbuster import blockbuster_ctx
 from support.clocks import MovableClock
 from support.databases import PostgresDatabases, SqliteDatabases, postgres_server, settings_for
 from support.live import LiveServer, live_server
+from support.neighbours import has_neighbours, place_among_neighbours, undisturbed_horizon
 
 from app.settings import Settings
+
+# By these a test has a database of the run.
+STORED = {"database", "empty_database", "postgres_database", "postgres_databases"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=["sqlite", "postgresql"], help="only this one instead of both")
+    parser.addoption("--only-stored", action="store_true", help="leave out what uses no database of the run")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     only = metafunc.config.getoption("--database")
     for fixture in {"database", "empty_database"} & set(metafunc.fixturenames):
         metafunc.parametrize(fixture, [only] if only else ["sqlite", "postgresql"], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--only-stored"):
+        left_out = [item for item in items if not STORED & set(getattr(item, "fixturenames", ()))]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def horizon() -> Iterator[None]:
+    """What may be read of the trail of events depends on every transaction of the server."""
+    with undisturbed_horizon() if has_neighbours() else contextlib.nullcontext():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def among_neighbours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Beside the neighbours, or without them where a test is marked so."""
+    alone = request.node.get_closest_marker("alone") is not None
+    folder = tmp_path_factory.getbasetemp().parent
+    with place_among_neighbours(folder, alone=alone) if has_neighbours() else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, update
 from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
+from support.messages import MessageProvider, message_provider
 from support.rows import change, rows, told
 from support.sign_in import code_in, deliver_all, generate, mailed, reachable, verify
 from support.smtp import free_port, smtp_elsewhere
@@ -272,32 +273,9 @@ async def test_the_mailbox_belongs_to_its_owner(sanic_client: LiveServer) -> Non
     assert modes == [0o700, 0o600]
 
 
-class Provider:
-    """A real provider of messages: an HTTP server that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[dict[str, str]] = []
-        self.answers: list[int] = []
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(
-            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-        )
-        self.told.append(orjson.loads(await reader.readexactly(length)))
-        status = self.answers.pop(0) if self.answers else 202
-        writer.write(f"HTTP/1.1 {status} Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
-        await writer.drain()
-        writer.close()
-
-
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider()
-    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
-    provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/messages"
-    async with server:
+async def provider() -> AsyncIterator[MessageProvider]:
+    async with message_provider() as provider:
         yield provider
 
 
@@ -310,7 +288,7 @@ async def by_phone(live: LiveServer, method: str, email: str | None = None) -> s
 
 @pytest.mark.parametrize(("method", "channel"), [("sms", "sms"), ("whatsapp", "whatsapp"), ("both", "sms")])
 async def test_a_code_arrives_by_phone(
-    database: str, tmp_path: Path, provider: Provider, method: str, channel: str
+    database: str, tmp_path: Path, provider: MessageProvider, method: str, channel: str
 ) -> None:
     more = {"message_provider_url": provider.url, "message_sender": "Portal"}
     async with server_with(database, tmp_path, **more) as live:
@@ -324,7 +302,7 @@ async def test_a_code_arrives_by_phone(
         assert (await verify(live, slug, code_in(message["text"]))).status_code == 200
 
 
-async def test_both_ways_succeed_if_one_does(database: str, tmp_path: Path, provider: Provider) -> None:
+async def test_both_ways_succeed_if_one_does(database: str, tmp_path: Path, provider: MessageProvider) -> None:
     async with server_with(database, tmp_path, message_provider_url=provider.url) as live:
         provider.answers = [400]
         await requested(live, await by_phone(live, "both", "it@example.com"))
@@ -334,7 +312,7 @@ async def test_both_ways_succeed_if_one_does(database: str, tmp_path: Path, prov
 
 
 async def test_a_provider_that_is_busy_is_tried_again_and_one_that_refuses_is_not(
-    database: str, tmp_path: Path, provider: Provider
+    database: str, tmp_path: Path, provider: MessageProvider
 ) -> None:
     async with server_with(database, tmp_path, message_provider_url=provider.url) as live:
         delivery = await requested(live, await by_phone(live, "sms"))

@@ -152,6 +152,8 @@ async def test_stopping_waits_for_what_runs_and_leaves_the_rest_to_others(place:
     assert sum((await place.count("end")).values()) == 1
 
 
+# What a connection that is cut leaves open ends only when the server notices.
+@pytest.mark.alone
 async def test_jobs_wait_for_a_database_that_is_away_and_recover_from_an_outage(place: Place) -> None:
     if place.url.startswith("sqlite"):
         pytest.skip("a file does not go away")

@@ -216,3 +216,9 @@ def test_without_a_database_url_the_state_folder_holds_it(tmp_path: Path) -> Non
 
     assert settings.database.database == f"{tmp_path}/portal.db"
     assert settings.worker_count == 1
+
+
+def test_lists_may_be_written_with_commas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PORTAL_ALLOWED_ORIGINS", "https://a.example, HTTPS://B.example:8443,")
+
+    assert load_settings(state_dir=tmp_path).allowed_origins == ("https://a.example", "https://b.example:8443")

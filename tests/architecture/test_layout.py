@@ -115,6 +115,18 @@ def test_nothing_of_one_machine_stands_in_a_file() -> None:
     assert [name for name in found if name != "tests/blueprints/test_problems.py"] == []
 
 
+def test_no_password_stands_in_a_file() -> None:
+    in_an_address = re.compile(r"\w+://[^\s/:@\"'<>{}]+:([^\s/@\"'<>{}]+)@")
+    rooms = (*modules(*ROOMS, "bench"), *(path.relative_to(HOUSE) for path in HOUSE.glob("docs/*.md")))
+    files = [str(path) for path in rooms] + ["README.md", "sanic.toml", ".ci/run", ".ci/wheel"]
+
+    found = {(name, shown) for name in files for shown in in_an_address.findall((HOUSE / name).read_text())}
+
+    assert in_an_address.findall("postgresql://portal:hunter2@db/portal") == ["hunter2"]
+    assert {pair for pair in found if pair[1] != "password"} == set()
+    assert len(found) > 1
+
+
 def test_every_library_that_is_imported_is_declared() -> None:
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
     pinned = (HOUSE / "constraints.txt").read_text().lower()

@@ -11,13 +11,22 @@ from sqlalchemy import Executable, Table, select, update
 from support.admin import Admin, as_operator, as_tenant
 from support.builders import activated, licensed, report, run_event, subscribe
 from support.rows import change, row_counts, rows, told
-from support.sign_in import code_in, deliver_all, generate, mailed, reachable, verify
+from support.sign_in import code_in, deliver_all, generate, mailed, reachable, sent_code, verify
 
 from app.db import WriteConnection
 from app.keys import fingerprint_hash
 from app.services.tenants.deletion import delete_tenant
 from sql.statements import sign_in
-from sql.tables import activation_codes, devices, monthly_runs, run_changes, tenant_sessions, usage_rollups
+from sql.tables import (
+    activation_codes,
+    deliveries,
+    devices,
+    monthly_runs,
+    otp_challenges,
+    run_changes,
+    tenant_sessions,
+    usage_rollups,
+)
 
 
 async def test_a_deletion_takes_what_is_the_tenants_and_nothing_else(admin: Admin) -> None:
@@ -65,6 +74,19 @@ async def test_a_deleted_tenants_sessions_and_devices_are_refused(admin: Admin) 
 
     assert (await admin.live.http.get("/api/tenant/profile", headers=session)).status_code == 401
     assert (await admin.live.http.get("/licenses/policy", headers=device.headers)).status_code == 401
+
+
+async def test_a_tenant_that_asked_for_a_code_to_sign_in_may_be_deleted(admin: Admin) -> None:
+    gone, stays = [await reachable(admin.live) for _ in range(2)]
+    for tenant in (gone, stays):
+        await sent_code(admin.live, tenant.slug)
+        await generate(admin.live, tenant.slug)
+
+    await admin.ask("DELETE", f"/tenants/{gone.slug}", 204)
+
+    assert [row.tenant_id for row in await rows(admin.live, select(otp_challenges))] == [stays.id]
+    waiting = select(deliveries.c.tenant_slug).where(deliveries.c.state == "waiting")
+    assert [row.tenant_slug for row in await rows(admin.live, waiting)] == [stays.slug]
 
 
 async def test_a_tenant_may_be_deleted_while_its_devices_activate_and_report(admin: Admin) -> None:

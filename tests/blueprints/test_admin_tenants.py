@@ -13,7 +13,7 @@ from support.rows import row_counts, rows, told
 
 from app.services.billing.plans import seed_plan
 from app.services.tenants import changes
-from sql.tables import metadata
+from sql.tables import metadata, subscriptions
 
 
 async def test_a_new_tenant_has_a_subscription_codes_and_a_welcome(admin: Admin, plan: str) -> None:
@@ -251,6 +251,22 @@ async def test_a_plan_for_who_has_none_is_an_active_subscription(admin: Admin, p
 
     assert (before["subscription"], before["usageQuota"]) == ({"planName": None, "status": None}, 0)
     assert answer["subscription"] == {"planName": "Pro", "status": "active"}
+
+
+async def test_plans_set_at_once_leave_one_current_subscription(admin: Admin, plan: str) -> None:
+    tenant = await licensed(admin.live, state=None)
+    path = f"/admin/api/tenants/{tenant.slug}"
+
+    answers = await asyncio.gather(
+        *(
+            admin.live.http.put(path, headers=admin.headers, json={"subscriptionPlan": name})
+            for name in (plan, tenant.plan) * 4
+        )
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    (current,) = await rows(admin.live, subscriptions.select().where(subscriptions.c.ended_at.is_(None)))
+    assert (current.tenant_id, current.state) == (tenant.tenant_id, "active")
 
 
 async def test_an_unknown_plan_changes_nothing(admin: Admin, plan: str) -> None:

@@ -165,6 +165,14 @@ async def test_parallel_requests_never_pass_three_an_hour(
     assert (await generate(sanic_client, name)).status_code == 200
 
 
+async def test_a_code_that_was_used_still_counts(sanic_client: LiveServer) -> None:
+    tenant = await reachable(sanic_client)
+    for _ in range(3):
+        await signed_in(sanic_client, tenant)
+
+    assert (await generate(sanic_client, tenant.slug)).status_code == 429
+
+
 async def test_an_address_may_ask_thirty_times_in_ten_minutes(sanic_client: LiveServer, clock: MovableClock) -> None:
     answers = [await generate(sanic_client, f"slug-{number}") for number in range(31)]
 

@@ -5,6 +5,8 @@ Generated from the stated rules, so an operation that is added is asked too.
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from httpx2 import Response
 from support.builders import activated, licensed
@@ -49,6 +51,24 @@ async def test_nobody_gets_anything_without_saying_who_asks(sanic_client: LiveSe
                 open_to_all.append(f"{method} {operation.path}: {answer.status_code} {answer.text[:200]}")
 
     assert open_to_all == []
+
+
+async def test_who_may_not_is_refused_before_anything_is_read(sanic_client: LiveServer) -> None:
+    """Neither a body nor an id nor a query that is wrong is told to who has not said who asks, or may not."""
+    reader = await headers_of(sanic_client, "read_only token")
+    told = []
+    for operation in GUARDED:
+        path = re.sub(r"\{\w+\}", "0" * 400, operation.path)
+        asking = [({}, 401)]
+        if operation.caller.permission is not None and not accepts(operation, "read_only token"):
+            asking.append((reader, 403))
+        for headers, status in asking:
+            sent = {**headers, "content-type": "application/json", "idempotency-key": "\x7f" * 300}
+            answer = await sanic_client.http.request(operation.method, f"{path}?page=x", headers=sent, content=b"{")
+            if not refused(answer, status):
+                told.append(f"{label(operation)}: {answer.status_code} {answer.text[:200]}")
+
+    assert told == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from app.services.tenants.directory import add_tenant
 from sql.tables import deliveries, metadata, otp_challenges, tenant_sessions
 
 pytestmark = pytest.mark.processes
-GUESSES = 1000 if FULL_PROOF else 200
+GUESSES = 1000 if FULL_PROOF else 80
 PATIENCE = 60.0
 # From the answer to the mail: the engine's queue is looked at once a second. A busy machine is given more.
 MAIL_SECONDS = 10.0

@@ -42,6 +42,7 @@ def postgres_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
         yield address
 
 
+@pytest.mark.alone
 async def test_four_busy_workers_stay_below_a_hundred_connections(postgres_database: str, tmp_path: Path) -> None:
     async with served(postgres_database, tmp_path, workers=4) as server:
         most = 0

@@ -34,7 +34,8 @@ class ServerProcess:
     process: subprocess.Popen[bytes]
     log: Path
     runtime: Runtime
-    children: list[int] = field(default_factory=list)
+    # What it was started with, for commands that are to work on the same database.
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def ctx(self) -> Context:
@@ -69,15 +70,15 @@ async def served(
         **environment,
     }
     command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", str(workers)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
     same = {key.removeprefix("PORTAL_").lower(): value for key, value in environment.items()}
     runtime = Runtime(settings_for(database_url, folder, **same))
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
     base_url = f"http://127.0.0.1:{port}"
     limits = httpx2.Limits(max_connections=100, max_keepalive_connections=0)
     try:
         async with httpx2.AsyncClient(base_url=base_url, trust_env=False, timeout=60, limits=limits) as http:
-            server = ServerProcess(base_url, http, process, log, runtime)
+            server = ServerProcess(base_url, http, process, log, runtime, env)
             await _ready(server, workers)
             yield server
     finally:

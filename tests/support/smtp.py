@@ -25,12 +25,19 @@ class Post:
     signed_in: list[tuple[bytes, bytes]] = field(default_factory=list)
     # Answered to the next messages instead of taking them.
     refusals: list[str] = field(default_factory=list)
+    # Refuse every message and quote what it says, as some servers do; what was refused so.
+    is_quoting: bool = False
+    quoted: list[str] = field(default_factory=list)
+    password: str = "right"
 
     async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:  # noqa: N802
         if self.refusals:
             return self.refusals.pop(0)
         message = message_from_bytes(envelope.content or b"", policy=default)
         assert isinstance(message, EmailMessage)
+        if self.is_quoting and (text := message.get_body(("plain",))):
+            self.quoted.append(text.get_content())
+            return f"550 not here: {text.get_content().splitlines()[0]}"
         self.arrived.append(message)
         self.recipients += envelope.rcpt_tos
         return "250 taken"
@@ -38,13 +45,13 @@ class Post:
     def authenticate(self, server: Any, session: Session, envelope: Envelope, mechanism: str, shown: Any) -> AuthResult:
         assert isinstance(shown, LoginPassword)
         self.signed_in.append((shown.login, shown.password))
-        return AuthResult(success=shown.password == b"right", handled=False)
+        return AuthResult(success=shown.password == self.password.encode(), handled=False)
 
 
 @contextlib.contextmanager
-def smtp_server(*, with_password: bool = False) -> Iterator[Post]:
+def smtp_server(*, with_password: bool = False, password: str = "right") -> Iterator[Post]:
     """A server on a port of its own, in a thread of its own."""
-    post = Post(port=free_port())
+    post = Post(port=free_port(), password=password)
     options: dict[str, Any] = {"authenticator": post.authenticate, "auth_require_tls": False} if with_password else {}
     controller = Controller(post, hostname="127.0.0.1", port=post.port, **options)
     controller.start()
@@ -55,7 +62,7 @@ def smtp_server(*, with_password: bool = False) -> Iterator[Post]:
 
 
 @contextlib.asynccontextmanager
-async def smtp_elsewhere(**options: bool) -> AsyncIterator[Post]:
+async def smtp_elsewhere(**options: Any) -> AsyncIterator[Post]:
     """The same, for tests whose event loop must not be blocked by starting and stopping it."""
     import asyncio
 
