@@ -76,7 +76,7 @@ class DeviceUnknownError(UnauthenticatedError):
 
 
 class DeviceAccessRevokedError(UnauthenticatedError):
-    """The device was revoked, and a revoked device cannot be activated again.
+    """This device was revoked, and stays so.
 
     Use another device.
     """
