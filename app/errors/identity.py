@@ -76,7 +76,7 @@ class DeviceUnknownError(UnauthenticatedError):
 
 
 class DeviceAccessRevokedError(UnauthenticatedError):
-    """This device was revoked, and stays so.
+    """The device was revoked, and a revoked device cannot be activated again.
 
     Use another device.
     """
