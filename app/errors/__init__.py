@@ -18,7 +18,9 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── DeniedError                               we know, and the answer is no
     │   ├── TenantMismatchError, FingerprintMismatchError, DeviceRevokedError, DeviceLimitReachedError
     │   ├── SubscriptionMissingError, SubscriptionInactiveError
-    │   └── PermissionMissingError, OperatorNotAllowedError, OriginRefusedError, FormRefusedError
+    │   ├── PermissionMissingError, OriginRefusedError, FormRefusedError
+    │   └── OperatorNotAllowedError
+    │       └── OperatorBoundError
     ├── CodeError                                 an activation code that does not open
     │   └── CodeUnknownError, CodeRevokedError, CodeExpiredError, CodeUsedUpError
     ├── TenantNotFoundError, PlanNotFoundError, PlanMissingError, CodeNotFoundError, DeviceNotFoundError,
@@ -107,6 +109,7 @@ from app.errors.sign_in import (
     CredentialsInvalidError,
     FormRefusedError,
     OneTimePasswordInvalidError,
+    OperatorBoundError,
     OperatorMissingError,
     OperatorNotAllowedError,
     OriginRefusedError,
@@ -152,6 +155,7 @@ __all__ = [
     "MethodNotAllowedError",
     "NotFoundError",
     "OneTimePasswordInvalidError",
+    "OperatorBoundError",
     "OperatorMissingError",
     "OperatorNotAllowedError",
     "OperatorNotFoundError",

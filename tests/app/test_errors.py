@@ -145,6 +145,7 @@ def test_messages_name_only_what_they_are_given() -> None:
         "DeviceNotFoundError": {"device_id"},
         "MalformedBodyError": {"reason"},
         "MethodNotAllowedError": {"method"},
+        "OperatorBoundError": {"email"},
         "OperatorNotAllowedError": {"email"},
         "OperatorNotFoundError": {"email"},
         "OverloadedError": {"retry_after"},
