@@ -31,6 +31,7 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── DeliveryError                             a message that does not arrive
     │   └── DeliveryDeferredError, MailUnavailableError, MessengerUnavailableError
     ├── RateLimitedError
+    │   └── AccountRateLimitedError
     └── UnavailableError                          come back later
         └── DatabaseUnavailableError, OverloadedError, ShuttingDownError, SignInUnavailableError
 """
@@ -38,6 +39,7 @@ values in braces, which the raiser passes; the same values travel as extra membe
 from __future__ import annotations
 
 from app.errors.availability import (
+    AccountRateLimitedError,
     DatabaseUnavailableError,
     OverloadedError,
     RateLimitedError,
@@ -126,6 +128,7 @@ from app.errors.startup import (
 )
 
 __all__ = [
+    "AccountRateLimitedError",
     "ApiTokenInvalidError",
     "ApiTokenNotFoundError",
     "CodeError",

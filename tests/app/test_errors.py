@@ -135,6 +135,7 @@ def test_messages_name_only_what_they_are_given() -> None:
     }
 
     assert {name: fields for name, fields in named.items() if fields} == {
+        "AccountRateLimitedError": {"retry_after"},
         "ApiTokenNotFoundError": {"token_id"},
         "CodeExpiredError": {"expires_at"},
         "CodeUsedUpError": {"max_uses", "use_count"},
