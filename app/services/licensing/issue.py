@@ -12,7 +12,7 @@ from app.db import WriteConnection
 from app.errors import CodeNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from app.services.licensing import codes
-from app.services.tenants.directory import Tenant, find_tenant
+from app.services.tenants.directory import Tenant, find_tenant, keep_tenant
 from sql.statements import license_lists, licensing
 
 MOST_CODES = 100
@@ -70,7 +70,7 @@ async def generate_codes(
     _check_range("max_uses", max_uses, 1, MOST_USES)
     _check_range("label", len(label or ""), 0, 255)
     async with ctx.runtime.db.write() as conn:
-        tenant = await find_tenant(conn, tenant_slug)
+        tenant = await keep_tenant(conn, tenant_slug)
         made, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
         metadata = {"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label}
         await store_codes(conn, ctx, tenant, rows, metadata)
