@@ -33,13 +33,16 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── RateLimitedError
     │   └── AccountRateLimitedError
     └── UnavailableError                          come back later
-        └── DatabaseUnavailableError, OverloadedError, ShuttingDownError, SignInUnavailableError
+        ├── OverloadedError, ShuttingDownError, SignInUnavailableError
+        └── DatabaseUnavailableError
+            └── DatabaseConflictError
 """
 
 from __future__ import annotations
 
 from app.errors.availability import (
     AccountRateLimitedError,
+    DatabaseConflictError,
     DatabaseUnavailableError,
     OverloadedError,
     RateLimitedError,
@@ -139,6 +142,7 @@ __all__ = [
     "CodeUsedUpError",
     "ConflictError",
     "CredentialsInvalidError",
+    "DatabaseConflictError",
     "DatabaseUnavailableError",
     "DeliveryDeferredError",
     "DeliveryError",

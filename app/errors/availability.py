@@ -53,6 +53,13 @@ class DatabaseUnavailableError(UnavailableError):
     code = "database_unavailable"
 
 
+class DatabaseConflictError(DatabaseUnavailableError):
+    """Others were changing the same at the same moment, and the database has undone this.
+
+    Try again in {retry_after} seconds; nothing was changed.
+    """
+
+
 class OverloadedError(UnavailableError):
     """Too many requests are waiting.
 

@@ -139,6 +139,7 @@ def test_messages_name_only_what_they_are_given() -> None:
         "ApiTokenNotFoundError": {"token_id"},
         "CodeExpiredError": {"expires_at"},
         "CodeUsedUpError": {"max_uses", "use_count"},
+        "DatabaseConflictError": {"retry_after"},
         "DatabaseUnavailableError": {"retry_after"},
         "DeliveryDeferredError": {"reason"},
         "DeliveryError": {"reason"},
