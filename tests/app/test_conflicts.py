@@ -9,6 +9,7 @@ from sqlalchemy import select, text, update
 from support.builders import activate, licensed
 from support.live import LiveServer
 
+from app.commands.output import report
 from app.errors import DatabaseConflictError
 from app.services.licensing import activation
 from sql.tables import tenants
@@ -65,3 +66,8 @@ async def test_a_change_that_was_undone_is_answered_503(
 
     assert (answer.status_code, answer.json()["errorCode"]) == (503, "database_unavailable")
     assert (answer.headers["retry-after"], "nothing was changed" in answer.json()["detail"]) == ("1", True)
+
+
+def test_the_command_line_says_it_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(DatabaseConflictError(), as_json=False) == 1
+    assert capsys.readouterr().err.startswith("Others were changing the same at the same moment")
