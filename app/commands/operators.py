@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
-from app.commands.output import AsJson, answer, escape
+from app.commands.output import AsJson, answer, escape, table
 from app.commands.session import operating
 from app.errors import ValidationError
 from app.permissions import Role
@@ -61,6 +62,27 @@ async def create_operator(
         Text(public_url + path, style="bold"),
         Text(note, style="dim"),
     )
+
+
+async def list_operators(*, as_json: AsJson = False) -> None:
+    """List the operators, by address."""
+    async with operating() as ctx:
+        found = await accounts.list_operators(ctx)
+    columns = ("id", "e-mail", "role", "state", "password", "provider", "name")
+    rows = [
+        (
+            account.id,
+            account.email,
+            account.role,
+            "active" if account.disabled_at is None else "disabled",
+            "yes" if account.has_password else None,
+            "bound" if account.is_bound else None,
+            account.name,
+        )
+        for account in found
+    ]
+    shown = table(columns, rows) if rows else "No operators yet: portal create-operator --email … --role owner"
+    answer(as_json, {"operators": [asdict(account) for account in found]}, shown)
 
 
 async def _unbind_alone(email: str, *, is_alone: bool, as_json: bool) -> None:

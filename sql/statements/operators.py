@@ -22,6 +22,12 @@ password_by_email = select(operators.c.id, operators.c.email, operators.c.passwo
     operators.c.email == bindparam("email")
 )
 
+all_operators = select(
+    *_account,
+    operators.c.password_hash.is_not(None).label("has_password"),
+    operators.c.oidc_subject.is_not(None).label("is_bound"),
+).order_by(operators.c.email)
+
 any_operator = select(operators.c.id).where(operators.c.disabled_at.is_(None)).limit(1)
 
 # The account is held, so that whoever takes it from its person at the same moment waits and then ends their session.

@@ -31,6 +31,19 @@ class Account(NamedTuple):
     disabled_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class ListedAccount:
+    """An account and the ways in which it can sign in: a password, a person at the identity provider."""
+
+    id: int
+    email: str
+    name: str | None
+    role: str
+    disabled_at: datetime | None
+    has_password: bool
+    is_bound: bool
+
+
 class Admitted(NamedTuple):
     """An account and what had to be changed; ``link_token`` is the part of its sign-in link that is secret."""
 
@@ -193,6 +206,12 @@ async def _unbind(conn: WriteConnection, ctx: Context, email: str) -> bool:
 
 def _named(bound_to: Subject | None) -> dict[str, str]:
     return {} if bound_to is None else bound_to._asdict()
+
+
+async def list_operators(ctx: Context) -> list[ListedAccount]:
+    """All accounts, by address; they are few."""
+    async with ctx.runtime.db.read() as conn:
+        return await conn.many(statements.all_operators, ListedAccount)
 
 
 async def find_account(conn: ReadConnection, email: str) -> Account | None:
