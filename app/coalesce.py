@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar, cast
 
-from app.errors import OverloadedError, ShuttingDownError, UnavailableError
+from app.errors import DatabaseConflictError, OverloadedError, ShuttingDownError, UnavailableError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -92,10 +92,8 @@ class Coalescer(Generic[Item, Answer]):
     async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._run([item for item, _ in batch])
-        except UnavailableError as failure:
-            _fail(batch, failure)
         except Exception as failure:  # noqa: BLE001 - handed to whoever asked
-            if len(batch) == 1:
+            if len(batch) == 1 or _is_outage(failure):
                 _fail(batch, failure)
             else:
                 await self._one_by_one(batch)
@@ -125,14 +123,19 @@ class Coalescer(Generic[Item, Answer]):
                 continue
             try:
                 answers = await self._run([item])
-            except UnavailableError as failure:
-                _fail(batch, failure)
-                return
             except Exception as failure:  # noqa: BLE001 - handed to whoever asked
+                if _is_outage(failure):
+                    _fail(batch, failure)
+                    return
                 _fail([(item, waiter)], failure)
             else:
                 if not waiter.done():
                     waiter.set_result(answers[0])
+
+
+def _is_outage(failure: Exception) -> bool:
+    """Whether it would be the same for everybody; a conflict is between some of them and somebody else."""
+    return isinstance(failure, UnavailableError) and not isinstance(failure, DatabaseConflictError)
 
 
 def _fail(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], failure: Exception) -> None:

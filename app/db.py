@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.errors import DatabaseUnavailableError
+from app.errors import DatabaseConflictError, DatabaseUnavailableError
 from app.settings import Settings
 from sql.tables import metadata
 
@@ -205,7 +205,7 @@ _UNIQUE_BY_COLUMNS = _unique_by_columns()
 
 @contextlib.contextmanager
 def outages() -> Any:
-    """Turn a database that does not answer into the error that says so."""
+    """Turn a database that does not answer, or undoes what met another change, into the error that says so."""
     try:
         yield
     except (PoolTimeoutError, OSError, TimeoutError) as failure:
@@ -213,10 +213,12 @@ def outages() -> Any:
     except DBAPIError as failure:
         if isinstance(failure.orig and failure.orig.__cause__, ValueError):
             raise
+        if _comes_from(failure, _UNDONE):
+            raise DatabaseConflictError from failure
         if (
             isinstance(failure, OperationalError | InterfaceError)
             or failure.connection_invalidated
-            or _is_gone(failure)
+            or _comes_from(failure, _GONE)
         ):
             raise DatabaseUnavailableError from failure
         raise
@@ -236,10 +238,14 @@ _GONE = (
 )
 
 
-def _is_gone(failure: DBAPIError) -> bool:
+# Of transactions that wait for each other one is ended (40P01); the other (40001) is the same said of snapshots.
+_UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+def _comes_from(failure: DBAPIError, kinds: tuple[type[Exception], ...]) -> bool:
     cause: BaseException | None = failure.orig
     while cause is not None:
-        if isinstance(cause, _GONE):
+        if isinstance(cause, kinds):
             return True
         cause = cause.__cause__
     return False

@@ -35,6 +35,8 @@ RETRY_SECONDS = 30
 DISCOVERY_SECONDS = 3600.0
 KEYS_SECONDS = 5.0
 SILENCE_SECONDS = 5.0
+# As long as OpenID Connect lets a subject be.
+MOST_SUBJECT = 255
 # Clocks differ.
 LEEWAY_SECONDS = 60
 
@@ -117,12 +119,15 @@ class IdentityProvider:
         discovery = await self.discovery()
         tokens = await self._exchange(discovery, attempt, code)
         claims = await self._verified(discovery, str(tokens.get("id_token")), attempt.nonce)
-        if "email" in claims or discovery.userinfo_endpoint is None:
+        if {"email", "email_verified"} <= claims.keys() or discovery.userinfo_endpoint is None:
             return claims
         shown = {"authorization": f"Bearer {tokens.get('access_token')}"}
         told = _json(await self._ask("GET", discovery.userinfo_endpoint, headers=shown), "it names nobody")
         if told.get("sub") != claims["sub"]:
             raise SignInFailedError(reason="it speaks of two different people")
+        if claims.get("email", told.get("email")) != told.get("email"):
+            # That one address is verified says nothing of another.
+            return claims
         return {**told, **claims}
 
     async def discovery(self) -> Discovery:
@@ -196,7 +201,9 @@ class IdentityProvider:
             return "it comes from the future"
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
             return "it belongs to another attempt"
-        return None if claims.get("sub") else "it names nobody"
+        subject = claims.get("sub")
+        is_sound = isinstance(subject, str) and 0 < len(subject) <= MOST_SUBJECT and "\x00" not in subject
+        return None if is_sound else "it names nobody"
 
     async def _key_set(self, discovery: Discovery, *, at_most: float = DISCOVERY_SECONDS) -> KeySet:
         """The provider's keys, read so many seconds ago at the most."""

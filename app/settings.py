@@ -125,6 +125,7 @@ class Settings(BaseSettings):
     operator_session_seconds: int = Field(ge=300)
     sign_in_link_seconds: int = Field(ge=60)
     sign_ins_per_address: int = Field(ge=1)
+    sign_ins_per_account: int = Field(ge=1)
     api_token_days: int = Field(ge=1, le=3650)
     oidc_issuer: str
     oidc_client_id: str

@@ -11,7 +11,7 @@ from sanic.response import HTTPResponse
 from app.api_document import Operation
 from app.context import Context
 from app.errors import PortalError
-from app.services.idempotency import Claim, KeptAnswer, Repeatable, claim, settle
+from app.services.idempotency import Claim, KeptAnswer, Repeatable, claim, run_held, settle
 from blueprints.answers import Answer
 from blueprints.problems import problem_of
 
@@ -38,12 +38,16 @@ async def _once(
     held = await claim(ctx, repeatable)
     if isinstance(held, KeptAnswer):
         return _replayed(held, ctx.request_id or "")
-    try:
-        response = await run()
-    except Exception as failure:  # noqa: BLE001 - an error is an answer too
-        response = problem_of(request, ctx.request_id or "", failure)
+    response = await run_held(ctx, held, _answered(request, ctx, run))
     await _settle(ctx, held, response)
     return response
+
+
+async def _answered(request: Request, ctx: Context, run: Callable[[], Awaitable[HTTPResponse]]) -> HTTPResponse:
+    try:
+        return await run()
+    except Exception as failure:  # noqa: BLE001 - an error is an answer too
+        return problem_of(request, ctx.request_id or "", failure)
 
 
 async def _settle(ctx: Context, held: Claim, response: HTTPResponse) -> None:

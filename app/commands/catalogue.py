@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from app.commands.output import AsJson, TenantSlug, answer, escape
+from app.commands.output import AsJson, TenantSlug, answer, escape, table
 from app.commands.session import operating
 from app.services.billing import plans
 from app.services.billing.subscriptions import Subscription, link_subscription
-from app.services.tenants import directory
+from app.services.tenants import directory, listing
+from app.services.tenants.listing import Licensee
+
+PAGE = 500
 
 
 async def seed_plan(
@@ -37,6 +41,35 @@ async def seed_plan(
         f"Plan {escape(plan.name)} {change}: {quota} runs a month, "
         f"{'any number of' if max_devices is None else max_devices} devices.",
     )
+
+
+async def list_plans(*, as_json: AsJson = False) -> None:
+    """List the plans, the smallest quota first."""
+    async with operating() as ctx:
+        found = await plans.list_plans(ctx)
+    columns = ("id", "name", "runs a month", "devices", "price in Stripe")
+    rows = [
+        (
+            plan.id,
+            plan.name,
+            plan.monthly_run_quota,
+            _limit(plan.max_devices),
+            plan.stripe_price_id,
+        )
+        for plan in found
+    ]
+    listed = [
+        {
+            "id": plan.id,
+            "name": plan.name,
+            "price_id": plan.stripe_price_id,
+            "quota": plan.monthly_run_quota,
+            "max_devices": plan.max_devices,
+        }
+        for plan in found
+    ]
+    shown = table(columns, rows) if rows else "No plans yet: portal seed-plan --name … --price-id … --quota …"
+    answer(as_json, {"plans": listed}, shown)
 
 
 async def add_tenant(
@@ -67,6 +100,30 @@ async def add_tenant(
     answer(as_json, {**result, "subscription": subscription and _shape(subscription)}, *shown)
 
 
+async def list_tenants(*, as_json: AsJson = False) -> None:
+    """List the tenants, by slug, with what they have subscribed to."""
+    found: list[Licensee] = []
+    async with operating() as ctx:
+        page = await listing.tenants_by_slug(ctx, page_size=PAGE)
+        while page:
+            found += page
+            page = await listing.tenants_by_slug(ctx, after_slug=found[-1].slug, page_size=PAGE)
+    columns = ("id", "slug", "plan", "state", "devices", "name")
+    rows = [
+        (
+            tenant.id,
+            tenant.slug,
+            tenant.plan,
+            tenant.state,
+            None if tenant.plan is None else f"{tenant.seats_used}/{_limit(tenant.max_devices)}",
+            tenant.name,
+        )
+        for tenant in found
+    ]
+    shown = table(columns, rows) if rows else "No tenants yet: portal add-tenant --name … --slug …"
+    answer(as_json, {"tenants": [asdict(tenant) for tenant in found]}, shown)
+
+
 async def link_sub(
     *,
     tenant: TenantSlug,
@@ -91,6 +148,10 @@ async def link_sub(
         {"tenant": tenant, **_shape(subscription), "change": change},
         f"{tenant} is {subscription.state} on {escape(subscription.plan_name)} ({change}).",
     )
+
+
+def _limit(max_devices: int | None) -> str:
+    return "unlimited" if max_devices is None else str(max_devices)
 
 
 def _shape(subscription: Subscription) -> dict[str, object]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
-from app.commands.output import AsJson, answer, escape
+from app.commands.output import AsJson, answer, escape, table
 from app.commands.session import operating
+from app.errors import ValidationError
 from app.permissions import Role
 from app.services.operators import accounts, api_tokens
 
@@ -24,10 +26,18 @@ AskedRole = Annotated[Role, Parameter(help="What they may do: owner, operator or
 async def create_operator(
     *,
     email: Address,
-    role: AskedRole,
+    role: AskedRole | None = None,
     name: Annotated[str | None, Parameter(help="What they are called.")] = None,
     password_stdin: Annotated[
         bool, Parameter(negative=(), help="Read the password from the first line of standard input.")
+    ] = False,
+    unbind: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Free the account from its person at the identity provider: the next one with this address has it."
+            " Without a role nothing else is changed.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,9 +45,12 @@ async def create_operator(
 
     The link works once. Repeating the command makes a new one, and ends the one before.
     """
+    if role is None:
+        await _unbind_alone(email, is_alone=unbind and name is None and not password_stdin, as_json=as_json)
+        return
     password = (await asyncio.to_thread(sys.stdin.readline)).rstrip("\r\n") if password_stdin else None
     async with operating() as ctx:
-        admitted = await accounts.admit(ctx, email=email, role=role, name=name, password=password)
+        admitted = await accounts.admit(ctx, email=email, role=role, name=name, password=password, is_unbound=unbind)
         public_url = ctx.runtime.settings.public_url.rstrip("/")
         hours = ctx.runtime.settings.sign_in_link_seconds / 3600
     path = SIGN_IN_PATH if admitted.link_token is None else LINK_PATH + admitted.link_token
@@ -49,6 +62,37 @@ async def create_operator(
         Text(public_url + path, style="bold"),
         Text(note, style="dim"),
     )
+
+
+async def list_operators(*, as_json: AsJson = False) -> None:
+    """List the operators, by address."""
+    async with operating() as ctx:
+        found = await accounts.list_operators(ctx)
+    columns = ("id", "e-mail", "role", "state", "password", "provider", "name")
+    rows = [
+        (
+            account.id,
+            account.email,
+            account.role,
+            "active" if account.disabled_at is None else "disabled",
+            "yes" if account.has_password else None,
+            "bound" if account.is_bound else None,
+            account.name,
+        )
+        for account in found
+    ]
+    shown = table(columns, rows) if rows else "No operators yet: portal create-operator --email … --role owner"
+    answer(as_json, {"operators": [asdict(account) for account in found]}, shown)
+
+
+async def _unbind_alone(email: str, *, is_alone: bool, as_json: bool) -> None:
+    if not is_alone:
+        told = "What they may do is missing: owner, operator or read-only; only --unbind alone needs none."
+        raise ValidationError([{"type": "missing", "loc": ["body", "role"], "msg": told}])
+    async with operating() as ctx:
+        is_new = await accounts.unbind(ctx, email)
+    told = f"Operator {escape(email)} {'is bound to nobody any more' if is_new else 'was bound to nobody'}."
+    answer(as_json, {"email": email.strip().lower(), "change": "unbound" if is_new else "unchanged"}, told)
 
 
 async def disable_operator(*, email: Address, as_json: AsJson = False) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import (
     CodeNotFoundError,
+    DatabaseConflictError,
     DatabaseUnavailableError,
     DeviceNotFoundError,
     OperatorNotFoundError,
@@ -103,7 +104,8 @@ def report(failure: Exception, *, as_json: bool) -> int:
 
 def _told(failure: Exception) -> tuple[str, str, str]:
     """Code, message and detail of any exception."""
-    if isinstance(failure, DatabaseUnavailableError) or _is_refusal(failure):
+    does_not_answer = isinstance(failure, DatabaseUnavailableError) and not isinstance(failure, DatabaseConflictError)
+    if does_not_answer or _is_refusal(failure):
         code = DatabaseUnavailableError.code
         message = f"The database does not answer: {reason_of(failure)}."
         return code, message, f"{message} Check PORTAL_DATABASE_URL, or ask: portal doctor"

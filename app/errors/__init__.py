@@ -18,7 +18,9 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── DeniedError                               we know, and the answer is no
     │   ├── TenantMismatchError, FingerprintMismatchError, DeviceRevokedError, DeviceLimitReachedError
     │   ├── SubscriptionMissingError, SubscriptionInactiveError
-    │   └── PermissionMissingError, OperatorNotAllowedError, OriginRefusedError, FormRefusedError
+    │   ├── PermissionMissingError, OriginRefusedError, FormRefusedError
+    │   └── OperatorNotAllowedError
+    │       └── OperatorBoundError
     ├── CodeError                                 an activation code that does not open
     │   └── CodeUnknownError, CodeRevokedError, CodeExpiredError, CodeUsedUpError
     ├── TenantNotFoundError, PlanNotFoundError, PlanMissingError, CodeNotFoundError, DeviceNotFoundError,
@@ -29,13 +31,18 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── DeliveryError                             a message that does not arrive
     │   └── DeliveryDeferredError, MailUnavailableError, MessengerUnavailableError
     ├── RateLimitedError
+    │   └── AccountRateLimitedError
     └── UnavailableError                          come back later
-        └── DatabaseUnavailableError, OverloadedError, ShuttingDownError, SignInUnavailableError
+        ├── OverloadedError, ShuttingDownError, SignInUnavailableError
+        └── DatabaseUnavailableError
+            └── DatabaseConflictError
 """
 
 from __future__ import annotations
 
 from app.errors.availability import (
+    AccountRateLimitedError,
+    DatabaseConflictError,
     DatabaseUnavailableError,
     OverloadedError,
     RateLimitedError,
@@ -107,6 +114,7 @@ from app.errors.sign_in import (
     CredentialsInvalidError,
     FormRefusedError,
     OneTimePasswordInvalidError,
+    OperatorBoundError,
     OperatorMissingError,
     OperatorNotAllowedError,
     OriginRefusedError,
@@ -123,6 +131,7 @@ from app.errors.startup import (
 )
 
 __all__ = [
+    "AccountRateLimitedError",
     "ApiTokenInvalidError",
     "ApiTokenNotFoundError",
     "CodeError",
@@ -133,6 +142,7 @@ __all__ = [
     "CodeUsedUpError",
     "ConflictError",
     "CredentialsInvalidError",
+    "DatabaseConflictError",
     "DatabaseUnavailableError",
     "DeliveryDeferredError",
     "DeliveryError",
@@ -152,6 +162,7 @@ __all__ = [
     "MethodNotAllowedError",
     "NotFoundError",
     "OneTimePasswordInvalidError",
+    "OperatorBoundError",
     "OperatorMissingError",
     "OperatorNotAllowedError",
     "OperatorNotFoundError",

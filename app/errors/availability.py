@@ -15,6 +15,13 @@ class RateLimitedError(PortalError):
     status = 429
 
 
+class AccountRateLimitedError(RateLimitedError):
+    """Too many attempts to sign in with this e-mail address.
+
+    Try again in {retry_after} seconds, or use a one-time link at once: portal create-operator makes one.
+    """
+
+
 class UnavailableError(PortalError):
     """The service cannot answer at the moment.
 
@@ -44,6 +51,13 @@ class DatabaseUnavailableError(UnavailableError):
     """
 
     code = "database_unavailable"
+
+
+class DatabaseConflictError(DatabaseUnavailableError):
+    """Others were changing the same at the same moment, and the database has undone this.
+
+    Try again in {retry_after} seconds; nothing was changed.
+    """
 
 
 class OverloadedError(UnavailableError):

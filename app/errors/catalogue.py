@@ -18,7 +18,7 @@ class TenantNotFoundError(PortalError):
 class PlanNotFoundError(PortalError):
     """There is no plan named {plan}.
 
-    Choose one of the existing plans.
+    Choose one of the existing plans: portal list-plans.
     """
 
     code = "plan_not_found"

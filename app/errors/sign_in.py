@@ -105,6 +105,13 @@ class OperatorNotAllowedError(DeniedError):
     code = "operator_not_allowed"
 
 
+class OperatorBoundError(OperatorNotAllowedError):
+    """The operator {email} is somebody else at the identity provider.
+
+    If the address is yours now, ask an owner to unbind the account: portal create-operator --email {email} --unbind.
+    """
+
+
 class OriginRefusedError(DeniedError):
     """A change that is signed in by a cookie may only come from the portal's own pages and the allowed origins.
 

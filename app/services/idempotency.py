@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.context import Actor, Context
-from app.errors import IdempotencyConflictError, IdempotencyRunningError, ValidationError
+from app.errors import IdempotencyConflictError, IdempotencyRunningError, UnavailableError, ValidationError
 from app.keys import NONCE_BYTES
+from app.settings import Settings
 from sql.statements import idempotency as statements
 
 KEY_HEADER = "Idempotency-Key"
@@ -23,6 +26,12 @@ MOST_KEY_LENGTH = 255
 _KEY = re.compile(r"[!-~]{1,255}")
 # Whoever holds a key may give it up between a claim that fails and the look at its answer.
 ATTEMPTS = 3
+# In the time that an answer may take.
+RENEWALS = 3
+
+Answered = TypeVar("Answered")
+
+log = structlog.get_logger(__name__)
 # Answers that say nothing about what was asked for, only that it was not the time or the caller for it.
 NEVER_KEPT = frozenset({401, 408, 429, 499})
 
@@ -63,7 +72,7 @@ class _Stored(NamedTuple):
 async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
     """The right to run the request, or the answer of its first run.
 
-    A claim is held for as long as an answer may take, so that who crashes does not hold it for a day. Raises
+    A claim is held for ``hold_seconds``, so that who crashes does not hold it for a day; ``run_held`` renews it. Raises
     ValidationError for a key that is none, IdempotencyConflictError when another request was sent with it, and
     IdempotencyRunningError while the first one runs.
     """
@@ -81,7 +90,7 @@ async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
                 statements.claim_key,
                 key_hash=key_hash,
                 request_hash=request_hash,
-                held_until=now + timedelta(seconds=settings.response_timeout_seconds),
+                held_until=now + timedelta(seconds=hold_seconds(settings)),
                 expires_at=now + timedelta(hours=settings.idempotency_hours),
                 now=now,
             )
@@ -92,6 +101,49 @@ async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
         if stored is not None:
             return _answer(stored, request_hash, key_hash, cipher)
     raise IdempotencyRunningError(retry_after=1)
+
+
+def hold_seconds(settings: Settings) -> float:
+    """How long a claim is held: long enough for whoever works under it to renew it, however slow the database is."""
+    return settings.response_timeout_seconds + settings.pool_timeout_seconds + settings.statement_timeout_seconds
+
+
+async def run_held(ctx: Context, held: Claim, work: Coroutine[Any, Any, Answered]) -> Answered:
+    """What the work answers; the claim is renewed meanwhile, so that nobody else does the same.
+
+    Work whose claim is lost, because the database could not be reached for so long, is ended: raises
+    IdempotencyRunningError.
+    """
+    task = asyncio.create_task(work)
+    pause = ctx.runtime.settings.response_timeout_seconds / RENEWALS
+    # It is given up before somebody else may have it.
+    hold = timedelta(seconds=hold_seconds(ctx.runtime.settings) - pause)
+    sure_until = held.claimed_at + hold
+    try:
+        while not (await asyncio.wait({task}, timeout=pause))[0]:
+            asked_at = ctx.runtime.clock.now()
+            is_ours = await _renewed(ctx, held, within=max(pause, (sure_until - asked_at).total_seconds()))
+            if is_ours:
+                sure_until = asked_at + hold
+            elif not task.done() and (is_ours is False or ctx.runtime.clock.now() >= sure_until):
+                log.error("idempotent_work_ended", request_id=ctx.request_id)
+                raise IdempotencyRunningError(retry_after=1)
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _renewed(ctx: Context, held: Claim, *, within: float) -> bool | None:
+    """Whether the claim is still ours, and held anew; None where the database could not be asked."""
+    new_held_until = ctx.runtime.clock.now() + timedelta(seconds=hold_seconds(ctx.runtime.settings))
+    claimed = {"of_key_hash": held.key_hash, "of_created_at": held.claimed_at}
+    try:
+        async with asyncio.timeout(within), ctx.runtime.db.write_alone() as conn:
+            return await conn.affected(statements.renew_claim, **claimed, new_held_until=new_held_until) > 0
+    except (TimeoutError, UnavailableError):
+        return None
 
 
 async def settle(ctx: Context, held: Claim, answer: KeptAnswer) -> None:

@@ -41,6 +41,9 @@ _own_claim = and_(
     _columns.sealed_answer.is_(None),
 )
 
+# Longer, while its holder still works.
+renew_claim = update(idempotent_answers).where(_own_claim).values(held_until=bindparam("new_held_until"))
+
 keep_answer = update(idempotent_answers).where(_own_claim).values(sealed_answer=bindparam("sealed_answer"))
 
 release_key = delete(idempotent_answers).where(_own_claim)

@@ -217,6 +217,9 @@ verifying_keys = (
     .order_by(signing_keys.c.signs_from, signing_keys.c.kid)
 )
 
+# Whoever rotates the keys has them first: two at once would each leave the other's new key without an end.
+signing_keys_locked = select(signing_keys.c.kid).order_by(signing_keys.c.kid).with_for_update()
+
 insert_signing_key = insert(signing_keys)
 
 retire_signing_keys = update(signing_keys).where(

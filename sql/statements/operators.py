@@ -22,10 +22,51 @@ password_by_email = select(operators.c.id, operators.c.email, operators.c.passwo
     operators.c.email == bindparam("email")
 )
 
+all_operators = select(
+    *_account,
+    operators.c.password_hash.is_not(None).label("has_password"),
+    operators.c.oidc_subject.is_not(None).label("is_bound"),
+).order_by(operators.c.email)
+
 any_operator = select(operators.c.id).where(operators.c.disabled_at.is_(None)).limit(1)
 
-# Answers nothing where the address has an account.
-insert_operator = insert(operators).on_conflict_do_nothing(index_elements=[operators.c.email]).returning(operators.c.id)
+# The account is held, so that whoever takes it from its person at the same moment waits and then ends their session.
+operator_by_subject = (
+    select(*_account)
+    .where(
+        operators.c.oidc_issuer == bindparam("oidc_issuer"),
+        operators.c.oidc_subject == bindparam("oidc_subject"),
+    )
+    .with_for_update(key_share=True)
+)
+
+# Answers nothing where the address has an account, or the provider's person.
+insert_operator = insert(operators).on_conflict_do_nothing().returning(operators.c.id)
+
+# The first person whom the provider names by an account's address has it from then on.
+bind_to_subject = (
+    update(operators)
+    .where(
+        operators.c.email == bindparam("of_email"),
+        operators.c.oidc_issuer.is_(None),
+        operators.c.oidc_subject.is_(None),
+    )
+    .values(
+        oidc_issuer=bindparam("new_issuer"),
+        oidc_subject=bindparam("new_subject"),
+        updated_at=bindparam("now"),
+    )
+)
+
+unbind_from_subject = (
+    update(operators)
+    .where(
+        operators.c.email == bindparam("of_email"),
+        or_(operators.c.oidc_issuer.is_not(None), operators.c.oidc_subject.is_not(None)),
+    )
+    .values(oidc_issuer=None, oidc_subject=None, updated_at=bindparam("now"))
+    .returning(operators.c.id)
+)
 
 # Touches the row only where something differs, so that what did not change is not told. A name is never lost.
 admit_operator = (
@@ -50,7 +91,7 @@ admit_operator = (
 update_from_provider = (
     update(operators)
     .where(
-        operators.c.email == bindparam("of_email"),
+        operators.c.id == bindparam("of_operator_id"),
         operators.c.disabled_at.is_(None),
         or_(
             operators.c.role != func.coalesce(_new_role, operators.c.role),

@@ -58,6 +58,25 @@ _details = (
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
 )
 
+# A page of what a person looks a slug up in, in its order.
+tenants_by_slug = (
+    select(
+        tenants.c.id,
+        tenants.c.name,
+        tenants.c.slug,
+        plans.c.name.label("plan_name"),
+        subscriptions.c.state,
+        subscriptions.c.seats_used,
+        plans.c.max_devices,
+    )
+    .select_from(tenants)
+    .outerjoin(subscriptions, _is_current)
+    .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
+    .where(tenants.c.slug > bindparam("after_slug"))
+    .order_by(tenants.c.slug)
+    .limit(bindparam("page_size"))
+)
+
 tenant_by_slug = _details.where(tenants.c.slug == bindparam("tenant_slug"))
 
 tenant_by_id = _details.where(tenants.c.id == bindparam("tenant_id"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, Table, Text, UniqueConstraint
 
 from sql.tables.columns import Id, Instant, choice, id_column, metadata
 
@@ -18,10 +18,15 @@ operators = Table(
     choice("role", *ROLES),
     # argon2id, null for who signs in through the identity provider only.
     Column("password_hash", Text),
+    # Whom the identity provider knows the account by, null before the first sign-in there: addresses change hands,
+    # and only both together name one person for good (OpenID Connect Core 5.7).
+    Column("oidc_issuer", Text),
+    Column("oidc_subject", String(255)),
     Column("disabled_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Index("uq_operators_email", "email", unique=True),
+    UniqueConstraint("oidc_issuer", "oidc_subject", name="uq_operators_oidc_subject"),
 )
 
 operator_sessions = Table(

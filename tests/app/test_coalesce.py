@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.coalesce import Coalescer
-from app.errors import DatabaseUnavailableError, OverloadedError, ShuttingDownError, UnavailableError
+from app.errors import (
+    DatabaseConflictError,
+    DatabaseUnavailableError,
+    OverloadedError,
+    ShuttingDownError,
+    UnavailableError,
+)
 
 POISON = -1
 
@@ -139,6 +145,23 @@ async def test_an_outage_fails_its_batch_at_once() -> None:
 
     assert all(isinstance(answer, UnavailableError) for answer in answers)
     assert desk.batches == [[0], [1, 2, 3]]
+
+
+async def test_a_batch_that_met_another_change_is_tried_one_by_one() -> None:
+    batches: list[list[int]] = []
+
+    async def run(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        await asyncio.sleep(0)
+        if len(items) > 1 or items == [2]:
+            raise DatabaseConflictError
+        return list(items)
+
+    queue = Coalescer(run, lanes=1, batch_size=100, queue_size=100)
+    answers = await asyncio.gather(*(queue.ask(item) for item in (1, 2, 3)), return_exceptions=True)
+
+    assert (answers[0], type(answers[1]), answers[2]) == (1, DatabaseConflictError, 3)
+    assert batches == [[1, 2, 3], [1], [2], [3]]
 
 
 async def test_an_outage_between_single_tries_fails_the_rest_at_once() -> None:

@@ -117,7 +117,8 @@ def test_add_tenant_with_a_plan_is_ready_for_codes(portal: Portal) -> None:
     added = portal("add-tenant", "--name", "Acme", "--slug", "acme", "--plan", "Starter", "--json").json
     assert (added["subscription"]["plan"], added["subscription"]["state"]) == ("Starter", "active")
     missing = portal("add-tenant", "--name", "Other", "--slug", "other", "--plan", "Nope")
-    assert (missing.exit_code, missing.err) == (2, "There is no plan named Nope. Choose one of the existing plans.\n")
+    told = "There is no plan named Nope. Choose one of the existing plans: portal list-plans.\n"
+    assert (missing.exit_code, missing.err) == (2, told)
     assert portal("gen-codes", "--tenant", "other").exit_code == 2
 
 

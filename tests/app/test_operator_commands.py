@@ -104,13 +104,30 @@ def test_an_operator_can_be_disabled(portal: Portal) -> None:
     assert told(portal(*disable))["change"] == "unchanged"
 
 
+def test_an_operator_can_be_unbound_from_the_identity_provider(portal: Portal, state: Path) -> None:
+    portal(*ANN)
+    with sqlite3.connect(state / "portal.db") as connection:
+        connection.execute("update operators set oidc_issuer = 'https://provider.example', oidc_subject = 'person-1'")
+    unbind = ("create-operator", "--email", "ANN@example.com", "--unbind", "--json")
+
+    assert told(portal(*unbind)) == {"email": "ann@example.com", "change": "unbound"}
+    assert told(portal(*unbind))["change"] == "unchanged"
+    assert stored(state, "select role, oidc_issuer, oidc_subject from operators") == [("owner", None, None)]
+    with sqlite3.connect(state / "portal.db") as connection:
+        connection.execute("update operators set oidc_issuer = 'https://provider.example', oidc_subject = 'person-1'")
+    assert "sign_in_url" in told(portal(*unbind, "--role", "read-only"))
+    assert stored(state, "select role, oidc_subject from operators") == [("read_only", None)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
         (("create-operator", "--email", "ann", "--role", "owner"), 2, "email: This is not an e-mail address."),
         ((*ANN, "--password-stdin"), 2, "password: A password has 12 to 256 characters."),
         (("create-operator", "--email", "ann@example.com", "--role", "king"), 2, None),
-        (("create-operator", "--email", "ann@example.com"), 2, None),
+        (("create-operator", "--email", "ann@example.com"), 2, "role: What they may do is missing"),
+        (("create-operator", "--email", "ann@example.com", "--unbind", "--name", "Ann"), 2, "role: What they may do"),
+        (("create-operator", "--email", "bob@example.com", "--unbind"), 2, "There is no operator bob@example.com."),
         (("disable-operator", "--email", "bob@example.com"), 2, "There is no operator bob@example.com."),
         (("create-token", "--name", " ", "--role", "owner"), 2, "name: A name has 1 to 100 characters."),
         (("create-token", "--name", "ci", "--role", "owner", "--days", "0"), 2, "days: A token is good for 1 to"),

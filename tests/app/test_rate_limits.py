@@ -133,6 +133,20 @@ async def test_an_address_that_guesses_codes_is_told_to_wait(strict: LiveServer)
     assert int(answer.headers["retry-after"]) >= 1
 
 
+async def test_the_holder_of_a_network_guesses_as_one(settings: Settings) -> None:
+    limits = {"unknown_codes_per_minute": 5, "refusal_hold_seconds": 0.0, "proxies_count": 1}
+    async with live_server(settings.model_copy(update=limits)) as live:
+        tenant = await licensed(live)
+        statuses = []
+        for address in [*(f"2001:db8::{host}" for host in range(1, 8)), "2001:db8:0:1::1"]:
+            body = {"tenant_slug": tenant.slug, "activation_code": new_code(), "hw_fingerprint": "hardware-1"}
+            sent = {"x-forwarded-for": address}
+            statuses.append((await live.http.post("/authz/activate", json=body, headers=sent)).status_code)
+
+    assert (set(statuses[:5]), statuses[5:]) == ({statuses[0]}, [429, 429, statuses[0]])
+    assert statuses[0] != 429
+
+
 async def test_right_codes_never_count(strict: LiveServer) -> None:
     tenant = await licensed(strict, codes=20)
     used_up = await activate(strict, tenant, "first")

@@ -20,6 +20,7 @@ from support.rows import rows
 from app import tokens as app_tokens
 from app.errors import DatabaseUnavailableError, SettingsError
 from app.keys import Keys
+from app.services.licensing import signing
 from app.services.licensing.signing import rotate_keys
 from sql.statements.licensing import verifying_keys
 
@@ -311,3 +312,20 @@ async def test_the_first_key_is_made_once_and_found_again(sanic_client: LiveServ
     await sanic_client.runtime.tokens.load()
 
     assert sanic_client.runtime.tokens.jwks == before
+
+
+async def test_of_keys_that_are_rotated_at_once_one_has_no_end(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = signing.record
+
+    async def record_slowly(*told: Any) -> None:
+        await record(*told)
+        await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(signing, "record", record_slowly)
+    rotations = await asyncio.gather(*(rotate_keys(sanic_client.ctx) for _ in range(3)))
+    stored = await rows(sanic_client, verifying_keys, now=sanic_client.runtime.clock.now())
+    endless = [key.kid for key in stored if key.verifies_until is None]
+
+    assert (len(endless), set(endless) <= {rotation.kid for rotation in rotations}) == (1, True)

@@ -16,7 +16,7 @@ from support.sign_in import code_in, deliver_all, generate, mailed, reachable, s
 from app.db import WriteConnection
 from app.keys import fingerprint_hash
 from app.services.tenants.deletion import delete_tenant
-from sql.statements import sign_in
+from sql.statements import sign_in, tenant_changes
 from sql.tables import (
     activation_codes,
     deliveries,
@@ -24,6 +24,7 @@ from sql.tables import (
     monthly_runs,
     otp_challenges,
     run_changes,
+    subscriptions,
     tenant_sessions,
     usage_rollups,
 )
@@ -181,3 +182,15 @@ async def test_each_role_may_do_its_part(admin: Admin, plan: str, role: str, sta
 
     assert tuple(answer.status_code for answer in answers) == statuses
     assert (await admin.live.http.get(path)).status_code == 401
+
+
+async def test_codes_for_a_tenant_that_is_deleted_at_that_moment_are_refused(admin: Admin) -> None:
+    live, tenant = admin.live, await licensed(admin.live, codes=1)
+    async with live.runtime.db.write() as conn:
+        await conn.affected(activation_codes.delete())
+        await conn.affected(subscriptions.delete())
+        await conn.affected(tenant_changes.delete_tenant, of_id=tenant.tenant_id)
+        asked = asyncio.create_task(admin.ask("POST", "/codes/generate", 404, json={"tenant_slug": tenant.slug}))
+        await asyncio.wait({asked}, timeout=0.3)
+
+    assert (await asked)["errorCode"] == "tenant_not_found"

@@ -16,7 +16,7 @@ from support.rows import row_counts, rows
 from support.statements import counted_statements
 
 from app.server import schedules
-from app.services.idempotency import KeptAnswer, Repeatable, claim, purge_idempotent_answers, settle
+from app.services.idempotency import KeptAnswer, Repeatable, claim, purge_idempotent_answers
 from app.services.licensing import activation
 from app.settings import Settings
 from sql.tables import activation_codes, devices, idempotent_answers, metadata, refresh_families
@@ -278,23 +278,6 @@ def test_the_purge_runs_by_itself(settings: Settings) -> None:
     planned = {schedule.name: schedule for schedule in schedules(settings)}
 
     assert planned["idempotency-purge"].cron == settings.session_purge_cron
-
-
-async def test_a_claim_that_nobody_answers_is_taken_over_and_its_old_holder_changes_nothing(
-    sanic_client: LiveServer, clock: MovableClock
-) -> None:
-    request = Repeatable("op", new_key(), "POST", "/somewhere", b"{}")
-    crashed = await claim(sanic_client.ctx, request)
-    assert not isinstance(crashed, KeptAnswer)
-
-    clock.move(seconds=sanic_client.runtime.settings.response_timeout_seconds + 1)
-    heir = await claim(sanic_client.ctx, request)
-    assert not isinstance(heir, KeptAnswer)
-    await settle(sanic_client.ctx, crashed, KeptAnswer(200, "text/plain", {}, b"late"))
-    await settle(sanic_client.ctx, crashed, KeptAnswer(500, "text/plain", {}, b"late"))
-    await settle(sanic_client.ctx, heir, KeptAnswer(201, "text/plain", {"location": "/x"}, b"in time"))
-
-    assert await claim(sanic_client.ctx, request) == KeptAnswer(201, "text/plain", {"location": "/x"}, b"in time")
 
 
 async def test_callers_who_choose_the_same_key_have_nothing_to_do_with_each_other(sanic_client: LiveServer) -> None:

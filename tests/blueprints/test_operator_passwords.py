@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 from argon2 import PasswordHasher
+from httpx2 import Response
 from sqlalchemy import func, select
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
@@ -89,6 +90,36 @@ async def test_behind_a_proxy_the_holder_of_a_network_is_counted_once(settings: 
             statuses.append(answer.status_code)
 
     assert statuses == [401, 401, 429, 401, 429]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_an_account_is_tried_so_often_only_from_however_many_addresses(
+    settings: Settings, clock: MovableClock, is_known: bool
+) -> None:
+    changes = {"sign_ins_per_account": 3, "proxies_count": 1}
+    async with live_server(settings.model_copy(update=changes), clock) as live, browser(live) as person:
+        if is_known:
+            await admitted(live, email="ann@example.com")
+        form = {"form_token": form_token(await person.get("/admin/login")), "password": "not the password"}
+
+        async def tried(email: str, place: int) -> Response:
+            sent = {"x-forwarded-for": f"192.0.2.{place}"}
+            return await person.http.post("/auth/local", data={**form, "email": email}, headers=sent)
+
+        written = ("ann@example.com", "ANN@example.com", " Ann@Example.com ")
+        answers = await asyncio.gather(*(tried(written[place % 3], place) for place in range(9)))
+        assert Counter(answer.status_code for answer in answers) == {401: 3, 429: 6}
+        refused = await tried("ann@example.com", 100)
+        assert (refused.status_code, 3500 < int(refused.headers["retry-after"]) <= 3600) == (429, True)
+        assert "use a one-time link at once: portal create-operator" in refused.text
+        assert (await tried("bob@example.com", 100)).status_code == 401
+
+        link = (await accounts.admit(live.ctx, email="ann@example.com", role=Role.OWNER)).link_token
+        used = await person.send(f"/auth/link/{link}", "/auth/link", token=str(link), password=PASSWORD)
+        assert used.status_code == 303
+        assert (await person.sign_in("ann@example.com")).status_code == 429
+        clock.move(hours=1, seconds=1)
+        assert (await person.sign_in("ann@example.com")).status_code == 303
 
 
 async def test_attempts_at_the_same_moment_never_pass_the_limit(settings: Settings) -> None:

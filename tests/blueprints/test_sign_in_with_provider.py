@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx2
 import pytest
 from httpx2 import Response
-from sqlalchemy import func, select
+from sqlalchemy import false, func, select
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 from support.operators import Browser, admitted, browser
@@ -21,6 +22,7 @@ from support.rows import rows, told
 from app.permissions import Role
 from app.services.operators import accounts
 from app.settings import Settings
+from sql.statements import operators as statements
 from sql.tables import operator_sessions, operators
 
 pytestmark = pytest.mark.processes
@@ -141,13 +143,14 @@ async def test_an_answer_that_cannot_be_trusted_is_refused(settings: Settings, p
         assert (await accounts_of(live), await session_count(live)) == ([], 0)
 
 
-@pytest.mark.parametrize("verified", [False, "false", None, 0, "no"])
+@pytest.mark.parametrize("verified", [False, "false", None, 0, "no", "left out"])
 async def test_an_address_that_is_not_verified_is_refused(
     settings: Settings, provider: Provider, verified: object
 ) -> None:
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
-        # What is null in the test's claims would be left out by the provider.
-        answer = await sign_in(person, {**ANN, "email_verified": "null" if verified is None else verified})
+        # The provider leaves out what is null in the test's claims.
+        said = "null" if verified is None else None if verified == "left out" else verified
+        answer = await sign_in(person, {**ANN, "email_verified": said})
 
         assert (answer.status_code, "not an operator" in answer.text) == (403, True)
         assert await accounts_of(live) == []
@@ -233,6 +236,10 @@ async def test_what_the_token_leaves_out_is_asked_for(settings: Settings, provid
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
         same = json.dumps({"sub": "person-1", **ANN})
         assert (await sign_in(person, {}, userinfo=same)).status_code == 303
+        only_verified = json.dumps({"sub": "person-1", "email": ANN["email"], "email_verified": True})
+        assert (await sign_in(person, {"email": ANN["email"]}, userinfo=only_verified)).status_code == 303
+        of_another = json.dumps({"sub": "person-1", "email": "bob@example.com", "email_verified": True})
+        assert (await sign_in(person, {"email": ANN["email"]}, userinfo=of_another)).status_code == 403
         other = json.dumps({"sub": "person-2", **ANN})
         assert (await sign_in(person, {}, userinfo=other)).status_code == 401
         assert len(await accounts_of(live)) == 1
@@ -298,3 +305,65 @@ async def test_a_provider_that_calls_itself_otherwise_is_not_believed(settings: 
     elsewhere = provider.issuer.replace("127.0.0.1", "localhost")
     async with portal(settings, provider, oidc_issuer=elsewhere) as (_, person):
         assert (await person.get("/auth/login")).status_code == 503
+
+
+async def bindings_of(live: LiveServer) -> list[tuple[str, str | None]]:
+    found = await rows(live, select(operators.c.email, operators.c.oidc_subject).order_by(operators.c.id))
+    return [tuple(row) for row in found]
+
+
+async def test_an_address_in_other_hands_does_not_open_its_account(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person), browser(live) as other:
+        await admitted(live, Role.OWNER, "ann@example.com")
+        assert (await sign_in(person)).status_code == 303
+        assert await bindings_of(live) == [("ann@example.com", "person-1")]
+        bound = [event.metadata for event in await told(live) if event.event_type == "operator_updated"][-1]
+        assert json.loads(bound) | {"issuer": provider.issuer, "subject": "person-1"} == json.loads(bound)
+
+        back = await vouched(await sent_away(other), {**ANN, "sub": "person-2"})
+        refused = await other.get(back, headers={"accept": "application/json"})
+        assert (refused.status_code, refused.json()["errorCode"]) == (403, "operator_not_allowed")
+        assert "portal create-operator --email ann@example.com --unbind" in refused.json()["detail"]
+        assert await session_count(live) == 1
+
+        assert [await accounts.unbind(live.ctx, "Ann@example.com") for _ in range(2)] == [True, False]
+        assert (await session_count(live), await bindings_of(live)) == (0, [("ann@example.com", None)])
+        assert (await sign_in(other, {**ANN, "sub": "person-2"})).status_code == 303
+        assert (await sign_in(person)).status_code == 403
+
+
+async def test_a_person_keeps_the_account_when_their_address_changes(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        await admitted(live, Role.READ_ONLY, "bob@example.com")
+        await sign_in(person)
+        # Even to that of somebody else; and whether the new address is allowed is asked at each sign-in.
+        assert (await sign_in(person, {**ANN, "email": "bob@example.com"})).status_code == 303
+        assert (await person.get("/auth/me")).json()["email"] == "ann@example.com"
+        assert (await sign_in(person, {**ANN, "email": "ann@elsewhere.example"})).status_code == 403
+        assert await bindings_of(live) == [("bob@example.com", None), ("ann@example.com", "person-1")]
+
+
+async def test_of_two_first_sign_ins_at_the_same_moment_one_has_the_account(
+    settings: Settings, provider: Provider
+) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person), browser(live) as other:
+        await admitted(live, Role.OWNER, "ann@example.com")
+        answers = await asyncio.gather(sign_in(person), sign_in(other, {**ANN, "sub": "person-2"}))
+        assert sorted(answer.status_code for answer in answers) == [303, 403]
+
+        await accounts.unbind(live.ctx, "ann@example.com")
+        answers = await asyncio.gather(sign_in(person), sign_in(other))
+        assert [answer.status_code for answer in answers] == [303, 303]
+        assert await bindings_of(live) == [("ann@example.com", "person-1")]
+
+
+async def test_a_person_who_is_bound_at_that_moment_by_another_address_is_told(
+    settings: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
+        await admitted(live, Role.OWNER, "ann@example.com")
+        await sign_in(person, {**ANN, "email": "bob@example.com"})
+        monkeypatch.setattr(statements, "operator_by_subject", statements.operator_by_subject.where(false()))
+        answer = await sign_in(person)
+
+    assert (answer.status_code, "by another address" in answer.text) == (401, True)

@@ -25,6 +25,7 @@ from app.errors import (
     TenantNotFoundError,
 )
 from app.events import EventType, record
+from app.exact_limits import place_of
 from app.keys import fingerprint_hash
 from app.services.billing.allowance import may
 from app.services.licensing import codes
@@ -81,7 +82,7 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     a customer a code; a known device that shows another code uses that one and keeps its seat. Raises
     TenantNotFoundError, a CodeError or a DeniedError, each saying what would free the device.
     """
-    address = ctx.address or "unknown"
+    address = place_of(ctx.address) or "unknown"
     await ctx.runtime.rate_limits.check_guessing(address)
     code = codes.normalize(activation_code)
     applied = Application(

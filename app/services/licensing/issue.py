@@ -12,12 +12,13 @@ from app.db import WriteConnection
 from app.errors import CodeNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from app.services.licensing import codes
-from app.services.tenants.directory import Tenant, find_tenant
+from app.services.tenants.directory import Tenant, find_tenant, keep_tenant
 from sql.statements import license_lists, licensing
 
 MOST_CODES = 100
 MOST_DAYS = 3650
 MOST_USES = 1_000_000
+MOST_LABEL = 255
 NEWEST_FIRST = 2**62
 AUTOMATIC_LABEL = "Created automatically with the tenant"
 
@@ -68,9 +69,11 @@ async def generate_codes(
     _check_range("count", count, 1, MOST_CODES)
     _check_range("ttl_days", ttl_days or 1, 1, MOST_DAYS)
     _check_range("max_uses", max_uses, 1, MOST_USES)
-    _check_range("label", len(label or ""), 0, 255)
+    if len(label or "") > MOST_LABEL:
+        message = f"must have at most {MOST_LABEL} characters"
+        raise ValidationError([{"type": "string_too_long", "loc": ["body", "label"], "msg": message, "input": label}])
     async with ctx.runtime.db.write() as conn:
-        tenant = await find_tenant(conn, tenant_slug)
+        tenant = await keep_tenant(conn, tenant_slug)
         made, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
         metadata = {"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label}
         await store_codes(conn, ctx, tenant, rows, metadata)

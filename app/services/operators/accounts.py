@@ -31,6 +31,19 @@ class Account(NamedTuple):
     disabled_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class ListedAccount:
+    """An account and the ways in which it can sign in: a password, a person at the identity provider."""
+
+    id: int
+    email: str
+    name: str | None
+    role: str
+    disabled_at: datetime | None
+    has_password: bool
+    is_bound: bool
+
+
 class Admitted(NamedTuple):
     """An account and what had to be changed; ``link_token`` is the part of its sign-in link that is secret."""
 
@@ -63,13 +76,26 @@ class AccountId(NamedTuple):
     id: int
 
 
+class Subject(NamedTuple):
+    """A person as the identity provider names them for good."""
+
+    issuer: str
+    subject: str
+
+
 async def admit(
-    ctx: Context, *, email: str, role: Role, name: str | None = None, password: str | None = None
+    ctx: Context,
+    *,
+    email: str,
+    role: Role,
+    name: str | None = None,
+    password: str | None = None,
+    is_unbound: bool = False,
 ) -> Admitted:
     """Make an operator, or give one this role; a disabled account is enabled again.
 
-    With a password the account has it at once, without one there is a new sign-in link, and earlier ones end.
-    Raises ValidationError.
+    With a password the account has it at once, without one there is a new sign-in link, and earlier ones end. Where it
+    is to be unbound, the next person whom the identity provider names by the address has it. Raises ValidationError.
     """
     address = read_address(email)
     called = _name(name)
@@ -79,6 +105,8 @@ async def admit(
         hashed = await ctx.runtime.passwords.hash(password)
     async with ctx.runtime.db.write() as conn:
         change = await _create_or_update(conn, ctx, address, role, called)
+        if is_unbound and await _unbind(conn, ctx, address) and change == "unchanged":
+            change = "updated"
         account = await conn.one(statements.operator_by_email, Account, email=address)
         token = None
         if hashed is None:
@@ -88,8 +116,10 @@ async def admit(
     return Admitted(address, role, change, token)
 
 
-async def create(conn: WriteConnection, ctx: Context, *, email: str, role: Role, name: str | None) -> int | None:
-    """Store a new account in the caller's transaction and answer its id; None if the address has one."""
+async def create(
+    conn: WriteConnection, ctx: Context, *, email: str, role: Role, name: str | None, bound_to: Subject | None = None
+) -> int | None:
+    """Store a new account in the caller's transaction and answer its id; None if the address or the person has one."""
     now = ctx.runtime.clock.now()
     created = await conn.maybe(
         statements.insert_operator,
@@ -97,12 +127,14 @@ async def create(conn: WriteConnection, ctx: Context, *, email: str, role: Role,
         email=email,
         name=name,
         role=role.value,
+        oidc_issuer=None if bound_to is None else bound_to.issuer,
+        oidc_subject=None if bound_to is None else bound_to.subject,
         created_at=now,
         updated_at=now,
     )
     if created is None:
         return None
-    told = {"email": email, "role": role.value}
+    told = {"email": email, "role": role.value, **_named(bound_to)}
     await record(conn, ctx, Event(EventType.OPERATOR_CREATED, f"Operator {email} created", metadata=told))
     return created.id
 
@@ -118,9 +150,11 @@ async def _create_or_update(conn: WriteConnection, ctx: Context, email: str, rol
     return "updated"
 
 
-async def tell_update(conn: WriteConnection, ctx: Context, email: str, role: Role) -> None:
-    """Record that an account was changed, in the caller's transaction."""
-    told = {"email": email, "role": role.value}
+async def tell_update(
+    conn: WriteConnection, ctx: Context, email: str, role: Role, bound_to: Subject | None = None
+) -> None:
+    """Record that an account was changed, or bound to somebody, in the caller's transaction."""
+    told = {"email": email, "role": role.value, **_named(bound_to)}
     await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {email} updated", metadata=told))
 
 
@@ -142,6 +176,42 @@ async def disable(ctx: Context, email: str) -> bool:
         told = {"email": address, "disabled": True}
         await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {address} disabled", metadata=told))
     return True
+
+
+async def unbind(ctx: Context, email: str) -> bool:
+    """Let the next person whom the identity provider names by this address have its account; False if nobody had it.
+
+    Its sessions end. Raises OperatorNotFoundError.
+    """
+    address = read_address(email)
+    async with ctx.runtime.db.write() as conn:
+        if await _unbind(conn, ctx, address):
+            return True
+        if await find_account(conn, address) is None:
+            raise OperatorNotFoundError(email=address)
+    return False
+
+
+async def _unbind(conn: WriteConnection, ctx: Context, email: str) -> bool:
+    now = ctx.runtime.clock.now()
+    unbound = await conn.maybe(statements.unbind_from_subject, AccountId, of_email=email, now=now)
+    if unbound is None:
+        return False
+    await conn.affected(statements.end_sessions_of_operator, operator_id=unbound.id)
+    told = {"email": email, "unbound": True}
+    title = f"Operator {email} unbound from the identity provider"
+    await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, title, metadata=told))
+    return True
+
+
+def _named(bound_to: Subject | None) -> dict[str, str]:
+    return {} if bound_to is None else bound_to._asdict()
+
+
+async def list_operators(ctx: Context) -> list[ListedAccount]:
+    """All accounts, by address; they are few."""
+    async with ctx.runtime.db.read() as conn:
+        return await conn.many(statements.all_operators, ListedAccount)
 
 
 async def find_account(conn: ReadConnection, email: str) -> Account | None:

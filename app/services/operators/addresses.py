@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from app.context import Context
-from app.errors import RateLimitedError, ValidationError
+from app.errors import AccountRateLimitedError, RateLimitedError, ValidationError
 from app.exact_limits import Limit, count_hit, place_of
 
 # What is long enough for any address and leaves room in an event's title.
@@ -13,6 +13,7 @@ MOST_CHARACTERS = 200
 _ADDRESS = re.compile(r"[^\s@\x00-\x1f<>]+@[^\s@\x00-\x1f<>.]+(\.[^\s@\x00-\x1f<>.]+)*")
 
 WINDOW_SECONDS = 600
+ACCOUNT_WINDOW_SECONDS = 3600
 
 
 def read_address(text: str) -> str:
@@ -25,10 +26,22 @@ def read_address(text: str) -> str:
     return address
 
 
-async def count_attempt(ctx: Context, what: str) -> None:
-    """Count one attempt of this kind to sign in; raises RateLimitedError for an address that has made too many."""
-    limit = Limit(f"operator {what}", ctx.runtime.settings.sign_ins_per_address, WINDOW_SECONDS)
+async def count_attempt(ctx: Context, what: str, account: str | None = None) -> None:
+    """Count one attempt of this kind to sign in, and against an account where one was named, known or not.
+
+    Raises RateLimitedError for an address that has made too many, AccountRateLimitedError for an account that has met
+    too many, wherever they came from.
+    """
+    settings = ctx.runtime.settings
+    by_address = Limit(f"operator {what}", settings.sign_ins_per_address, WINDOW_SECONDS)
+    by_account = Limit(f"operator {what} by account", settings.sign_ins_per_account, ACCOUNT_WINDOW_SECONDS)
+    account_wait = None
     async with ctx.runtime.db.write() as conn:
-        wait = await count_hit(conn, ctx, limit, place_of(ctx.address))
+        wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))
+        # Who is refused already takes no room from the account.
+        if wait is None and account is not None:
+            account_wait = await count_hit(conn, ctx, by_account, account)
     if wait is not None:
         raise RateLimitedError(retry_after=wait)
+    if account_wait is not None:
+        raise AccountRateLimitedError(retry_after=account_wait)

@@ -54,10 +54,10 @@ async def sign_in(ctx: Context, *, email: str, password: str) -> SignedIn:
     """Begin a session for the right password, unless it was replaced while it was being checked.
 
     Raises CredentialsInvalidError in the same words and the same time for a wrong password, an unknown or a disabled
-    account and one without a password; RateLimitedError; OverloadedError.
+    account and one without a password; RateLimitedError; AccountRateLimitedError; OverloadedError.
     """
-    await count_attempt(ctx, "sign-in")
     address = email.strip().lower()
+    await count_attempt(ctx, "sign-in", account=address)
     found = None
     if "\x00" not in address:
         async with ctx.runtime.db.read() as conn:

@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 
 import orjson
 import structlog
+from sqlalchemy.exc import IntegrityError
 
 from app.context import Actor, Context
-from app.errors import OperatorNotAllowedError, SignInFailedError, ValidationError
+from app.db import WriteConnection, violated_constraint
+from app.errors import OperatorBoundError, OperatorNotAllowedError, SignInFailedError, ValidationError
 from app.identity_provider import Attempt
 from app.permissions import Role
 from app.services.operators import accounts
+from app.services.operators.accounts import Account, Subject
 from app.services.operators.addresses import count_attempt, read_address
 from app.services.operators.sessions import SignedIn, begin_session
 from app.settings import Settings
@@ -60,7 +63,7 @@ async def finish(ctx: Context, *, cookie: str | None, said: Mapping[str, str]) -
     claims = await ctx.runtime.identity_provider.claims(attempt, said["code"])
     email = _email(claims)
     role = _role(ctx.runtime.settings, claims, email)
-    return await _let_in(ctx, email, role, _name(claims))
+    return await _let_in(ctx, claims, email, role)
 
 
 def _attempt(ctx: Context, cookie: str | None) -> Attempt | None:
@@ -83,8 +86,8 @@ def _email(claims: Mapping[str, Any]) -> str:
         email = read_address(said if isinstance(said, str) else "")
     except ValidationError:
         raise OperatorNotAllowedError(email="without a usable e-mail address") from None
-    # Some say it in words. Whoever says nothing is believed: many providers verify every address.
-    if claims.get("email_verified", True) not in (True, "true"):
+    # Some say it in words. Who says nothing may let anybody write any address into their profile.
+    if claims.get("email_verified") not in (True, "true"):
         raise _not_allowed(email, "unverified")
     return email
 
@@ -119,25 +122,46 @@ def _name(claims: Mapping[str, Any]) -> str | None:
     return told[: accounts.MOST_NAME] or None
 
 
-async def _let_in(ctx: Context, email: str, role: Role | None, name: str | None) -> SignedIn:
-    who = ctx._replace(actor=Actor("operator", email))
-    new_role = role or Role(ctx.runtime.settings.oidc_default_role)
-    async with ctx.runtime.db.write() as conn:
-        operator_id = await accounts.create(conn, who, email=email, role=new_role, name=name)
-        if operator_id is None:
-            change = {
-                "of_email": email,
-                "new_role": None if role is None else role.value,
-                "new_name": name,
-                "now": ctx.runtime.clock.now(),
-            }
-            is_changed = await conn.affected(statements.update_from_provider, **change)
-            account = await conn.one(statements.operator_by_email, accounts.Account, email=email)
-            operator_id = account.id
-            if is_changed:
-                who = ctx._replace(actor=Actor("operator", email, id=operator_id))
-                await accounts.tell_update(conn, who, email, Role(account.role))
-        signed_in = await begin_session(conn, ctx, operator_id=operator_id, email=email, by="identity provider")
-        if signed_in is None:
-            raise _not_allowed(email, "disabled")
+async def _let_in(ctx: Context, claims: Mapping[str, Any], email: str, role: Role | None) -> SignedIn:
+    who = Subject(claims["iss"], claims["sub"])
+    try:
+        async with ctx.runtime.db.write() as conn:
+            account = await _account(conn, ctx, who, email, role, _name(claims))
+            signed_in = await begin_session(
+                conn, ctx, operator_id=account.id, email=account.email, by="identity provider"
+            )
+            if signed_in is None:
+                raise _not_allowed(email, "disabled")
+    except IntegrityError as failure:
+        if violated_constraint(failure) != "uq_operators_oidc_subject":
+            raise
+        # Two sign-ins of one person at the same moment, by two addresses: one of them has bound the person.
+        raise SignInFailedError(reason="the same person signs in by another address at this moment") from None
     return signed_in
+
+
+async def _account(
+    conn: WriteConnection, ctx: Context, who: Subject, email: str, role: Role | None, name: str | None
+) -> Account:
+    """The account of a person, as the provider describes it; the first of an address has it from then on."""
+    known = {"oidc_issuer": who.issuer, "oidc_subject": who.subject}
+    account = await conn.maybe(statements.operator_by_subject, Account, **known)
+    is_bound = False
+    if account is None:
+        new_role = role or Role(ctx.runtime.settings.oidc_default_role)
+        themselves = ctx._replace(actor=Actor("operator", email))
+        if await accounts.create(conn, themselves, email=email, role=new_role, name=name, bound_to=who) is None:
+            change = {"of_email": email, "new_issuer": who.issuer, "new_subject": who.subject}
+            is_bound = await conn.affected(statements.bind_to_subject, **change, now=ctx.runtime.clock.now()) > 0
+        # Somebody who signs in twice at the same moment may have been bound by the other sign-in.
+        account = await conn.maybe(statements.operator_by_subject, Account, **known)
+    if account is None:
+        log.warning("operator_not_allowed", email=email, reason="bound to somebody else")
+        raise OperatorBoundError(email=email)
+    told = {"new_role": None if role is None else role.value, "new_name": name, "now": ctx.runtime.clock.now()}
+    is_changed = await conn.affected(statements.update_from_provider, of_operator_id=account.id, **told) > 0
+    if is_bound or is_changed:
+        themselves = ctx._replace(actor=Actor("operator", account.email, id=account.id))
+        kept = role or Role(account.role)
+        await accounts.tell_update(conn, themselves, account.email, kept, who if is_bound else None)
+    return account

@@ -37,6 +37,13 @@ async def find_tenant(conn: ReadConnection, tenant_slug: str) -> Tenant:
     return tenant
 
 
+async def keep_tenant(conn: WriteConnection, tenant_slug: str) -> Tenant:
+    """The tenant, which stays until this transaction has ended; raises TenantNotFoundError."""
+    if (tenant := await conn.maybe(statements.by_slug_kept, Tenant, tenant_slug=tenant_slug)) is None:
+        raise TenantNotFoundError(slug=tenant_slug)
+    return tenant
+
+
 async def lock_tenant(conn: WriteConnection, tenant_slug: str) -> Tenant:
     """The tenant, held for this transaction against others that also change who holds its seats."""
     if (tenant := await conn.maybe(statements.by_slug_locked, Tenant, tenant_slug=tenant_slug)) is None:

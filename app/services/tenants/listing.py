@@ -34,6 +34,19 @@ class TenantPage:
     total: Total
 
 
+@dataclass(frozen=True, slots=True)
+class Licensee:
+    """A tenant and what it has subscribed to, if anything; ``max_devices`` None means no limit."""
+
+    id: int
+    name: str
+    slug: str
+    plan: str | None
+    state: str | None
+    seats_used: int | None
+    max_devices: int | None
+
+
 async def list_tenants(
     ctx: Context,
     *,
@@ -67,6 +80,12 @@ async def list_tenants(
             statement = _page(sort_field, is_descending, how, _kind(status))
         rows = await conn.many(statement, TenantRow, **paging, **filters)
         return TenantPage(await with_codes(conn, month, rows), total)
+
+
+async def tenants_by_slug(ctx: Context, *, after_slug: str = "", page_size: int = 100) -> list[Licensee]:
+    """The next tenants behind a slug, in the order of their slugs."""
+    async with ctx.runtime.db.read() as conn:
+        return await conn.many(statements.tenants_by_slug, Licensee, after_slug=after_slug, page_size=page_size)
 
 
 async def _found(

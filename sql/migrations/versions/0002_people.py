@@ -110,10 +110,13 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.Column("oidc_issuer", sa.Text(), nullable=True),
+        sa.Column("oidc_subject", sa.String(length=255), nullable=True),
         sa.Column("disabled_at", Instant(), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("updated_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operators")),
+        sa.UniqueConstraint("oidc_issuer", "oidc_subject", name="uq_operators_oidc_subject"),
     )
     op.create_index("uq_operators_email", "operators", ["email"], unique=True)
     op.create_table(

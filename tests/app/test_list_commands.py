@@ -1,0 +1,72 @@
+"""What there is, from the command line: plans, tenants and operators, as a table or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+
+from app.__main__ import main
+
+Portal = Callable[..., str]
+
+
+@pytest.fixture
+def portal(
+    state: object, empty_database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Portal]:
+    """Runs a command that goes well, on an empty database, once on each kind; answers what it prints."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    monkeypatch.setenv("PORTAL_DATABASE_URL", empty_database)
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["portal", *arguments])
+        capsys.readouterr()
+        exit_code = main()
+        shown = capsys.readouterr()
+        assert exit_code == 0, shown.err
+        return shown.out
+
+    yield run
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def test_plans_are_listed_by_quota(portal: Portal) -> None:
+    portal("seed-plan", "--name", "Tiny", "--price-id", "price_tiny", "--quota", "1", "--max-devices", "2")
+
+    first, *others = json.loads(portal("list-plans", "--json"))["plans"]
+    assert (first["name"], first["price_id"], first["quota"], first["max_devices"]) == ("Tiny", "price_tiny", 1, 2)
+    assert [plan["quota"] for plan in others] == sorted(plan["quota"] for plan in others)
+    assert portal("list-plans").splitlines()[1].split()[1:] == ["Tiny", "1", "2", "price_tiny"]
+
+
+def test_tenants_are_listed_by_slug_page_by_page(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.catalogue.PAGE", 2)
+    for slug in ("zeta", "acme", "beta"):
+        portal("add-tenant", "--name", slug.title(), "--slug", slug)
+    portal("link-sub", "--tenant", "acme", "--plan", "Starter")
+
+    found = {tenant["slug"]: tenant for tenant in json.loads(portal("list-tenants", "--json"))["tenants"]}
+    assert list(found) == ["acme", "beta", "demo", "zeta"]
+    assert (found["acme"]["plan"], found["acme"]["state"], found["acme"]["seats_used"]) == ("Starter", "active", 0)
+    assert (found["beta"]["plan"], found["beta"]["state"], found["beta"]["seats_used"]) == (None, None, None)
+    assert portal("list-tenants").splitlines()[2].split()[1:] == ["beta", "Beta"]
+
+
+def test_operators_are_listed_with_the_ways_they_sign_in(portal: Portal) -> None:
+    assert portal("list-operators").startswith("No operators yet: portal create-operator")
+    portal("create-operator", "--email", "bob@example.com", "--role", "operator")
+    portal("create-operator", "--email", "ann@example.com", "--role", "owner", "--name", "Ann")
+    portal("disable-operator", "--email", "bob@example.com")
+
+    ann, bob = json.loads(portal("list-operators", "--json"))["operators"]
+    assert (ann["email"], ann["name"], ann["role"], ann["disabled_at"]) == ("ann@example.com", "Ann", "owner", None)
+    assert (ann["has_password"], ann["is_bound"]) == (False, False)
+    assert (bob["email"], bob["disabled_at"] is None) == ("bob@example.com", False)
+    assert portal("list-operators").splitlines()[1].split()[1:] == ["ann@example.com", "owner", "active", "Ann"]
