@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Executable, insert, text
 from support.live import LiveServer
 
-from sql.statements import licensing
+from sql.statements import licensing, usage
 from sql.tables import devices, plans, subscriptions, tenants
 
 TENANTS = 1_000
@@ -58,16 +58,28 @@ async def fill(live: LiveServer) -> list[dict[str, object]]:
 async def test_a_batch_of_devices_is_looked_up_by_keys(sanic_client: LiveServer, statement: Executable) -> None:
     db = sanic_client.runtime.db
     batch = orjson.dumps(await fill(sanic_client)).decode()
-    engine = db.reader if statement is licensing.device_standings else db.writer
-    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
-
-    async with engine.connect() as connection:
-        compiled = statement.compile(dialect=engine.dialect)  # type: ignore[attr-defined]
-        values = tuple({"batch": batch, "now": datetime.now(UTC)}[name] for name in compiled.positiontup)
-        plan = "\n".join(str(row[-1]) for row in await connection.exec_driver_sql(explain + str(compiled), values))
+    plan = await plan_of(sanic_client, statement, batch)
 
     for table in ("tenants", "devices", "subscriptions"):
         assert f"Seq Scan on {table}" not in plan, plan
         assert f"SCAN {table}" not in plan, plan
     wanted = "SEARCH devices USING INTEGER PRIMARY KEY" if db.is_sqlite else "using pk_devices on devices"
     assert wanted in plan, plan
+
+
+async def test_a_request_of_many_events_is_read_once(sanic_client: LiveServer) -> None:
+    plan = await plan_of(sanic_client, usage.insert_usage_events, "[]")
+
+    assert ("MATERIALIZE admitted" if sanic_client.runtime.db.is_sqlite else "CTE admitted") in plan, plan
+
+
+async def plan_of(live: LiveServer, statement: Executable, batch: str) -> str:
+    """What the database says that it will do."""
+    db = live.runtime.db
+    engine = db.reader if statement is licensing.device_standings else db.writer
+    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
+
+    async with engine.connect() as connection:
+        compiled = statement.compile(dialect=engine.dialect)  # type: ignore[attr-defined]
+        values = tuple({"batch": batch, "now": datetime.now(UTC)}[name] for name in compiled.positiontup)
+        return "\n".join(str(row[-1]) for row in await connection.exec_driver_sql(explain + str(compiled), values))
