@@ -12,8 +12,8 @@ from sql.tables.columns import Instant
 _requests = batch_rows(tenant_id=BigInteger, tenant_slug=String, device_id=BigInteger, received_at=Instant, events=JSON)
 
 # Whose device is not in good standing, or whose slug is another tenant's, stores nothing: the insert lets an event in.
-# Without a device it is somebody who was looked at before. Worked out once for each request: SQLite would read a request
-# of a thousand events anew for each of them.
+# Without a device it is somebody who was looked at before. Worked out once for each request: SQLite would read one of a
+# thousand events anew for each of them.
 _admitted = (
     select(_requests.c.tenant_id, _requests.c.device_id, _requests.c.received_at, _requests.c.events)
     .select_from(_requests)
