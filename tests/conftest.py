@@ -29,8 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     only = metafunc.config.getoption("--database")
+    kinds = [only] if only else ["sqlite", "postgresql"]
+    if metafunc.definition.get_closest_marker("postgresql_only"):
+        # What SQLite does not have is no test of it that was left out.
+        kinds = [kind for kind in kinds if kind != "sqlite"]
     for fixture in {"database", "empty_database"} & set(metafunc.fixturenames):
-        metafunc.parametrize(fixture, [only] if only else ["sqlite", "postgresql"], indirect=True)
+        metafunc.parametrize(fixture, kinds, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

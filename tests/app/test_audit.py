@@ -85,10 +85,9 @@ async def test_a_long_trail_is_sealed_and_proved_in_batches(
     assert (proof.intact, proof.sealed, proof.unsealed) == (True, 49, 0)
 
 
+@pytest.mark.postgresql_only("SQLite has one writer: nothing can be sealed meanwhile")
 async def test_an_open_transaction_is_waited_for_and_not_skipped(sanic_client: LiveServer) -> None:
     live = sanic_client
-    if live.runtime.db.is_sqlite:
-        pytest.skip("SQLite has one writer: nothing can be sealed meanwhile")
     async with live.runtime.db.write() as conn:
         await record(conn, live.ctx, Event(EventType.PLAN_UPDATED, "slow"))
         await write(live, "quick")
@@ -308,11 +307,10 @@ async def test_a_chain_without_its_end_is_found_by_the_head_that_was_kept(sanic_
     assert (asked.broken.fault, asked.broken.event_id, asked.broken.position) == ("head_missing", None, None)
 
 
+@pytest.mark.postgresql_only("SQLite numbers no transactions")
 async def test_a_chain_restored_as_the_operating_page_says_is_whole(sanic_client: LiveServer) -> None:
     """Of two events the one that was given its id earlier may have been sealed later."""
     live = sanic_client
-    if live.runtime.db.is_sqlite:
-        pytest.skip("SQLite numbers no transactions")
     await write(live, "the id was given first")
     await write(live, "the transaction was given first")
     first, second = await told(live)

@@ -15,10 +15,9 @@ from app.services.licensing import activation
 from sql.tables import tenants
 
 
+@pytest.mark.postgresql_only("SQLite has one writer: nobody waits for a row")
 async def test_of_two_changes_that_wait_for_each_other_one_is_told_to_try_again(sanic_client: LiveServer) -> None:
     live = sanic_client
-    if live.runtime.db.is_sqlite:
-        pytest.skip("SQLite has one writer: nobody waits for a row")
     first, second = [(await licensed(live)).tenant_id for _ in range(2)]
     have_begun = asyncio.Barrier(2)
 
@@ -36,10 +35,9 @@ async def test_of_two_changes_that_wait_for_each_other_one_is_told_to_try_again(
     assert (undone.status, undone.values["retry_after"]) == (503, 1)
 
 
+@pytest.mark.postgresql_only("SQLite has one writer: a snapshot that writes is never too old")
 async def test_a_snapshot_that_is_too_old_is_told_to_try_again(sanic_client: LiveServer) -> None:
     live = sanic_client
-    if live.runtime.db.is_sqlite:
-        pytest.skip("SQLite has one writer: a snapshot that writes is never too old")
     tenant_id = (await licensed(live)).tenant_id
     rename = update(tenants).where(tenants.c.id == tenant_id).values(name="changed")
 

@@ -153,10 +153,9 @@ async def test_stopping_waits_for_what_runs_and_leaves_the_rest_to_others(place:
 
 
 # What a connection that is cut leaves open ends only when the server notices.
+@pytest.mark.postgresql_only("a file does not go away")
 @pytest.mark.alone
 async def test_jobs_wait_for_a_database_that_is_away_and_recover_from_an_outage(place: Place) -> None:
-    if place.url.startswith("sqlite"):
-        pytest.skip("a file does not go away")
     wire = Wire(make_url(place.url))
 
     async def more_than(known: int) -> bool:
@@ -181,10 +180,9 @@ async def test_jobs_wait_for_a_database_that_is_away_and_recover_from_an_outage(
     assert begun.total() - len(begun) <= 1
 
 
+@pytest.mark.postgresql_only("a file has no sessions to look at")
 async def test_the_engine_waits_in_no_transaction_that_keeps_dead_rows(place: Place) -> None:
     """One of the engines always sits in a transaction; with a snapshot it would stop all removal of dead rows."""
-    if place.url.startswith("sqlite"):
-        pytest.skip("a file has no sessions to look at")
     sessions = text(
         "SELECT backend_xmin FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name = 'portal-durable' AND state = 'idle in transaction'"

@@ -113,11 +113,10 @@ async def activated_or_refused(admin: Admin, tenant: Any, number: int) -> None:
     assert answer.status_code in {200, 400, 403, 404}, answer.text
 
 
+@pytest.mark.postgresql_only("SQLite has one writer")
 @pytest.mark.parametrize("table", [activation_codes, devices], ids=["codes", "devices"])
 async def test_a_deletion_locks_rows_in_the_order_of_batches(admin: Admin, table: Table) -> None:
     """Whoever holds the first of a tenant's rows gets the second, and the deletion waits for both."""
-    if admin.live.runtime.db.is_sqlite:
-        pytest.skip("SQLite has one writer")
     tenant = await licensed(admin.live, codes=2, max_uses=5)
     # The last one first in the index that finds a tenant's devices.
     for hardware in sorted(("hardware-1", "hardware-2"), key=fingerprint_hash, reverse=True):

@@ -167,10 +167,9 @@ async def test_a_password_that_is_replaced_while_it_is_checked_opens_nothing(
     assert (answer.status_code, person.session, await session_count(live)) == (401, None, 0)
 
 
+@pytest.mark.postgresql_only("SQLite has one writer: nothing happens at the same moment")
 async def test_whoever_sets_a_password_ends_a_session_that_begins_at_that_moment(sanic_client: LiveServer) -> None:
     live, email = sanic_client, await admitted(sanic_client)
-    if live.runtime.db.is_sqlite:
-        pytest.skip("SQLite has one writer: nothing happens at the same moment")
     ((operator_id, stored),) = await rows(live, select(operators.c.id, operators.c.password_hash))
     async with live.runtime.db.write() as conn:
         begun = await sessions.begin_session(

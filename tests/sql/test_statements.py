@@ -192,9 +192,8 @@ async def test_a_batch_of_any_length_is_one_statement_that_is_compiled_once(sani
     assert compiled[1:] == ["CACHE_HIT", "CACHE_HIT"]
 
 
+@pytest.mark.postgresql_only("SQLite plans once, without looking at the values")
 async def test_a_pattern_is_planned_anew_each_time(sanic_client: LiveServer) -> None:
-    if sanic_client.runtime.db.is_sqlite:
-        pytest.skip("SQLite plans once, without looking at the values")
     plans_made = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH found AS%'"
     statement = tenant_lists.tenants_named(None, False, 0)
     async with sanic_client.runtime.db.read() as conn:
