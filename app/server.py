@@ -65,7 +65,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
         app.blueprint(api.blueprint)
     for pages in PAGES:
         app.blueprint(pages.blueprint)
-    add_documentation(app, _described())
+    add_documentation(app, _described)
     add_mailbox(app)
     app.before_server_start(_start)
     app.before_server_stop(_drain)

@@ -8,7 +8,7 @@ import secrets
 from importlib.resources import files
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -34,10 +34,11 @@ from pydantic_settings import (
 from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - the name of a file, not a secret
 MINIMUM_SECRET_LENGTH = 32
@@ -211,13 +212,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _supported_database(cls, value: SecretStr) -> SecretStr:
-        if not (text := value.get_secret_value()):
-            return value
-        try:
-            driver = make_url(text).drivername
-        except ArgumentError:
-            driver = "unreadable"
-        if driver not in DRIVERS:
+        text = value.get_secret_value()
+        if text and text.partition("://")[0] not in DRIVERS:
             raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
         return value
 
@@ -244,9 +240,26 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> URL:
-        """The database to use: the configured one, or a SQLite file in the state folder."""
+        """The database to use: the configured one, or a SQLite file in the state folder.
+
+        Raises SettingsError for an address that cannot be read.
+        """
+        # Here, because the command that starts the server reads settings long before it needs SQLAlchemy.
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        text = self.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.state_dir.absolute()}/portal.db"
+        try:
+            return make_url(text)
+        except (ArgumentError, ValueError):
+            reason = "cannot be read as driver://user:password@host:port/name"
+            raise SettingsError(key="database_url", variable="PORTAL_DATABASE_URL", reason=reason) from None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a SQLite file, told without reading the whole address."""
         text = self.database_url.get_secret_value()
-        return make_url(text or f"sqlite+aiosqlite:///{self.state_dir.absolute()}/portal.db")
+        return not text or text.startswith("sqlite")
 
     @property
     def trusted_origins(self) -> frozenset[str]:
@@ -264,7 +277,7 @@ class Settings(BaseSettings):
         """Worker processes to start when the command line says nothing."""
         if self.workers:
             return self.workers
-        return 1 if self.database.get_backend_name() == "sqlite" else min(4, os.cpu_count() or 1)
+        return 1 if self.is_sqlite else min(4, os.cpu_count() or 1)
 
 
 def toml_files() -> list[Path]:

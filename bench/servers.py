@@ -27,6 +27,8 @@ SETTLE_SECONDS = 20
 IDLE_PERCENT = 25.0
 MEGABYTE = 1024 * 1024
 TOKEN_SECONDS = 86_400
+# Where this is set, every start compiles the tree's sources anew, which takes a third of it.
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 COUNTED = re.compile(r"^portal_sql_statements_total(?:\{[^}]*\})? ([\d.e+]+)$", re.MULTILINE)
 
 
@@ -69,8 +71,8 @@ class Server:
 
 
 def environment(database_url: str, folder: Path) -> dict[str, str]:
-    """The portal's settings for all of them."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PORTAL_")}
+    """The portal's settings for all of them, whose bytecode is kept as that of what is installed."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PORTAL_") and key != NO_BYTECODE}
     return {
         **kept,
         "PORTAL_DATABASE_URL": database_url,

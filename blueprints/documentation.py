@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
 from functools import cache
@@ -16,6 +17,7 @@ from sanic.response import HTTPResponse, empty, html, redirect
 from app.errors import PortalError
 from app.runtime import Runtime
 from blueprints.answer_headers import finish
+from blueprints.routes import add_route
 
 Page = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
@@ -34,13 +36,16 @@ CONTENT_SECURITY_POLICY = (
 JWKS_SECONDS = 300
 
 
-def add_documentation(app: Sanic[Any, Any], described: bytes) -> None:
-    """Serve an OpenAPI document at /openapi.json and the page that shows it at /docs."""
+def add_documentation(app: Sanic[Any, Any], describe: Callable[[], bytes]) -> None:
+    """Serve an OpenAPI document at /openapi.json and the page that shows it at /docs.
+
+    It is made when somebody asks for it, off the loop: it takes as long as a hundred answers.
+    """
     runtime: Runtime = app.ctx.runtime
     page = _page()
 
     async def openapi(request: Request) -> HTTPResponse:
-        return HTTPResponse(described, content_type="application/json")
+        return HTTPResponse(await asyncio.to_thread(describe), content_type="application/json")
 
     async def docs(request: Request) -> HTTPResponse:
         return html(page, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
@@ -53,7 +58,7 @@ def add_documentation(app: Sanic[Any, Any], described: bytes) -> None:
         return redirect("/docs")
 
     for path, handler in (("/openapi.json", openapi), ("/docs", docs), ("/.well-known/jwks.json", jwks), ("/", root)):
-        app.add_route(_public(handler), path, methods=["GET", "HEAD"], name=handler.__name__)
+        add_route(app, _public(handler), path, ["GET", "HEAD"], handler.__name__)
     for name, media_type in ASSETS.items():
         _add_asset(app, name, media_type)
 
@@ -74,7 +79,7 @@ def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
             return empty(304, headers)
         return HTTPResponse(body, 200, headers, f"{media_type}; charset=utf-8")
 
-    app.add_route(_public(asset), f"/static/{name}", methods=["GET", "HEAD"], name=f"static-{name.replace('/', '-')}")
+    add_route(app, _public(asset), f"/static/{name}", ["GET", "HEAD"], f"static-{name.replace('/', '-')}")
 
 
 def _public(handler: Page) -> Page:

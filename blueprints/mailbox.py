@@ -14,6 +14,7 @@ from app.errors import NotFoundError
 from app.mail import is_loopback
 from app.mailbox import Mailbox, Received
 from app.runtime import Runtime
+from blueprints.routes import add_route
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -34,7 +35,7 @@ def add_mailbox(app: Sanic[Any, Any]) -> None:
             return HTTPResponse(orjson.dumps({"messages": messages}), 200, headers, "application/json")
         return html(_page(messages), headers={**headers, "content-security-policy": CONTENT_SECURITY_POLICY})
 
-    app.add_route(dev_mailbox, "/dev/mailbox", methods=["GET", "HEAD"], name="dev_mailbox")
+    add_route(app, dev_mailbox, "/dev/mailbox", ["GET", "HEAD"], "dev_mailbox")
 
 
 def _is_at_this_machine(request: Request) -> bool:

@@ -31,6 +31,7 @@ from blueprints.callers import identified
 from blueprints.downloads import Download, send
 from blueprints.problems import problem_of
 from blueprints.repeating import answered_once
+from blueprints.routes import add_route
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -97,7 +98,7 @@ class Api:
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
             route = path.replace(":int}", ":int>").replace("{", "<").replace("}", ":str>")
-            self.blueprint.add_route(_endpoint(stated, handler), route, methods=methods, name=handler.__name__)
+            add_route(self.blueprint, _endpoint(stated, handler), route, methods, handler.__name__)
             return handler
 
         return register

@@ -19,6 +19,7 @@ from blueprints.answer_headers import finish
 from blueprints.bodies import request_id_of
 from blueprints.callers import READING, identified
 from blueprints.problems import problem_of
+from blueprints.routes import add_route
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
 
@@ -65,7 +66,7 @@ class Pages:
             self.pages.append(page)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
             route = path.replace("{", "<").replace("}", ":str>")
-            self.blueprint.add_route(_endpoint(page, handler), route, methods=methods, name=handler.__name__)
+            add_route(self.blueprint, _endpoint(page, handler), route, methods, handler.__name__)
             return handler
 
         return register

@@ -10,7 +10,6 @@ import orjson
 from cyclopts import CycloptsError, Parameter, validators
 from rich.console import Console, RenderableType
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import (
     CodeNotFoundError,
@@ -119,6 +118,9 @@ def _told(failure: Exception) -> tuple[str, str, str]:
     if isinstance(failure, CycloptsError | UnicodeEncodeError):
         message = str(failure) if isinstance(failure, CycloptsError) else "What was given is not text in UTF-8."
         return "usage", message, f"{message} See: portal --help"
+    # Here, because the command that starts the server needs no SQLAlchemy before its workers have begun to import it.
+    from sqlalchemy.exc import SQLAlchemyError
+
     name = type(failure).__name__
     reason = reason_of(failure) if isinstance(failure, SQLAlchemyError | OSError) else ""
     message = f"{name}: {reason}" if reason else f"Unexpected {name}"

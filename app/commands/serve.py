@@ -76,7 +76,7 @@ def _import_for_workers() -> None:
     resource_tracker.ensure_running()
     if START_METHOD != "forkserver":
         return
-    multiprocessing.set_forkserver_preload(["app.commands.worker", "app.server", "sanic.worker.serve"])
+    multiprocessing.set_forkserver_preload(["app.commands.preload"])
     held = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, held)

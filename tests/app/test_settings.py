@@ -218,6 +218,17 @@ def test_without_a_database_url_the_state_folder_holds_it(tmp_path: Path) -> Non
     assert settings.worker_count == 1
 
 
+@pytest.mark.parametrize("port", ["port", "54 32"])
+def test_a_database_address_that_cannot_be_read_is_named_when_it_is_needed(tmp_path: Path, port: str) -> None:
+    settings = load_settings(state_dir=tmp_path, database_url=f"postgresql+asyncpg://portal:hidden@db:{port}/portal")
+
+    with pytest.raises(SettingsError) as refused:
+        settings.database  # noqa: B018 - reading it is what raises
+
+    assert refused.value.values["variable"] == "PORTAL_DATABASE_URL"
+    assert "hidden" not in str(refused.value)
+
+
 def test_lists_may_be_written_with_commas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PORTAL_ALLOWED_ORIGINS", "https://a.example, HTTPS://B.example:8443,")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -159,3 +160,12 @@ def test_settings_that_documents_name_exist() -> None:
                 document.name,
                 variable,
             )
+
+
+def test_the_server_starts_its_workers_imports_before_its_own() -> None:
+    """Until then it has imported nothing large: the workers' imports are what a start waits for."""
+    program = "import sys, app.commands.serve; print({'sqlalchemy', 'sanic', 'asyncpg', 'alembic'} & set(sys.modules))"
+
+    told = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, check=True, capture_output=True, text=True)
+
+    assert told.stdout.strip() == "set()"
