@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -29,8 +30,11 @@ SQLITE_BUSY_SECONDS = 15
 SQLITE_READERS = 4
 # Heartbeats and usage events, one lane each; they are the write pool's connections.
 LONE_WRITERS = 2
-# How a moment travels in a batch: as SQLite keeps it, and PostgreSQL reads it.
-STORED_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
+
+
+def stored_moment(moment: datetime) -> str:
+    """How a moment travels in a batch: in UTC, as SQLite keeps it and PostgreSQL reads it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def as_batch(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.context import Context
-from app.db import STORED_MOMENT, WriteConnection, as_batch
+from app.db import WriteConnection, as_batch, stored_moment
 from app.events import Event, EventType, record_each
 from app.runtime import Coalesced, Runtime
 from app.services.licensing.token_pairs import Entitlements, RefreshToken, new_refresh_token
@@ -129,7 +129,7 @@ async def _enrol(
     conn: WriteConnection, admissible: Mapping[Application, _ClaimedCode], now: datetime
 ) -> dict[Application, int]:
     """Store the devices; answers their ids."""
-    moment = now.strftime(STORED_MOMENT)
+    moment = stored_moment(now)
     batch = [
         {
             "tenant_id": code.tenant_id,

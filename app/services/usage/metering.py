@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from app import metrics
 from app.context import Context
-from app.db import STORED_MOMENT, as_batch
+from app.db import as_batch, stored_moment
 from app.runtime import Coalesced, Runtime
 from app.services.usage.access import metered_tenant
 from sql.statements import usage
 
 MOST_EVENTS = 1000
+COUNTED = {status: metrics.usage_events.labels(status) for status in ("accepted", "duplicate", "rejected")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
         "event_id": event.id,
         "kind": event.kind,
         "quantity": event.quantity,
-        "at": at.astimezone(UTC).strftime(STORED_MOMENT),
+        "at": stored_moment(at),
         "day": at.astimezone(runtime.zone).date().isoformat(),
         "metadata": None if event.metadata is None else orjson.dumps(event.metadata).decode(),
     }
@@ -122,7 +123,7 @@ def _report(events: Sequence[UsageEvent], outcomes: list[EventOutcome | None], n
         answered.append(outcome)
     for status, count in counts.items():
         if count:
-            metrics.usage_events.labels(status).inc(count)
+            COUNTED[status].inc(count)
     return IngestReport(**counts, events=answered)
 
 
@@ -136,7 +137,7 @@ async def _store(runtime: Runtime, brought: Sequence[Batch]) -> list[set[str]]:
             "tenant_id": one.tenant_id,
             "tenant_slug": one.tenant_slug,
             "device_id": one.device_id,
-            "received_at": one.received_at.strftime(STORED_MOMENT),
+            "received_at": stored_moment(one.received_at),
             "events": one.rows,
         }
         for one in brought
