@@ -62,12 +62,18 @@ def among_neighbours(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """What a server of one test does to the process's logging ends with the test: its stream does, too."""
+    """What a test does to the process's logging ends with the test: a server's stream does, too.
+
+    A library that configures its own logging may silence all loggers that there are, and a later test would miss them.
+    """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for logger in root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture(scope="session")
