@@ -36,7 +36,6 @@ JWKS_SECONDS = 300
 
 def add_documentation(app: Sanic[Any, Any], described: bytes) -> None:
     """Serve an OpenAPI document at /openapi.json and the page that shows it at /docs."""
-    runtime: Runtime = app.ctx.runtime
     page = _page()
 
     async def openapi(request: Request) -> HTTPResponse:
@@ -46,6 +45,7 @@ def add_documentation(app: Sanic[Any, Any], described: bytes) -> None:
         return html(page, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
 
     async def jwks(request: Request) -> HTTPResponse:
+        runtime: Runtime = request.app.ctx.runtime
         headers = {"cache-control": f"public, max-age={JWKS_SECONDS}"}
         return HTTPResponse(orjson.dumps(runtime.tokens.jwks), 200, headers, "application/jwk-set+json")
 
