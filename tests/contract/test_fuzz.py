@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import pytest
-import schemathesis
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import Status, events, from_schema
 from sqlalchemy import update
 from support.builders import activated, licensed
 from support.contract import NOBODYS_ID, OPERATIONS, accepts, label
@@ -99,6 +96,11 @@ def concerns(operation: Operation, who: str) -> bool:
 
 def sent(background: Background, who: str) -> tuple[Counter[int], list[str]]:
     """The statuses of all answers, and what every check has against them."""
+    # Whoever runs other tests need not wait for it.
+    import schemathesis
+    from schemathesis.config import SchemathesisConfig
+    from schemathesis.engine import Status, events, from_schema
+
     assert background.live is not None
     configured = {
         "base-url": background.live.base_url,
