@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import tempfile
@@ -16,6 +17,7 @@ from support.databases import PostgresDatabases, SqliteDatabases, postgres_serve
 from support.live import LiveServer, live_server
 from support.neighbours import has_neighbours, place_among_neighbours, undisturbed_horizon
 
+from app.commands.worker import COLLECT_AFTER
 from app.settings import Settings
 
 # By these a test has a database of the run.
@@ -42,6 +44,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if not STORED & set(getattr(item, "fixturenames", ()))]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish() -> None:
+    """As in a worker of the server, the collector looks at what tests leave behind and not at what they are made of."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 @pytest.fixture(scope="session", autouse=True)
