@@ -41,7 +41,6 @@ def add_documentation(app: Sanic[Any, Any], describe: Callable[[], bytes]) -> No
 
     It is made when somebody asks for it, off the loop: it takes as long as a hundred answers.
     """
-    runtime: Runtime = app.ctx.runtime
     page = _page()
 
     async def openapi(request: Request) -> HTTPResponse:
@@ -51,6 +50,7 @@ def add_documentation(app: Sanic[Any, Any], describe: Callable[[], bytes]) -> No
         return html(page, headers={"content-security-policy": CONTENT_SECURITY_POLICY})
 
     async def jwks(request: Request) -> HTTPResponse:
+        runtime: Runtime = request.app.ctx.runtime
         headers = {"cache-control": f"public, max-age={JWKS_SECONDS}"}
         return HTTPResponse(orjson.dumps(runtime.tokens.jwks), 200, headers, "application/jwk-set+json")
 

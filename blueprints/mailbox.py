@@ -21,15 +21,14 @@ CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-
 
 def add_mailbox(app: Sanic[Any, Any]) -> None:
     """Serve ``/dev/mailbox`` in development; elsewhere there is no such address."""
-    runtime: Runtime = app.ctx.runtime
-    if runtime.settings.environment != "development":
+    if app.ctx.runtime.settings.environment != "development":
         return
-    mailbox = Mailbox(runtime.settings.state_dir)
 
     async def dev_mailbox(request: Request) -> HTTPResponse:
         if not _is_at_this_machine(request):
             raise NotFoundError
-        messages = await mailbox.messages()
+        runtime: Runtime = request.app.ctx.runtime
+        messages = await Mailbox(runtime.settings.state_dir).messages()
         headers = {"cache-control": "no-store", "vary": "accept"}
         if "application/json" in (request.headers.get("accept") or ""):
             return HTTPResponse(orjson.dumps({"messages": messages}), 200, headers, "application/json")

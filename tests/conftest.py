@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import tempfile
@@ -16,6 +17,7 @@ from support.databases import PostgresDatabases, SqliteDatabases, postgres_serve
 from support.live import LiveServer, live_server
 from support.neighbours import has_neighbours, place_among_neighbours, undisturbed_horizon
 
+from app.commands.worker import COLLECT_AFTER
 from app.settings import Settings
 
 # By these a test has a database of the run.
@@ -42,6 +44,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if not STORED & set(getattr(item, "fixturenames", ()))]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+    if hasattr(config, "workerinput"):
+        # What takes longest begins first, or in the end one process of tests works and the others have nothing left.
+        items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+
+
+def pytest_collection_finish() -> None:
+    """As in a worker of the server, the collector looks at what tests leave behind and not at what they are made of."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,12 +74,18 @@ def among_neighbours(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """What a server of one test does to the process's logging ends with the test: its stream does, too."""
+    """What a test does to the process's logging ends with the test: a server's stream does, too.
+
+    A library that configures its own logging may silence all loggers that there are, and a later test would miss them.
+    """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for logger in root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import pytest
-import schemathesis
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import Status, events, from_schema
 from sqlalchemy import update
 from support.builders import activated, licensed
 from support.contract import NOBODYS_ID, OPERATIONS, accepts, label
@@ -97,12 +94,11 @@ def concerns(operation: Operation, who: str) -> bool:
     return not operation.caller.is_anyone and accepts(operation, f"{who} token" if who in set(Role) else who)
 
 
-def sent(background: Background, who: str) -> tuple[Counter[int], list[str]]:
-    """The statuses of all answers, and what every check has against them."""
-    assert background.live is not None
-    configured = {
-        "base-url": background.live.base_url,
-        "auth": {"openapi": background.shown[who]} if background.shown[who] else {},
+def configured(live: LiveServer, shown: dict[str, Any]) -> dict[str, Any]:
+    """How the server is asked, by somebody who is shown as the document says."""
+    return {
+        "base-url": live.base_url,
+        "auth": {"openapi": shown} if shown else {},
         "seed": SEED,
         "workers": 1,
         "continue-on-failure": True,
@@ -116,7 +112,19 @@ def sent(background: Background, who: str) -> tuple[Counter[int], list[str]]:
             "positive_data_acceptance": {"enabled": False},
         },
     }
-    schema = schemathesis.openapi.from_dict(background.document, config=SchemathesisConfig.from_dict(configured))
+
+
+def sent(background: Background, who: str) -> tuple[Counter[int], list[str]]:
+    """The statuses of all answers, and what every check has against them."""
+    # Whoever runs other tests need not wait for it.
+    import schemathesis
+    from schemathesis.config import SchemathesisConfig
+    from schemathesis.engine import Status, events, from_schema
+
+    assert background.live is not None
+    schema = schemathesis.openapi.from_dict(
+        background.document, config=SchemathesisConfig.from_dict(configured(background.live, background.shown[who]))
+    )
     # A session that it has ended would fuzz nothing more: any token may be shown there, so a stranger does.
     asked = {label(one) for one in OPERATIONS if FULL or concerns(one, who)} - (
         {LOGOUT} if who == "tenant session" else set()

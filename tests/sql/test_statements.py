@@ -166,6 +166,30 @@ def test_every_statement_can_be_compiled(dialect: Any) -> None:
     assert all(str(statement.compile(dialect=dialect)) for statement in STATEMENTS.values())
 
 
+async def test_every_statement_is_understood_by_the_database(sanic_client: LiveServer) -> None:
+    """The server looks up every table, column, function and type of it, and runs nothing."""
+    db = sanic_client.runtime.db
+    refused: dict[str, str] = {}
+    async with db.writer.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        for name, statement in STATEMENTS.items():
+            if name.startswith("server."):
+                # Each of them is for one kind of server.
+                continue
+            compiled: Any = statement.compile(dialect=db.writer.dialect)  # type: ignore[attr-defined]
+            given = {key: None for key, parameter in compiled.binds.items() if parameter.required}
+            written = compiled.construct_expanded_state(given)
+            try:
+                if db.is_sqlite:
+                    await driver.execute(f"EXPLAIN {written.statement}", written.positional_parameters)
+                else:
+                    await driver.prepare(written.statement)
+            except Exception as failure:  # noqa: BLE001 - whatever the driver calls it
+                refused[name] = f"{type(failure).__name__}: {failure}"
+
+    assert refused == {}
+
+
 def test_every_statement_can_be_found_in_the_compiled_cache() -> None:
     keyless = [name for name, statement in STATEMENTS.items() if statement._generate_cache_key() is None]
 

@@ -10,9 +10,12 @@ import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 
 from app import schema
@@ -20,12 +23,22 @@ from app.settings import Settings, load_settings
 from sql.tables import metadata
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
+QUIET: dict[str, Any] = {"secret_key": SECRET, "log_level": "error", "port": 0}
 
 
 def settings_for(database_url: str, state_dir: Path, **changes: object) -> Settings:
     """Settings of a server on this database, quiet and on a port of its own."""
-    quiet = {"secret_key": SECRET, "log_level": "error", "port": 0}
-    return load_settings(**{**quiet, "database_url": database_url, "state_dir": state_dir, **changes})
+    place = {"database_url": database_url, "state_dir": state_dir}
+    if changes:
+        return load_settings(**{**QUIET, **place, **changes})
+    set_outside = tuple(sorted(item for item in os.environ.items() if item[0].startswith("PORTAL_")))
+    return _quiet(set_outside).model_copy(update={**place, "database_url": SecretStr(database_url)})
+
+
+@cache
+def _quiet(set_outside: tuple[tuple[str, str], ...]) -> Settings:
+    """What most tests use, read once: ``sanic.toml`` is the same for all."""
+    return load_settings(**QUIET)
 
 
 class SqliteDatabases:

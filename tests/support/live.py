@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
+from pydantic import SecretStr
 from sanic import Sanic
 
 from app.clock import Clock
 from app.context import Actor, Context
+from app.log import configure_logging
 from app.permissions import Role
 from app.runtime import Runtime
 from app.server import create_app
 from app.settings import Settings
+
+App = Sanic[Any, Any]
+# What differs from test to test. Applications with the same settings otherwise differ in their runtime alone, which
+# holds whatever a server holds: their routes, which take longer to build than most tests take, serve one after another.
+OF_ONE_TEST = {"database_url": SecretStr(""), "state_dir": Path()}
+_idle: defaultdict[tuple[asyncio.AbstractEventLoop, Settings], list[App]] = defaultdict(list)
 
 
 @dataclass(frozen=True)
 class LiveServer:
     """A running server: ``http`` speaks to it, ``ctx`` calls its use cases as an operator."""
 
-    app: Sanic[Any, Any]
+    app: App
     http: httpx2.AsyncClient
     base_url: str
 
@@ -42,9 +53,8 @@ class LiveServer:
 @contextlib.asynccontextmanager
 async def live_server(settings: Settings, clock: Clock | None = None) -> AsyncIterator[LiveServer]:
     """Start the application, and stop it with everything that a worker does when it stops."""
-    Sanic.test_mode = True
-    app = create_app(settings, clock, durable=False)
-    app.config.TOUCHUP = False
+    place = (asyncio.get_running_loop(), settings.model_copy(update=OF_ONE_TEST))
+    app = _application(_idle[place], settings, clock)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -68,3 +78,18 @@ async def live_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
         await server.wait_closed()
         await server.after_stop()
         Sanic.unregister_app(app)
+        _idle[place].append(app)
+
+
+def _application(idle: list[App], settings: Settings, clock: Clock | None) -> App:
+    """An application that no server has, with a runtime of its own; a new one where there is none."""
+    Sanic.test_mode = True
+    if not idle:
+        app = create_app(settings, clock, durable=False)
+        app.config.TOUCHUP = False
+        return app
+    app = idle.pop()
+    configure_logging(settings)
+    app.ctx.runtime = Runtime(settings, clock)
+    Sanic.register_app(app)
+    return app
