@@ -145,8 +145,22 @@ def _microseconds(moment: datetime) -> int:
 
 
 def _listed(event: StoredEvent) -> ListedEvent:
-    values = {name: getattr(event, name) for name in COLUMNS}
-    return ListedEvent(**{**values, "metadata": orjson.loads(event.metadata)})
+    return ListedEvent(
+        event.id,
+        event.event_type,
+        event.severity,
+        event.title,
+        event.actor_type,
+        event.actor_name,
+        event.actor_id,
+        event.tenant_id,
+        event.code_id,
+        event.device_id,
+        event.project_id,
+        orjson.loads(event.metadata),
+        event.request_id,
+        event.created_at,
+    )
 
 
 def _cursor(place: Place) -> str:
