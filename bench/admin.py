@@ -15,12 +15,14 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 from sqlalchemy import text
@@ -33,8 +35,11 @@ from bench.servers import environment, first_answer, free_port, spawned
 
 WORKERS = 2
 CONNECTIONS = 16
+# Whose processor time is taken, a multiple of the connections.
+REQUESTS = 480
 LEAST_TIMES = 20
-BACKENDS = text(
+LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+SESSIONS = text(
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
 )
 
@@ -87,16 +92,6 @@ def calls() -> list[Call]:
     ]
 
 
-@contextlib.contextmanager
-def timed(call: Call, workers: Sequence[int], backends: Sequence[int], done: list[int]) -> Iterator[None]:
-    """Note the processor time that a request costs; the block says how many have been ``done``."""
-    before = seconds(workers), seconds(backends)
-    yield
-    after = seconds(workers), seconds(backends)
-    for found, began, ended in zip((call.worker_ms, call.postgresql_ms), before, after, strict=True):
-        found.append((ended - began) * 1_000 / max(1, sum(done)))
-
-
 def seconds(pids: Sequence[int]) -> float:
     """Processor time of processes of this machine so far."""
     total = 0.0
@@ -107,31 +102,54 @@ def seconds(pids: Sequence[int]) -> float:
     return total
 
 
-async def backends_of(server: ServerProcess) -> list[int]:
-    """The sessions of the database that the server has open."""
+async def sessions_of(server: ServerProcess) -> list[int]:
+    """PostgreSQL's processes for this database."""
     async with server.runtime.db.read() as conn:
-        return [row[0] for row in await conn.rows(BACKENDS)]
+        return [row[0] for row in await conn.rows(SESSIONS)]
+
+
+async def ask(server: ServerProcess, path: str, authorization: str, requests: int) -> None:
+    """Send so many requests, over as many connections as wrk; none is left when it ends, unlike with wrk."""
+    address = urlsplit(server.base_url)
+    sent = f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: {authorization}\r\n\r\n".encode()
+
+    async def one_by_one() -> None:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        for _ in range(requests // CONNECTIONS):
+            writer.write(sent)
+            length = LENGTH.search(await reader.readuntil(b"\r\n\r\n"))
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+        writer.close()
+
+    await asyncio.gather(*(one_by_one() for _ in range(CONNECTIONS)))
+
+
+async def note_cost(server: ServerProcess, call: Call, authorization: str) -> None:
+    """The processor time that a request costs."""
+    await ask(server, call.path, authorization, REQUESTS // 2)
+    workers, sessions = server.worker_pids(), await sessions_of(server)
+    before = seconds(workers), seconds(sessions)
+    await ask(server, call.path, authorization, REQUESTS)
+    call.worker_ms.append((seconds(workers) - before[0]) * 1_000 / REQUESTS)
+    call.postgresql_ms.append((seconds(sessions) - before[1]) * 1_000 / REQUESTS)
 
 
 async def measured(
     server: ServerProcess, bare_url: str, asked: Sequence[Call], folder: Path, rounds: int, length: int
 ) -> list[float]:
     """Fill in the figures of the calls; answers the bare handler's requests a second."""
+    authorization = (await side_of(server)).headers["Authorization"]
     script = folder / "admin.lua"
-    script.write_text(f'wrk.headers["Authorization"] = "{(await side_of(server)).headers["Authorization"]}"\n')
+    script.write_text(f'wrk.headers["Authorization"] = "{authorization}"\n')
     bare: list[float] = []
-    for call in asked:
-        await asyncio.to_thread(wrk, f"{server.base_url}{call.path}", connections=CONNECTIONS, seconds=1, script=script)
-    backends = await backends_of(server)
     for _ in range(rounds):
         found = await asyncio.to_thread(wrk, bare_url, connections=CONNECTIONS, seconds=length)
         bare.append(found.requests_per_second)
         for call in asked:
-            done: list[int] = []
-            with timed(call, server.worker_pids(), backends, done):
-                address = f"{server.base_url}{call.path}"
-                found = await asyncio.to_thread(wrk, address, connections=CONNECTIONS, seconds=length, script=script)
-                done.append(found.requests)
+            await note_cost(server, call, authorization)
+            address = f"{server.base_url}{call.path}"
+            found = await asyncio.to_thread(wrk, address, connections=CONNECTIONS, seconds=length, script=script)
             call.rounds.append(found.requests_per_second)
             call.errors += found.errors
     return bare
