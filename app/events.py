@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -82,9 +82,8 @@ class Event:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """One row of the trail; ``(xid, id)`` is its place in the reading order."""
+class StoredEvent(NamedTuple):
+    """One row of the trail; ``(xid, id)`` is its place in the reading order, ``metadata`` is JSON."""
 
     id: int
     xid: int

@@ -17,4 +17,5 @@ async def constant(request: Request) -> HTTPResponse:
 
 
 if __name__ == "__main__":
-    app.run(port=int(sys.argv[1]), single_process=True, access_log=False, motd=False)
+    workers = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    app.run(port=int(sys.argv[1]), workers=workers, single_process=workers == 1, access_log=False, motd=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
@@ -107,6 +107,7 @@ class Api:
 def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     observed: dict[int, Callable[[float], None]] = {}
     is_public = stated.is_public
+    write = _writer(stated.answers)
 
     async def endpoint(request: Request, **path: Any) -> HTTPResponse | None:
         started = perf_counter()
@@ -117,12 +118,12 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             ctx = await identified(request, runtime, stated.caller, request_id)
             arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
-                run = partial(_run, handler, arguments, path, stated.status, request_id)
+                run = partial(_run, handler, write, arguments, path, stated.status, request_id)
                 response: HTTPResponse | None = await answered_once(request, ctx, stated, key, run)
             elif isinstance(answer := await handler(*arguments, **path), Download):
                 response, status = None, await send(request, answer, request_id)
             else:
-                response = _response(answer, stated.status, request_id)
+                response = _response(answer, write, stated.status, request_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
         if response is not None:
@@ -149,9 +150,14 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
 
 
 async def _run(
-    handler: Handler, arguments: tuple[Any, ...], path: dict[str, Any], status: int, request_id: str
+    handler: Handler,
+    write: Callable[[Any], bytes],
+    arguments: tuple[Any, ...],
+    path: dict[str, Any],
+    status: int,
+    request_id: str,
 ) -> HTTPResponse:
-    return _response(await handler(*arguments, **path), status, request_id)
+    return _response(await handler(*arguments, **path), write, status, request_id)
 
 
 def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -171,7 +177,14 @@ def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
         raise NotFoundError
 
 
-def _response(answer: Any, status: int, request_id: str) -> HTTPResponse:
+def _writer(answers: type | str | None) -> Callable[[Any], bytes]:
+    """What writes an operation's answers as JSON: members in camelCase where the record says so."""
+    if isinstance(answers, type) and hasattr(answers, "__pydantic_config__"):
+        return TypeAdapter[Any](answers).dump_json
+    return partial(orjson.dumps, option=orjson.OPT_UTC_Z)
+
+
+def _response(answer: Any, write: Callable[[Any], bytes], status: int, request_id: str) -> HTTPResponse:
     if isinstance(answer, HTTPResponse):
         answer.headers["x-request-id"] = request_id
         return answer
@@ -179,7 +192,7 @@ def _response(answer: Any, status: int, request_id: str) -> HTTPResponse:
         return HTTPResponse(None, status, {"x-request-id": request_id})
     if isinstance(answer, BaseModel):
         return Answer(answer.model_dump_json(by_alias=True).encode(), request_id, status=status)
-    return Answer(orjson.dumps(answer, option=orjson.OPT_UTC_Z), request_id, status=status)
+    return Answer(write(answer), request_id, status=status)
 
 
 def _read(request: Request, runtime: Runtime, stated: Operation, model: type[BaseModel]) -> BaseModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -108,25 +108,23 @@ class TenantAnswer(CamelAnswer):
     updated_at: datetime
     subscription: SubscriptionAnswer
 
-    @classmethod
-    def of(cls, details: TenantDetails, **more: Any) -> Self:
-        """A tenant as it is shown, with ``more`` fields of an answer that has some."""
-        tenant = details.tenant
-        return cls(
-            id=tenant.id,
-            name=tenant.name,
-            slug=tenant.slug,
-            logo_url=tenant.logo_url,
-            primary_color=tenant.primary_color,
-            domain=tenant.domain,
-            email=tenant.email,
-            phone_number=tenant.phone_number,
-            usage_quota=tenant.usage_quota,
-            usage_current=tenant.usage_current,
-            activation_codes_total=details.codes.total,
-            activation_codes_used=details.codes.used,
-            created_at=tenant.created_at,
-            updated_at=tenant.updated_at,
-            subscription=SubscriptionAnswer(plan_name=tenant.plan_name, status=tenant.subscription_state),
-            **more,
-        )
+
+def shown(tenant: TenantDetails) -> dict[str, Any]:
+    """The members of a TenantAnswer, as they are: what the database has given is not checked again."""
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "slug": tenant.slug,
+        "logoUrl": tenant.logo_url,
+        "primaryColor": tenant.primary_color,
+        "domain": tenant.domain,
+        "email": tenant.email,
+        "phoneNumber": tenant.phone_number,
+        "usageQuota": tenant.usage_quota,
+        "usageCurrent": tenant.usage_current,
+        "activationCodesTotal": tenant.codes_total,
+        "activationCodesUsed": tenant.codes_used,
+        "createdAt": tenant.created_at,
+        "updatedAt": tenant.updated_at,
+        "subscription": {"planName": tenant.plan_name, "status": tenant.subscription_state},
+    }

@@ -84,7 +84,8 @@ async def read_with_expired(
 ) -> Figures:
     """The sums of metrics over periods, and of those by expiry what has expired by now; with one statement.
 
-    Whole quarters of an hour are sums, and what has expired within the running one is counted.
+    Whole quarters of an hour are sums, and what has expired within the running one is counted. ``subscriptions_active``
+    is among them over all time.
     """
     running = bucket_of(now)
     expired = [(metric, period) for metric in expiring for period in before(EXPIRED, running)]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
-
-from sqlalchemy import Executable
+from typing import Any, NamedTuple, TypeVar
 
 from app.db import ReadConnection
-from app.services.figures import ALL_TIME, EXPIRED, current_subscriptions, read_figures, read_with_expired
+from app.services.figures import ALL_TIME, EXPIRED, read_with_expired
 from sql.counting import MOST_COUNTED
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +44,15 @@ class Found(NamedTuple):
     @property
     def counted(self) -> Total:
         """How many there are, exact up to the bound."""
-        return _capped(self.total)
+        return capped(self.total)
 
 
-async def all_rows(conn: ReadConnection, metric: str) -> Total:
-    """What a figure comes to over all time."""
-    return Total((await read_figures(conn, [(metric, ALL_TIME)])).of(metric))
+def read_page(rows: Sequence[Sequence[Any]], into: Callable[..., Record]) -> tuple[list[Record], int]:
+    """The records of a page that stands beside its total, which is the first column, and the total.
 
-
-async def tenants_in(conn: ReadConnection, status: str) -> Total:
-    """The number of tenants whose current subscription is in a state, or with ``none`` of those without one."""
-    if status == "none":
-        figures = await read_figures(conn, [(name, ALL_TIME) for name in ("tenants_created", "subscriptions_current")])
-        return _capped(figures.of("tenants_created") - figures.of("subscriptions_current"))
-    held = await current_subscriptions(conn)
-    return _capped(sum(count for (_, state), count in held.items() if state == status))
+    A row without an id is the total's of an empty page, or that of something deleted meanwhile.
+    """
+    return [into(*row[1:]) for row in rows if row[1] is not None], rows[0][0] if rows else 0
 
 
 async def codes_in(conn: ReadConnection, status: str, now: datetime) -> Total:
@@ -69,13 +64,9 @@ async def codes_in(conn: ReadConnection, status: str, now: datetime) -> Total:
     active = figures.of("codes_open") - figures.of("codes_open", EXPIRED)
     used = figures.of("codes_held") - expired - active
     revoked = figures.of("codes_revoked")
-    return _capped({"active": active, "used": used, "expired": expired, "revoked": revoked}[status])
+    return capped({"active": active, "used": used, "expired": expired, "revoked": revoked}[status])
 
 
-async def rows_found(conn: ReadConnection, statement: Executable, **values: Any) -> Total:
-    """What a counting statement finds, exact up to its bound."""
-    return _capped(await conn.one(statement, int, **values))
-
-
-def _capped(total: int) -> Total:
+def capped(total: int) -> Total:
+    """A number that was counted behind a filter, exact up to the bound."""
     return Total(min(total, MOST_COUNTED), total > MOST_COUNTED)

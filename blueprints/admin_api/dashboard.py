@@ -2,154 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
 from app.api_document import DATABASE_ERRORS
 from app.callers import operator
+from app.camel import CAMEL
 from app.context import Context
 from app.permissions import Permission
 from app.services.operators import analytics as analysis
 from app.services.operators import dashboard
-from app.services.operators.analytics import DateRange
+from app.services.operators.analytics import Analytics, DateRange
+from app.services.operators.dashboard import Activity, DashboardStats, Distribution, TrendDay
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, CamelAnswer, RequestModel
+from blueprints.fields import NO_NUL, RequestModel
 
 READER = operator(Permission.DASHBOARD_READ)
 
 
-class Trend(CamelAnswer):
-    """How far something moved, in percent, and which way."""
-
-    value: float
-    direction: str
-
-
-class Trends(CamelAnswer):
-    """The last seven days, today among them, against the seven before."""
-
-    codes: Trend
-    devices: Trend
-    projects: Trend
-    tenants: Trend
-    success_rate: Trend
-
-
-class DashboardStats(CamelAnswer):
-    """What there is at this moment."""
-
-    total_codes: int
-    active_codes: int
-    expired_codes: int
-    revoked_codes: int
-    total_devices: int
-    active_devices: int
-    revoked_devices: int
-    total_projects: int
-    active_projects: int
-    total_tenants: int
-    active_tenants: int
-    success_rate: float
-    trends: Trends
-
-
-class Activity(CamelAnswer):
-    """One line of the feed; ``icon`` and ``backdrop`` are shown as they are."""
-
-    type: str
-    icon: str
-    action: str
-    tenant: str
-    timestamp: datetime
-    backdrop: str
-    severity: str
-    metadata: dict[str, Any]
-
-
-class RecentActivities(CamelAnswer):
+@dataclass(frozen=True, slots=True)
+class RecentActivities:
     """The feed, newest first."""
 
+    __pydantic_config__ = CAMEL
     activities: list[Activity]
 
 
-class TrendDay(CamelAnswer):
-    """What was created on one day."""
-
-    date: str
-    codes: int
-    projects: int
-    devices: int
-
-
-class ActivationTrend(CamelAnswer):
+@dataclass(frozen=True, slots=True)
+class ActivationTrend:
     """One entry for each day, today's at the end."""
 
+    __pydantic_config__ = CAMEL
     trend: list[TrendDay]
-
-
-class ProjectCounts(CamelAnswer):
-    """Projects that are active, and all."""
-
-    active: int
-    total: int
-
-
-class DeviceCounts(CamelAnswer):
-    """Devices that hold a seat, that were revoked, and all."""
-
-    active: int
-    revoked: int
-    total: int
-
-
-class Distribution(CamelAnswer):
-    """Projects beside devices."""
-
-    projects: ProjectCounts
-    devices: DeviceCounts
-
-
-class CreatedOnDay(CamelAnswer):
-    """What was created on one day, whether or not it was revoked since."""
-
-    date: str
-    codes: int
-    devices: int
-
-
-class TenantUsage(CamelAnswer):
-    """A tenant with an active subscription: its devices and its plan's quota."""
-
-    tenant: str
-    usage: int
-    quota: int
-
-
-class PlanShare(CamelAnswer):
-    """How many active subscriptions hold a plan."""
-
-    name: str
-    value: int
-    color: str
-
-
-class SummaryStats(CamelAnswer):
-    """Figures of the whole installation, the rates in percent."""
-
-    total_revenue: int
-    avg_usage_rate: float
-    retention_rate: float
-
-
-class Analytics(CamelAnswer):
-    """Everything the analytics page shows."""
-
-    activation_trend: list[CreatedOnDay]
-    tenant_usage: list[TenantUsage]
-    subscription_distribution: list[PlanShare]
-    summary_stats: SummaryStats
 
 
 class ActivitiesQuery(RequestModel):
@@ -180,7 +66,7 @@ async def dashboard_stats(ctx: Context) -> DashboardStats:
 
     A trend compares the last seven days of the installation's time zone, today among them, with the seven before.
     """
-    return DashboardStats.model_validate(await dashboard.dashboard_stats(ctx))
+    return await dashboard.dashboard_stats(ctx)
 
 
 @api.operation(
@@ -193,8 +79,7 @@ async def dashboard_stats(ctx: Context) -> DashboardStats:
 )
 async def recent_activities(ctx: Context, query: ActivitiesQuery) -> RecentActivities:
     """The newest events, at most 20."""
-    found = await dashboard.recent_activities(ctx, query.days)
-    return RecentActivities(activities=[Activity.model_validate(activity) for activity in found])
+    return RecentActivities(await dashboard.recent_activities(ctx, query.days))
 
 
 @api.operation(
@@ -202,14 +87,13 @@ async def recent_activities(ctx: Context, query: ActivitiesQuery) -> RecentActiv
 )
 async def activation_trend(ctx: Context, query: TrendQuery) -> ActivationTrend:
     """Codes, projects and devices by the day of their creation, today and so many days before it."""
-    found = await dashboard.activation_trend(ctx, query.days)
-    return ActivationTrend(trend=[TrendDay.model_validate(day) for day in found])
+    return ActivationTrend(await dashboard.activation_trend(ctx, query.days))
 
 
 @api.operation("GET", "/project-device-distribution", caller=READER, answers=Distribution, errors=DATABASE_ERRORS)
 async def project_device_distribution(ctx: Context) -> Distribution:
     """How many projects and devices there are."""
-    return Distribution.model_validate(await dashboard.distribution(ctx))
+    return await dashboard.distribution(ctx)
 
 
 @api.operation("GET", "/analytics", caller=READER, query=AnalyticsQuery, answers=Analytics, errors=DATABASE_ERRORS)
@@ -219,4 +103,4 @@ async def analytics(ctx: Context, query: AnalyticsQuery) -> Analytics:
     A filter that finds no project leaves no tenant. In a large installation the retention rate may be some minutes
     old; every other figure is exact.
     """
-    return Analytics.model_validate(await analysis.analytics(ctx, query.date_range, query.project_filter))
+    return await analysis.analytics(ctx, query.date_range, query.project_filter)

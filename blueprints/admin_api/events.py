@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+import orjson
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from sanic import Request
 
 from app import errors
 from app.api_document import DATABASE_ERRORS
 from app.callers import operator
 from app.context import Context
+from app.events import StoredEvent
 from app.permissions import Permission
 from app.services.operators import trail
-from app.services.operators.trail import MOST_EVENTS, Chosen, EventPage
+from app.services.operators.trail import MOST_EVENTS, Chosen
 from blueprints.admin_api import api
 from blueprints.downloads import Download
 from blueprints.fields import NO_NUL, RequestModel
@@ -64,6 +66,32 @@ class EventsQuery(RequestModel):
     ] = None
 
 
+class ListedEvent(BaseModel):
+    """One event as operators see it."""
+
+    id: int
+    event_type: str
+    severity: str
+    title: str
+    actor_type: str
+    actor_name: str
+    actor_id: int | None
+    tenant_id: int | None
+    code_id: int | None
+    device_id: int | None
+    project_id: str | None
+    metadata: dict[str, Any]
+    request_id: str | None
+    created_at: datetime
+
+
+class EventPage(BaseModel):
+    """A page, and where the next one begins; None at the end."""
+
+    events: list[ListedEvent]
+    next_cursor: str | None
+
+
 @api.operation(
     "GET",
     "/events",
@@ -73,7 +101,7 @@ class EventsQuery(RequestModel):
     errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
     download="text/csv",
 )
-async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
+async def events(ctx: Context, query: EventsQuery) -> dict[str, Any] | Download:
     """What happened, newest first, one page at a time.
 
     Going on with `next_cursor` neither skips nor repeats an event that was there at the beginning. With the oldest
@@ -92,7 +120,28 @@ async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
     )
     if query.format == "csv" or (query.format is None and _accepts_csv(Request.get_current())):
         return Download("text/csv; charset=utf-8", "events.csv", await trail.export_events(ctx, chosen))
-    return await trail.list_events(ctx, chosen, cursor=query.cursor, page_size=query.page_size)
+    found = await trail.list_events(ctx, chosen, cursor=query.cursor, page_size=query.page_size)
+    return {"events": [_shown(event) for event in found.events], "next_cursor": found.next_cursor}
+
+
+def _shown(event: StoredEvent) -> dict[str, Any]:
+    """The members of a ListedEvent, as they are: what the database has given is not checked again."""
+    return {
+        "id": event.id,
+        "event_type": event.event_type,
+        "severity": event.severity,
+        "title": event.title,
+        "actor_type": event.actor_type,
+        "actor_name": event.actor_name,
+        "actor_id": event.actor_id,
+        "tenant_id": event.tenant_id,
+        "code_id": event.code_id,
+        "device_id": event.device_id,
+        "project_id": event.project_id,
+        "metadata": orjson.loads(event.metadata),
+        "request_id": event.request_id,
+        "created_at": event.created_at,
+    }
 
 
 def _accepts_csv(request: Request) -> bool:

@@ -25,6 +25,7 @@ from blueprints.tenant_fields import (
     ProfileUpdate,
     Slug,
     TenantAnswer,
+    shown,
 )
 
 MOST_PAGES = 10**9
@@ -143,7 +144,7 @@ class DeletionImpact(BaseModel):
     answers=TenantCollection,
     errors=DATABASE_ERRORS,
 )
-async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
+async def tenants(ctx: Context, query: TenantQuery) -> dict[str, Any]:
     """List tenants; equals stand newest first.
 
     The total is exact for all tenants, and for a filter up to 10,000.
@@ -157,14 +158,14 @@ async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
         sort_field=query.sort_field,
         is_descending=query.sort_direction == "desc",
     )
-    return TenantCollection(
-        items=[TenantAnswer.of(tenant) for tenant in found.tenants],
-        total=found.total.total,
-        total_is_capped=found.total.is_capped,
-        page=query.page,
-        page_size=query.page_size,
-        total_pages=found.total.pages(query.page_size),
-    )
+    return {
+        "items": [shown(tenant) for tenant in found.tenants],
+        "total": found.total.total,
+        "totalIsCapped": found.total.is_capped,
+        "page": query.page,
+        "pageSize": query.page_size,
+        "totalPages": found.total.pages(query.page_size),
+    }
 
 
 @api.operation(
@@ -177,7 +178,7 @@ async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
     errors=(errors.TenantConflictError, errors.PlanNotFoundError, *DATABASE_ERRORS),
     creates=True,
 )
-async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
+async def create_tenant(ctx: Context, body: TenantCreate) -> dict[str, Any]:
     """Admit a tenant with an active subscription to a plan.
 
     A tenth of the plan's monthly runs, at least one and at most 10,000, is made as activation codes that never expire.
@@ -195,7 +196,7 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
         phone_number=body.phone_number,
         otp_delivery_method=body.otp_delivery_method,
     )
-    return TenantAdmitted.of(made.details, activation_codes=made.codes)
+    return {**shown(made.details), "activationCodes": made.codes}
 
 
 @api.operation(
@@ -206,9 +207,9 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
     errors=ERRORS,
     path_parameters=TENANT_SLUG_IN_PATH,
 )
-async def tenant(ctx: Context, tenant_slug: str) -> TenantAnswer:
+async def tenant(ctx: Context, tenant_slug: str) -> dict[str, Any]:
     """One tenant."""
-    return TenantAnswer.of(await details.tenant_details(ctx, tenant_slug))
+    return shown(await details.tenant_details(ctx, tenant_slug))
 
 
 @api.operation(
@@ -220,13 +221,13 @@ async def tenant(ctx: Context, tenant_slug: str) -> TenantAnswer:
     errors=(errors.PlanNotFoundError, *ERRORS),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
-async def update_tenant(ctx: Context, body: TenantUpdate, tenant_slug: str) -> TenantAnswer:
+async def update_tenant(ctx: Context, body: TenantUpdate, tenant_slug: str) -> dict[str, Any]:
     """Change a tenant; what is absent stays as it is, null or a blank clears what may be absent.
 
     A plan is set on the current subscription, whose state stays; without one, an active one is made.
     """
     plan_name = body.subscription_plan or None
-    return TenantAnswer.of(await changes.update_tenant(ctx, tenant_slug, body.changes(), plan_name))
+    return shown(await changes.update_tenant(ctx, tenant_slug, body.changes(), plan_name))
 
 
 @api.operation(

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app import errors
 from app.api_document import DATABASE_ERRORS
 from app.callers import TENANT
 from app.context import Context
 from app.services.tenants import changes, details
 from blueprints.tenant_api import api
-from blueprints.tenant_fields import ProfileUpdate, TenantAnswer
+from blueprints.tenant_fields import ProfileUpdate, TenantAnswer, shown
 
 ERRORS = (errors.TenantNotFoundError, *DATABASE_ERRORS)
 
 
 @api.operation("GET", "/profile", caller=TENANT, answers=TenantAnswer, errors=ERRORS)
-async def profile(ctx: Context) -> TenantAnswer:
+async def profile(ctx: Context) -> dict[str, Any]:
     """The signed-in tenant, with this month's usage and codes."""
-    return TenantAnswer.of(await details.own_details(ctx))
+    return shown(await details.own_details(ctx))
 
 
 @api.operation("PUT", "/profile", caller=TENANT, body=ProfileUpdate, answers=TenantAnswer, errors=ERRORS)
-async def update_profile(ctx: Context, body: ProfileUpdate) -> TenantAnswer:
+async def update_profile(ctx: Context, body: ProfileUpdate) -> dict[str, Any]:
     """Change the signed-in tenant's name, logo, colour, domain, e-mail address or telephone number.
 
     What is absent stays as it is; null or a blank clears what may be absent. Plan and quota are the operator's.
     """
-    return TenantAnswer.of(await changes.update_own_profile(ctx, body.changes()))
+    return shown(await changes.update_own_profile(ctx, body.changes()))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import LargeBinary, bindparam, insert, or_, select, update
 
+from sql.dialect import batch_rows
 from sql.tables import api_tokens
 
-api_token_by_hash = select(
-    api_tokens.c.id,
-    api_tokens.c.name,
-    api_tokens.c.role,
-    api_tokens.c.expires_at,
-    api_tokens.c.last_used_at,
-).where(api_tokens.c.token_hash == bindparam("token_hash"), api_tokens.c.revoked_at.is_(None))
+_asked = batch_rows(token_hash=LargeBinary)
+
+api_tokens_by_hash = (
+    select(
+        api_tokens.c.token_hash,
+        api_tokens.c.id,
+        api_tokens.c.name,
+        api_tokens.c.role,
+        api_tokens.c.expires_at,
+        api_tokens.c.last_used_at,
+    )
+    .select_from(_asked)
+    .join(api_tokens, api_tokens.c.token_hash == _asked.c.token_hash)
+    .where(api_tokens.c.revoked_at.is_(None))
+)
 
 api_token_by_id = select(api_tokens.c.name, api_tokens.c.role).where(api_tokens.c.id == bindparam("token_id"))
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, insert, select, tuple_
 
+from sql.counting import PAGE_SIZE
 from sql.dialect import events_horizon
 from sql.scope import across_tenants
 from sql.tables import platform_events, tenants
@@ -59,7 +60,7 @@ def events_page(chosen: EventFilter, *, is_oldest_first: bool) -> Select[Any]:
             *(conditions[name] for name, is_asked in chosen._asdict().items() if is_asked),
         )
         .order_by(*order)
-        .limit(bindparam("page_size"))
+        .limit(PAGE_SIZE)
     )
     return across_tenants(statement, "operators read the trail of the whole installation")
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Table, and_, bindparam, case, func, or_, select, union
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    union,
+)
 
-from sql.counting import MOST_COUNTED, found_ids, found_total
+from sql.counting import MOST_COUNTED, PAGE_SIZE, SKIP, beside_total, found_ids, found_total, kept
 from sql.dialect import batch_rows
 from sql.scope import across_tenants
 from sql.tables import activation_codes, devices, tenants
@@ -36,52 +49,73 @@ def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def _any_of(arms: Sequence[Select[Any]]) -> Select[Any]:
-    """The ids of all arms once; each by itself, so that each has its own index, and no further than is counted."""
+    """A page of the ids of all arms; each by itself, so that each has its own index, and no further than is counted."""
     limited = [arm.limit(MOST_COUNTED + 1).subquery() for arm in arms]
     found = union(*(select(arm.c.id) for arm in limited)).subquery("found")
-    return found_ids(select(found.c.id))
+    return found_ids(select(found.c.id), lambda of: [of.c.id.desc()])
 
 
 _chosen = batch_rows(id=BigInteger)
 
+_code_details = (
+    activation_codes.c.id,
+    activation_codes.c.hint,
+    tenants.c.name.label("tenant"),
+    tenants.c.slug.label("tenant_slug"),
+    activation_codes.c.label,
+    code_status.label("status"),
+    activation_codes.c.expires_at,
+    activation_codes.c.used_at,
+    activation_codes.c.created_at,
+    activation_codes.c.use_count,
+    activation_codes.c.max_uses,
+)
+
+_device_details = (
+    devices.c.id,
+    tenants.c.name.label("tenant"),
+    tenants.c.slug.label("tenant_slug"),
+    devices.c.label,
+    devices.c.hw_fingerprint,
+    devices.c.last_seen,
+    devices.c.created_at,
+    devices.c.is_revoked,
+)
+
 
 def code_page(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
-    """A page of codes, newest first.
+    """A page of codes, newest first, beside their total, unless that is known already.
 
-    ``search`` says whether the batch names those ``found``, whether each is compared on the ``way``, or whether one
-    whole ``code`` is looked for.
+    ``search`` says whether each is compared on the ``way``, or whether one whole ``code`` is looked for.
     """
-    found = _codes(is_of_tenant, search, has_status).order_by(activation_codes.c.id.desc())
-    page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
+    found = _codes(is_of_tenant, search, has_status)
+    is_counted_here = is_of_tenant or search == "code"
+    everything = literal(0) if search or has_status else kept("codes_created")
+    page = found.order_by(activation_codes.c.id.desc()).limit(PAGE_SIZE).offset(SKIP).subquery("page")
+    total, source = beside_total(found_total(found) if is_counted_here else everything, page)
     statement = (
-        select(
-            activation_codes.c.id,
-            activation_codes.c.hint,
-            tenants.c.name.label("tenant"),
-            tenants.c.slug.label("tenant_slug"),
-            activation_codes.c.label,
-            code_status.label("status"),
-            activation_codes.c.expires_at,
-            activation_codes.c.used_at,
-            activation_codes.c.created_at,
-            activation_codes.c.use_count,
-            activation_codes.c.max_uses,
-        )
-        .select_from(page)
-        .join(activation_codes, activation_codes.c.id == page.c.id)
-        .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
+        select(total, *_code_details)
+        .select_from(source)
+        .outerjoin(activation_codes, activation_codes.c.id == page.c.id)
+        .outerjoin(tenants, tenants.c.id == activation_codes.c.tenant_id)
         .order_by(activation_codes.c.id.desc())
     )
     return across_tenants(statement, _WHY)
 
 
-def codes_found(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
-    """How many codes a filter finds, or one more than are counted."""
-    return across_tenants(found_total(_codes(is_of_tenant, search, has_status)), _WHY)
+# Whose ids a search has found.
+codes_chosen = across_tenants(
+    select(literal(0).label("total"), *_code_details)
+    .select_from(_chosen)
+    .join(activation_codes, activation_codes.c.id == _chosen.c.id)
+    .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
+    .order_by(activation_codes.c.id.desc()),
+    _WHY,
+)
 
 
 def codes_named(has_status: bool) -> Select[Any]:
-    """The codes that a text finds, as ``found_ids``."""
+    """The codes that a text finds, as ``found_ids`` of a page."""
     codes = select(activation_codes.c.id)
     labelled = codes.where(_contains(activation_codes.c.label))
     hinted = codes.where(activation_codes.c.hint == bindparam("hint"))
@@ -90,38 +124,38 @@ def codes_named(has_status: bool) -> Select[Any]:
     return across_tenants(_any_of(arms), _WHY)
 
 
-def device_page(is_of_tenant: bool, search: str | None) -> Select[Any]:
-    """A page of devices: a tenant's by when they were last seen, all tenants' newest first.
+def device_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
+    """A page of devices beside their total, unless that is known already.
 
-    ``search`` says whether the batch names those ``found``, or whether each is compared on the ``way``.
+    A tenant's are ordered by when they were last seen, those of all tenants newest first; where something is searched,
+    each is compared on the way.
     """
     order: tuple[ColumnElement[Any], ...] = (devices.c.id.desc(),)
     if is_of_tenant:
         order = (devices.c.last_seen.desc(), *order)
-    found = _devices(is_of_tenant, search).order_by(*order)
-    page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
+    found = _devices(is_of_tenant, is_searched)
+    everything = literal(0) if is_searched else kept("devices_created")
+    page = found.order_by(*order).limit(PAGE_SIZE).offset(SKIP).subquery("page")
+    total, source = beside_total(found_total(found) if is_of_tenant else everything, page)
     statement = (
-        select(
-            devices.c.id,
-            tenants.c.name.label("tenant"),
-            tenants.c.slug.label("tenant_slug"),
-            devices.c.label,
-            devices.c.hw_fingerprint,
-            devices.c.last_seen,
-            devices.c.created_at,
-            devices.c.is_revoked,
-        )
-        .select_from(page)
-        .join(devices, devices.c.id == page.c.id)
-        .join(tenants, tenants.c.id == devices.c.tenant_id)
+        select(total, *_device_details)
+        .select_from(source)
+        .outerjoin(devices, devices.c.id == page.c.id)
+        .outerjoin(tenants, tenants.c.id == devices.c.tenant_id)
         .order_by(*order)
     )
     return across_tenants(statement, _WHY)
 
 
-def devices_found(is_of_tenant: bool, search: str | None) -> Select[Any]:
-    """How many devices a filter finds, or one more than are counted."""
-    return across_tenants(found_total(_devices(is_of_tenant, search)), _WHY)
+# Whose ids a search has found.
+devices_chosen = across_tenants(
+    select(literal(0).label("total"), *_device_details)
+    .select_from(_chosen)
+    .join(devices, devices.c.id == _chosen.c.id)
+    .join(tenants, tenants.c.id == devices.c.tenant_id)
+    .order_by(devices.c.id.desc()),
+    _WHY,
+)
 
 
 _devices_of_all = select(devices.c.id)
@@ -163,8 +197,6 @@ def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[A
         found = found.where(
             activation_codes.c.hint == bindparam("hint"), activation_codes.c.code_hash == bindparam("code_hash")
         )
-    elif search == "found":
-        return found.join(_chosen, _chosen.c.id == activation_codes.c.id)
     elif search:
         found = found.where(
             or_(
@@ -176,13 +208,11 @@ def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[A
     return found.where(code_status == bindparam("status")) if has_status else found
 
 
-def _devices(is_of_tenant: bool, search: str | None) -> Select[Any]:
+def _devices(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
     found = select(devices.c.id)
     if is_of_tenant:
         found = found.where(_is_of_tenant(devices))
-    if search == "found":
-        return found.join(_chosen, _chosen.c.id == devices.c.id)
-    if search:
+    if is_searched:
         found = found.where(
             or_(_contains(devices.c.label), _has_fingerprint, devices.c.tenant_id.in_(_tenants_named()))
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import String, Text, bindparam, delete, func, or_, select, update
+from sqlalchemy import LargeBinary, String, Text, bindparam, delete, func, or_, select, update
 
-from sql.dialect import insert, looked_up
+from sql.dialect import batch_rows, insert, looked_up
 from sql.tables import operator_sessions, operators, sign_in_links
 from sql.tables.columns import Instant
 
@@ -126,8 +126,11 @@ disable_operator = (
     .returning(operators.c.id)
 )
 
-session_by_token = (
+_asked = batch_rows(token_hash=LargeBinary)
+
+sessions_by_token = (
     select(
+        operator_sessions.c.token_hash,
         operator_sessions.c.id,
         operator_sessions.c.operator_id,
         operators.c.email,
@@ -136,8 +139,10 @@ session_by_token = (
         operator_sessions.c.last_activity,
         operator_sessions.c.expires_at,
     )
+    .select_from(_asked)
+    .join(operator_sessions, operator_sessions.c.token_hash == _asked.c.token_hash)
     .join(operators, operators.c.id == operator_sessions.c.operator_id)
-    .where(operator_sessions.c.token_hash == bindparam("token_hash"), operators.c.disabled_at.is_(None))
+    .where(operators.c.disabled_at.is_(None))
 )
 
 # At most once in a while, however many requests come at the same moment.

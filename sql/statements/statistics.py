@@ -22,6 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from sql.counting import kept
 from sql.dialect import batch_rows, insert, quarter_of
 from sql.scope import across_tenants
 from sql.tables import (
@@ -114,7 +115,7 @@ def _just_expired(metric: str, *conditions: ColumnElement[bool]) -> Select[*tupl
     )
 
 
-# Beside the sums, what has expired within the running quarter of an hour.
+# Beside the sums, what has expired within the running quarter of an hour, and how many tenants are active.
 sums_and_just_expired = across_tenants(
     union_all(
         _folded_sums,
@@ -122,6 +123,11 @@ sums_and_just_expired = across_tenants(
         _just_expired("codes_expiring"),
         _just_expired("codes_held", _is_held),
         _just_expired("codes_open", _is_open),
+        select(
+            literal("subscriptions_active").label("metric"),
+            literal("all").label("period"),
+            kept("subscriptions_current", literal(":active", literal_execute=True)).label("value"),
+        ),
     ),
     "the dashboard and the list show the codes of all tenants together",
 )

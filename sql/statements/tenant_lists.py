@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    FromClause,
     Select,
     Subquery,
     and_,
     bindparam,
-    case,
     cast,
     func,
     literal,
@@ -21,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from sql.counting import found_ids
+from sql.counting import PAGE_SIZE, SKIP, beside_total, found_ids, kept
 from sql.dialect import batch_rows
 from sql.scope import across_tenants
 from sql.tables import activation_codes, monthly_runs, plans, run_changes, subscriptions, tenants, usage_rollups
@@ -36,27 +36,42 @@ _is_of_month = and_(
 _sum_of_days = cast(func.sum(usage_rollups.c.quantity), BigInteger)
 _runs = select(_sum_of_days).where(usage_rollups.c.tenant_id == tenants.c.id, _is_of_month).scalar_subquery()
 
-_details = (
-    select(
-        tenants.c.id,
-        tenants.c.name,
-        tenants.c.slug,
-        tenants.c.logo_url,
-        tenants.c.primary_color,
-        tenants.c.domain,
-        tenants.c.email,
-        tenants.c.phone_number,
-        tenants.c.created_at,
-        tenants.c.updated_at,
-        plans.c.name.label("plan_name"),
-        subscriptions.c.state.label("subscription_state"),
-        func.coalesce(plans.c.monthly_run_quota, 0).label("usage_quota"),
-        func.coalesce(_runs, 0).label("usage_current"),
+_made = (
+    select(func.count())
+    .select_from(activation_codes)
+    .where(
+        activation_codes.c.tenant_id == tenants.c.id,
+        activation_codes.c.created_at >= bindparam("first"),
+        activation_codes.c.created_at < bindparam("next"),
     )
-    .select_from(tenants)
-    .outerjoin(subscriptions, _is_current)
-    .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
 )
+
+# Everything that is shown of a tenant. What it has used and was given is looked up for each by itself: where months are
+# joined the planner guesses how much there is of them, and has read them whole once for each tenant.
+_details = (
+    tenants.c.id,
+    tenants.c.name,
+    tenants.c.slug,
+    tenants.c.logo_url,
+    tenants.c.primary_color,
+    tenants.c.domain,
+    tenants.c.email,
+    tenants.c.phone_number,
+    func.coalesce(plans.c.monthly_run_quota, 0).label("usage_quota"),
+    func.coalesce(_runs, 0).label("usage_current"),
+    _made.scalar_subquery().label("codes_total"),
+    _made.where(activation_codes.c.use_count > 0).scalar_subquery().label("codes_used"),
+    tenants.c.created_at,
+    tenants.c.updated_at,
+    plans.c.name.label("plan_name"),
+    subscriptions.c.state.label("subscription_state"),
+)
+
+
+def _subscribed(found: Select[Any]) -> Select[Any]:
+    """Some tenants, with their current subscription and its plan, if they have one."""
+    return found.outerjoin(subscriptions, _is_current).outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
+
 
 # A page of what a person looks a slug up in, in its order.
 tenants_by_slug = (
@@ -77,61 +92,69 @@ tenants_by_slug = (
     .limit(bindparam("page_size"))
 )
 
-tenant_by_slug = _details.where(tenants.c.slug == bindparam("tenant_slug"))
+_any_tenant = _subscribed(select(*_details).select_from(tenants))
 
-tenant_by_id = _details.where(tenants.c.id == bindparam("tenant_id"))
+tenant_by_slug = _any_tenant.where(tenants.c.slug == bindparam("tenant_slug"))
 
-_asked = batch_rows(tenant_id=BigInteger)
+tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"))
 
-# What some tenants were given in a month, and how much of it was used.
-codes_of_month = (
-    select(
-        activation_codes.c.tenant_id,
-        func.count().label("total"),
-        func.count(case((activation_codes.c.use_count > 0, 1))).label("used"),
-    )
-    .select_from(_asked)
-    .join(
-        activation_codes,
-        and_(
-            activation_codes.c.tenant_id == _asked.c.tenant_id,
-            activation_codes.c.created_at >= bindparam("first"),
-            activation_codes.c.created_at < bindparam("next"),
-        ),
-    )
-    .group_by(activation_codes.c.tenant_id)
-)
-
-_COLUMNS = {"name": tenants.c.name, "slug": tenants.c.slug, "updated_at": tenants.c.updated_at}
-_NEWEST_FIRST = (tenants.c.created_at.desc(), tenants.c.id.desc())
+_COLUMNS = ("name", "slug", "updated_at")
+_MOST = bindparam("most", type_=BigInteger, literal_execute=True)
 
 _chosen = batch_rows(id=BigInteger)
 
 
 def tenant_page(by: str, is_descending: bool, search: str | None, status: str | None) -> Select[Any]:
-    """A page of tenants, ordered by a column: ``created_at`` unless another one is known.
+    """A page of tenants beside their total, ordered by a column: ``created_at`` unless another one is known.
 
-    ``search`` says whether the batch names those ``found``, or whether each is compared on the ``way``. ``status`` is
-    None for all, ``none`` for those without a subscription; for any other word its value is a parameter.
+    With ``search``, each is compared on the way along the order, and the total is whatever the search has counted.
+    ``status`` is None for all, ``none`` for those without a subscription; for any other word its value is a parameter.
     """
-    order = (_directed(_COLUMNS.get(by, tenants.c.created_at), is_descending), *_NEWEST_FIRST)
+    order = _order(tenants, by, is_descending)
     found = _filtered(select(tenants.c.id).select_from(tenants), search, status).order_by(*order)
-    page = found.limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
-    return _details.join(page, page.c.id == tenants.c.id).order_by(*order)
+    return _shown(found.limit(PAGE_SIZE).offset(SKIP).subquery("page"), search, status).order_by(*order)
+
+
+def tenants_chosen(by: str, is_descending: bool) -> Select[Any]:
+    """The tenants whose ids the batch brings, beside no total, ordered by a column."""
+    found = select(literal(0).label("total"), *_details).select_from(_chosen)
+    found = _subscribed(found.join(tenants, tenants.c.id == _chosen.c.id))
+    return found.order_by(*_order(tenants, by, is_descending))
 
 
 def tenant_page_by_usage(is_descending: bool, search: str | None, status: str | None, is_opened: bool) -> Select[Any]:
-    """A page of tenants, ordered by the month's usage; ``search`` and ``status`` as for any page.
+    """A page of tenants beside their total, ordered by the month's usage; a search may also name those ``found``.
 
     In an opened month the index has the order of what is folded: from it come the first ``most``, as many as the page
     and all before it. Whoever has changes beside it stands where both together put him. Other months are added up.
     """
     runs = _opened_runs(is_descending, search, status) if is_opened else _summed_runs(search, status)
     order = (_directed(runs.c.runs, is_descending), runs.c.created_at.desc(), runs.c.id.desc())
-    page = select(runs).order_by(*order).limit(bindparam("page_size")).offset(bindparam("skip")).subquery("page")
+    page = select(runs).order_by(*order).limit(PAGE_SIZE).offset(SKIP).subquery("page")
     shown = (_directed(page.c.runs, is_descending), page.c.created_at.desc(), page.c.id.desc())
-    statement = _details.join(page, page.c.id == tenants.c.id).order_by(*shown)
+    statement = _shown(page, search, status).order_by(*shown)
     return across_tenants(statement, "operators compare what all tenants use")
+
+
+def _shown(page: Subquery, search: str | None, status: str | None) -> Select[Any]:
+    """The tenants of a page beside the total, unless a search has counted it already."""
+    total, source = beside_total(literal(0) if search else _total(status), page)
+    return _subscribed(select(total, *_details).select_from(source).outerjoin(tenants, tenants.c.id == page.c.id))
+
+
+def _total(status: str | None) -> ColumnElement[int]:
+    """How many tenants there are, or are in a state; each current subscription is counted by its plan and state."""
+    if status == "none":
+        return kept("tenants_created") - kept("subscriptions_current")
+    if status is None:
+        return kept("tenants_created")
+    return kept("subscriptions_current", literal(":").concat(bindparam("status")))
+
+
+def _order(of: FromClause, by: str, is_descending: bool) -> tuple[ColumnElement[Any], ...]:
+    """By a column, or by age unless it is known; equals stand newest first."""
+    column = of.c[by] if by in _COLUMNS else of.c.created_at
+    return _directed(column, is_descending), of.c.created_at.desc(), of.c.id.desc()
 
 
 def _opened_runs(is_descending: bool, search: str | None, status: str | None) -> Subquery:
@@ -161,7 +184,7 @@ def _opened_runs(is_descending: bool, search: str | None, status: str | None) ->
         monthly_runs.c.tenant_created_at.desc(),
         monthly_runs.c.tenant_id.desc(),
     )
-    first = settled.order_by(*order).limit(bindparam("most")).subquery("first")
+    first = settled.order_by(*order).limit(_MOST).subquery("first")
     return union_all(select(first), others).subquery("runs")
 
 
@@ -184,16 +207,20 @@ def _directed(key: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any
     return key.desc() if is_descending else key.asc()
 
 
-def tenants_named(status: str | None, is_short: bool, words: int) -> Select[Any]:
-    """The tenants that a search finds, as ``found_ids``; so many ``words`` of it are conditions of their own.
+def tenants_named(
+    status: str | None, is_short: bool, words: int, by: str | None = None, is_descending: bool = True
+) -> Select[Any]:
+    """The tenants that a search finds, as ``found_ids``: a page of them ordered ``by`` a column, or else all of them.
 
-    What is too short for a trigram would be looked for in all of the index, and is looked for in the rows. Whoever has
-    the whole text has each word too, and the planner asks the index for those alone that few have: a word that
-    everybody has would cost most of the time.
+    So many ``words`` of the search are conditions of their own. What is too short for a trigram would be looked for in
+    all of the index, and is looked for in the rows. Whoever has the whole text has each word too, and the planner asks
+    the index for those alone that few have: a word that everybody has would cost most of the time.
     """
-    found = _in_state(select(tenants.c.id).select_from(tenants), status)
+    compared = [tenants.c[name] for name in ("id", "created_at", *_COLUMNS)] if by else [tenants.c.id]
+    found = _in_state(select(*compared).select_from(tenants), status)
     found = found.where(_is_named(behind=literal_column("''")) if is_short else _is_named())
-    return found_ids(found.where(*(_is_named(f"word_{number}") for number in range(words))))
+    found = found.where(*(_is_named(f"word_{number}") for number in range(words)))
+    return found_ids(found, (lambda of: _order(of, by, is_descending)) if by else None)
 
 
 def _filtered(found: Select[Any], search: str | None, status: str | None) -> Select[Any]:

@@ -20,10 +20,10 @@ from support.rows import change, rows, told
 from app.commands import audit as command
 from app.commands.output import CommandFailedError
 from app.context import Context
-from app.events import Event, EventType, record
+from app.events import Event, EventType, StoredEvent, record
 from app.services.operators import audit
 from app.services.operators.audit import Proof, seal_events, verify_audit
-from app.services.operators.trail import Chosen, ListedEvent, list_events
+from app.services.operators.trail import Chosen, list_events
 from sql.tables import audit_seals, platform_events, tenants
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
@@ -330,9 +330,9 @@ async def test_a_chain_restored_as_the_operating_page_says_is_whole(sanic_client
     assert listed == [event.id for event in await told(live)]
 
 
-async def followed(live: LiveServer) -> list[ListedEvent]:
+async def followed(live: LiveServer) -> list[StoredEvent]:
     """The trail as a program follows it, an event a page."""
-    events: list[ListedEvent] = []
+    events: list[StoredEvent] = []
     cursor = None
     while True:
         page = await list_events(live.ctx, Chosen(is_oldest_first=True), cursor=cursor, page_size=1)

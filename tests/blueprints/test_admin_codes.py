@@ -343,9 +343,27 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin) 
                 assert (len(listed[name]), listed["total"]) == (wanted, wanted)
                 seen.setdefault(f"{name} {sorted(query)}", set()).add(len(statements))
 
-    # The token, the total, the page.
-    assert set(map(tuple, seen.values())) == {(3,)}
-    assert len(seen) == 7
+    # The token, the page with its total, and before it what is found, or what a status comes to.
+    assert seen == {
+        "codes []": {2},
+        "codes ['tenant_slug']": {2},
+        "codes ['search']": {3},
+        "codes ['status']": {3},
+        "devices []": {2},
+        "devices ['tenant_slug']": {2},
+        "devices ['search']": {3},
+    }
+
+
+async def test_a_page_behind_the_last_has_the_total_all_the_same(admin: Admin) -> None:
+    tenant = await licensed(admin.live, codes=2, max_uses=2)
+    for hardware in ("one", "two"):
+        await activated(admin.live, tenant, hardware)
+
+    for name in ("codes", "devices"):
+        for query in ({}, {"tenant_slug": tenant.slug}, {"search": "tenant"}):
+            behind = await admin.ask("GET", f"/{name}", params={"page": 9, **query})
+            assert (behind[name], behind["total"]) == ([], 2), (name, query)
 
 
 async def test_a_search_that_finds_many_is_capped_and_still_in_order(admin: Admin) -> None:

@@ -206,7 +206,7 @@ async def test_the_number_of_statements_does_not_grow(
     monkeypatch.setattr(analytics, "QUICK_SECONDS", 60.0)
     headers = await as_operator(sanic_client, "read_only")
     most = {
-        "dashboard-stats": 2,
+        "dashboard-stats": 1,
         "recent-activities?days=90": 1,
         "activation-trend?days=365": 1,
         "project-device-distribution": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,9 +16,10 @@ from support.rows import rows, told
 from support.statements import counted_statements
 
 from app.context import Actor
-from app.errors import PermissionMissingError
+from app.errors import ApiTokenInvalidError, PermissionMissingError
 from app.permissions import Permission, Role
 from app.services.operators import api_tokens
+from app.services.operators.identity import token_actor
 from sql.tables import api_tokens as table
 
 
@@ -208,3 +210,20 @@ async def test_a_long_list_is_read_in_pages_of_one_statement(sanic_client: LiveS
     assert found == ["token 4", "token 3", "token 2", "token 1", "token 0", "owner"]
     # Who asks, and the page.
     assert len(statements) == 4
+
+
+async def test_requests_that_wait_share_the_look_at_their_tokens(sanic_client: LiveServer) -> None:
+    made = [await api_tokens.create_token(sanic_client.ctx, name=name, role=Role.READ_ONLY) for name in ("a", "b", "c")]
+    await api_tokens.revoke_token(sanic_client.ctx, made[2].id)
+    asking = [made[0].token, made[1].token, made[2].token, "pat_nobodys", made[0].token]
+    for token in asking[:2]:
+        await token_actor(sanic_client.runtime, token)
+
+    with counted_statements(sanic_client.runtime.db) as statements:
+        found = await asyncio.gather(
+            *(token_actor(sanic_client.runtime, token) for token in asking), return_exceptions=True
+        )
+
+    told = [one.name if isinstance(one, Actor) else type(one) for one in found]
+    assert told == ["token a", "token b", ApiTokenInvalidError, ApiTokenInvalidError, "token a"]
+    assert len(statements) == 1

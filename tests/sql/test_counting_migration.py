@@ -66,10 +66,10 @@ async def test_what_was_there_before_is_counted(empty_database: str, tmp_path: P
         await runtime.close()
 
     assert (stats.total_tenants, stats.active_tenants) == (3, 2)
-    shown = {state: [row.tenant.slug for row in page.tenants] for state, page in listed.items()}
+    shown = {state: [row.slug for row in page.tenants] for state, page in listed.items()}
     assert shown == {"active": ["tenant-2", "tenant-1"], "canceled": ["tenant-3"], "none": []}
     assert {state: page.total.total for state, page in listed.items()} == {"active": 2, "canceled": 1, "none": 0}
-    assert [row.tenant.slug for row in by_usage.tenants] == ["tenant-3", "tenant-2", "tenant-1"]
+    assert [row.slug for row in by_usage.tenants] == ["tenant-3", "tenant-2", "tenant-1"]
     assert (stats.total_devices, stats.revoked_devices) == (30, 3)
     assert (stats.total_codes, stats.revoked_codes, stats.expired_codes) == (30, 3, 18)
     # Of the even days those that never expire.

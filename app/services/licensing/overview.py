@@ -6,20 +6,18 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from app.context import Context
 from app.services.licensing import codes
 from app.services.search import contains
-from app.services.totals import Found, Total, all_rows, codes_in, rows_found
+from app.services.totals import Found, Total, capped, codes_in, read_page
 from sql.statements import license_lists as statements
 
 Row = TypeVar("Row")
 
 _code_page = cache(statements.code_page)
-_codes_found = cache(statements.codes_found)
 _device_page = cache(statements.device_page)
-_devices_found = cache(statements.devices_found)
 _codes_named = cache(statements.codes_named)
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
 
@@ -32,8 +30,7 @@ class Page(Generic[Row]):
     total: Total
 
 
-@dataclass(frozen=True, slots=True)
-class ListedCode:
+class ListedCode(NamedTuple):
     """A code beside its tenant's name; ``status`` is active, used, expired or revoked."""
 
     id: int
@@ -49,8 +46,7 @@ class ListedCode:
     max_uses: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListedDevice:
+class ListedDevice(NamedTuple):
     """A device beside its tenant's name."""
 
     id: int
@@ -92,18 +88,17 @@ async def list_all_codes(
         values["tenant_slug"] = tenant_slug
     if status:
         values["status"] = status
+    total = None
     async with ctx.runtime.db.read() as conn:
-        if how == "way" and not tenant_slug:
-            found = await conn.one(_codes_named(bool(status)), Found, **values)
-            how, total, values["batch"] = found.way, found.counted, found.batch
-        elif tenant_slug or how:
-            total = await rows_found(conn, _codes_found(bool(tenant_slug), how, bool(status)), **values)
-        elif status:
-            total = await codes_in(conn, status, values["now"])
-        else:
-            total = await all_rows(conn, "codes_created")
         statement = _code_page(bool(tenant_slug), how, bool(status))
-        return Page(await conn.many(statement, ListedCode, **values, **paging), total)
+        if how == "way" and not tenant_slug:
+            found = await conn.one(_codes_named(bool(status)), Found, **values, **paging)
+            total, values["batch"] = found.counted, found.batch
+            statement = statements.codes_chosen if found.way == "found" else statement
+        elif status and not (tenant_slug or how):
+            total = await codes_in(conn, status, values["now"])
+        rows, counted = read_page(await conn.rows(statement, **values, **paging), ListedCode)
+    return Page(rows, total or (capped(counted) if tenant_slug or how else Total(counted)))
 
 
 async def list_all_devices(
@@ -115,20 +110,18 @@ async def list_all_devices(
     """
     values: dict[str, Any] = {}
     paging = {"page_size": page_size, "skip": (page - 1) * page_size}
-    how: str | None = None
     if search := search.strip():
-        how = "way"
         begins = search.lower() if _HEXADECIMAL.fullmatch(search) else ""
         # No character of a fingerprint comes after an f.
         values |= {"pattern": contains(search), "fingerprint_from": begins, "fingerprint_to": begins and begins + "g"}
     if tenant_slug:
         values["tenant_slug"] = tenant_slug
+    total = None
     async with ctx.runtime.db.read() as conn:
-        if how and not tenant_slug:
-            found = await conn.one(statements.devices_named, Found, **values)
-            how, total, values["batch"] = found.way, found.counted, found.batch
-        elif tenant_slug:
-            total = await rows_found(conn, _devices_found(True, how), **values)
-        else:
-            total = await all_rows(conn, "devices_created")
-        return Page(await conn.many(_device_page(bool(tenant_slug), how), ListedDevice, **values, **paging), total)
+        statement = _device_page(bool(tenant_slug), bool(search))
+        if search and not tenant_slug:
+            found = await conn.one(statements.devices_named, Found, **values, **paging)
+            total, values["batch"] = found.counted, found.batch
+            statement = statements.devices_chosen if found.way == "found" else statement
+        rows, counted = read_page(await conn.rows(statement, **values, **paging), ListedDevice)
+    return Page(rows, total or (capped(counted) if tenant_slug else Total(counted)))

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
+from app.camel import CAMEL
 from app.context import Context
 from app.runtime import Runtime
 from app.services.billing.plans import Plan
@@ -33,6 +34,7 @@ MOST_SECONDS: Final = 300.0
 class CreatedOnDay:
     """What was created on one day, whether or not it was revoked since."""
 
+    __pydantic_config__ = CAMEL
     date: str
     codes: int
     devices: int
@@ -42,6 +44,7 @@ class CreatedOnDay:
 class TenantUsage:
     """A tenant with an active subscription: its devices and its plan's quota."""
 
+    __pydantic_config__ = CAMEL
     tenant: str
     usage: int
     quota: int
@@ -51,6 +54,7 @@ class TenantUsage:
 class PlanShare:
     """How many active subscriptions hold a plan."""
 
+    __pydantic_config__ = CAMEL
     name: str
     value: int
     color: str
@@ -58,8 +62,9 @@ class PlanShare:
 
 @dataclass(frozen=True, slots=True)
 class SummaryStats:
-    """Figures of the whole installation; the rates in percent with one decimal."""
+    """Figures of the whole installation, the rates in percent."""
 
+    __pydantic_config__ = CAMEL
     total_revenue: int
     avg_usage_rate: float
     retention_rate: float
@@ -67,8 +72,9 @@ class SummaryStats:
 
 @dataclass(frozen=True, slots=True)
 class Analytics:
-    """Everything the page shows."""
+    """Everything the analytics page shows."""
 
+    __pydantic_config__ = CAMEL
     activation_trend: list[CreatedOnDay]
     tenant_usage: list[TenantUsage]
     subscription_distribution: list[PlanShare]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
 
+from app.camel import CAMEL
 from app.context import Context
 from app.events import EventType
 from app.services.figures import (
     ALL_TIME,
     EXPIRED,
     Figures,
-    current_subscriptions,
     days_between,
     read_figures,
     read_with_expired,
@@ -29,8 +29,9 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How far something moved, in percent with one decimal, and which way."""
+    """How far something moved, in percent, and which way."""
 
+    __pydantic_config__ = CAMEL
     value: float
     direction: str
 
@@ -39,6 +40,7 @@ class Trend:
 class Trends:
     """The last seven days, today among them, against the seven before."""
 
+    __pydantic_config__ = CAMEL
     codes: Trend
     devices: Trend
     projects: Trend
@@ -48,8 +50,9 @@ class Trends:
 
 @dataclass(frozen=True, slots=True)
 class DashboardStats:
-    """What there is; ``success_rate`` is the share of codes that were used, in percent with one decimal."""
+    """What there is at this moment."""
 
+    __pydantic_config__ = CAMEL
     total_codes: int
     active_codes: int
     expired_codes: int
@@ -61,6 +64,7 @@ class DashboardStats:
     active_projects: int
     total_tenants: int
     active_tenants: int
+    # The share of codes that were used, in percent with one decimal, as are all of these.
     success_rate: float
     trends: Trends
 
@@ -69,6 +73,7 @@ class DashboardStats:
 class TrendDay:
     """What was created on one day."""
 
+    __pydantic_config__ = CAMEL
     date: str
     codes: int
     projects: int
@@ -77,16 +82,18 @@ class TrendDay:
 
 @dataclass(frozen=True, slots=True)
 class ProjectCounts:
-    """Projects that are active, and all of them."""
+    """Projects that are active, and all."""
 
-    active: int = 0
-    total: int = 0
+    __pydantic_config__ = CAMEL
+    active: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCounts:
-    """Devices that hold a seat, that were revoked, and all of them."""
+    """Devices that hold a seat, that were revoked, and all."""
 
+    __pydantic_config__ = CAMEL
     active: int
     revoked: int
     total: int
@@ -96,8 +103,9 @@ class DeviceCounts:
 class Distribution:
     """Projects beside devices."""
 
+    __pydantic_config__ = CAMEL
+    projects: ProjectCounts
     devices: DeviceCounts
-    projects: ProjectCounts = field(default_factory=ProjectCounts)
 
 
 class RecentEvent(NamedTuple):
@@ -116,6 +124,7 @@ class RecentEvent(NamedTuple):
 class Activity:
     """One line of the feed; ``icon`` and ``backdrop`` are shown as they are."""
 
+    __pydantic_config__ = CAMEL
     type: str
     icon: str
     action: str
@@ -160,11 +169,10 @@ async def dashboard_stats(ctx: Context) -> DashboardStats:
     periods += [(metric, period) for metric in _COUNTED_BY_WEEK for period in (*week, *week_before)]
     async with ctx.runtime.db.read() as conn:
         figures = await read_with_expired(conn, ctx.runtime.clock.now(), periods, ("codes_expiring", "codes_open"))
-        licensed = await current_subscriptions(conn)
-    return _stats(figures, sum(count for (_, state), count in licensed.items() if state == "active"))
+    return _stats(figures)
 
 
-def _stats(figures: Figures, active_tenants: int) -> DashboardStats:
+def _stats(figures: Figures) -> DashboardStats:
     codes, devices, held = (figures.of(metric) for metric in ("codes_created", "devices_created", "devices_held"))
     return DashboardStats(
         total_codes=codes,
@@ -177,12 +185,12 @@ def _stats(figures: Figures, active_tenants: int) -> DashboardStats:
         total_projects=0,
         active_projects=0,
         total_tenants=figures.of("tenants_created"),
-        active_tenants=active_tenants,
+        active_tenants=figures.of("subscriptions_active"),
         success_rate=percentage(figures.of("codes_used"), codes),
         trends=Trends(
             codes=_growth(figures, "codes_created"),
             devices=_growth(figures, "devices_created"),
-            projects=_moved(0),
+            projects=_moved(0.0),
             tenants=_growth(figures, "tenants_created"),
             success_rate=_moved(_use(figures, "week") - _use(figures, "week before")),
         ),
@@ -202,7 +210,7 @@ def _use(figures: Figures, period: str) -> float:
 def _growth(figures: Figures, metric: str) -> Trend:
     now, earlier = figures.of(metric, "week"), figures.of(metric, "week before")
     if not earlier:
-        return _moved(100 if now else 0)
+        return _moved(100.0 if now else 0.0)
     return _moved((now - earlier) / earlier * 100)
 
 
@@ -238,7 +246,7 @@ async def distribution(ctx: Context) -> Distribution:
     async with ctx.runtime.db.read() as conn:
         figures = await read_figures(conn, [("devices_created", ALL_TIME), ("devices_held", ALL_TIME)])
     total, active = figures.of("devices_created"), figures.of("devices_held")
-    return Distribution(DeviceCounts(active, total - active, total))
+    return Distribution(ProjectCounts(0, 0), DeviceCounts(active, total - active, total))
 
 
 async def recent_activities(ctx: Context, days: int) -> list[Activity]:

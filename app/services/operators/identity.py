@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.context import Actor
+from app.db import as_batch
 from app.errors import ApiTokenInvalidError, SessionExpiredError, SessionInvalidError
 from app.keys import Keys
 from app.permissions import Role
-from app.runtime import Runtime
+from app.runtime import Coalesced, Runtime
 from sql.statements import api_tokens
 from sql.statements import operators as statements
 
@@ -44,7 +46,7 @@ class ApiToken(NamedTuple):
 
 
 async def cookie_actor(runtime: Runtime, cookie: str) -> Actor:
-    """The operator behind a cookie.
+    """The operator behind a cookie, read anew at every request and shared by a batch.
 
     Raises SessionInvalidError for one that we did not sign or whose session has ended, SessionExpiredError when it
     was idle for too long or has reached its end.
@@ -52,8 +54,7 @@ async def cookie_actor(runtime: Runtime, cookie: str) -> Actor:
     if (token := read_cookie(runtime.keys, cookie)) is None:
         raise SessionInvalidError
     token_hash = runtime.keys.token_hash("operator session", token)
-    async with runtime.db.read() as conn:
-        found = await conn.maybe(statements.session_by_token, OperatorSession, token_hash=token_hash)
+    found = await runtime.coalescer(SESSIONS).ask(token_hash)
     if found is None:
         raise SessionInvalidError
     now = runtime.clock.now()
@@ -69,10 +70,12 @@ async def cookie_actor(runtime: Runtime, cookie: str) -> Actor:
 
 
 async def token_actor(runtime: Runtime, token: str) -> Actor:
-    """The program behind an API token; raises ApiTokenInvalidError."""
+    """The program behind an API token, read anew at every request and shared by a batch.
+
+    Raises ApiTokenInvalidError.
+    """
     token_hash = runtime.keys.token_hash("API token", token)
-    async with runtime.db.read() as conn:
-        found = await conn.maybe(api_tokens.api_token_by_hash, ApiToken, token_hash=token_hash)
+    found = await runtime.coalescer(TOKENS).ask(token_hash)
     now = runtime.clock.now()
     if found is None or found.expires_at <= now:
         raise ApiTokenInvalidError
@@ -81,6 +84,28 @@ async def token_actor(runtime: Runtime, token: str) -> Actor:
         async with runtime.db.write_alone() as conn:
             await conn.affected(api_tokens.touch_api_token, token_id=found.id, before=before, now=now)
     return Actor("operator", f"token {found.name}", id=found.id, permissions=Role(found.role).permissions)
+
+
+async def _sessions(runtime: Runtime, hashes: Sequence[bytes]) -> list[OperatorSession | None]:
+    async with runtime.db.read() as conn:
+        rows = await conn.rows(statements.sessions_by_token, batch=_asked(hashes))
+    found = {row.token_hash: OperatorSession(*tuple(row)[1:]) for row in rows}
+    return [found.get(token_hash) for token_hash in hashes]
+
+
+async def _tokens(runtime: Runtime, hashes: Sequence[bytes]) -> list[ApiToken | None]:
+    async with runtime.db.read() as conn:
+        rows = await conn.rows(api_tokens.api_tokens_by_hash, batch=_asked(hashes))
+    found = {row.token_hash: ApiToken(*tuple(row)[1:]) for row in rows}
+    return [found.get(token_hash) for token_hash in hashes]
+
+
+def _asked(hashes: Sequence[bytes]) -> str:
+    return as_batch([{"token_hash": token_hash.hex()} for token_hash in set(hashes)])
+
+
+SESSIONS = Coalesced("operator_session", _sessions)
+TOKENS = Coalesced("api_token", _tokens)
 
 
 def signed_cookie(keys: Keys, token: str) -> str:

@@ -8,9 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-import orjson
+from typing import Any, NamedTuple
 
 from app.context import Context
 from app.errors import ValidationError
@@ -44,34 +42,14 @@ class Chosen:
     is_oldest_first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ListedEvent:
-    """One event as operators see it."""
-
-    id: int
-    event_type: str
-    severity: str
-    title: str
-    actor_type: str
-    actor_name: str
-    actor_id: int | None
-    tenant_id: int | None
-    code_id: int | None
-    device_id: int | None
-    project_id: str | None
-    metadata: dict[str, Any]
-    request_id: str | None
-    created_at: datetime
+# What operators see of an event.
+COLUMNS = tuple(name for name in StoredEvent._fields if name != "xid")
 
 
-COLUMNS = tuple(ListedEvent.__dataclass_fields__)
+class EventPage(NamedTuple):
+    """Some events, and where the next page begins; None at the end."""
 
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """A page, and where the next one begins; None at the end."""
-
-    events: list[ListedEvent]
+    events: list[StoredEvent]
     next_cursor: str | None
 
 
@@ -86,8 +64,8 @@ async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None
     place = _place(cursor, chosen)
     asked = await _asked(ctx, chosen)
     found = await _page(ctx, chosen, asked, place, page_size + 1)
-    events = [_listed(event) for event in found[:page_size]]
-    return EventPage(events, _cursor(_place_of(found[page_size - 1], chosen)) if len(found) > page_size else None)
+    following = _cursor(_place_of(found[page_size - 1], chosen)) if len(found) > page_size else None
+    return EventPage(found[:page_size], following)
 
 
 async def export_events(ctx: Context, chosen: Chosen) -> AsyncIterator[bytes]:
@@ -142,11 +120,6 @@ def _place_of(event: StoredEvent, chosen: Chosen) -> Place:
 
 def _microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def _listed(event: StoredEvent) -> ListedEvent:
-    values = {name: getattr(event, name) for name in COLUMNS}
-    return ListedEvent(**{**values, "metadata": orjson.loads(event.metadata)})
 
 
 def _cursor(place: Place) -> str:

@@ -8,10 +8,9 @@ from functools import cache
 from typing import Any, Literal
 
 from app.context import Context
-from app.db import ReadConnection
 from app.services.search import contains
-from app.services.tenants.details import TenantDetails, TenantRow, running_month, with_codes
-from app.services.totals import Found, Total, all_rows, tenants_in
+from app.services.tenants.details import TenantDetails, running_month
+from app.services.totals import Found, Total, capped, read_page
 from sql.statements import months
 from sql.statements import tenant_lists as statements
 
@@ -22,6 +21,7 @@ MOST_WORDS = 3
 _WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 
 _page = cache(statements.tenant_page)
+_chosen = cache(statements.tenants_chosen)
 _page_by_usage = cache(statements.tenant_page_by_usage)
 _named = cache(statements.tenants_named)
 
@@ -62,43 +62,35 @@ async def list_tenants(
     ``search`` finds a part of the name or the slug in any case, ``status`` a state of the current subscription, or
     ``none``. Whatever the page holds, it takes the same number of statements.
     """
-    month = running_month(ctx)
     skip = (page - 1) * page_size
-    paging: dict[str, Any] = {"page_size": page_size, "skip": skip, **month.days}
-    filters: dict[str, Any] = {}
-    if search := search.strip():
-        filters["pattern"] = contains(search)
+    values: dict[str, Any] = {"page_size": page_size, "skip": skip, **running_month(ctx).as_parameters}
     if status not in {None, "none"}:
-        filters["status"] = status
+        values["status"] = status
+    by = None if sort_field in {"usage", "usage_current"} else sort_field
     async with ctx.runtime.db.read() as conn:
-        how, total, filters = await _found(conn, search, status, filters)
-        if sort_field in {"usage", "usage_current"}:
-            is_opened = bool(await conn.rows(months.opened_month, month=month.first_day))
+        how, total = None, None
+        if search := search.strip():
+            values["pattern"] = contains(search)
+            words = {f"word_{number}": contains(word) for number, word in enumerate(_words(search))}
+            statement = _named(_kind(status), len(search) < TRIGRAM, len(words), by, is_descending)
+            found = await conn.one(statement, Found, **values, **words)
+            how, total, values["batch"] = found.way, found.counted, found.batch
+        if by is None:
+            is_opened = bool(await conn.rows(months.opened_month, month=values["month"]))
             statement = _page_by_usage(is_descending, how, _kind(status), is_opened)
-            paging["most"] = skip + page_size
+            values["most"] = skip + page_size
+        elif how == "found":
+            statement = _chosen(by, is_descending)
         else:
-            statement = _page(sort_field, is_descending, how, _kind(status))
-        rows = await conn.many(statement, TenantRow, **paging, **filters)
-        return TenantPage(await with_codes(conn, month, rows), total)
+            statement = _page(by, is_descending, how, _kind(status))
+        tenants, counted = read_page(await conn.rows(statement, **values), TenantDetails)
+    return TenantPage(tenants, total or (capped(counted) if status else Total(counted)))
 
 
 async def tenants_by_slug(ctx: Context, *, after_slug: str = "", page_size: int = 100) -> list[Licensee]:
     """The next tenants behind a slug, in the order of their slugs."""
     async with ctx.runtime.db.read() as conn:
         return await conn.many(statements.tenants_by_slug, Licensee, after_slug=after_slug, page_size=page_size)
-
-
-async def _found(
-    conn: ReadConnection, search: str, status: str | None, filters: dict[str, Any]
-) -> tuple[str | None, Total, dict[str, Any]]:
-    """How the page is found, how many there are, and what its statement is told."""
-    if search:
-        words = {f"word_{number}": contains(word) for number, word in enumerate(_words(search))}
-        found = await conn.one(_named(_kind(status), len(search) < TRIGRAM, len(words)), Found, **filters, **words)
-        return found.way, found.counted, filters if found.batch is None else {"batch": found.batch}
-    if status:
-        return None, await tenants_in(conn, status), filters
-    return None, await all_rows(conn, "tenants_created"), filters
 
 
 def _words(search: str) -> list[str]:
