@@ -116,7 +116,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             ctx = await identified(request, runtime, stated.caller, request_id)
             arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
-                run = partial(_run, handler, arguments, path, stated.status, request_id)
+                run = partial(_run, handler, arguments[1:], path, stated.status)
                 response: HTTPResponse | None = await answered_once(request, ctx, stated, key, run)
             elif isinstance(answer := await handler(*arguments, **path), Download):
                 response, status = None, await send(request, answer, request_id)
@@ -148,9 +148,9 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
 
 
 async def _run(
-    handler: Handler, arguments: tuple[Any, ...], path: dict[str, Any], status: int, request_id: str
+    handler: Handler, read: tuple[Any, ...], path: dict[str, Any], status: int, ctx: Context
 ) -> HTTPResponse:
-    return _response(await handler(*arguments, **path), status, request_id)
+    return _response(await handler(ctx, *read, **path), status, ctx.request_id or "")
 
 
 def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[str, Any]) -> tuple[Any, ...]:

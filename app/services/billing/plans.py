@@ -95,7 +95,7 @@ async def create_plan(
         "max_devices": max_devices,
     }
     try:
-        async with ctx.runtime.db.write() as conn:
+        async with ctx.write() as conn:
             stored = await conn.one(billing.insert_plan, NewPlan, **row, created_at=now, updated_at=now)
             metadata = {"plan_id": stored.id, **row}
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=metadata))

@@ -56,7 +56,7 @@ async def create_tenant(ctx: Context, *, plan_name: str, **fields: Any) -> Admit
     """
     slug: str = fields["slug"]
     try:
-        async with ctx.runtime.db.write() as conn:
+        async with ctx.write() as conn:
             plan = await find_plan(conn, plan_name)
             codes, deliveries = await _admit(conn, ctx, plan, fields)
     except IntegrityError as failure:
