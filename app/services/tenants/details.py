@@ -72,10 +72,15 @@ def running_month(ctx: Context) -> Month:
 
 async def tenant_details(ctx: Context, tenant_slug: str) -> TenantDetails:
     """The tenant with this slug; raises TenantNotFoundError."""
-    month = running_month(ctx)
     async with ctx.runtime.db.read() as conn:
-        found = await conn.many(statements.tenant_by_slug, TenantRow, tenant_slug=tenant_slug, **month.days)
-        details = await with_codes(conn, month, found)
+        return await details_on(conn, ctx, tenant_slug)
+
+
+async def details_on(conn: ReadConnection, ctx: Context, tenant_slug: str) -> TenantDetails:
+    """The tenant with this slug, as this connection sees it; raises TenantNotFoundError."""
+    month = running_month(ctx)
+    found = await conn.many(statements.tenant_by_slug, TenantRow, tenant_slug=tenant_slug, **month.days)
+    details = await with_codes(conn, month, found)
     if not details:
         raise TenantNotFoundError(slug=tenant_slug)
     return details[0]
