@@ -16,6 +16,7 @@ from support.live import LiveServer, live_server
 from support.rows import row_counts, rows
 from support.statements import counted_statements
 
+from app.services.usage import upkeep
 from app.services.usage.upkeep import apply_retention, check_rollups
 from app.settings import Settings
 from sql.tables import usage_events, usage_rollups
@@ -326,6 +327,24 @@ async def test_old_events_go_and_their_sums_stay(sanic_client: LiveServer, clock
     assert removed["usage_events"] == 1
     counts = await row_counts(sanic_client)
     assert (counts["usage_events"], counts["usage_rollups"]) == (0, 1)
+
+
+async def test_very_many_old_events_go_some_at_a_time(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client)
+    await report(sanic_client, device, *(run_event(f"old {number}") for number in range(5)))
+    clock.move(days=31 * 14)
+    later = await activated(sanic_client, hw_fingerprint="hardware-2")
+    await report(sanic_client, later, run_event("new"))
+    monkeypatch.setattr(upkeep, "EVENTS_REMOVED_AT_ONCE", 2)
+
+    with counted_statements(sanic_client.runtime.db) as seen:
+        removed = await apply_retention(sanic_client.ctx)
+
+    assert removed["usage_events"] == 5
+    assert len([statement for statement in seen if "DELETE FROM usage_events" in statement]) == 4
+    assert (await row_counts(sanic_client))["usage_events"] == 1
 
 
 @pytest.mark.parametrize("time_zone", ["Pacific/Auckland", "America/St_Johns"])
