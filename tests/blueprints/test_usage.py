@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from support.builders import Activated, activated, licensed, report, run_event, subscribe
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
-from support.rows import row_counts, rows
+from support.rows import change, row_counts, rows
 from support.statements import counted_statements
 
 from app.services.usage import upkeep
@@ -315,6 +315,25 @@ async def test_a_sum_that_was_changed_is_found(sanic_client: LiveServer, clock: 
     found = await check_rollups(sanic_client.ctx)
 
     assert found["differences"] == 1
+
+
+async def test_the_sums_are_compared_one_day_after_the_other(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client)
+    days_ago = [(clock.now() - timedelta(days=days)).isoformat() for days in range(4)]
+    await report(sanic_client, device, *(run_event(at, at=at) for at in days_ago))
+    clock.move(days=1)
+    await change(sanic_client, usage_rollups.update().values(quantity=4))
+
+    with counted_statements(sanic_client.runtime.db) as seen:
+        found = await check_rollups(sanic_client.ctx)
+    monkeypatch.setattr(upkeep, "MOST_REPORTED", 3)
+
+    days = sanic_client.runtime.settings.usage_past_days + 1
+    assert len([statement for statement in seen if "FROM usage_events" in statement]) == days
+    assert found["differences"] == 4
+    assert (await check_rollups(sanic_client.ctx))["differences"] == 3
 
 
 async def test_old_events_go_and_their_sums_stay(sanic_client: LiveServer, clock: MovableClock) -> None:

@@ -47,10 +47,13 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
     """
     today = ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date()
     first_day = today - timedelta(days=ctx.runtime.settings.usage_past_days + 1)
+    differing: list[Difference] = []
     async with ctx.runtime.db.read() as conn:
-        differing = await conn.many(
-            usage.rollups_that_differ, Difference, first_day=first_day, next_day=today, most=MOST_REPORTED
-        )
+        # One after the other: all of them at once outlast any time that a statement may take.
+        for day in (first_day + timedelta(days=ahead) for ahead in range((today - first_day).days)):
+            if most := MOST_REPORTED - len(differing):
+                of_day = {"first_day": day, "next_day": day + timedelta(days=1)}
+                differing += await conn.many(usage.rollups_that_differ, Difference, **of_day, most=most)
         month, next_month = month_around(today)
         months_differing = await conn.many(
             months.months_that_differ, DifferentMonth, month=month, next_month=next_month, most=MOST_REPORTED
