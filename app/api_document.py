@@ -20,7 +20,12 @@ SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
 
 BODY_ERRORS = (errors.MalformedBodyError, errors.PayloadTooLargeError, errors.ValidationError)
-IDEMPOTENCY_ERRORS = (errors.IdempotencyConflictError, errors.IdempotencyRunningError, errors.ValidationError)
+IDEMPOTENCY_ERRORS = (
+    errors.IdempotencyConflictError,
+    errors.IdempotencyRunningError,
+    errors.IdempotencyAnswerLostError,
+    errors.ValidationError,
+)
 DATABASE_ERRORS = (errors.DatabaseUnavailableError, errors.OverloadedError, errors.ShuttingDownError)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from pydantic import SecretStr
 
+from app.claims import Claim, confirm_claims
+from app.db import WriteConnection
 from app.errors import SessionMissingError, TokenMissingError
 from app.permissions import Permission
 from app.rate_limits import Allowance
@@ -61,6 +65,19 @@ class Context(NamedTuple):
     allowance: Allowance | None = None
     session: Session | None = None
     session_token: SecretStr | None = None
+    # Held while the request runs, where it brought an Idempotency-Key.
+    claim: Claim | None = None
+
+    @contextlib.asynccontextmanager
+    async def write(self, *, is_final: bool = True) -> AsyncIterator[WriteConnection]:
+        """A transaction for what may be asked under an Idempotency-Key: committed only while the key is ours.
+
+        Under that key nobody does it anew, unless it is said not to be final.
+        """
+        async with self.runtime.db.write() as conn:
+            yield conn
+            if self.claim is not None:
+                await confirm_claims(conn, [self.claim], self.runtime.clock, is_final=is_final)
 
     @property
     def device(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import sqlite3
 import time
@@ -27,7 +28,8 @@ from sqlalchemy.engine import URL
 
 from app.engine_log import calm_logger
 from app.errors import DeliveryDeferredError, UnavailableError
-from app.settings import Settings
+from app.log import library_level
+from app.settings import Settings, make_state_dir
 
 Answer = TypeVar("Answer")
 # Runs a slot of a schedule, or an errand for a row, by name.
@@ -356,7 +358,7 @@ def _configuration(settings: Settings, url: URL, executor_id: str) -> DBOSConfig
         "notification_listener_polling_interval_sec": 0.25,
         # Its own scheduler has nothing to find.
         "scheduler_polling_interval_sec": 3600.0,
-        "log_level": "WARNING",
+        "log_level": logging.getLevelName(library_level(settings.log_level)),
     }
 
 
@@ -374,7 +376,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
 
 def _prepare_file(path: Path) -> None:
     """Let readers and the writer of the engine's file not wait for each other; the file remembers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_state_dir(path.parent)
     with contextlib.closing(sqlite3.connect(path, timeout=DESTROY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 

@@ -25,7 +25,9 @@ class _Calm(logging.Filter):
         self._logged_at: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to keep the record."""
+        """Whether to keep the record; who reads everything reads all of it."""
+        if record.levelno < logging.WARNING:
+            return True
         if str(record.msg).startswith(self.ELSEWHERE):
             return False
         line, now = (record.pathname, record.lineno), time.monotonic()

@@ -141,7 +141,12 @@ class IdentityProvider:
                 # Those who wait meanwhile are not to ask one after the other what does not answer.
                 self._silent_until = _seconds() + SILENCE_SECONDS
                 issuer = self._settings.oidc_issuer.rstrip("/")
-                answered = await self._ask("GET", f"{issuer}/.well-known/openid-configuration")
+                try:
+                    answered = await self._ask("GET", f"{issuer}/.well-known/openid-configuration")
+                except asyncio.CancelledError:
+                    # It was not the provider that gave up, but whoever asked: the next one may ask it.
+                    self._silent_until = 0.0
+                    raise
                 self._discovery = _seconds(), _discovered(issuer, answered)
                 self._silent_until = 0.0
             return self._discovery[1]

@@ -15,7 +15,22 @@ from app.settings import Settings
 
 # Sanic says so of a request that was answered before its body was looked at, and then reads and drops the body itself.
 UNREAD_BODY = " body not consumed."
-QUIET_LOGGERS = ("dbos", "sanic.root", "sanic.access", "sanic.server", "aiosqlite", "httpx2", "httpcore2", "alembic")
+# What these say of every day nobody needs to read, unless everything was asked for.
+TALKATIVE_LOGGERS = ("alembic", "dbos", "sanic.server")
+# And what these say, warnings apart, nobody may ever read.
+CAPPED_LOGGERS = (
+    # Each statement with its parameters: addresses, hashes, sealed answers and keys.
+    "aiosqlite",
+    # The headers of answers: cookies, and redirects with whatever stands in them.
+    "httpcore2",
+    # Each address that is asked, and the message provider's holds its password.
+    "httpx2",
+    # The address of each request, and of one whose caller has hung up: it may hold a sign-in link or a refresh token.
+    "sanic.access",
+    "sanic.root",
+    # The rows that come back, whatever stands in them.
+    "sqlalchemy",
+)
 
 
 def _is_ours_to_log(record: logging.LogRecord) -> bool:
@@ -27,10 +42,16 @@ def _is_ours_to_log(record: logging.LogRecord) -> bool:
     return not str(record.msg).endswith(UNREAD_BODY)
 
 
+def library_level(level: str) -> int:
+    """From which level on a library is heard that tells no secrets, where ours is this."""
+    return logging.DEBUG if level == "debug" else max(getattr(logging, level.upper()), logging.WARNING)
+
+
 def configure_logging(settings: Settings, *, level: str | None = None) -> None:
     """Send our log events and the libraries' through one format to standard error."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
-    threshold = getattr(logging, (level or settings.log_level).upper())
+    chosen = level or settings.log_level
+    threshold = getattr(logging, chosen.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -58,11 +79,11 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(threshold)
-    for name in QUIET_LOGGERS:
-        quiet = logging.getLogger(name)
-        quiet.handlers = []
-        quiet.propagate = True
-        quiet.setLevel(max(threshold, logging.WARNING))
+    for name in (*TALKATIVE_LOGGERS, *CAPPED_LOGGERS):
+        of_library = logging.getLogger(name)
+        of_library.handlers = []
+        of_library.propagate = True
+        of_library.setLevel(library_level(chosen) if name in TALKATIVE_LOGGERS else max(threshold, logging.WARNING))
     logging.getLogger("sanic.error").addFilter(_is_ours_to_log)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

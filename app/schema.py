@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from app.db import SQLITE_BUSY_SECONDS, outages
 from app.errors import SchemaBehindError
-from app.settings import Settings
+from app.settings import Settings, make_state_dir
 from sql.dialect import TRIGRAM_INDEXES, migration_lock
 from sql.tables import metadata
 
@@ -32,7 +32,7 @@ def head_revision() -> str:
 async def upgrade(settings: Settings) -> tuple[str | None, str]:
     """Run the migrations that are missing, one process at a time; answers the revision before and after."""
     if settings.database.get_backend_name() == "sqlite" and settings.database.database:
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        make_state_dir(settings.state_dir)
     return await _on_connection(settings, _upgrade)
 
 

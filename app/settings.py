@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - the name of a file, not a secret
+OWNER_ONLY = 0o700
 MINIMUM_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 SHORTEST_MONTH = 28
@@ -293,6 +294,11 @@ def toml_files() -> list[Path]:
     return [shipped, Path("sanic.toml")]
 
 
+def make_state_dir(state_dir: Path) -> None:
+    """Make the state folder, for its owner only; one that is there stays as it is."""
+    state_dir.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+
+
 def load_settings(**explicit: Any) -> Settings:
     """Read the settings; in development a missing secret key is generated once into the state folder.
 
@@ -326,8 +332,8 @@ def _generated_secret(state_dir: Path) -> str:
     """Read the development secret, made on first use; two processes that start together agree on one."""
     path = state_dir / SECRET_KEY_FILE
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        state_dir.chmod(0o700)
+        make_state_dir(state_dir)
+        state_dir.chmod(OWNER_ONLY)
         with contextlib.suppress(FileExistsError):
             draft = state_dir / f".{SECRET_KEY_FILE}.{os.getpid()}"
             draft.touch(mode=0o600)

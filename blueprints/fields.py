@@ -10,6 +10,17 @@ from pydantic.alias_generators import to_camel
 # PostgreSQL keeps no NUL in a text.
 NO_NUL = r"^[^\x00]*$"
 
+
+def trimmed(value: object) -> object:
+    """A text without the blanks around it."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def blank_is_null(value: object) -> object:
+    """A field that a form leaves empty is not there."""
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
 TenantSlug = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
 HardwareFingerprint = Annotated[
     str,

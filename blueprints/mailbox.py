@@ -45,7 +45,10 @@ def _is_at_this_machine(request: Request) -> bool:
     """
     if not request.remote_addr and any(name in request.headers for name in ("x-forwarded-for", "forwarded")):
         return False
-    host = urlsplit(f"//{request.headers.get('host') or ''}").hostname or ""
+    try:
+        host = urlsplit(f"//{request.headers.get('host') or ''}").hostname or ""
+    except ValueError:
+        return False
     addresses = [request.ip, *([request.remote_addr] if request.remote_addr else [])]
     return all(map(is_loopback, (host, *addresses)))
 

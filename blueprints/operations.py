@@ -118,7 +118,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             ctx = await identified(request, runtime, stated.caller, request_id)
             arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
-                run = partial(_run, handler, write, arguments, path, stated.status, request_id)
+                run = partial(_run, handler, write, arguments[1:], path, stated.status)
                 response: HTTPResponse | None = await answered_once(request, ctx, stated, key, run)
             elif isinstance(answer := await handler(*arguments, **path), Download):
                 response, status = None, await send(request, answer, request_id)
@@ -152,12 +152,12 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
 async def _run(
     handler: Handler,
     write: Callable[[Any], bytes],
-    arguments: tuple[Any, ...],
+    read: tuple[Any, ...],
     path: dict[str, Any],
     status: int,
-    request_id: str,
+    ctx: Context,
 ) -> HTTPResponse:
-    return _response(await handler(*arguments, **path), write, status, request_id)
+    return _response(await handler(ctx, *read, **path), write, status, ctx.request_id or "")
 
 
 def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -9,9 +9,10 @@ from sanic import Request
 from sanic.response import HTTPResponse
 
 from app.api_document import Operation
+from app.claims import Claim
 from app.context import Context
 from app.errors import PortalError
-from app.services.idempotency import Claim, KeptAnswer, Repeatable, claim, run_held, settle
+from app.services.idempotency import KeptAnswer, Repeatable, claim, run_held, settle
 from blueprints.answers import Answer
 from blueprints.problems import problem_of
 
@@ -21,11 +22,12 @@ log = structlog.get_logger(__name__)
 
 
 async def answered_once(
-    request: Request, ctx: Context, stated: Operation, key: str, run: Callable[[], Awaitable[HTTPResponse]]
+    request: Request, ctx: Context, stated: Operation, key: str, run: Callable[[Context], Awaitable[HTTPResponse]]
 ) -> HTTPResponse:
     """The answer of ``run``, or the one that an earlier request with this key got.
 
-    Runs on when the caller hangs up: what it has created must be found under its key when the caller comes back.
+    ``run`` gets the context that holds the key. It runs on when the caller hangs up: what it has created must be found
+    under its key when the caller comes back.
     """
     address = f"{request.path}?{request.query_string}"
     repeatable = Repeatable(stated.name, key, request.method, address, request.body)
@@ -33,19 +35,19 @@ async def answered_once(
 
 
 async def _once(
-    request: Request, ctx: Context, repeatable: Repeatable, run: Callable[[], Awaitable[HTTPResponse]]
+    request: Request, ctx: Context, repeatable: Repeatable, run: Callable[[Context], Awaitable[HTTPResponse]]
 ) -> HTTPResponse:
     held = await claim(ctx, repeatable)
     if isinstance(held, KeptAnswer):
         return _replayed(held, ctx.request_id or "")
-    response = await run_held(ctx, held, _answered(request, ctx, run))
+    response = await run_held(ctx, held, _answered(request, ctx._replace(claim=held), run))
     await _settle(ctx, held, response)
     return response
 
 
-async def _answered(request: Request, ctx: Context, run: Callable[[], Awaitable[HTTPResponse]]) -> HTTPResponse:
+async def _answered(request: Request, ctx: Context, run: Callable[[Context], Awaitable[HTTPResponse]]) -> HTTPResponse:
     try:
-        return await run()
+        return await run(ctx)
     except Exception as failure:  # noqa: BLE001 - an error is an answer too
         return problem_of(request, ctx.request_id or "", failure)
 

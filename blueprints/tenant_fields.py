@@ -10,16 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from app.services.tenants.details import TenantDetails
 from app.services.tenants.rules import LEAST_SLUG, MOST_SLUG, SLUG, is_color, is_email, is_slug, is_url
-from blueprints.fields import NO_NUL, CamelAnswer, CamelChanges
-
-
-def _trimmed(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
-def _blank_is_null(value: object) -> object:
-    """A field that a form leaves empty."""
-    return (value.strip() or None) if isinstance(value, str) else value
+from blueprints.fields import NO_NUL, CamelAnswer, CamelChanges, blank_is_null, trimmed
 
 
 def _checked(is_good: Callable[[str], bool], message: str) -> AfterValidator:
@@ -36,7 +27,7 @@ Text255 = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
 Text50 = Annotated[str, Field(max_length=50, pattern=NO_NUL)]
 Text7 = Annotated[str, Field(max_length=7, pattern=NO_NUL)]
 CLEARED = "Null or blank clears it."
-Name = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=255, pattern=NO_NUL)]
+Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=255, pattern=NO_NUL)]
 Slug = Annotated[
     str,
     Field(
@@ -49,25 +40,25 @@ Slug = Annotated[
 ]
 LogoUrl = Annotated[
     Text500 | None,
-    BeforeValidator(_blank_is_null),
+    BeforeValidator(blank_is_null),
     _checked(is_url, "is not an absolute http or https address"),
     Field(description=f"An absolute http or https address. {CLEARED}"),
 ]
 PrimaryColor = Annotated[
     Text7 | None,
-    BeforeValidator(_blank_is_null),
+    BeforeValidator(blank_is_null),
     _checked(is_color, "is not a colour such as #0a5 or #00aa55"),
     Field(description=f"`#rgb` or `#rrggbb`. {CLEARED}"),
 ]
-Domain = Annotated[Text255 | None, BeforeValidator(_blank_is_null), Field(description=f"A domain. {CLEARED}")]
+Domain = Annotated[Text255 | None, BeforeValidator(blank_is_null), Field(description=f"A domain. {CLEARED}")]
 Email = Annotated[
     Text255 | None,
-    BeforeValidator(_blank_is_null),
+    BeforeValidator(blank_is_null),
     _checked(is_email, "is not an e-mail address"),
     Field(description=f"Where one-time passwords go. {CLEARED}"),
 ]
 PhoneNumber = Annotated[
-    Text50 | None, BeforeValidator(_blank_is_null), Field(description=f"A telephone number. {CLEARED}")
+    Text50 | None, BeforeValidator(blank_is_null), Field(description=f"A telephone number. {CLEARED}")
 ]
 
 

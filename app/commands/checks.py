@@ -21,7 +21,7 @@ from app.errors import DeliveryError, PortalError, SettingsError
 from app.mail import SmtpMailer, is_loopback
 from app.rate_windows import RedisWindows
 from app.runtime import Runtime
-from app.settings import SECRET_KEY_FILE, Settings
+from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir
 from sql.statements import licensing, server
 
 # Variables that say where settings are, and are none.
@@ -29,7 +29,6 @@ OTHER_VARIABLES = frozenset({"PORTAL_CONFIG_FILE", "PORTAL_SECRETS_DIR"})
 LEAST_SQLITE = (3, 35)
 # What a worker holds beside its pools: the engine's client, and a listener.
 OTHER_CONNECTIONS = 2
-OWNER_ONLY = 0o700
 
 
 async def examine(load: Callable[[], Settings]) -> AsyncIterator[Finding]:
@@ -86,7 +85,7 @@ def state_folder(settings: Settings) -> Iterator[Finding]:
     """Whether the state folder can be written, and by whom."""
     folder = settings.state_dir.absolute()
     try:
-        folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+        make_state_dir(folder)
         with tempfile.TemporaryFile(dir=folder):
             mode = stat.S_IMODE(folder.stat().st_mode)
     except OSError as failure:

@@ -28,7 +28,7 @@ from app.commands.output import AsJson, CommandFailedError, answer
 from app.commands.worker import STOP_SIGNALS, worker_app
 from app.errors import SettingsError
 from app.log import configure_logging
-from app.settings import Settings, load_settings
+from app.settings import Settings, load_settings, make_state_dir
 
 # Connections that may wait to be accepted while workers are busy or being replaced.
 BACKLOG = 1024
@@ -142,7 +142,8 @@ def _metrics_folder(settings: Settings) -> Iterator[Path]:
     """
     parent = settings.state_dir.absolute() / METRICS_FOLDER
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        make_state_dir(settings.state_dir)
+        parent.mkdir(exist_ok=True)
         for left in parent.iterdir():
             with contextlib.suppress(OSError), (left / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

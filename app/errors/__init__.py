@@ -27,7 +27,8 @@ values in braces, which the raiser passes; the same values travel as extra membe
     │   ApiTokenNotFoundError, OperatorNotFoundError
     ├── ConflictError
     │   ├── TenantConflictError, PlanConflictError, PlanNameConflictError, SubscriptionConflictError
-    │   └── IdempotencyConflictError, IdempotencyRunningError
+    │   └── IdempotencyConflictError, IdempotencyAnswerLostError, IdempotencyRunningError
+    │       └── IdempotencyLostError
     ├── DeliveryError                             a message that does not arrive
     │   └── DeliveryDeferredError, MailUnavailableError, MessengerUnavailableError
     ├── RateLimitedError
@@ -55,7 +56,9 @@ from app.errors.catalogue import (
     CodeNotFoundError,
     ConflictError,
     DeviceNotFoundError,
+    IdempotencyAnswerLostError,
     IdempotencyConflictError,
+    IdempotencyLostError,
     IdempotencyRunningError,
     OperatorNotFoundError,
     PlanConflictError,
@@ -154,7 +157,9 @@ __all__ = [
     "DeviceUnknownError",
     "FingerprintMismatchError",
     "FormRefusedError",
+    "IdempotencyAnswerLostError",
     "IdempotencyConflictError",
+    "IdempotencyLostError",
     "IdempotencyRunningError",
     "MailUnavailableError",
     "MalformedBodyError",

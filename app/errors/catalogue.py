@@ -134,3 +134,19 @@ class IdempotencyRunningError(ConflictError):
     """
 
     code = "idempotency_running"
+
+
+class IdempotencyLostError(IdempotencyRunningError):
+    """This request stood still for so long that its Idempotency-Key was given to a repeat of it; nothing was changed.
+
+    Wait a moment, then repeat the request to get the answer of that one.
+    """
+
+
+class IdempotencyAnswerLostError(ConflictError):
+    """The first request with this Idempotency-Key was carried out, but its answer was lost when a server failed.
+
+    Look for what it has created; to create another one, use a new key.
+    """
+
+    code = "idempotency_answer_lost"

@@ -6,8 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -15,8 +14,15 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.claims import Claim
 from app.context import Actor, Context
-from app.errors import IdempotencyConflictError, IdempotencyRunningError, UnavailableError, ValidationError
+from app.errors import (
+    IdempotencyAnswerLostError,
+    IdempotencyConflictError,
+    IdempotencyRunningError,
+    UnavailableError,
+    ValidationError,
+)
 from app.keys import NONCE_BYTES
 from app.settings import Settings
 from sql.statements import idempotency as statements
@@ -55,26 +61,19 @@ class KeptAnswer(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to answer under a key, until somebody takes it over."""
-
-    key_hash: bytes
-    claimed_at: datetime
-    cipher: AESGCM
-
-
 class _Stored(NamedTuple):
     request_hash: bytes
     sealed_answer: bytes | None
+    is_lost: bool
 
 
 async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
     """The right to run the request, or the answer of its first run.
 
     A claim is held for ``hold_seconds``, so that who crashes does not hold it for a day; ``run_held`` renews it. Raises
-    ValidationError for a key that is none, IdempotencyConflictError when another request was sent with it, and
-    IdempotencyRunningError while the first one runs.
+    ValidationError for a key that is none, IdempotencyConflictError when another request was sent with it,
+    IdempotencyRunningError while the first one runs, and IdempotencyAnswerLostError where that one is known to be
+    carried out and its server died.
     """
     if not _KEY.fullmatch(request.key):
         wrong = f"must be 1 to {MOST_KEY_LENGTH} visible ASCII characters"
@@ -83,6 +82,7 @@ async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
     key_hash = keys.request_hash(*(part.encode() for part in (_whose(ctx), request.operation, request.key)))
     request_hash = keys.request_hash(request.method.encode(), request.address.encode(), request.body)
     cipher = keys.answer_cipher(request.key)
+    hold = timedelta(seconds=hold_seconds(settings))
     for _ in range(ATTEMPTS):
         now = ctx.runtime.clock.now()
         async with ctx.runtime.db.write_alone() as conn:
@@ -90,14 +90,14 @@ async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
                 statements.claim_key,
                 key_hash=key_hash,
                 request_hash=request_hash,
-                held_until=now + timedelta(seconds=hold_seconds(settings)),
+                held_until=now + hold,
                 expires_at=now + timedelta(hours=settings.idempotency_hours),
                 now=now,
             )
         if claimed:
-            return Claim(key_hash, now, cipher)
+            return Claim(key_hash, now, hold, cipher)
         async with ctx.runtime.db.read() as conn:
-            stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash)
+            stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash, now=now)
         if stored is not None:
             return _answer(stored, request_hash, key_hash, cipher)
     raise IdempotencyRunningError(retry_after=1)
@@ -117,7 +117,7 @@ async def run_held(ctx: Context, held: Claim, work: Coroutine[Any, Any, Answered
     task = asyncio.create_task(work)
     pause = ctx.runtime.settings.response_timeout_seconds / RENEWALS
     # It is given up before somebody else may have it.
-    hold = timedelta(seconds=hold_seconds(ctx.runtime.settings) - pause)
+    hold = held.hold - timedelta(seconds=pause)
     sure_until = held.claimed_at + hold
     try:
         while not (await asyncio.wait({task}, timeout=pause))[0]:
@@ -137,7 +137,7 @@ async def run_held(ctx: Context, held: Claim, work: Coroutine[Any, Any, Answered
 
 async def _renewed(ctx: Context, held: Claim, *, within: float) -> bool | None:
     """Whether the claim is still ours, and held anew; None where the database could not be asked."""
-    new_held_until = ctx.runtime.clock.now() + timedelta(seconds=hold_seconds(ctx.runtime.settings))
+    new_held_until = ctx.runtime.clock.now() + held.hold
     claimed = {"of_key_hash": held.key_hash, "of_created_at": held.claimed_at}
     try:
         async with asyncio.timeout(within), ctx.runtime.db.write_alone() as conn:
@@ -147,7 +147,11 @@ async def _renewed(ctx: Context, held: Claim, *, within: float) -> bool | None:
 
 
 async def settle(ctx: Context, held: Claim, answer: KeptAnswer) -> None:
-    """Keep the answer, or give the key up when the answer is not final: our faults, limits, and callers unknown."""
+    """Keep the answer, or give the key up when the answer is not final: our faults, limits, and callers unknown.
+
+    A key under which something was committed is not given up, whatever was answered: a connection may be lost while the
+    database commits, and nobody knows then whether it has.
+    """
     claimed = {"of_key_hash": held.key_hash, "of_created_at": held.claimed_at}
     if answer.status >= 500 or answer.status in NEVER_KEPT:
         async with ctx.runtime.db.write_alone() as conn:
@@ -171,6 +175,8 @@ def _answer(stored: _Stored, request_hash: bytes, key_hash: bytes, cipher: AESGC
     if stored.request_hash != request_hash:
         raise IdempotencyConflictError
     if (sealed := stored.sealed_answer) is None:
+        if stored.is_lost:
+            raise IdempotencyAnswerLostError
         raise IdempotencyRunningError(retry_after=1)
     try:
         told = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_hash)

@@ -16,17 +16,13 @@ from app.services.licensing import issue, overview
 from app.services.licensing.issue import MOST_CODES, MOST_DAYS, MOST_USES
 from app.services.licensing.overview import ListedCode
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
+from blueprints.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug, blank_is_null
 
 PAGE_SIZES = (10, 25, 50, 100, 200)
 USUAL_PAGE_SIZE = 25
 MOST_PAGES = 10**9
 Label = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
 STATUSES = ("active", "expired", "used", "revoked")
-
-
-def _blank_is_null(value: object) -> object:
-    return (value.strip() or None) if isinstance(value, str) else value
 
 
 class CodeQuery(RequestModel):
@@ -88,7 +84,7 @@ class GenerateCodes(RequestModel):
     tenant_slug: TenantSlug
     count: Annotated[int, Field(ge=1, le=MOST_CODES)] = 1
     ttl_days: Annotated[int | None, Field(ge=0, le=MOST_DAYS, description="0 or null: they never expire.")] = 365
-    label: Annotated[Label | None, BeforeValidator(_blank_is_null)] = None
+    label: Annotated[Label | None, BeforeValidator(blank_is_null)] = None
     max_uses: Annotated[int, Field(ge=1, le=MOST_USES, description="Devices that each may activate.")] = 1
 
 

@@ -14,17 +14,12 @@ from app.permissions import Permission
 from app.services.billing import plans as catalogue
 from app.services.billing.plans import MOST_RUNS
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, CamelAnswer, CamelChanges, CamelRequest
+from blueprints.fields import NO_NUL, CamelAnswer, CamelChanges, CamelRequest, trimmed
 
-
-def _trimmed(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
-PlanName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL)]
+PlanName = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL)]
 PriceId = Annotated[
     str,
-    BeforeValidator(_trimmed),
+    BeforeValidator(trimmed),
     Field(min_length=1, max_length=255, pattern=NO_NUL, description="The price at Stripe; each plan has its own."),
 ]
 RunQuota = Annotated[int, Field(ge=0, le=MOST_RUNS, description="Runs a month.")]

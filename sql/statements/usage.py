@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Date, String, Text, and_, bindparam, delete, func, not_, or_, select, true
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Date,
+    String,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 
 from sql.dialect import batch_rows, insert, nested_rows
 from sql.scope import across_tenants
@@ -96,7 +111,12 @@ rollups_that_differ = across_tenants(
     "the daily check compares every tenant's sums with their events",
 )
 
+_event = tuple_(usage_events.c.tenant_id, usage_events.c.event_id)
+_oldest = select(usage_events.c.tenant_id, usage_events.c.event_id).where(
+    usage_events.c.day < bindparam("first_kept_day")
+)
+
 delete_old_usage_events = across_tenants(
-    delete(usage_events).where(usage_events.c.day < bindparam("first_kept_day")),
+    delete(usage_events).where(_event.in_(_oldest.order_by(usage_events.c.day).limit(bindparam("most")))),
     "retention removes events past their age, whoever's they are",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Table
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Table, false
 
 from sql.tables.columns import Instant, metadata
 
@@ -29,6 +29,8 @@ idempotent_answers = Table(
     Column("sealed_answer", LargeBinary),
     # Until when a request that has not answered holds the key; who crashed does not hold it for a day.
     Column("held_until", Instant, nullable=False),
+    # What it created is committed: nobody runs it anew, whether its answer is kept or not.
+    Column("is_done", Boolean, nullable=False, server_default=false()),
     Column("expires_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
     Index("ix_idempotent_answers_expires_at", "expires_at"),

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ import pytest
 import structlog
 
 from app.__main__ import COMMANDS, main
+from app.commands.serve import _metrics_folder
 from app.schema import head_revision
+from app.settings import load_settings
 
 STRONG_SECRET = "abcdefghijklmnopqrstuvwxyz0123456789ABCD"
 PATIENCE_SECONDS = 30
@@ -343,6 +346,18 @@ def test_the_doctor_wants_a_closed_state_folder_in_production(portal: Portal, st
     assert ran.exit_code == 1
     assert "failure  state_dir" in ran.out
     assert "chmod 700" in ran.out
+
+
+def test_the_state_folder_is_closed_whatever_makes_it(portal: Portal, state: Path) -> None:
+    production = {"PORTAL_ENVIRONMENT": "production", "PORTAL_SECRET_KEY": STRONG_SECRET}
+    portal("migrate", **production)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert "ok       state_dir" in portal("doctor", **production).out
+
+    other = state.parent / "other"
+    with _metrics_folder(load_settings(state_dir=other)) as folder:
+        assert folder.is_dir()
+        assert stat.S_IMODE(other.stat().st_mode) == 0o700
 
 
 @pytest.mark.processes

@@ -34,6 +34,7 @@ CODES = {
     "fingerprint_mismatch": 403,
     "forbidden": 403,
     "form_refused": 403,
+    "idempotency_answer_lost": 409,
     "idempotency_conflict": 409,
     "idempotency_running": 409,
     "internal_server_error": 500,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import structlog
 from support.databases import settings_for
 
-from app.log import configure_logging
+from app.log import CAPPED_LOGGERS, TALKATIVE_LOGGERS, configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +47,15 @@ def test_as_json_an_event_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
 
     event = json.loads(capsys.readouterr().err)
     assert (event["event"], event["level"], event["lines"]) == ("told", "error", "one\ntwo")
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"), [("debug", logging.DEBUG), ("info", logging.WARNING), ("error", logging.ERROR)]
+)
+def test_libraries_are_heard_where_everything_is_and_never_those_that_tell_secrets(
+    level: str, heard: int, tmp_path: Path
+) -> None:
+    configure_logging(settings_for("", tmp_path, log_level=level))
+
+    assert {logging.getLogger(name).getEffectiveLevel() for name in TALKATIVE_LOGGERS} == {heard}
+    assert {logging.getLogger(name).getEffectiveLevel() for name in CAPPED_LOGGERS} == {max(heard, logging.WARNING)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ from support.builders import activate, activated, licensed
 from support.live import LiveServer
 from support.rows import row_counts, rows, told
 
+from app.errors import PlanConflictError
+from app.services.billing.plans import seed_plan
 from sql.tables import plans
 
 PRO = {"name": "Pro", "stripePriceId": "price_pro", "monthlyRunQuota": 50}
@@ -121,3 +124,14 @@ async def test_a_plan_that_is_not_there_is_not_found(sanic_client: LiveServer) -
 
 async def test_plans_are_the_owners(sanic_client: LiveServer) -> None:
     await ask(sanic_client, "POST", "/plans", 403, "operator", json=PRO)
+
+
+async def test_a_plan_that_is_seeded_several_times_at_once_is_made_once(sanic_client: LiveServer) -> None:
+    figures = {"name": "Pro", "price_id": "price_pro", "quota": 50}
+
+    seeded = await asyncio.gather(*(seed_plan(sanic_client.ctx, **figures) for _ in range(8)))
+
+    assert sorted(change for _, change in seeded) == ["created"] + ["unchanged"] * 7
+    assert len({plan.id for plan, _ in seeded}) == 1
+    with pytest.raises(PlanConflictError):
+        await seed_plan(sanic_client.ctx, name="Other", price_id="price_pro", quota=50)

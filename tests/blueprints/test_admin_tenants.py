@@ -11,6 +11,7 @@ from support.admin import TENANT_KEYS, Admin, new_tenant
 from support.builders import licensed
 from support.rows import row_counts, rows, told
 
+from app.errors import DatabaseUnavailableError
 from app.services.billing.plans import seed_plan
 from app.services.tenants import changes
 from sql.tables import metadata, subscriptions
@@ -292,3 +293,18 @@ async def test_nobody_is_not_found(admin: Admin, method: str, path: str) -> None
 
     assert answer["errorCode"] == "tenant_not_found"
     assert isinstance(answer["detail"], str)
+
+
+async def test_a_tenants_first_codes_are_answered_whatever_cannot_be_asked_afterwards(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await seed_plan(admin.live.ctx, name="Small", price_id="price_small", quota=20)
+
+    def away() -> None:
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr(admin.live.runtime.db, "read", away)
+    fields = {"name": "Acme", "slug": "acme", "email": "it@acme.example", "otp_delivery_method": "email"}
+    made = await changes.create_tenant(admin.live.ctx, plan_name="Small", **fields)
+
+    assert (len(made.codes), made.details.codes.total, made.details.tenant.plan_name) == (2, 2, "Small")

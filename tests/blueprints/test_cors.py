@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from httpx2 import Response
+from support.admin import operator_cookie
 from support.builders import activated, licensed
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
-from support.people import operator_cookie
 
 from app.services.tenants import branding
 from app.settings import Settings

@@ -126,7 +126,7 @@ async def test_a_form_of_another_browser_or_site_is_refused(sanic_client: LiveSe
         without = await person.http.post("/auth/local", data={"email": email, "password": PASSWORD})
         assert without.status_code == 403
 
-        for origin in ("https://evil.example", "null"):
+        for origin in ("https://evil.example", "null", "http://[evil", "evil.example"):
             page = await person.send("/admin/login", "/auth/local", origin=origin, email=email, password=PASSWORD)
             assert (page.status_code, "may only come from" in page.text) == (403, True)
         allowed = [None, "http://localhost:3002", sanic_client.runtime.settings.public_url, "own"]

@@ -13,9 +13,10 @@ from sqlalchemy import func, select
 from support.builders import Activated, activated, licensed, report, run_event, subscribe
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
-from support.rows import row_counts, rows
+from support.rows import change, row_counts, rows
 from support.statements import counted_statements
 
+from app.services.usage import upkeep
 from app.services.usage.upkeep import apply_retention, check_rollups
 from app.settings import Settings
 from sql.tables import usage_events, usage_rollups
@@ -316,6 +317,25 @@ async def test_a_sum_that_was_changed_is_found(sanic_client: LiveServer, clock: 
     assert found["differences"] == 1
 
 
+async def test_the_sums_are_compared_one_day_after_the_other(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client)
+    days_ago = [(clock.now() - timedelta(days=days)).isoformat() for days in range(4)]
+    await report(sanic_client, device, *(run_event(at, at=at) for at in days_ago))
+    clock.move(days=1)
+    await change(sanic_client, usage_rollups.update().values(quantity=4))
+
+    with counted_statements(sanic_client.runtime.db) as seen:
+        found = await check_rollups(sanic_client.ctx)
+    monkeypatch.setattr(upkeep, "MOST_REPORTED", 3)
+
+    days = sanic_client.runtime.settings.usage_past_days + 1
+    assert len([statement for statement in seen if "FROM usage_events" in statement]) == days
+    assert found["differences"] == 4
+    assert (await check_rollups(sanic_client.ctx))["differences"] == 3
+
+
 async def test_old_events_go_and_their_sums_stay(sanic_client: LiveServer, clock: MovableClock) -> None:
     device = await activated(sanic_client)
     await report(sanic_client, device, run_event("a", 5))
@@ -326,6 +346,24 @@ async def test_old_events_go_and_their_sums_stay(sanic_client: LiveServer, clock
     assert removed["usage_events"] == 1
     counts = await row_counts(sanic_client)
     assert (counts["usage_events"], counts["usage_rollups"]) == (0, 1)
+
+
+async def test_very_many_old_events_go_some_at_a_time(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client)
+    await report(sanic_client, device, *(run_event(f"old {number}") for number in range(5)))
+    clock.move(days=31 * 14)
+    later = await activated(sanic_client, hw_fingerprint="hardware-2")
+    await report(sanic_client, later, run_event("new"))
+    monkeypatch.setattr(upkeep, "EVENTS_REMOVED_AT_ONCE", 2)
+
+    with counted_statements(sanic_client.runtime.db) as seen:
+        removed = await apply_retention(sanic_client.ctx)
+
+    assert removed["usage_events"] == 5
+    assert len([statement for statement in seen if "DELETE FROM usage_events" in statement]) == 4
+    assert (await row_counts(sanic_client))["usage_events"] == 1
 
 
 @pytest.mark.parametrize("time_zone", ["Pacific/Auckland", "America/St_Johns"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from httpx2 import Response
+from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import Licensed, activated, licensed
 from support.live import LiveServer
-from support.people import operator_cookie, operator_headers, signed_in_tenant
 
 
 async def seen(live: LiveServer, slug: str, headers: dict[str, str]) -> Response:
@@ -27,7 +27,7 @@ async def two_tenants(live: LiveServer) -> tuple[Licensed, Licensed]:
 
 async def test_a_tenants_session_sees_and_reports_its_own_usage(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client, quota=7)
-    session = await signed_in_tenant(sanic_client, tenant)
+    session = await as_tenant(sanic_client, tenant.tenant_id)
 
     report = await reported(sanic_client, tenant.slug, session)
     month = await seen(sanic_client, tenant.slug, session)
@@ -38,7 +38,7 @@ async def test_a_tenants_session_sees_and_reports_its_own_usage(sanic_client: Li
 
 async def test_a_tenants_session_sees_no_other_tenant_whether_there_is_one_or_not(sanic_client: LiveServer) -> None:
     mine, other = await two_tenants(sanic_client)
-    session = await signed_in_tenant(sanic_client, mine)
+    session = await as_tenant(sanic_client, mine.tenant_id)
 
     answers = [await call(sanic_client, slug, session) for slug in (other.slug, "nobody") for call in (seen, reported)]
 
@@ -47,7 +47,7 @@ async def test_a_tenants_session_sees_no_other_tenant_whether_there_is_one_or_no
 
 async def test_an_operator_sees_every_tenant_and_is_told_of_one_that_is_not_there(sanic_client: LiveServer) -> None:
     first, second = await two_tenants(sanic_client)
-    for headers in (await operator_headers(sanic_client, "operator"), await operator_cookie(sanic_client, "operator")):
+    for headers in (await as_operator(sanic_client, "operator"), await operator_cookie(sanic_client, "operator")):
         answers = [
             await call(sanic_client, tenant.slug, headers) for tenant in (first, second) for call in (seen, reported)
         ]
@@ -59,7 +59,7 @@ async def test_an_operator_sees_every_tenant_and_is_told_of_one_that_is_not_ther
 async def test_who_may_only_read_reports_nothing(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client)
     for headers in (
-        await operator_headers(sanic_client, "read_only"),
+        await as_operator(sanic_client, "read_only"),
         await operator_cookie(sanic_client, "read_only"),
     ):
         month, report = (
@@ -76,8 +76,8 @@ async def test_what_is_shown_first_decides_who_asks(sanic_client: LiveServer) ->
     """A session's header wins over a token and a cookie, and a wrong one is not made good by them."""
     mine, other = await two_tenants(sanic_client)
     device = await activated(sanic_client, other)
-    session = await signed_in_tenant(sanic_client, mine)
-    owner = await operator_headers(sanic_client, "owner")
+    session = await as_tenant(sanic_client, mine.tenant_id)
+    owner = await as_operator(sanic_client, "owner")
 
     answers = [
         await seen(sanic_client, other.slug, {**device.headers, **session}),

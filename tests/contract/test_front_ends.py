@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import update
+from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import activated, licensed, report, run_event
 from support.live import LiveServer
-from support.people import operator_cookie, operator_headers, signed_in_tenant
 from support.rows import change
 from support.sign_in import sent_code
 
@@ -254,7 +254,7 @@ async def test_operators_pages_read_what_they_ask_for(sanic_client: LiveServer) 
 
 async def test_tenants_pages_read_what_they_ask_for(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client, codes=2)
-    session = await signed_in_tenant(sanic_client, tenant)
+    session = await as_tenant(sanic_client, tenant.tenant_id)
 
     wrong = []
     for name, (path, shape) in READ_BY_TENANT.items():
@@ -319,7 +319,7 @@ async def test_a_tenant_is_admitted_changed_and_deleted_as_the_forms_do_it(sanic
 async def test_codes_and_devices_are_made_and_revoked_as_the_pages_do_it(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client, max_uses=5)
     device = await activated(sanic_client, tenant)
-    sent, http = await operator_headers(sanic_client), sanic_client.http
+    sent, http = await as_operator(sanic_client), sanic_client.http
 
     for wish in (
         {"tenant_slug": tenant.slug, "count": 2, "ttl_days": 30, "label": "Fair", "max_uses": 3},

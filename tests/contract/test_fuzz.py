@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import pytest
 from sqlalchemy import update
+from support.admin import as_operator, as_tenant
 from support.builders import activated, licensed
 from support.contract import NOBODYS_ID, OPERATIONS, accepts, label
 from support.live import LiveServer, live_server
-from support.people import operator_headers, signed_in_tenant
 from support.rows import change
 
 from app.api_document import Operation
@@ -77,10 +77,10 @@ async def shown(live: LiveServer) -> dict[str, dict[str, Any]]:
     tenant = await licensed(live, max_uses=100)
     found: dict[str, dict[str, Any]] = {
         "device": {"device": {"bearer": (await activated(live, tenant)).access_token}},
-        "tenant session": {"tenantSession": {"api_key": (await signed_in_tenant(live, tenant))["x-session-token"]}},
+        "tenant session": {"tenantSession": {"api_key": (await as_tenant(live, tenant.tenant_id))["x-session-token"]}},
     }
     for role in Role:
-        bearer = (await operator_headers(live, role))["authorization"].removeprefix("Bearer ")
+        bearer = (await as_operator(live, role))["authorization"].removeprefix("Bearer ")
         found[role.value] = {"apiToken": {"bearer": bearer}}
     # Where no made-up number revokes them.
     await change(live, update(api_tokens).values(id=api_tokens.c.id + NOBODYS_ID))

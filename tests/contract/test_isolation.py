@@ -9,10 +9,10 @@ import re
 
 import pytest
 from httpx2 import Response
+from support.admin import as_tenant
 from support.builders import activated, licensed
 from support.contract import CALLERS, GUARDED, OPERATIONS, READING, accepts, ask, headers_of, label, permissions_of
 from support.live import LiveServer
-from support.people import signed_in_tenant
 from support.rows import row_counts
 
 from app.api_document import Operation
@@ -162,7 +162,7 @@ async def test_a_cookie_changes_nothing_from_a_page_that_is_not_allowed(sanic_cl
 
 async def test_a_tenant_gets_nothing_of_another_by_its_slug(sanic_client: LiveServer) -> None:
     mine, other = await licensed(sanic_client, max_uses=5), await licensed(sanic_client, max_uses=5)
-    session = await signed_in_tenant(sanic_client, mine)
+    session = await as_tenant(sanic_client, mine.tenant_id)
     device = (await activated(sanic_client, mine)).headers
     before = await row_counts(sanic_client)
 

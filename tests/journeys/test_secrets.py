@@ -38,6 +38,8 @@ LOGGED = {
     "request_failed",
     "worker_started",
 }
+# Libraries that must have been heard below their warnings, where everything is logged.
+HEARD = {"dbos", "sanic.server"}
 # What must have been seen in clear.
 KINDS = {
     "API token",
@@ -286,6 +288,7 @@ async def play(database: str, folder: Path, secrets: Secrets) -> tuple[dict[str,
             await delivery_fails(journey, post)
             seen |= {f"{place}, second": content for place, content in (await left_by(journey)).items()}
             assert {event["event"] for event in logged(folder)} >= LOGGED
+            assert {event["logger"] for event in logged(folder) if event["level"] in {"debug", "info"}} >= HEARD
             seen |= files(folder)
             with_canary = await planted(journey) | files(folder)
     return seen, with_canary

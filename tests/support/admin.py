@@ -1,16 +1,18 @@
-"""Operators with their roles, and tenants that are signed in."""
+"""Who asks, as the headers that each of them sends: operators of each role, and tenants that are signed in."""
 
 from __future__ import annotations
 
 import secrets
+import uuid
 from datetime import timedelta
 from typing import Any
 
 from support.live import LiveServer
 from support.rows import change
 
-from app.services.operators.identity import API_TOKEN_PREFIX
-from sql.tables import api_tokens, tenant_sessions
+from app.permissions import Role
+from app.services.operators.identity import API_TOKEN_PREFIX, signed_cookie
+from sql.tables import api_tokens, operator_sessions, operators, tenant_sessions
 
 # The members of a tenant wherever it is shown.
 TENANT_KEYS = {
@@ -32,8 +34,9 @@ TENANT_KEYS = {
 }
 
 
-async def as_operator(live: LiveServer, role: str = "owner") -> dict[str, str]:
+async def as_operator(live: LiveServer, role: Role | str = Role.OWNER) -> dict[str, str]:
     """What a program with a token of this role sends with each request."""
+    role = Role(role).value
     token = API_TOKEN_PREFIX + secrets.token_urlsafe(32)
     now = live.runtime.clock.now()
     row: dict[str, Any] = {
@@ -51,6 +54,30 @@ async def as_operator(live: LiveServer, role: str = "owner") -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
+async def operator_cookie(
+    live: LiveServer, role: Role | str = Role.OWNER, *, origin: str | None = "own"
+) -> dict[str, str]:
+    """What the browser of a new operator of this role sends; from the portal's own page unless told otherwise."""
+    token = secrets.token_urlsafe(32)
+    now = live.runtime.clock.now()
+    account = {"email": f"{uuid.uuid4().hex[:8]}@example.com", "role": Role(role).value}
+    async with live.runtime.db.write() as conn:
+        made = operators.insert().returning(operators.c.id)
+        operator_id = await conn.one(made, int, **account, created_at=now, updated_at=now)
+        row: dict[str, Any] = {
+            "operator_id": operator_id,
+            "token_hash": live.runtime.keys.token_hash("operator session", token),
+            "last_activity": now,
+            "expires_at": now + timedelta(seconds=live.runtime.settings.operator_session_seconds),
+            "created_at": now,
+        }
+        await conn.affected(operator_sessions.insert(), **row)
+    sent = {"cookie": f"session={signed_cookie(live.runtime.keys, token)}"}
+    if origin is not None:
+        sent["origin"] = live.runtime.settings.public_url if origin == "own" else origin
+    return sent
+
+
 async def as_tenant(live: LiveServer, tenant_id: int) -> dict[str, str]:
     """What a browser sends in which this tenant is signed in."""
     token = secrets.token_urlsafe(32)
@@ -59,7 +86,7 @@ async def as_tenant(live: LiveServer, tenant_id: int) -> dict[str, str]:
         "tenant_id": tenant_id,
         "token_hash": live.runtime.keys.token_hash("tenant session", token),
         "last_activity": now,
-        "expires_at": now + timedelta(hours=24),
+        "expires_at": now + timedelta(seconds=live.runtime.settings.session_seconds),
         "created_at": now,
     }
     await change(live, tenant_sessions.insert().values(**row))

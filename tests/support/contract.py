@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from httpx2 import Response
+from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import Licensed, activated, licensed
 from support.live import LiveServer
-from support.people import operator_cookie, operator_headers, signed_in_tenant
 
 from app.api_document import Operation
 from app.permissions import Permission, Role
@@ -84,9 +84,11 @@ async def headers_of(live: LiveServer, caller: str, tenant: Licensed | None = No
     """What a new caller of this kind sends; the device and the session are the tenant's, or a new one's."""
     if caller in {"device", "tenant session"}:
         tenant = tenant or await licensed(live, max_uses=100)
-        return (await activated(live, tenant)).headers if caller == "device" else await signed_in_tenant(live, tenant)
+        return (
+            (await activated(live, tenant)).headers if caller == "device" else await as_tenant(live, tenant.tenant_id)
+        )
     role, _, way = caller.partition(" ")
-    return await (operator_headers if way == "token" else operator_cookie)(live, role)
+    return await (as_operator if way == "token" else operator_cookie)(live, role)
 
 
 def accepts(operation: Operation, caller: str) -> bool:

@@ -55,26 +55,32 @@ async def seed_plan(
     """
     name, price_id = name.strip(), price_id.strip()
     _check(name, price_id, quota, max_devices)
-    now = ctx.runtime.clock.now()
     figures = {"stripe_price_id": price_id, "monthly_run_quota": quota, "max_devices": max_devices}
     try:
-        async with ctx.runtime.db.write() as conn:
-            known = await conn.maybe(billing.plan_by_name, Plan, name=name)
-            if known is None:
-                stored = await conn.one(
-                    billing.insert_plan, NewPlan, name=name, **figures, created_at=now, updated_at=now
-                )
-                await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
-                return Plan(stored.id, name, price_id, quota, max_devices, now, now), "created"
-            if (known.stripe_price_id, known.monthly_run_quota, known.max_devices) == tuple(figures.values()):
-                return known, "unchanged"
-            await conn.affected(billing.set_plan, of_id=known.id, **figures, updated_at=now)
-            await record(conn, ctx, Event(EventType.PLAN_UPDATED, f"Plan {name} updated", metadata=figures))
-            return Plan(known.id, name, price_id, quota, max_devices, known.created_at, now), "updated"
+        return await _seed(ctx, name, figures)
     except IntegrityError as failure:
-        if violated_constraint(failure) == "uq_plans_stripe_price_id":
-            raise PlanConflictError(price_id=price_id) from None
-        raise
+        if violated_constraint(failure) not in {"uq_plans_name", "uq_plans_stripe_price_id"}:
+            raise
+    # Whoever seeds the same at the same moment was quicker: now there is something to bring to these figures.
+    try:
+        return await _seed(ctx, name, figures)
+    except IntegrityError as failure:
+        raise _conflict(failure, {"name": name, **figures}) from None
+
+
+async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan, str]:
+    now = ctx.runtime.clock.now()
+    async with ctx.runtime.db.write() as conn:
+        known = await conn.maybe(billing.plan_by_name, Plan, name=name)
+        if known is None:
+            stored = await conn.one(billing.insert_plan, NewPlan, name=name, **figures, created_at=now, updated_at=now)
+            await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
+            return Plan(stored.id, name, created_at=now, updated_at=now, **figures), "created"
+        if all(getattr(known, figure) == value for figure, value in figures.items()):
+            return known, "unchanged"
+        await conn.affected(billing.set_plan, of_id=known.id, **figures, updated_at=now)
+        await record(conn, ctx, Event(EventType.PLAN_UPDATED, f"Plan {name} updated", metadata=figures))
+        return replace(known, **figures, updated_at=now), "updated"
 
 
 async def list_plans(ctx: Context) -> list[Plan]:
@@ -95,7 +101,7 @@ async def create_plan(
         "max_devices": max_devices,
     }
     try:
-        async with ctx.runtime.db.write() as conn:
+        async with ctx.write() as conn:
             stored = await conn.one(billing.insert_plan, NewPlan, **row, created_at=now, updated_at=now)
             metadata = {"plan_id": stored.id, **row}
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=metadata))

@@ -168,7 +168,7 @@ async def _admit_known(ctx: Context, situation: Situation) -> Admission:
     event = code_activated(tenant_id, code_id, situation.code_hint or "", device_id)
     if situation.is_bound:
         event = replace(event, type=EventType.DEVICE_REACTIVATED, title=f"Device {device_id} activated again")
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write(is_final=False) as conn:
         if not situation.is_bound and not await conn.affected(
             statements.claim_code, of_tenant_id=tenant_id, code_id=code_id, now=now
         ):

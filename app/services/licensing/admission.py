@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from app.claims import confirm_claims
 from app.context import Context
 from app.db import WriteConnection, as_batch, stored_moment
 from app.events import Event, EventType, record_each
@@ -72,7 +73,8 @@ class GuardRefusedError(Exception):
 async def _admit(runtime: Runtime, applicants: Sequence[Applicant]) -> list[Admission | None]:
     """Admit all whose code gives the uses they want; None for the others, which must be looked at.
 
-    Raises GuardRefusedError when hardware has become known or a seat was lost meanwhile, and then nothing is changed.
+    Raises GuardRefusedError when hardware has become known or a seat was lost meanwhile, IdempotencyLostError when
+    somebody's key was; then nothing is changed.
     """
     now = runtime.clock.now()
     # The same hardware twice: the second one is known hardware as soon as the first is admitted.
@@ -93,6 +95,9 @@ async def _admit(runtime: Runtime, applicants: Sequence[Applicant]) -> list[Admi
             ),
         )
         granted = await _take_seats(conn, admissible.values())
+        claims = [claim for applied in admissible if (claim := distinct[applied].ctx.claim)]
+        # Who activates again, for want of the answer, needs no further use and no further seat.
+        await confirm_claims(conn, claims, runtime.clock, is_final=False)
     admitted = {
         applied: Admission(code.tenant_id, device_ids[applied], tokens[applied], granted[code.tenant_id])
         for applied, code in admissible.items()

@@ -72,7 +72,7 @@ async def generate_codes(
     if len(label or "") > MOST_LABEL:
         message = f"must have at most {MOST_LABEL} characters"
         raise ValidationError([{"type": "string_too_long", "loc": ["body", "label"], "msg": message, "input": label}])
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         tenant = await keep_tenant(conn, tenant_slug)
         made, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
         metadata = {"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label}

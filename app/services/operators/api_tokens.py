@@ -83,7 +83,7 @@ async def create_token(ctx: Context, *, name: str, role: Role, days: int | None 
         "expires_at": expires_at,
         "created_at": now,
     }
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         made = await conn.one(statements.insert_api_token, TokenId, **row)
         told = {"token_id": made.id, "name": called, "role": role.value, "expires_at": expires_at}
         await record(conn, ctx, Event(EventType.API_TOKEN_CREATED, f"API token {called} created", metadata=told))

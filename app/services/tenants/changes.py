@@ -17,7 +17,7 @@ from app.services.billing.plans import Plan, find_plan
 from app.services.billing.subscriptions import hold_plan
 from app.services.licensing.issue import AUTOMATIC_LABEL, code_rows, store_codes
 from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
-from app.services.tenants.details import TenantDetails, own_details, tenant_details
+from app.services.tenants.details import TenantDetails, details_on, own_details, tenant_details
 from app.services.tenants.directory import NewTenant, Tenant
 from sql.statements import tenant_changes as statements
 from sql.statements import tenants
@@ -56,15 +56,17 @@ async def create_tenant(ctx: Context, *, plan_name: str, **fields: Any) -> Admit
     """
     slug: str = fields["slug"]
     try:
-        async with ctx.runtime.db.write() as conn:
+        async with ctx.write() as conn:
             plan = await find_plan(conn, plan_name)
             codes, deliveries = await _admit(conn, ctx, plan, fields)
+            # Looked at before it is committed: the codes are shown this once, whatever cannot be asked afterwards.
+            admitted = await details_on(conn, ctx, slug)
     except IntegrityError as failure:
         if violated_constraint(failure) == "uq_tenants_slug":
             raise TenantConflictError(slug=slug) from None
         raise
     await enqueue_deliveries(ctx, deliveries)
-    return Admitted(await tenant_details(ctx, slug), codes)
+    return Admitted(admitted, codes)
 
 
 async def update_tenant(

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
 from app.context import Context
+from app.db import ReadConnection
 from app.errors import TenantNotFoundError
 from app.services.usage.summary import month_around
 from sql.statements import tenant_lists as statements
@@ -60,11 +61,14 @@ def running_month(ctx: Context) -> Month:
 
 async def tenant_details(ctx: Context, tenant_slug: str) -> TenantDetails:
     """The tenant with this slug; raises TenantNotFoundError."""
-    month = running_month(ctx)
     async with ctx.runtime.db.read() as conn:
-        found = await conn.maybe(
-            statements.tenant_by_slug, TenantDetails, tenant_slug=tenant_slug, **month.as_parameters
-        )
+        return await details_on(conn, ctx, tenant_slug)
+
+
+async def details_on(conn: ReadConnection, ctx: Context, tenant_slug: str) -> TenantDetails:
+    """The tenant with this slug, as this connection sees it; raises TenantNotFoundError."""
+    month = running_month(ctx)
+    found = await conn.maybe(statements.tenant_by_slug, TenantDetails, tenant_slug=tenant_slug, **month.as_parameters)
     if found is None:
         raise TenantNotFoundError(slug=tenant_slug)
     return found

@@ -92,6 +92,7 @@ def upgrade() -> None:
         sa.Column("request_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("sealed_answer", sa.LargeBinary(), nullable=True),
         sa.Column("held_until", Instant(), nullable=False),
+        sa.Column("is_done", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("expires_at", Instant(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_idempotent_answers")),

@@ -1,0 +1,240 @@
+"""Two holders of one key: whoever stood still too long changes nothing, and what was done is not done anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from httpx2 import Response
+from support.admin import as_operator, new_tenant
+from support.builders import Licensed, licensed
+from support.clocks import MovableClock
+from support.contract import OPERATIONS
+from support.live import LiveServer
+from support.rows import row_counts
+
+from app import context
+from app.claims import confirm_claims
+from app.errors import DatabaseUnavailableError
+from app.services.idempotency import hold_seconds
+from app.services.licensing import admission
+from app.services.tenants import changes
+from blueprints import repeating
+from sql.tables import metadata
+
+KEY = {"idempotency-key": "one-key"}
+# What belongs to keys and to figures, and not to what was created.
+OTHERS = {"idempotent_answers", "rate_windows"}
+
+
+class Repeated:
+    """A request that creates something, and what one such request adds to the database."""
+
+    def __init__(self, live: LiveServer, name: str, headers: dict[str, str], tenant: Licensed) -> None:
+        self.live, self.headers = live, headers
+        self.path, self._body = {
+            "token": ("/admin/api/tokens", lambda n: {"name": f"token {n}", "role": "operator"}),
+            "plan": (
+                "/admin/api/plans",
+                lambda n: {"name": f"Plan {n}", "stripePriceId": f"price_{n}", "monthlyRunQuota": 10},
+            ),
+            "tenant": ("/admin/api/tenants", lambda n: new_tenant(f"acme-{n}", tenant.plan, email="it@example.com")),
+            "codes": ("/admin/api/codes/generate", lambda n: {"tenant_slug": tenant.slug, "label": f"batch {n}"}),
+            "activation": (
+                "/authz/activate",
+                lambda n: {
+                    "tenant_slug": tenant.slug,
+                    "activation_code": tenant.codes[0],
+                    "hw_fingerprint": f"hardware-{n}",
+                },
+            ),
+            "known device": (
+                "/authz/activate",
+                lambda n: {
+                    "tenant_slug": tenant.slug,
+                    "activation_code": tenant.codes[n],
+                    "hw_fingerprint": "hardware",
+                },
+            ),
+        }[name]
+
+    async def send(self, number: int = 2, **headers: str) -> Response:
+        """The answer to the request; another number creates another thing."""
+        return await self.live.http.post(self.path, json=self._body(number), headers={**self.headers, **headers})
+
+    async def added_by(self, act: Callable[[], Awaitable[Any]]) -> dict[str, int]:
+        """How many rows something adds to each table of what may be created."""
+        before = await row_counts(self.live)
+        await act()
+        after = await row_counts(self.live)
+        return {name: after[name] - before[name] for name in metadata.tables if name not in OTHERS}
+
+
+REQUESTS = ["token", "plan", "tenant", "codes", "activation", "known device"]
+
+
+async def test_every_operation_that_takes_a_key_is_tried(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client, codes=4)
+    tried = {Repeated(sanic_client, name, {}, tenant).path for name in REQUESTS}
+
+    assert tried == {operation.path for operation in OPERATIONS if operation.creates}
+
+
+@pytest.fixture(params=REQUESTS)
+async def repeated(request: pytest.FixtureRequest, sanic_client: LiveServer) -> Repeated:
+    """Each request that takes a key, after one has been answered, which is known hardware for the last."""
+    tenant = await licensed(sanic_client, codes=4, max_uses=10)
+    made = Repeated(sanic_client, request.param, await as_operator(sanic_client), tenant)
+    assert (await made.send(0)).is_success
+    return made
+
+
+class Pause:
+    """Holds up whoever comes first, and lets everybody after it through."""
+
+    def __init__(self) -> None:
+        self.entered, self.leave = asyncio.Event(), asyncio.Event()
+
+    async def first_waits(self) -> None:
+        """Wait, if nobody has before."""
+        if not self.entered.is_set():
+            self.entered.set()
+            await self.leave.wait()
+
+
+def told(answer: Response) -> tuple[int, str | None]:
+    return answer.status_code, answer.json().get("errorCode")
+
+
+async def test_who_stood_still_before_its_transaction_changes_nothing(
+    repeated: Repeated, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = await repeated.added_by(lambda: repeated.send(1))
+    pause, original = Pause(), repeating._answered
+    answers: list[Response] = []
+
+    async def slow(*arguments: Any) -> Any:
+        await pause.first_waits()
+        return await original(*arguments)
+
+    async def both() -> None:
+        first = asyncio.create_task(repeated.send(**KEY))
+        await pause.entered.wait()
+        clock.move(seconds=hold_seconds(repeated.live.runtime.settings) + 1)
+        answers.append(await repeated.send(**KEY))
+        pause.leave.set()
+        answers.append(await first)
+
+    monkeypatch.setattr(repeating, "_answered", slow)
+    added = await repeated.added_by(both)
+
+    heir, late = answers
+    assert heir.is_success, heir.text
+    assert late.status_code == 409
+    assert late.json()["errorCode"] in {"idempotency_running", "plan_conflict", "tenant_conflict"}
+    assert added == plain
+    again = await repeated.send(**KEY)
+    assert (again.content, again.headers["idempotent-replayed"]) == (heir.content, "true")
+
+
+async def test_who_stands_still_within_its_transaction_creates_nothing_beside_its_heir(
+    repeated: Repeated, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = await repeated.added_by(lambda: repeated.send(1))
+    pause, claimed = Pause(), asyncio.Event()
+    answers: list[Response] = []
+    is_sqlite = repeated.live.runtime.db.is_sqlite
+
+    async def slow(*arguments: Any, **more: Any) -> None:
+        await pause.first_waits()
+        await confirm_claims(*arguments, **more)
+
+    original = repeating.run_held
+
+    async def noted(*arguments: Any) -> Any:
+        claimed.set()
+        return await original(*arguments)
+
+    async def both() -> None:
+        first = asyncio.create_task(repeated.send(**KEY))
+        await pause.entered.wait()
+        clock.move(seconds=hold_seconds(repeated.live.runtime.settings) + 1)
+        claimed.clear()
+        second = asyncio.create_task(repeated.send(**KEY))
+        if is_sqlite:
+            # Nobody takes a key over beside a transaction there: it has the one writer's place.
+            await asyncio.sleep(0.05)
+        else:
+            await claimed.wait()
+        pause.leave.set()
+        answers.extend(await asyncio.gather(first, second))
+
+    monkeypatch.setattr(repeating, "run_held", noted)
+    for module in (context, admission):
+        monkeypatch.setattr(module, "confirm_claims", slow)
+    added = await repeated.added_by(both)
+
+    first, second = answers
+    done, refused = (first, second) if is_sqlite else (second, first)
+    assert done.is_success, done.text
+    if is_sqlite:
+        assert told(refused) == (409, "idempotency_running") or refused.content == done.content
+    else:
+        assert told(refused) == (409, "idempotency_running")
+        assert "nothing was changed" in refused.json()["detail"]
+    assert added == plain
+    assert (await repeated.send(**KEY)).content == done.content
+
+
+async def test_what_was_done_is_not_done_anew_when_its_answer_was_lost(
+    repeated: Repeated, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = await repeated.added_by(lambda: repeated.send(1))
+
+    async def dies(*arguments: Any) -> None:
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr(repeating, "settle", dies)
+    added = await repeated.added_by(lambda: repeated.send(**KEY))
+    monkeypatch.undo()
+    within = await repeated.send(**KEY)
+    clock.move(seconds=hold_seconds(repeated.live.runtime.settings) + 1)
+    later: list[Response] = []
+
+    async def again() -> None:
+        later.append(await repeated.send(**KEY))
+
+    added_later = await repeated.added_by(again)
+
+    assert added == plain
+    assert told(within) == (409, "idempotency_running")
+    if repeated.path == "/authz/activate":
+        # Whoever activates again with its code costs nothing, and gets the tokens that it has lost.
+        assert (later[0].status_code, added_later["devices"]) == (200, 0)
+    else:
+        assert told(later[0]) == (409, "idempotency_answer_lost")
+        assert set(added_later.values()) == {0}
+
+
+async def test_a_fault_after_the_commit_does_not_give_the_key_back(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = await licensed(sanic_client)
+    asked = Repeated(sanic_client, "tenant", await as_operator(sanic_client), tenant)
+
+    async def fails(*arguments: Any) -> None:
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr(changes, "enqueue_deliveries", fails)
+    first = await asked.send(**KEY)
+    monkeypatch.undo()
+    within = await asked.send(**KEY)
+    clock.move(seconds=hold_seconds(sanic_client.runtime.settings) + 1)
+
+    assert [told(answer) for answer in (first, within, await asked.send(**KEY))] == [
+        (503, "database_unavailable"),
+        (409, "idempotency_running"),
+        (409, "idempotency_answer_lost"),
+    ]
