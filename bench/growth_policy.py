@@ -28,21 +28,13 @@ from support.processes import ServerProcess, served
 from bench.growth import grow
 from bench.growth_rows import Shape, slug
 from bench.load import Measured, require_wrk, wrk
+from bench.scenarios import POLICY, READY_MADE
 from sql.tables import devices, tenants
 
 SMALL = 1_000
 LARGE = 200_000
 TOKENS = 500
 LEAST_RATIO = 0.9
-
-SCRIPT = """
-local tokens, at = {%s}, 0
-function request()
-  at = at %% #tokens + 1
-  wrk.headers["Authorization"] = "Bearer " .. tokens[at]
-  return wrk.format("GET", "/licenses/policy")
-end
-"""
 
 
 async def tokens_of(server: ServerProcess) -> list[str]:
@@ -63,7 +55,8 @@ async def tokens_of(server: ServerProcess) -> list[str]:
 
 def script(path: Path, tokens: Sequence[str]) -> Path:
     """What wrk runs."""
-    path.write_text(SCRIPT % ",".join(f'"{token}"' for token in tokens))
+    bearers = ",".join(f'{{bearer="Bearer {token}"}}' for token in tokens)
+    path.write_text(READY_MADE % (bearers, POLICY))
     return path
 
 
