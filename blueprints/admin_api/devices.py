@@ -25,7 +25,12 @@ class DeviceQuery(RequestModel):
 
     tenant_slug: Annotated[TenantSlug | None, Field(description="Only this tenant's.")] = None
     search: Annotated[
-        str, Field(max_length=200, pattern=NO_NUL, description="A part of label, fingerprint or tenant's name.")
+        str,
+        Field(
+            max_length=200,
+            pattern=NO_NUL,
+            description="A part of the label or the tenant's name, or the beginning of the fingerprint.",
+        ),
     ] = ""
     page: Annotated[int, Field(ge=1, le=MOST_PAGES, description="Which page, from 1.")] = 1
     page_size: Annotated[int, Field(ge=1, le=100, description="Devices a page.")] = 25
