@@ -307,4 +307,4 @@ async def test_a_tenants_first_codes_are_answered_whatever_cannot_be_asked_after
     fields = {"name": "Acme", "slug": "acme", "email": "it@acme.example", "otp_delivery_method": "email"}
     made = await changes.create_tenant(admin.live.ctx, plan_name="Small", **fields)
 
-    assert (len(made.codes), made.details.codes.total, made.details.tenant.plan_name) == (2, 2, "Small")
+    assert (len(made.codes), made.details.codes_total, made.details.plan_name) == (2, 2, "Small")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import Executable, insert, text
 from support.live import LiveServer
 
-from sql.statements import licensing, usage
-from sql.tables import devices, plans, subscriptions, tenants
+from app.services.tenants.details import running_month
+from sql.statements import license_lists, licensing, tenant_lists, usage
+from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 
 TENANTS = 1_000
 DEVICES_EACH = 8
@@ -47,6 +49,13 @@ async def fill(live: LiveServer) -> list[dict[str, object]]:
                 for number in numbers
             ],
         )
+        await conn.insert_all(
+            insert(activation_codes),
+            [
+                {"tenant_id": 9_000 + number, "code_hash": b"%d" % number, "hint": "ABCD", "created_at": now}
+                for number in numbers
+            ],
+        )
     async with live.runtime.db.write() as conn:
         await conn.affected(text("ANALYZE"))
     return [
@@ -71,6 +80,29 @@ async def test_a_request_of_many_events_is_read_once(sanic_client: LiveServer) -
     plan = await plan_of(sanic_client, usage.insert_usage_events, "[]")
 
     assert ("MATERIALIZE admitted" if sanic_client.runtime.db.is_sqlite else "CTE admitted") in plan, plan
+
+
+@pytest.mark.postgresql_only("SQLite has no plans that are kept")
+async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
+    await fill(sanic_client)
+    month = running_month(sanic_client.ctx).as_parameters
+    pages: dict[str, tuple[Executable, dict[str, Any]]] = {
+        "tenants": (tenant_lists.tenant_page("created_at", True, None, None), month),
+        "codes": (license_lists.code_page(False, None, False), {"now": sanic_client.runtime.clock.now()}),
+        "devices": (license_lists.device_page(False, False), {}),
+    }
+    plans_made = (
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements "
+        "WHERE statement LIKE 'SELECT known.total%' ORDER BY prepare_time"
+    )
+    async with sanic_client.runtime.db.read() as conn:
+        for statement, values in pages.values():
+            for _ in range(10):
+                await conn.rows(statement, page_size=10, skip=0, **values)
+        made = [tuple(row) for row in await conn.rows(text(plans_made))]
+
+    # PostgreSQL looks five times whether the values matter.
+    assert dict(zip(pages, made, strict=True)) == dict.fromkeys(pages, (5, 5))
 
 
 async def plan_of(live: LiveServer, statement: Executable, batch: str) -> str:

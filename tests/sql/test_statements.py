@@ -34,9 +34,8 @@ from sqlalchemy.sql.elements import BinaryExpression
 from support.live import LiveServer
 
 import sql.statements
-from app.services.tenants.details import running_month
 from sql.scope import across_tenants
-from sql.statements import license_lists, licensing, tenant_lists
+from sql.statements import licensing, tenant_lists
 from sql.tables import devices, plans, tenants, usage_events
 
 
@@ -227,25 +226,3 @@ async def test_a_pattern_is_planned_anew_each_time(sanic_client: LiveServer) -> 
         ((custom, generic),) = await conn.rows(text(plans_made))
 
     assert (custom, generic) == (10, 0)
-
-
-@pytest.mark.postgresql_only("SQLite has no plans that are kept")
-async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
-    plans_made = (
-        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT known.total%'"
-    )
-    month = running_month(sanic_client.ctx).as_parameters
-    pages: list[tuple[Executable, dict[str, Any]]] = [
-        (tenant_lists.tenant_page("created_at", True, None, None), month),
-        (tenant_lists.tenant_page("name", False, None, "state"), {**month, "status": "active"}),
-        (license_lists.code_page(False, None, False), {"now": sanic_client.runtime.clock.now()}),
-        (license_lists.device_page(False, False), {}),
-    ]
-    async with sanic_client.runtime.db.read() as conn:
-        for statement, values in pages:
-            for _ in range(10):
-                await conn.rows(statement, page_size=10, skip=0, **values)
-        made = await conn.rows(text(plans_made))
-
-    # PostgreSQL looks five times whether the values matter.
-    assert [tuple(row) for row in made] == [(5, 5)] * len(pages)
