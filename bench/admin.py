@@ -28,10 +28,10 @@ import psutil
 from sqlalchemy import text
 from support.processes import ServerProcess, served
 
-from bench.growth_lists import NEVER, SCHEDULES, side_of
+from bench.growth_lists import side_of
 from bench.load import require_wrk, wrk
 from bench.scenarios import BARE
-from bench.servers import environment, first_answer, free_port, spawned
+from bench.servers import AT_REST, environment, first_answer, free_port, spawned
 
 WORKERS = 2
 CONNECTIONS = 16
@@ -157,7 +157,7 @@ async def measured(
 
 async def run(url: str, folder: Path, asked: Sequence[Call], rounds: int, length: int) -> float:
     """Start both servers and measure; answers the median of the bare one."""
-    given = {"PORTAL_LOG_LEVEL": "info", **dict.fromkeys(SCHEDULES, NEVER)}
+    given = {"PORTAL_LOG_LEVEL": "info", **AT_REST}
     port, log = free_port(), folder / "bare.log"
     with spawned(["bench/bare.py", str(port), str(WORKERS)], environment(url, folder), log) as process:
         await first_answer(f"http://127.0.0.1:{port}/", process, log)

@@ -29,19 +29,15 @@ from support.processes import ServerProcess, served
 from app.context import Actor, Context
 from app.permissions import Role
 from app.services.operators.api_tokens import create_token
-from app.settings import Settings
 from bench.growth_calls import CALLS, Call
 from bench.growth_policy import grown
-from bench.servers import COUNTED
+from bench.servers import AT_REST, COUNTED
 
 MOST_RATIO = 1.5
 SIDES = ("small", "large")
 # Of a round for each call and side; a slow call is asked a few times all the same.
 SECONDS = 0.1
 LEAST_REQUESTS = 4
-# What runs by itself would run into the figures: a million events of a grown database wait for their seals.
-SCHEDULES = [f"PORTAL_{name.upper()}" for name in Settings.model_fields if name.endswith("_cron")]
-NEVER = "0 0 29 2 *"
 
 
 @dataclass
@@ -196,7 +192,7 @@ def measure(sides: dict[str, Side], calls: Sequence[Call], rounds: int) -> list[
 
 async def run(small: str, large: str, folder: Path, calls: Sequence[Call], rounds: int) -> list[Figures]:
     """Start both servers and measure."""
-    given = {"PORTAL_LOG_LEVEL": "info", **dict.fromkeys(SCHEDULES, NEVER)}
+    given = {"PORTAL_LOG_LEVEL": "info", **AT_REST}
     async with (
         served(small, folder, workers=1, **given) as small_server,
         served(large, folder, workers=1, **given) as large_server,

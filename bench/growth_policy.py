@@ -29,6 +29,7 @@ from bench.growth import grow
 from bench.growth_rows import Shape, slug
 from bench.load import Measured, require_wrk, wrk
 from bench.scenarios import POLICY, READY_MADE
+from bench.servers import AT_REST
 from sql.tables import devices, tenants
 
 SMALL = 1_000
@@ -62,7 +63,7 @@ def script(path: Path, tokens: Sequence[str]) -> Path:
 
 async def measure(small: str, large: str, folder: Path, rounds: int, seconds: int) -> dict[str, list[Measured]]:
     """Both sizes in turn, each first once unmeasured."""
-    given = {"PORTAL_ACCESS_TOKEN_SECONDS": "86400", "PORTAL_LOG_LEVEL": "info"}
+    given = {"PORTAL_ACCESS_TOKEN_SECONDS": "86400", "PORTAL_LOG_LEVEL": "info", **AT_REST}
     figures: dict[str, list[Measured]] = {"small": [], "large": []}
     async with (
         served(small, folder, workers=1, **given) as small_server,
