@@ -41,9 +41,14 @@ def undisturbed_horizon() -> Iterator[None]:
 
 @contextlib.contextmanager
 def place_among_neighbours(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Run beside others, or with the whole server to oneself."""
-    with (folder / "neighbours").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    """Run beside others, or with the whole server to oneself.
+
+    Who waits to be alone stands in the door, so that it waits only for those inside: others would keep coming.
+    """
+    with (folder / "neighbours").open("a") as room:
+        with (folder / "door").open("a") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 
 
