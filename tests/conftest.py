@@ -21,7 +21,7 @@ from app.commands.worker import COLLECT_AFTER
 from app.settings import Settings
 
 # By these a test has a database of the run.
-STORED = {"database", "empty_database", "postgres_database", "postgres_databases"}
+STORED = {"database", "empty_database", "postgres_databases"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,15 +33,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     only = metafunc.config.getoption("--database")
     kinds = [only] if only else ["sqlite", "postgresql"]
     if metafunc.definition.get_closest_marker("postgresql_only"):
-        # What SQLite does not have is no test of it that was left out.
-        kinds = [kind for kind in kinds if kind != "sqlite"]
+        kinds = ["postgresql"]
     for fixture in {"database", "empty_database"} & set(metafunc.fixturenames):
         metafunc.parametrize(fixture, kinds, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out: list[pytest.Item] = []
     if config.getoption("--only-stored"):
-        left_out = [item for item in items if not STORED & set(getattr(item, "fixturenames", ()))]
+        left_out += [item for item in items if not STORED & set(getattr(item, "fixturenames", ()))]
+    if config.getoption("--database") == "sqlite":
+        # What SQLite does not have is no test of it that was skipped.
+        left_out += [item for item in items if item.get_closest_marker("postgresql_only")]
+    if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
     if hasattr(config, "workerinput"):

@@ -158,9 +158,7 @@ class StoppablePostgres:
 
 
 @pytest.fixture
-def stoppable_postgres(request: pytest.FixtureRequest) -> Iterator[StoppablePostgres]:
-    if request.config.getoption("--database") == "sqlite":
-        pytest.skip("SQLite is a file: it does not go away")
+def stoppable_postgres() -> Iterator[StoppablePostgres]:
     server = StoppablePostgres()
     yield server
     server.remove()
@@ -172,6 +170,7 @@ def stoppable_database(stoppable_postgres: StoppablePostgres, tmp_path: Path) ->
         yield address
 
 
+@pytest.mark.postgresql_only("SQLite is a file: it does not go away")
 async def test_the_database_may_go_and_come_back_under_load(
     stoppable_postgres: StoppablePostgres, stoppable_database: str, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,17 +33,10 @@ async def test_metrics_add_up_over_all_workers_whoever_answers(database: str, tm
     assert Counter(told) == {before + ASKED: 10}
 
 
-@pytest.fixture
-def postgres_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.config.getoption("--database") == "sqlite":
-        pytest.skip("SQLite has no connections to run out of")
-    with request.getfixturevalue("postgres_databases").fresh(tmp_path) as address:
-        yield address
-
-
+@pytest.mark.postgresql_only("SQLite has no connections to run out of")
 @pytest.mark.alone
-async def test_four_busy_workers_stay_below_a_hundred_connections(postgres_database: str, tmp_path: Path) -> None:
-    async with served(postgres_database, tmp_path, workers=4) as server:
+async def test_four_busy_workers_stay_below_a_hundred_connections(database: str, tmp_path: Path) -> None:
+    async with served(database, tmp_path, workers=4) as server:
         most = 0
         for _ in range(5):
             await asyncio.gather(*(server.http.get("/licenses/branding/demo") for _ in range(200)))
