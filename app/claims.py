@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.clock import Clock
-from app.db import WriteConnection, as_batch, stored_moment
+from app.db import WriteConnection, as_batch
 from app.errors import IdempotencyLostError
 from sql.statements import idempotency
 
@@ -37,7 +37,7 @@ async def confirm_claims(
     if not claims:
         return
     new_held_until = clock.now() + max(claim.hold for claim in claims)
-    batch = [{"key_hash": claim.key_hash.hex(), "created_at": stored_moment(claim.claimed_at)} for claim in claims]
+    batch = [{"key_hash": claim.key_hash.hex(), "created_at": claim.claimed_at} for claim in claims]
     confirmed = await conn.rows(
         idempotency.confirm_claims, batch=as_batch(batch), new_held_until=new_held_until, is_final=is_final
     )

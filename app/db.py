@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -32,13 +31,8 @@ SQLITE_READERS = 4
 LONE_WRITERS = 2
 
 
-def stored_moment(moment: datetime) -> str:
-    """How a moment travels in a batch: in UTC, as SQLite keeps it and PostgreSQL reads it."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-
-
 def as_batch(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as the one parameter ``batch`` of a statement over ``batch_rows``."""
+    """Rows as the one parameter ``batch`` of a statement over ``batch_rows``; their moments are in UTC."""
     return orjson.dumps(rows).decode()
 
 

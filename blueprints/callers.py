@@ -25,13 +25,12 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
         return Context(runtime, device, request_id, None, allowance)
     if caller.is_anyone:
         return Context(runtime, ANONYMOUS, request_id, _address(request))
-    if caller.tenant_token or caller.tenant:
-        shown = SecretStr(request.headers.get("x-session-token") or "")
-        if shown and caller.tenant_token:
-            return Context(runtime, ANONYMOUS, request_id, _address(request), session_token=shown)
-        if shown:
-            session = await authenticate(runtime, shown.get_secret_value())
-            return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=shown)
+    if (caller.tenant_token or caller.tenant) and (shown := request.headers.get("x-session-token")):
+        token = SecretStr(shown)
+        if caller.tenant_token:
+            return Context(runtime, ANONYMOUS, request_id, _address(request), session_token=token)
+        session = await authenticate(runtime, shown)
+        return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=token)
     actor, allowance = await _actor(request, runtime, caller)
     if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionMissingError(permission=caller.permission.value)

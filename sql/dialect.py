@@ -152,7 +152,7 @@ def _field_postgresql(element: _JsonField, compiler: SQLCompiler, **options: Any
         return f"({value} -> '{name}')"
     member = f"({value} ->> '{name}')"
     if isinstance(element.type, DateTime):
-        return f"(CAST({member} AS TIMESTAMP) AT TIME ZONE 'UTC')"
+        return f"CAST({member} AS TIMESTAMPTZ)"
     if isinstance(element.type, String):
         return member
     if isinstance(element.type, LargeBinary):
@@ -164,6 +164,11 @@ def _field_postgresql(element: _JsonField, compiler: SQLCompiler, **options: Any
 def _field_sqlite(element: _JsonField, compiler: SQLCompiler, **options: Any) -> str:
     value, name = (compiler.process(part, **options) for part in element.clauses)
     member = f"json_extract({value}, '$.{name}')"
+    if isinstance(element.type, DateTime):
+        # As they are kept: six digits after the second, which JSON leaves away where they are zero, and no offset. What
+        # is not in UTC is null, which no column of a moment takes.
+        digits = f"replace(replace({member}, 'T', ' '), '+00:00', '') || '.000000'"
+        return f"CASE WHEN {member} LIKE '%+00:00' THEN substr({digits}, 1, 26) END"
     return f"unhex({member})" if isinstance(element.type, LargeBinary) else member
 
 
@@ -212,9 +217,8 @@ def _events_horizon_sqlite(element: events_horizon, compiler: SQLCompiler, **opt
 def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
     """Rows of one bound parameter ``batch``, a JSON array of objects with these members.
 
-    One SQL text serves any number of rows, so the compiled statement is always found in its cache. Moments
-    travel as ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC, which is how SQLite keeps them, days as ``YYYY-MM-DD``, bytes in
-    hexadecimal.
+    One SQL text serves any number of rows, so the compiled statement is always found in its cache. Moments and days
+    travel as JSON libraries write them (RFC 3339), moments in UTC; bytes in hexadecimal.
     """
     elements = _JsonElements(bindparam("batch", type_=Text)).table_valued("value", name="batch")
     return select(*_fields(elements, columns)).select_from(elements).cte("batch_rows")

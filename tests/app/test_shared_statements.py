@@ -10,7 +10,6 @@ from support.rows import row_counts, rows
 from support.statements import counted_statements
 
 from app.context import ANONYMOUS, Context
-from app.db import stored_moment
 from app.keys import fingerprint_hash
 from app.services.licensing import codes
 from app.services.licensing.admission import ADMISSIONS, Admission, Applicant, Application, GuardRefusedError
@@ -173,8 +172,8 @@ def brought(live: LiveServer, device: Activated, *event_ids: str, slug: str = ""
             "event_id": event_id,
             "kind": "run",
             "quantity": 1,
-            "at": stored_moment(now),
-            "day": now.date().isoformat(),
+            "at": now,
+            "day": now.date(),
             "metadata": None,
         }
         for event_id in event_ids

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import DateTime
+from sqlalchemy import DateTime, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
+from support.live import LiveServer
 
+from app.db import as_batch
+from sql.dialect import batch_rows
 from sql.tables import metadata
 from sql.tables.columns import Instant
 
@@ -28,3 +31,19 @@ def test_every_moment_is_stored_with_its_zone() -> None:
 
     assert len(moments) > 30
     assert [str(column) for column in moments if not isinstance(column.type, Instant)] == []
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 120, 999_999])
+async def test_a_moment_of_a_batch_is_the_moment_that_any_statement_stores(
+    sanic_client: LiveServer, microsecond: int
+) -> None:
+    rows = batch_rows(at=Instant)
+    same = select((rows.c.at == bindparam("at", type_=Instant)).label("is_same"))
+    moment = datetime(2025, 1, 1, 23, 59, 59, microsecond, tzinfo=UTC)
+    elsewhere = moment.astimezone(timezone(timedelta(hours=2)))
+
+    async with sanic_client.runtime.db.read() as conn:
+        found = await conn.rows(same, batch=as_batch([{"at": moment}, {"at": None}, {"at": elsewhere}]), at=moment)
+
+    # SQLite compares texts, and takes none that is not in UTC.
+    assert [row.is_same for row in found] == [True, None, None if sanic_client.runtime.db.is_sqlite else True]

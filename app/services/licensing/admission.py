@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from app.claims import confirm_claims
 from app.context import Context
-from app.db import WriteConnection, as_batch, stored_moment
+from app.db import WriteConnection, as_batch
 from app.events import Event, EventType, record_each
 from app.runtime import Coalesced, Runtime
 from app.services.licensing.token_pairs import Entitlements, RefreshToken, new_refresh_token
@@ -134,14 +134,13 @@ async def _enrol(
     conn: WriteConnection, admissible: Mapping[Application, _ClaimedCode], now: datetime
 ) -> dict[Application, int]:
     """Store the devices; answers their ids."""
-    moment = stored_moment(now)
     batch = [
         {
             "tenant_id": code.tenant_id,
             "hw_fingerprint": applied.hw_fingerprint,
             "activation_code_id": code.id,
-            "last_seen": moment,
-            "created_at": moment,
+            "last_seen": now,
+            "created_at": now,
         }
         for applied, code in admissible.items()
     ]

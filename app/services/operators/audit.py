@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from app.context import Context
-from app.db import ReadConnection, as_batch, stored_moment
+from app.db import ReadConnection, as_batch
 from app.events import NOWHERE
 from app.keys import Keys
 from sql.statements import audit as statements
@@ -100,7 +100,7 @@ async def seal_events(ctx: Context) -> Mapping[str, object]:
 
 
 async def _seal_some(ctx: Context) -> int:
-    sealed_at = stored_moment(ctx.runtime.clock.now())
+    sealed_at = ctx.runtime.clock.now()
     async with ctx.runtime.db.write() as conn:
         position, seal = await conn.maybe(statements.last_seal, LastSeal) or LastSeal()
         xid, event_id = await conn.maybe(statements.last_sealed_place, PlaceInTrail) or NOWHERE

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from app import metrics
 from app.context import Context
-from app.db import as_batch, stored_moment
+from app.db import as_batch
 from app.runtime import Coalesced, Runtime
 from app.services.usage.access import metered_tenant
 from sql.statements import usage
@@ -20,8 +20,7 @@ MOST_EVENTS = 1000
 COUNTED = {status: metrics.usage_events.labels(status) for status in ("accepted", "duplicate", "rejected")}
 
 
-@dataclass(frozen=True, slots=True)
-class UsageEvent:
+class UsageEvent(NamedTuple):
     """What a device reports; ``at`` None means now, ``metadata`` is kept as it is."""
 
     id: str
@@ -74,29 +73,28 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
     else:
         tenant_id = (await metered_tenant(ctx, tenant_slug)).tenant_id
     now = ctx.runtime.clock.now()
-    outcomes: list[EventOutcome | None] = []
+    earliest = now - timedelta(days=ctx.runtime.settings.usage_past_days)
+    latest = now + timedelta(seconds=ctx.runtime.settings.usage_future_seconds)
+    refused: dict[int, EventOutcome] = {}
     rows: list[dict[str, Any]] = []
-    for event in events:
+    for place, event in enumerate(events):
         at = event.at or now
-        refusal = _untimely(ctx.runtime, at, now)
-        outcomes.append(EventOutcome(event.id, "rejected", refusal) if refusal else None)
-        if not refusal:
+        if earliest <= at <= latest:
             rows.append(_row(ctx.runtime, event, min(at, now)))
+        else:
+            refused[place] = EventOutcome(event.id, "rejected", _untimely(ctx.runtime, at, now))
     brought = Batch(tenant_id, tenant_slug, device_id, now, rows)
     new = await ctx.runtime.coalescer(INGESTS).ask(brought, len(rows)) if rows else set()
     if len(new) < len(events):
         # Repeated or rejected ones, or a device that may not: only now it is worth a question.
         await metered_tenant(ctx, tenant_slug)
-    return _report(events, outcomes, new)
+    return _report(events, refused, new)
 
 
-def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str | None:
-    settings = runtime.settings
-    if at > now + timedelta(seconds=settings.usage_future_seconds):
+def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str:
+    if at > now:
         return f"at lies in the future: it is {now.isoformat()} here; set the device's clock"
-    if at < now - timedelta(days=settings.usage_past_days):
-        return f"at is more than {settings.usage_past_days} days ago; send events sooner"
-    return None
+    return f"at is more than {runtime.settings.usage_past_days} days ago; send events sooner"
 
 
 def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
@@ -104,20 +102,20 @@ def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
         "event_id": event.id,
         "kind": event.kind,
         "quantity": event.quantity,
-        "at": stored_moment(at),
-        "day": at.astimezone(runtime.zone).date().isoformat(),
+        "at": at.astimezone(UTC),
+        "day": at.astimezone(runtime.zone).date(),
         "metadata": None if event.metadata is None else orjson.dumps(event.metadata).decode(),
     }
 
 
-def _report(events: Sequence[UsageEvent], outcomes: list[EventOutcome | None], new: set[str]) -> IngestReport:
+def _report(events: Sequence[UsageEvent], refused: Mapping[int, EventOutcome], new: set[str]) -> IngestReport:
     """The first event with a new id is the accepted one, later ones in the same request repeat it."""
     counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
     answered: list[EventOutcome] = []
     fresh = set(new)
-    for event, refused in zip(events, outcomes, strict=True):
-        outcome = refused or EventOutcome(event.id, "accepted" if event.id in fresh else "duplicate")
-        if refused is None:
+    for place, event in enumerate(events):
+        if (outcome := refused.get(place)) is None:
+            outcome = EventOutcome(event.id, "accepted" if event.id in fresh else "duplicate")
             fresh.discard(event.id)
         counts[outcome.status] += 1
         answered.append(outcome)
@@ -137,7 +135,7 @@ async def _store(runtime: Runtime, brought: Sequence[Batch]) -> list[set[str]]:
             "tenant_id": one.tenant_id,
             "tenant_slug": one.tenant_slug,
             "device_id": one.device_id,
-            "received_at": stored_moment(one.received_at),
+            "received_at": one.received_at,
             "events": one.rows,
         }
         for one in brought
