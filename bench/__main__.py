@@ -72,7 +72,7 @@ def main() -> int:
     if chosen.compare:
         earlier = Results.from_json(json.loads(chosen.compare.read_text())["results"])
         print(f"\nCompared with {chosen.compare}:\n\n{comparison(results, earlier)}")
-    _write(chosen, results, [{**vars(bar), "met": bar.met} for bar in found])
+    _write(chosen, results, [{**vars(bar), "found": bar.found, "met": bar.met} for bar in found])
     return 0 if all(bar.met for bar in found) else 1
 
 
@@ -104,6 +104,9 @@ async def _measure(
 
     def told(what: str, found: float | None) -> None:
         progress.update(task, description=what, advance=0 if found is None else 1)
+        if found is None and not progress.console.is_terminal:
+            # Where a bar cannot move, whoever reads along has a line for each turn.
+            print(what, file=sys.stderr, flush=True)
 
     async with seeded(url, folder) as fleet:
         if plan:

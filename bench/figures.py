@@ -55,6 +55,17 @@ class Figure:
         return statistics.median(self.p99_ms)
 
 
+def ratios(figure: Figure, other: Figure | None) -> list[float]:
+    """A figure in times of another, round by round, or nothing where there is no other.
+
+    A machine that others use gets slower and faster by a half within a run. What met one in a round met the other in
+    the same one, so their ratio stands; the medians of both may come from different rounds.
+    """
+    if other is None or not all(other.rates):
+        return []
+    return [one / of for one, of in zip(figure.rates, other.rates, strict=True)]
+
+
 @dataclass(frozen=True)
 class Value:
     """Anything else that was measured, one value for each time; ``name`` says what in which unit."""
@@ -88,26 +99,21 @@ class Results:
         """A value by its name, if it was measured."""
         return next((one for one in self.values if (one.database, one.name) == (database, name)), None)
 
-    def ratio(self, figure: Figure, path: str, server: str) -> float | None:
-        """A figure in times of another one of the same database."""
-        other = self.figure(figure.database, path, server)
-        return figure.rate / other.rate if other and other.rate else None
-
-    def of_bare(self, figure: Figure) -> float | None:
-        """A figure in parts of the bare handler, at as many connections."""
+    def of_bare(self, figure: Figure) -> list[float]:
+        """A figure in parts of the bare handler, at as many connections, for each round."""
         if figure.unit != "requests/s":
-            return None
+            return []
         _, at, connections = figure.path.partition("@")
-        return self.ratio(figure, f"bare{at}{connections}", BARE)
+        return ratios(figure, self.figure(figure.database, f"bare{at}{connections}", BARE))
 
-    def of_orm(self, figure: Figure) -> float | None:
-        """A figure in times of the ORM design on the same path."""
-        return self.ratio(figure, figure.path, ORM)
+    def of_orm(self, figure: Figure) -> list[float]:
+        """A figure in times of the ORM design on the same path, for each round."""
+        return ratios(figure, self.figure(figure.database, figure.path, ORM))
 
-    def floor(self, database: str, path: str, servers: Sequence[str]) -> float | None:
-        """The best of some servers on a path, as a rate."""
-        found = [figure.rate for server in servers if (figure := self.figure(database, path, server))]
-        return max(found, default=None)
+    def of_best(self, figure: Figure, servers: Sequence[str]) -> list[float]:
+        """A figure in times of the best of some servers on the same path, for each round."""
+        found = [other for server in servers if (other := self.figure(figure.database, figure.path, server))]
+        return ratios(figure, max(found, key=lambda other: other.rate, default=None))
 
     def as_json(self) -> dict[str, Any]:
         """Everything, rounds included."""

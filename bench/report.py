@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from bench.bars import Bar
@@ -40,8 +41,10 @@ def report(results: Results, found: Sequence[Bar]) -> str:
         )
         parts.append(_table(("database", "section", "what", "median", "from - to"), values))
     if found:
-        bars = ((bar.database, bar.what, f"{bar.found:,.2f}", _bound(bar), _met(bar)) for bar in found)
-        parts.append(_table(("database", "bar", "found", "wanted", "met"), bars))
+        bars = (
+            (bar.database, bar.what, f"{bar.found:,.2f}", _range(bar.values), _bound(bar), _met(bar)) for bar in found
+        )
+        parts.append(_table(("database", "bar", "median", "from - to", "wanted", "met"), bars))
     return "\n\n".join(parts)
 
 
@@ -84,7 +87,6 @@ def _verdict(ratio: float, noise: float, rounds: int) -> str:
 
 
 def _row(results: Results, figure: Figure) -> tuple[str, ...]:
-    floor = results.floor(figure.database, figure.path, list(INSERTS))
     is_insert = figure.server in INSERTS
     return (
         figure.database,
@@ -98,7 +100,7 @@ def _row(results: Results, figure: Figure) -> tuple[str, ...]:
         "" if figure.rss_mb is None else f"{figure.rss_mb:.0f}",
         "" if is_insert else _ratio(results.of_bare(figure)),
         "" if is_insert else _ratio(results.of_orm(figure)),
-        _ratio(figure.rate / floor) if floor and figure.server == PORTAL else "",
+        _ratio(results.of_best(figure, list(INSERTS))) if figure.server == PORTAL else "",
     )
 
 
@@ -117,8 +119,8 @@ def _lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
         yield f"| {' | '.join(cells)} |"
 
 
-def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2f}"
+def _ratio(rounds: Sequence[float]) -> str:
+    return f"{statistics.median(rounds):.2f}" if rounds else ""
 
 
 def _range(values: Sequence[float]) -> str:

@@ -72,6 +72,9 @@ def _import_for_workers() -> None:
     themselves.
     """
     multiprocessing.set_start_method(START_METHOD)
+    # A worker's threads, which are the drivers' and the durable engine's, run one at a time. A heap for each of them is
+    # what glibc would give them, and leave half empty.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")
     # The tracker is a child that would let signals through to the others if it were started later.
     resource_tracker.ensure_running()
     if START_METHOD != "forkserver":

