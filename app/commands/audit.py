@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from app.commands.output import FAILED, MISUSED, AsJson, CommandFailedError, answer
+from app.commands.output import FAILED, MISUSED, CommandFailedError, answer
+from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.services.operators import audit
 

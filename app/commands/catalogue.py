@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from app.commands.output import AsJson, TenantSlug, answer, escape, table
+from app.commands.output import answer, escape, table
+from app.commands.parameters import AsJson, TenantSlug
 from app.commands.session import operating
 from app.services.billing import plans
 from app.services.billing.subscriptions import Subscription, link_subscription

@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from app.commands.output import MISUSED, AsJson, CodeId, CommandFailedError, TenantSlug, answer, table
+from app.commands.output import MISUSED, CommandFailedError, answer, table
+from app.commands.parameters import AsJson, CodeId, TenantSlug
 from app.commands.session import operating
 from app.services.licensing import issue
 from app.services.licensing.issue import NEWEST_FIRST, ActivationCode

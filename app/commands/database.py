@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.commands import session
-from app.commands.output import AsJson, answer
+from app.commands.output import answer
+from app.commands.parameters import AsJson
 from app.settings import load_settings
 
 

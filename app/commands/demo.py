@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from rich.text import Text
 
 from app.commands.journey import Journey, Step
-from app.commands.output import AsJson, CommandFailedError, answer
+from app.commands.output import CommandFailedError, answer
+from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.context import Context
 from app.settings import Settings, load_settings

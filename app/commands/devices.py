@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from app.commands.output import AsJson, DeviceId, TenantSlug, answer, table
+from app.commands.output import answer, table
+from app.commands.parameters import AsJson, DeviceId, TenantSlug
 from app.commands.session import operating
 from app.services.licensing import devices
 from app.services.licensing.devices import Device

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from app.commands.checks import examine
 from app.commands.finding import Finding
-from app.commands.output import FAILED, AsJson, answer
+from app.commands.output import FAILED, answer
+from app.commands.parameters import AsJson
 from app.settings import load_settings
 
 STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}

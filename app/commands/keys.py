@@ -6,7 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from app.commands.output import AsJson, answer
+from app.commands.output import answer
+from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.services.licensing.signing import rotate_keys
 

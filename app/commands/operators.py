@@ -10,7 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from app.commands.output import AsJson, answer, escape, table
+from app.commands.output import answer, escape, table
+from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.errors import ValidationError
 from app.permissions import Role

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from cyclopts import CycloptsError, Parameter, validators
+from cyclopts import CycloptsError
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -23,13 +23,6 @@ from app.errors import (
     TenantNotFoundError,
     ValidationError,
 )
-
-AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON object.")]
-# What either database can hold as an id.
-_IS_ID = validators.Number(gte=1, lte=2**63 - 1)
-DeviceId = Annotated[int, Parameter(validator=_IS_ID, help="The device's id.")]
-CodeId = Annotated[int | None, Parameter(name="--id", validator=_IS_ID, help="Or its id, as list-codes shows it.")]
-TenantSlug = Annotated[str, Parameter(help="The tenant's slug.")]
 
 FAILED = 1
 # SQLSTATE classes by which PostgreSQL refuses a connection: who asks, and for which database.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.commands.output import AsJson, answer
+from app.commands.output import answer
+from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.services.tenants.purge import purge_sessions as purge
 

@@ -1,8 +1,7 @@
-"""Serve: check everything that can be checked, prepare the database, then run the workers."""
+"""Serve: take the socket, begin to import what workers need, and only then what the main process needs beside."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -14,28 +13,19 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import partial
-from ipaddress import ip_address
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import structlog
 from cyclopts import Parameter
 
-from app import APP_NAME
-from app.commands.output import AsJson, CommandFailedError, answer
-from app.commands.worker import STOP_SIGNALS, worker_app
+from app.commands.parameters import AsJson
+from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod
 from app.errors import SettingsError
-from app.log import configure_logging
 from app.settings import Settings, load_settings, make_state_dir
 
-# Connections that may wait to be accepted while workers are busy or being replaced.
-BACKLOG = 1024
 METRICS_FOLDER = "metrics"
-START_METHOD: Literal["forkserver", "spawn"] = "forkserver" if sys.platform == "linux" else "spawn"
-
-log = structlog.get_logger(__name__)
+START_METHOD: StartMethod = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def serve(
@@ -51,17 +41,16 @@ def serve(
     """
     given = {"host": host, "port": port, "workers": workers}
     settings = load_settings(**{key: value for key, value in given.items() if value is not None})
-    configure_logging(settings)
     with contextlib.ExitStack() as held:
         listener = held.enter_context(_listening(settings))
         if settings.worker_count > 1:
             # Read once, when prometheus_client is first imported; a single worker keeps its figures in memory.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(held.enter_context(_metrics_folder(settings)))
         _import_for_workers()
-        from app.commands.preparation import prepare
+        # Nothing that takes long is imported before this: a worker is there as soon as its imports are.
+        from app.commands.main_process import run
 
-        asyncio.run(prepare(settings))
-        _run(settings, listener, as_json=as_json)
+        run(settings, listener, START_METHOD, as_json=as_json)
 
 
 def _import_for_workers() -> None:
@@ -85,37 +74,6 @@ def _import_for_workers() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _run(settings: Settings, listener: socket.socket, *, as_json: bool) -> None:
-    """Run Sanic's workers on this socket until the server is told to stop."""
-    from sanic import Sanic
-    from sanic.mixins import startup
-    from sanic.worker.loader import AppLoader
-
-    from app.commands.supervisor import Supervisor
-
-    url = _url(listener)
-    # Sanic has no other way to say which class manages its workers.
-    startup.WorkerManager = partial(  # type: ignore[attr-defined, assignment]
-        Supervisor,
-        grace_seconds=settings.shutdown_grace_seconds,
-        on_ready=partial(_announce, settings, url, as_json=as_json),
-    )
-    Sanic.start_method, Sanic.START_METHOD_SET = START_METHOD, True
-    app = Sanic(APP_NAME, configure_logging=False)
-    app.prepare(
-        sock=listener,
-        workers=settings.worker_count,
-        backlog=BACKLOG,
-        # Sanic's own would write whole addresses, and a refresh token may come in one.
-        access_log=False,
-        motd=False,
-    )
-    # From here on there are processes to end: a signal waits for the supervisor, who knows how.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    Sanic.serve(primary=app, app_loader=AppLoader(factory=partial(worker_app, settings)))
-    log.info("server_stopped")
-
-
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     """The socket to listen on, taken first: nothing else is worth doing if the port is not ours."""
@@ -124,9 +82,13 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except PermissionError:
+        from app.commands.output import CommandFailedError
+
         raise CommandFailedError("port_forbidden", f"This user may not listen on {where}: use --port 8080.") from None
     except OSError as failure:
         if failure.errno == errno.EADDRINUSE:
+            from app.commands.output import CommandFailedError
+
             message = f"Cannot listen on {where}: another program does. Choose another port by --port."
             raise CommandFailedError("port_in_use", message) from None
         reason = f"cannot listen on {settings.host}, which must be an address or a name of this machine"
@@ -160,45 +122,3 @@ def _metrics_folder(settings: Settings) -> Iterator[Path]:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
-    """Say that the server answers now, and in development what to do with it."""
-    database = settings.database
-    kind = "SQLite" if database.get_backend_name() == "sqlite" else "PostgreSQL"
-    log.info("server_started", url=url, workers=settings.worker_count, database=kind)
-    if as_json:
-        answer(True, {"url": url, "workers": settings.worker_count, "database": kind, "pid": os.getpid()})
-    elif settings.environment == "development":
-        place = database.database if kind == "SQLite" else f"{database.host or 'local'}/{database.database}"
-        answer(False, {}, *_banner(url, f"{kind} ({place})", _about_workers(settings.worker_count, kind)))
-
-
-def _about_workers(count: int, kind: str) -> str:
-    if kind == "PostgreSQL":
-        return str(count)
-    return (
-        "1: a second one would wait to write on SQLite"
-        if count == 1
-        else f"{count}: on SQLite they wait for each other"
-    )
-
-
-def _banner(url: str, database: str, workers: str) -> list[str]:
-    return [
-        f"\n[bold]Addon portal[/] is ready at [bold]{url}[/]",
-        f"  database    {database}",
-        f"  workers     {workers}",
-        "  first code  portal gen-codes --tenant demo",
-        f"  try it      {url}/docs",
-        "  stop        Ctrl-C\n",
-    ]
-
-
-def _url(listener: socket.socket) -> str:
-    """An address that a browser on this machine can open."""
-    host, port = listener.getsockname()[:2]
-    address = ip_address(host)
-    if address.is_unspecified:
-        host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

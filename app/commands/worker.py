@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import PortalError
 from app.settings import Settings
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # What tells the server to end. Every process of it but the main one is born with them held back, so that a signal to
 # the whole group, such as Ctrl-C in a terminal, reaches the main process alone, which ends the others in order.
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+# How a worker process comes to be.
+StartMethod = Literal["forkserver", "spawn"]
+# Connections that may wait to be accepted while workers are busy or being replaced.
+BACKLOG = 1024
 # Objects made and not freed until the youngest are collected; and collections until the older and the oldest are too.
 COLLECT_AFTER = (10_000, 20, 50)
 

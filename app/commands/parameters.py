@@ -1,0 +1,14 @@
+"""What several commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON object.")]
+# What either database can hold as an id.
+_IS_ID = validators.Number(gte=1, lte=2**63 - 1)
+DeviceId = Annotated[int, Parameter(validator=_IS_ID, help="The device's id.")]
+CodeId = Annotated[int | None, Parameter(name="--id", validator=_IS_ID, help="Or its id, as list-codes shows it.")]
+TenantSlug = Annotated[str, Parameter(help="The tenant's slug.")]
