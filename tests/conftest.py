@@ -17,7 +17,6 @@ from support.databases import PostgresDatabases, SqliteDatabases, postgres_serve
 from support.live import LiveServer, live_server
 from support.neighbours import has_neighbours, place_among_neighbours, undisturbed_horizon
 
-from app.commands.worker import COLLECT_AFTER
 from app.settings import Settings
 
 # By these a test has a database of the run.
@@ -54,10 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """As in a worker of the server, the collector looks at what tests leave behind and not at what they are made of."""
+    """As in a worker of the server, the collector looks at what tests leave behind and not at what they are made of.
+
+    Each of them makes and leaves a whole server, so it looks less often.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(10_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)
