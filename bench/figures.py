@@ -59,11 +59,11 @@ def ratios(figure: Figure, other: Figure | None) -> list[float]:
     """A figure in times of another, round by round, or nothing where there is no other.
 
     A machine that others use gets slower and faster by a half within a run. What met one in a round met the other in
-    the same one, so their ratio stands; the medians of both may come from different rounds.
+    the same one, so their ratio stands; the medians of both may come from different rounds. A round in which the other
+    has answered nothing tells nothing, and hides none of the others.
     """
-    if other is None or not all(other.rates):
-        return []
-    return [one / of for one, of in zip(figure.rates, other.rates, strict=True)]
+    rates = zip(figure.rates, other.rates, strict=True) if other else ()
+    return [one / of for one, of in rates if of]
 
 
 @dataclass(frozen=True)
