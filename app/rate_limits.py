@@ -1,20 +1,23 @@
-"""How often a device may ask and an address may guess."""
+"""How often and how fast a device may ask, and how often an address may guess."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from math import ceil
 from typing import NamedTuple
 
 import structlog
-from limits import RateLimitItem, RateLimitItemPerMinute
 
 from app.errors import RateLimitedError
-from app.rate_windows import REDIS_CONNECTIONS, MemoryWindow, RedisWindows
+from app.rate_windows import REDIS_CONNECTIONS, Limit, MemoryWindow, Pace, RedisWindows, Taken
 from app.settings import Settings
 
 # After Redis has failed it is left alone for so long, so that not every request waits for it.
 REDIS_REST_SECONDS = 5.0
+# Of a refusal's longest time.
+SHORTEST_HOLD = 0.5
 # How often it is said that Redis does not answer.
 SAID_EVERY_SECONDS = 60.0
 
@@ -43,33 +46,42 @@ class RateLimits:
         self._turns = asyncio.Semaphore(REDIS_CONNECTIONS)
         self._redis_rests_until = 0.0
         self._said_at = -SAID_EVERY_SECONDS
-        self._device_requests = RateLimitItemPerMinute(settings.device_requests_per_minute, namespace="device")
-        self._unknown_codes = RateLimitItemPerMinute(settings.unknown_codes_per_minute, namespace="code")
-        self._memory = {limit.namespace: MemoryWindow(limit) for limit in (self._device_requests, self._unknown_codes)}
         self._hold_seconds = settings.refusal_hold_seconds
         self._room_to_hold = settings.refusals_held_most
+        self._per_second = settings.device_requests_per_second
+        pace = Pace.of(self._per_second, settings.device_wait_seconds)
+        self._device_requests = Limit("device", settings.device_requests_per_minute, pace=pace)
+        self._unknown_codes = Limit("code", settings.unknown_codes_per_minute)
+        self._memory = {limit.name: MemoryWindow(limit) for limit in (self._device_requests, self._unknown_codes)}
 
     async def count_device_request(self, device: int | str) -> Allowance | None:
-        """Count one request of a device, named by its id or by a secret's id of its own; raises RateLimitedError.
+        """Count one request of a device, named by its id or by a secret's id of its own, and wait for its turn.
 
-        Answers what is left, or None where nothing is limited.
+        Turns are there so that what a device may send in a minute does not come at the others' expense in a second.
+        Answers what is left, or None where nothing is limited. Raises RateLimitedError when the minute's requests are
+        used up, and for one whose turn is too far away.
         """
         if not self._on:
             return None
-        left = await self._left(self._device_requests, str(device))
+        left, wait = await self._taken(self._device_requests, str(device))
         if left < 0:
             await self._hold()
             raise _refusal(self._device_requests)
-        return Allowance(self._device_requests.amount, left, _seconds_left(self._device_requests))
+        if wait > 0:
+            if wait > self._device_requests.pace.patience:
+                await self._hold()
+                raise RateLimitedError(retry_after=ceil(wait), limit=self._per_second)
+            await asyncio.sleep(wait)
+        return Allowance(self._device_requests.most, left, self._device_requests.seconds_left)
 
     async def count_unknown_code(self, address: str) -> None:
         """Count one activation with a code that nobody has; right codes are never counted."""
         if self._on:
-            await self._left(self._unknown_codes, address)
+            await self._taken(self._unknown_codes, address)
 
     async def check_guessing(self, address: str) -> None:
         """Raise RateLimitedError for an address that has guessed too many codes."""
-        if self._on and await self._left(self._unknown_codes, address, counts=False) < 0:
+        if self._on and (await self._taken(self._unknown_codes, address, counts=False)).left < 0:
             await self._hold()
             raise _refusal(self._unknown_codes)
 
@@ -78,7 +90,7 @@ class RateLimits:
         if self._redis is not None:
             await self._redis.close()
 
-    async def _left(self, limit: RateLimitItem, whom: str, *, counts: bool = True) -> int:
+    async def _taken(self, limit: Limit, whom: str, *, counts: bool = True) -> Taken:
         if self._redis is not None:
             async with self._turns:
                 # Whoever waited for a turn finds that Redis has failed meanwhile, and does not wait for it too.
@@ -87,7 +99,7 @@ class RateLimits:
                         return await self._redis.take(limit, whom, counts=counts)
                     except self._redis.failures as failure:
                         self._rest(failure)
-        return self._memory[limit.namespace].take(whom, counts=counts)
+        return self._memory[limit.name].take(whom, counts=counts)
 
     def _rest(self, failure: Exception) -> None:
         now = time.monotonic()
@@ -100,25 +112,20 @@ class RateLimits:
     async def _hold(self) -> None:
         """Let a refused one wait for its refusal, so that asking again at once costs everybody else next to nothing.
 
-        To refuse takes as much of a worker as to answer from memory; whoever waits for an answer does not ask.
+        To refuse takes as much of a worker as to answer from memory; whoever waits for an answer does not ask. Not all
+        wait equally long: who were refused together would come again together.
         """
         if self._room_to_hold > 0:
             self._room_to_hold -= 1
             try:
-                await asyncio.sleep(self._hold_seconds)
+                await asyncio.sleep(self._hold_seconds * random.uniform(SHORTEST_HOLD, 1))  # noqa: S311 - no secret
             finally:
                 self._room_to_hold += 1
 
 
-def _refusal(limit: RateLimitItem) -> RateLimitedError:
+def _refusal(limit: Limit) -> RateLimitedError:
     """The refusal, cheaper than what it refuses: without asking again when there will be room.
 
     At the end of the window that is counted, a part of what it holds counts no more.
     """
-    return RateLimitedError(retry_after=_seconds_left(limit), limit=limit.amount)
-
-
-def _seconds_left(limit: RateLimitItem) -> int:
-    """Seconds until the running window ends; windows of a length begin at its multiples."""
-    length = limit.get_expiry()
-    return length - int(time.time()) % length
+    return RateLimitedError(retry_after=limit.seconds_left, limit=limit.most)

@@ -1,12 +1,11 @@
-"""Sliding windows in which something is counted: in this worker's memory, or in Redis for all workers together."""
+"""Sliding windows in which something is counted, and the pace within them: in memory, or in Redis for all workers."""
 
 from __future__ import annotations
 
 import time
 from math import floor
-from typing import Any
+from typing import Any, NamedTuple
 
-from limits import RateLimitItem
 from pydantic import SecretStr
 
 from app.errors import SettingsError
@@ -15,42 +14,100 @@ from app.errors import SettingsError
 REDIS_SECONDS = 1.0
 # Requests that ask Redis at a time in each worker; the others wait for their turn.
 REDIS_CONNECTIONS = 32
+MICROSECONDS = 1_000_000
 
-# One round trip, atomic: what the last window still weighs, what this one holds, and one more if there is room.
+# One round trip, atomic: what the last window still weighs, what this one holds, when the next turn is by Redis's own
+# clock, and one more if there is room and the turn is near enough.
 _TAKE = """
 local weighed = math.floor(tonumber(redis.call('GET', KEYS[2]) or '0') * tonumber(ARGV[3]))
 local left = tonumber(ARGV[1]) - weighed - tonumber(redis.call('GET', KEYS[1]) or '0') - 1
-if left >= 0 and ARGV[4] == '1' then
+local told = redis.call('TIME')
+local now = told[1] * 1000000 + told[2]
+local turn = math.max(now, tonumber(redis.call('GET', KEYS[3]) or '0'))
+local wait = math.max(0, turn - now - tonumber(ARGV[6]))
+if left >= 0 and wait <= tonumber(ARGV[7]) and ARGV[4] == '1' then
     redis.call('INCR', KEYS[1])
     redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2]) * 2)
+    if tonumber(ARGV[5]) > 0 then
+        redis.call('SET', KEYS[3], string.format('%.0f', turn + tonumber(ARGV[5])), 'EX', tonumber(ARGV[2]) * 2)
+    end
 end
-return left
+return {left, math.ceil(wait)}
 """
 
 
+class Pace(NamedTuple):
+    """How fast a window's hits may follow each other, in seconds: a bucket of hits that fills again evenly.
+
+    A hit costs ``apart``; who has run ahead of that by no more than ``ahead`` does not wait, anybody else until then,
+    and whose wait would be longer than ``patience`` is refused (the generic cell rate algorithm of ATM networks).
+    """
+
+    apart: float
+    ahead: float
+    patience: float
+
+    @classmethod
+    def of(cls, per_second: int, patience: float) -> Pace:
+        """A second's hits at once, then evenly as many a second."""
+        return cls(1 / per_second, 1 - 1 / per_second, patience)
+
+
+# As fast as one likes, until the window is full.
+ANY_PACE = Pace(0, 0, 0)
+
+
+class Limit(NamedTuple):
+    """So many hits of each caller in so many seconds; ``name`` is what they are counted under."""
+
+    name: str
+    most: int
+    seconds: int = 60
+    pace: Pace = ANY_PACE
+
+    @property
+    def seconds_left(self) -> int:
+        """Seconds until the running window ends; windows of a length begin at its multiples."""
+        return self.seconds - int(time.time()) % self.seconds
+
+
+class Taken(NamedTuple):
+    """How many hits are left after this one, negative if the window had no room for it, and the wait for its turn.
+
+    It was counted if there was room and the wait, in seconds, is within the pace's patience.
+    """
+
+    left: int
+    wait: float
+
+
 class MemoryWindow:
-    """The counts of one limit in this process: two numbers per caller, forgotten window by window without a walk."""
+    """The counts of one limit in this process: few numbers per caller, forgotten window by window without a walk."""
 
-    def __init__(self, limit: RateLimitItem) -> None:
-        self._most = limit.amount
-        self._length = limit.get_expiry()
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
         self._number = 0
-        self._current: dict[str, int] = {}
-        self._previous: dict[str, int] = {}
+        # Of each caller: hits, and when the next one would come if they came evenly.
+        self._current: dict[str, tuple[int, float]] = {}
+        self._previous: dict[str, tuple[int, float]] = {}
 
-    def take(self, whom: str, *, counts: bool = True) -> int:
-        """How many hits are left after this one, negative if there is no room for it; counted only if it ``counts``."""
-        number, elapsed = divmod(time.time(), self._length)
+    def take(self, whom: str, *, counts: bool = True) -> Taken:
+        """Ask for one hit; with ``counts`` it is counted if it may be."""
+        _, most, length, (apart, ahead, patience) = self._limit
+        now = time.time()
+        number, elapsed = divmod(now, length)
         if number != self._number:
             self._previous = self._current if number == self._number + 1 else {}
             self._current = {}
             self._number = int(number)
-        held = self._current.get(whom, 0)
-        weighed = floor(self._previous.get(whom, 0) * (1 - elapsed / self._length))
-        left = self._most - weighed - held - 1
-        if counts and left >= 0:
-            self._current[whom] = held + 1
-        return left
+        before, turn = self._previous.get(whom, (0, now))
+        held, turn = self._current.get(whom, (0, turn))
+        left = most - floor(before * (1 - elapsed / length)) - held - 1
+        turn = max(turn, now)
+        wait = max(0.0, turn - now - ahead)
+        if counts and left >= 0 and wait <= patience:
+            self._current[whom] = held + 1, turn + apart
+        return Taken(left, wait)
 
 
 class RedisWindows:
@@ -58,8 +115,7 @@ class RedisWindows:
 
     def __init__(self, url: SecretStr) -> None:
         try:
-            from limits.aio.storage import RedisStorage
-            from redis.asyncio import ConnectionPool
+            from redis.asyncio import ConnectionPool, Redis
             from redis.exceptions import RedisError
         except ImportError:
             raise _wrong("needs the package redis: pip install 'addon-portal[redis]'") from None
@@ -73,23 +129,22 @@ class RedisWindows:
                 socket_timeout=REDIS_SECONDS,
                 socket_connect_timeout=REDIS_SECONDS,
             )
-            storage: Any = RedisStorage(f"async+{address}", implementation="redispy", connection_pool=pool)
         except ValueError:
             raise _wrong("must start with redis://, rediss:// or unix://") from None
         self._pool = pool
-        self._take = storage.bridge.get_connection().register_script(_TAKE)
+        self._take: Any = Redis(connection_pool=pool).register_script(_TAKE)
         self.failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
 
-    async def take(self, limit: RateLimitItem, whom: str, *, counts: bool = True) -> int:
-        """How many hits are left after this one, negative if there is no room for it; one round trip."""
-        number, elapsed = divmod(time.time(), limit.get_expiry())
-        name = f"{{portal:{limit.namespace}:{whom}}}"
-        return int(
-            await self._take(
-                [f"{name}:{int(number)}", f"{name}:{int(number) - 1}"],
-                [limit.amount, limit.get_expiry(), 1 - elapsed / limit.get_expiry(), int(counts)],
-            )
+    async def take(self, limit: Limit, whom: str, *, counts: bool = True) -> Taken:
+        """Ask for one hit; with ``counts`` it is counted if it may be. One round trip."""
+        number, elapsed = divmod(time.time(), limit.seconds)
+        name = f"{{portal:{limit.name}:{whom}}}"
+        pace = [round(seconds * MICROSECONDS) for seconds in limit.pace]
+        left, wait = await self._take(
+            [f"{name}:{int(number)}", f"{name}:{int(number) - 1}", f"{name}:turn"],
+            [limit.most, limit.seconds, 1 - elapsed / limit.seconds, int(counts), *pace],
         )
+        return Taken(int(left), int(wait) / MICROSECONDS)
 
     async def close(self) -> None:
         """Close the connections."""

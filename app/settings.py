@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     signing_key_lead_seconds: int = Field(ge=0)
     rate_limits: Literal["on", "off"]
     device_requests_per_minute: int = Field(ge=1)
+    device_requests_per_second: int = Field(ge=1)
+    device_wait_seconds: float = Field(ge=0)
     unknown_codes_per_minute: int = Field(ge=1)
     refusal_hold_seconds: float = Field(ge=0, le=10)
     refusals_held_most: int = Field(ge=0)
@@ -217,6 +219,12 @@ class Settings(BaseSettings):
         if text and text.partition("://")[0] not in DRIVERS:
             raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
         return value
+
+    @model_validator(mode="after")
+    def _a_turn_comes_before_the_answer_is_given_up(self) -> Self:
+        if self.device_wait_seconds >= self.response_timeout_seconds:
+            raise ValueError("device_wait_seconds: must be below response_timeout_seconds, which ends the request")
+        return self
 
     @model_validator(mode="after")
     def _events_are_kept_longer_than_they_may_be_late(self) -> Self:

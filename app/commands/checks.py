@@ -8,7 +8,6 @@ import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 
-from limits import RateLimitItemPerMinute
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
@@ -19,7 +18,7 @@ from app.commands.sign_in_checks import identity_provider, some_operator
 from app.db import Database
 from app.errors import DeliveryError, PortalError, SettingsError
 from app.mail import SmtpMailer, is_loopback
-from app.rate_windows import RedisWindows
+from app.rate_windows import Limit, RedisWindows
 from app.runtime import Runtime
 from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir
 from sql.statements import licensing, server
@@ -117,7 +116,7 @@ async def shared_limits(settings: Settings) -> AsyncIterator[Finding]:
         yield wrong_setting(failure)
         return
     try:
-        await redis.take(RateLimitItemPerMinute(1, namespace="doctor"), "doctor", counts=False)
+        await redis.take(Limit("doctor", 1), "doctor", counts=False)
     except redis.failures as failure:
         said = (
             f"does not answer ({type(failure).__name__}); each worker counts its limits for itself (PORTAL_REDIS_URL)"

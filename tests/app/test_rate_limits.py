@@ -1,4 +1,4 @@
-"""Limits: a device asks so often, an address guesses so often, and nobody else pays for it."""
+"""Limits: a device asks so often and so fast, an address guesses so often, and nobody else pays for it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
-from limits import RateLimitItemPerMinute
 from support.builders import Licensed, activate, activated, licensed, refresh
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 
 from app.errors import RateLimitedError
 from app.rate_limits import RateLimits
-from app.rate_windows import MemoryWindow
+from app.rate_windows import Limit, MemoryWindow, Pace, Taken
 from app.services.licensing.codes import new_code
 from app.settings import Settings
 
@@ -76,16 +75,77 @@ async def test_who_is_not_counted_is_told_nothing_of_limits(strict: LiveServer) 
 
 
 def test_a_window_slides_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = MemoryWindow(RateLimitItemPerMinute(10))
+    window = MemoryWindow(Limit("some", 10))
     now = [6000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
 
-    assert [window.take("a") for _ in range(12)] == [*range(9, -1, -1), -1, -1]
-    assert window.take("b") == 9
+    assert [window.take("a").left for _ in range(12)] == [*range(9, -1, -1), -1, -1]
+    assert window.take("b").left == 9
     now[0] += 90
-    assert [window.take("a", counts=False), window.take("a")] == [4, 4]
+    assert [window.take("a", counts=False).left, window.take("a").left] == [4, 4]
     now[0] += 120
-    assert window.take("a") == 9
+    assert window.take("a").left == 9
+
+
+def test_who_is_faster_than_the_pace_waits_for_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three at once, then two a second; one that would wait for more than a second is not counted."""
+    window = MemoryWindow(Limit("some", 100, pace=Pace(apart=0.5, ahead=1, patience=1)))
+    now = [6000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+
+    def waits(times: int) -> list[float]:
+        return [window.take("a").wait for _ in range(times)]
+
+    assert waits(6) == [0, 0, 0, 0.5, 1, 1.5]
+    assert window.take("b") == Taken(99, 0)
+    assert window.take("a", counts=False) == Taken(94, 1.5)
+    now[0] += 1
+    assert waits(2) == [0.5, 1]
+    now[0] += 3
+    assert waits(5) == [0, 0, 0, 0.5, 1]
+
+
+def test_the_pace_outlasts_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = MemoryWindow(Limit("some", 100, pace=Pace.of(1, patience=9)))
+    now = [6059.5]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+
+    before = [window.take("a").wait for _ in range(3)]
+    now[0] += 1
+
+    assert (before, window.take("a").wait) == ([0, 1, 2], 2)
+
+
+async def test_a_fast_device_waits_and_is_refused_only_when_its_turn_is_far_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = {
+        "device_requests_per_second": 2,
+        "device_wait_seconds": 0.5,
+        "refusal_hold_seconds": 0.0,
+    }
+    limits = RateLimits(settings.model_copy(update=paced))
+    monkeypatch.setattr(time, "time", lambda: 6000.0)
+    at_once = [await limits.count_device_request(1) for _ in range(2)]
+
+    waiting = asyncio.create_task(limits.count_device_request(1))
+    await asyncio.sleep(0.1)
+    with pytest.raises(RateLimitedError) as refused:
+        await limits.count_device_request(1)
+
+    assert [allowance.remaining for allowance in at_once if allowance] == [599, 598]
+    assert not waiting.done()
+    assert refused.value.values == {"retry_after": 1, "limit": 2}
+    waiting.cancel()
+
+
+async def test_a_device_gets_all_its_requests_however_fast_it_asks(settings: Settings, clock: MovableClock) -> None:
+    paced = {"device_requests_per_minute": 30, "device_requests_per_second": 20}
+    async with live_server(settings.model_copy(update=paced), clock) as live:
+        device = await activated(live)
+        answers = await asyncio.gather(*(live.http.get("/licenses/policy", headers=device.headers) for _ in range(30)))
+
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_all_routes_of_a_device_count_together(strict: LiveServer) -> None:

@@ -20,6 +20,7 @@ from app import rate_limits
 from app.commands.checks import shared_limits
 from app.errors import RateLimitedError, SettingsError
 from app.rate_limits import Allowance, RateLimits
+from app.rate_windows import Limit, Pace, RedisWindows, Taken
 from app.settings import Settings
 
 MOST = 50
@@ -67,6 +68,20 @@ async def test_workers_allow_together_what_one_may(shared: Settings, tmp_path: P
     allowed = await asyncio.gather(*(counted(workers[n % 4], device) for n in range(4 * MOST)))
 
     assert Counter(allowed) == {True: MOST, False: 3 * MOST}
+    for worker in workers:
+        await worker.close()
+
+
+async def test_workers_keep_together_the_pace_of_one(redis: RedisServer) -> None:
+    """Three at once, then one in a hundred seconds; one that would wait for longer than that is not counted."""
+    await within_one_window()
+    limit = Limit("some", 50, pace=Pace(apart=100, ahead=200, patience=100))
+    workers = [RedisWindows(SecretStr(redis.url)) for _ in range(2)]
+
+    taken = [await workers[n % 2].take(limit, "a") for n in range(6)]
+
+    assert [(left, round(wait, -1)) for left, wait in taken] == [(49, 0), (48, 0), (47, 0), (46, 100), *[(45, 200)] * 2]
+    assert await workers[0].take(limit, "b") == Taken(49, 0)
     for worker in workers:
         await worker.close()
 

@@ -169,6 +169,12 @@ def test_production_refuses_to_lift_the_limits(tmp_path: Path) -> None:
     assert error.values["key"] == "rate_limits"
 
 
+def test_nobody_waits_for_a_turn_longer_than_a_request_may_take(tmp_path: Path) -> None:
+    error = wrong(state_dir=tmp_path, device_wait_seconds=30)
+
+    assert error.values["key"] == "device_wait_seconds"
+
+
 def test_development_makes_a_secret_once_and_keeps_it_to_itself(tmp_path: Path) -> None:
     state = tmp_path / "state"
 
