@@ -16,7 +16,7 @@ from app.settings import Settings
 
 # After Redis has failed it is left alone for so long, so that not every request waits for it.
 REDIS_REST_SECONDS = 5.0
-# Of a refusal's longest time.
+# A refusal is held at least for this part of the longest time.
 SHORTEST_HOLD = 0.5
 # How often it is said that Redis does not answer.
 SAID_EVERY_SECONDS = 60.0

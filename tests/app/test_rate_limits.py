@@ -119,24 +119,22 @@ def test_the_pace_outlasts_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_fast_device_waits_and_is_refused_only_when_its_turn_is_far_away(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paced = {
-        "device_requests_per_second": 2,
-        "device_wait_seconds": 0.5,
-        "refusal_hold_seconds": 0.0,
-    }
+    """Two at once, then two a second for those who wait up to ten seconds; the clock stands still meanwhile."""
+    paced = {"device_requests_per_second": 2, "device_wait_seconds": 10, "refusal_hold_seconds": 0.0}
     limits = RateLimits(settings.model_copy(update=paced))
     monkeypatch.setattr(time, "time", lambda: 6000.0)
     at_once = [await limits.count_device_request(1) for _ in range(2)]
 
-    waiting = asyncio.create_task(limits.count_device_request(1))
-    await asyncio.sleep(0.1)
+    waiting = [asyncio.create_task(limits.count_device_request(1)) for _ in range(20)]
+    await asyncio.sleep(0)
     with pytest.raises(RateLimitedError) as refused:
         await limits.count_device_request(1)
 
     assert [allowance.remaining for allowance in at_once if allowance] == [599, 598]
-    assert not waiting.done()
-    assert refused.value.values == {"retry_after": 1, "limit": 2}
-    waiting.cancel()
+    assert refused.value.values == {"retry_after": 11, "limit": 2}
+    assert not waiting[-1].done()
+    for task in waiting:
+        task.cancel()
 
 
 async def test_a_device_gets_all_its_requests_however_fast_it_asks(settings: Settings, clock: MovableClock) -> None:
