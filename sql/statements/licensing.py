@@ -217,14 +217,13 @@ verifying_keys = (
     .order_by(signing_keys.c.signs_from, signing_keys.c.kid)
 )
 
-# Whoever rotates the keys has them first: two at once would each leave the other's new key without an end.
+# Whoever rotates the keys has them first: of two at once, the second ends the first one's new key.
 signing_keys_locked = select(signing_keys.c.kid).order_by(signing_keys.c.kid).with_for_update()
 
 insert_signing_key = insert(signing_keys)
 
 retire_signing_keys = update(signing_keys).where(
-    or_(signing_keys.c.verifies_until.is_(None), signing_keys.c.verifies_until > bindparam("latest")),
-    signing_keys.c.kid != bindparam("newest_kid"),
+    or_(signing_keys.c.verifies_until.is_(None), signing_keys.c.verifies_until > bindparam("latest"))
 )
 
 delete_expired_signing_keys = delete(signing_keys).where(signing_keys.c.verifies_until < bindparam("now"))

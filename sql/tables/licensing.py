@@ -105,4 +105,12 @@ signing_keys = Table(
     Column("signs_from", Instant, nullable=False),
     # Null while the key is the newest; a replaced key verifies until the last token it signed has expired.
     Column("verifies_until", Instant),
+    # Of several hosts that start on an empty database together, one stores the first key.
+    Index(
+        "uq_signing_keys_newest",
+        "algorithm",
+        unique=True,
+        postgresql_where=text("verifies_until IS NULL"),
+        sqlite_where=text("verifies_until IS NULL"),
+    ),
 )

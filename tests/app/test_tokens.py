@@ -12,6 +12,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 from pydantic import SecretStr
+from sqlalchemy import delete, select
 from support.builders import Activated, activated, refresh
 from support.clocks import MovableClock
 from support.live import LiveServer
@@ -22,7 +23,9 @@ from app.errors import DatabaseUnavailableError, SettingsError
 from app.keys import Keys
 from app.services.licensing import signing
 from app.services.licensing.signing import rotate_keys
+from app.tokens import AccessTokens, SigningKey
 from sql.statements.licensing import verifying_keys
+from sql.tables import signing_keys
 
 
 def b64(part: Any) -> str:
@@ -312,6 +315,28 @@ async def test_the_first_key_is_made_once_and_found_again(sanic_client: LiveServ
     await sanic_client.runtime.tokens.load()
 
     assert sanic_client.runtime.tokens.jwks == before
+
+
+async def test_of_hosts_that_start_together_one_stores_the_first_key(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = sanic_client.runtime
+    hosts = [AccessTokens(runtime.settings, runtime.db, runtime.keys, runtime.clock) for _ in range(3)]
+    read, all_have_looked = AccessTokens._read, asyncio.Barrier(len(hosts))
+
+    async def read_together(tokens: AccessTokens) -> dict[str, SigningKey]:
+        found = await read(tokens)
+        if not found:
+            await all_have_looked.wait()
+        return found
+
+    async with runtime.db.write() as conn:
+        await conn.affected(delete(signing_keys))
+    monkeypatch.setattr(AccessTokens, "_read", read_together)
+    await asyncio.gather(*(host.load() for host in hosts))
+
+    kids = {key["kid"] for host in hosts for key in host.jwks["keys"]}
+    assert (len(kids), len(await rows(sanic_client, select(signing_keys.c.kid)))) == (1, 1)
 
 
 async def test_of_keys_that_are_rotated_at_once_one_has_no_end(

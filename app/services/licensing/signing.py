@@ -34,9 +34,8 @@ async def rotate_keys(ctx: Context, *, compromised: bool = False) -> Rotation:
     key = new_signing_key(ctx.runtime.keys, now, signs_from=now + lead)
     async with ctx.runtime.db.write() as conn:
         await conn.rows(licensing.signing_keys_locked)
+        await conn.affected(licensing.retire_signing_keys, latest=verifies_until, verifies_until=verifies_until)
         await conn.affected(licensing.insert_signing_key, **key)
-        retired = {"newest_kid": key["kid"], "latest": verifies_until, "verifies_until": verifies_until}
-        await conn.affected(licensing.retire_signing_keys, **retired)
         reason = "compromised" if compromised else "rotation"
         event = Event(
             EventType.SIGNING_KEY_ROTATED, "Signing key rotated", metadata={"kid": key["kid"], "reason": reason}

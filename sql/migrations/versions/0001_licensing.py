@@ -86,6 +86,14 @@ def upgrade() -> None:
         sa.Column("verifies_until", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("kid", name=op.f("pk_signing_keys")),
     )
+    op.create_index(
+        "uq_signing_keys_newest",
+        "signing_keys",
+        ["algorithm"],
+        unique=True,
+        sqlite_where=sa.text("verifies_until IS NULL"),
+        postgresql_where=sa.text("verifies_until IS NULL"),
+    )
     op.create_table(
         "tenants",
         sa.Column("id", ID, sa.Identity(always=False), nullable=False),
