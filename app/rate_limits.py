@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from math import ceil
@@ -43,11 +44,14 @@ class RateLimits:
         self._on = settings.rate_limits == "on"
         is_shared = bool(settings.redis_url.get_secret_value()) and self._on
         self._redis = RedisWindows(settings.redis_url) if is_shared else None
-        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS)
+        self._connections_to_redis = asyncio.Semaphore(REDIS_CONNECTIONS)
         self._redis_rests_until = 0.0
         self._said_at = -SAID_EVERY_SECONDS
         self._hold_seconds = settings.refusal_hold_seconds
-        self._room_to_hold = settings.refusals_held_most
+        self._held_most = settings.held_requests_most
+        self._held = 0
+        self._released = asyncio.Event()
+        self._all_gone = asyncio.Event()
         self._per_second = settings.device_requests_per_second
         pace = Pace.of(self._per_second, settings.device_wait_seconds)
         self._device_requests = Limit("device", settings.device_requests_per_minute, pace=pace)
@@ -57,9 +61,10 @@ class RateLimits:
     async def count_device_request(self, device: int | str) -> Allowance | None:
         """Count one request of a device, named by its id or by a secret's id of its own, and wait for its turn.
 
-        Turns are there so that what a device may send in a minute does not come at the others' expense in a second.
-        Answers what is left, or None where nothing is limited. Raises RateLimitedError when the minute's requests are
-        used up, and for one whose turn is too far away.
+        Turns are there so that what a device may send in a minute does not come at the others' expense in a second;
+        one is at most ``device_wait_seconds`` away, and who gives up waiting has had it. Answers what is left, or None
+        where nothing is limited. Raises RateLimitedError when the minute's requests are used up, when the turn would be
+        further away, and when too many are waiting.
         """
         if not self._on:
             return None
@@ -67,12 +72,11 @@ class RateLimits:
         if left < 0:
             await self._hold()
             raise _refusal(self._device_requests)
-        if wait > 0:
-            if wait > self._device_requests.pace.patience:
-                await self._hold()
-                raise RateLimitedError(retry_after=ceil(wait), limit=self._per_second)
-            await asyncio.sleep(wait)
-        return Allowance(self._device_requests.most, left, self._device_requests.seconds_left)
+        allowance = Allowance(self._device_requests.most, left, self._device_requests.seconds_left)
+        if wait > 0 and (wait > self._device_requests.pace.patience or not await self._pause(wait)):
+            await self._hold()
+            raise RateLimitedError(retry_after=ceil(wait), limit=self._per_second)
+        return allowance
 
     async def count_unknown_code(self, address: str) -> None:
         """Count one activation with a code that nobody has; right codes are never counted."""
@@ -85,6 +89,13 @@ class RateLimits:
             await self._hold()
             raise _refusal(self._unknown_codes)
 
+    async def release(self) -> None:
+        """Let everybody go on who waits, and nobody wait any more; return when all of them have gone on."""
+        self._released.set()
+        self._all_gone.clear()
+        if self._held:
+            await self._all_gone.wait()
+
     async def close(self) -> None:
         """Close the connections to Redis."""
         if self._redis is not None:
@@ -92,8 +103,8 @@ class RateLimits:
 
     async def _taken(self, limit: Limit, whom: str, *, counts: bool = True) -> Taken:
         if self._redis is not None:
-            async with self._turns:
-                # Whoever waited for a turn finds that Redis has failed meanwhile, and does not wait for it too.
+            async with self._connections_to_redis:
+                # Whoever waited for one finds that Redis has failed meanwhile, and does not wait for it too.
                 if time.monotonic() >= self._redis_rests_until:
                     try:
                         return await self._redis.take(limit, whom, counts=counts)
@@ -115,12 +126,22 @@ class RateLimits:
         To refuse takes as much of a worker as to answer from memory; whoever waits for an answer does not ask. Not all
         wait equally long: who were refused together would come again together.
         """
-        if self._room_to_hold > 0:
-            self._room_to_hold -= 1
-            try:
-                await asyncio.sleep(self._hold_seconds * random.uniform(SHORTEST_HOLD, 1))  # noqa: S311 - no secret
-            finally:
-                self._room_to_hold += 1
+        await self._pause(self._hold_seconds * random.uniform(SHORTEST_HOLD, 1))  # noqa: S311 - no secret
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait so long, or until all are released; False, at once, if too many are waiting."""
+        if self._held >= self._held_most:
+            return False
+        self._held += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._released.wait()
+        finally:
+            self._held -= 1
+            if not self._held:
+                self._all_gone.set()
+        return True
 
 
 def _refusal(limit: Limit) -> RateLimitedError:

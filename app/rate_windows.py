@@ -17,13 +17,16 @@ REDIS_CONNECTIONS = 32
 MICROSECONDS = 1_000_000
 
 # One round trip, atomic: what the last window still weighs, what this one holds, when the next turn is by Redis's own
-# clock, and one more if there is room and the turn is near enough.
+# clock (further away than anybody can have come, if that was set back), and one more if there is room and it is near.
 _TAKE = """
 local weighed = math.floor(tonumber(redis.call('GET', KEYS[2]) or '0') * tonumber(ARGV[3]))
 local left = tonumber(ARGV[1]) - weighed - tonumber(redis.call('GET', KEYS[1]) or '0') - 1
 local told = redis.call('TIME')
 local now = told[1] * 1000000 + told[2]
-local turn = math.max(now, tonumber(redis.call('GET', KEYS[3]) or '0'))
+local turn = tonumber(redis.call('GET', KEYS[3]) or '0')
+if turn < now or turn - now > ARGV[5] + ARGV[6] + ARGV[7] then
+    turn = now
+end
 local wait = math.max(0, turn - now - tonumber(ARGV[6]))
 if left >= 0 and wait <= tonumber(ARGV[7]) and ARGV[4] == '1' then
     redis.call('INCR', KEYS[1])
@@ -39,8 +42,8 @@ return {left, math.ceil(wait)}
 class Pace(NamedTuple):
     """How fast a window's hits may follow each other, in seconds: a bucket of hits that fills again evenly.
 
-    A hit costs ``apart``; who has run ahead of that by no more than ``ahead`` does not wait, anybody else until then,
-    and whose wait would be longer than ``patience`` is refused (the generic cell rate algorithm of ATM networks).
+    Each hit takes ``apart``. One that comes at most ``ahead`` too early does not wait, any other waits until it is no
+    earlier, and one that would wait longer than ``patience`` is refused (ATM's generic cell rate algorithm).
     """
 
     apart: float
@@ -72,9 +75,9 @@ class Limit(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """How many hits are left after this one, negative if the window had no room for it, and the wait for its turn.
+    """How many hits are left after this one, negative if the window had no room for it, and the seconds to its turn.
 
-    It was counted if there was room and the wait, in seconds, is within the pace's patience.
+    What was to be counted was, if there was room and the wait is within the pace's patience.
     """
 
     left: int
@@ -103,7 +106,9 @@ class MemoryWindow:
         before, turn = self._previous.get(whom, (0, now))
         held, turn = self._current.get(whom, (0, turn))
         left = most - floor(before * (1 - elapsed / length)) - held - 1
-        turn = max(turn, now)
+        if not now <= turn <= now + apart + ahead + patience:
+            # Nobody can have run ahead any further: the clock was set back.
+            turn = now
         wait = max(0.0, turn - now - ahead)
         if counts and left >= 0 and wait <= patience:
             self._current[whom] = held + 1, turn + apart

@@ -98,7 +98,8 @@ class Runtime:
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Answer everything that waits for a shared statement, and take nothing new."""
+        """Answer everything that waits, for its turn or for a shared statement, and take nothing new."""
+        await self.rate_limits.release()
         self.is_stopping = True
         await asyncio.gather(*(queue.drain() for queue in self._coalescers.values()))
         await asyncio.gather(*self._unfinished, return_exceptions=True)

@@ -100,10 +100,10 @@ class Settings(BaseSettings):
     rate_limits: Literal["on", "off"]
     device_requests_per_minute: int = Field(ge=1)
     device_requests_per_second: int = Field(ge=1)
-    device_wait_seconds: float = Field(ge=0)
+    device_wait_seconds: float = Field(ge=0, le=30)
     unknown_codes_per_minute: int = Field(ge=1)
     refusal_hold_seconds: float = Field(ge=0, le=10)
-    refusals_held_most: int = Field(ge=0)
+    held_requests_most: int = Field(ge=0)
     read_pool_size: int = Field(ge=2)
     write_pool_size: int = Field(ge=3)
     durable_pool_size: int = Field(ge=2)

@@ -132,6 +132,9 @@ def cautions(settings: Settings) -> Iterator[Finding]:
     """Settings that are allowed and rarely meant."""
     if settings.rate_limits == "off":
         yield Finding("rate_limits", "warning", "off: for load tests only")
+    if (fastest := settings.device_requests_per_second * 60) < settings.device_requests_per_minute:
+        said = f"{settings.device_requests_per_minute} cannot be reached: device_requests_per_second allows {fastest}"
+        yield Finding("device_requests_per_minute", "warning", said)
     if settings.environment == "production" and "127.0.0.1" in settings.public_url:
         yield Finding(
             "public_url", "warning", f"{settings.public_url} is in documents and links; set PORTAL_PUBLIC_URL"

@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 import pytest
 from support.builders import Licensed, activate, activated, licensed, refresh
 from support.clocks import MovableClock
+from support.journey import until
 from support.live import LiveServer, live_server
 
+from app.commands.checks import cautions
 from app.errors import RateLimitedError
-from app.rate_limits import RateLimits
+from app.rate_limits import Allowance, RateLimits
 from app.rate_windows import Limit, MemoryWindow, Pace, Taken
 from app.services.licensing.codes import new_code
 from app.settings import Settings
@@ -105,6 +107,17 @@ def test_who_is_faster_than_the_pace_waits_for_a_turn(monkeypatch: pytest.Monkey
     assert waits(5) == [0, 0, 0, 0.5, 1]
 
 
+def test_a_clock_that_is_set_back_costs_nobody_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = MemoryWindow(Limit("some", 100, pace=Pace.of(2, patience=1)))
+    now = [6050.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    assert [window.take("a").wait for _ in range(3)] == [0, 0, 0.5]
+
+    now[0] -= 30
+
+    assert [window.take("a").wait for _ in range(3)] == [0, 0, 0.5]
+
+
 def test_the_pace_outlasts_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     window = MemoryWindow(Limit("some", 100, pace=Pace.of(1, patience=9)))
     now = [6059.5]
@@ -116,25 +129,47 @@ def test_the_pace_outlasts_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (before, window.take("a").wait) == ([0, 1, 2], 2)
 
 
-async def test_a_fast_device_waits_and_is_refused_only_when_its_turn_is_far_away(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds for which somebody was to wait, on a clock that stands still, and for which nobody does."""
+    asked: list[float] = []
+
+    async def pause(limits: RateLimits, seconds: float) -> bool:
+        asked.append(seconds)
+        return True
+
+    monkeypatch.setattr(RateLimits, "_pause", pause)
+    monkeypatch.setattr(time, "time", lambda: 6000.0)
+    return asked
+
+
+async def refusals(limits: RateLimits, times: int) -> list[RateLimitedError]:
+    """What the refused ones of so many requests of one device were told."""
+    answers = await asyncio.gather(*(limits.count_device_request(1) for _ in range(times)), return_exceptions=True)
+    assert all(isinstance(answer, Allowance | RateLimitedError) for answer in answers)
+    return [answer for answer in answers if isinstance(answer, RateLimitedError)]
+
+
+async def test_a_fast_device_waits_for_its_turns_and_is_refused_only_when_they_are_far_away(
+    settings: Settings, pauses: list[float]
 ) -> None:
-    """Two at once, then two a second for those who wait up to ten seconds; the clock stands still meanwhile."""
+    """Two at once, then two a second for those who wait up to ten seconds."""
     paced = {"device_requests_per_second": 2, "device_wait_seconds": 10, "refusal_hold_seconds": 0.0}
     limits = RateLimits(settings.model_copy(update=paced))
-    monkeypatch.setattr(time, "time", lambda: 6000.0)
-    at_once = [await limits.count_device_request(1) for _ in range(2)]
 
-    waiting = [asyncio.create_task(limits.count_device_request(1)) for _ in range(20)]
-    await asyncio.sleep(0)
-    with pytest.raises(RateLimitedError) as refused:
-        await limits.count_device_request(1)
+    assert await refusals(limits, 22) == []
+    assert pauses == [number / 2 for number in range(1, 21)]
+    assert [refused.values for refused in await refusals(limits, 2)] == [{"retry_after": 11, "limit": 2}] * 2
 
-    assert [allowance.remaining for allowance in at_once if allowance] == [599, 598]
-    assert refused.value.values == {"retry_after": 11, "limit": 2}
-    assert not waiting[-1].done()
-    for task in waiting:
-        task.cancel()
+
+async def test_who_is_refused_is_held_and_not_all_equally_long(settings: Settings, pauses: list[float]) -> None:
+    for limited in ({"device_requests_per_minute": 1}, {"device_requests_per_second": 1, "device_wait_seconds": 0}):
+        limits = RateLimits(settings.model_copy(update={"refusal_hold_seconds": 2.0, **limited}))
+        pauses.clear()
+
+        assert len(await refusals(limits, 21)) == len(pauses) == 20
+        assert all(1 <= held <= 2 for held in pauses)
+        assert len(set(pauses)) > 10
 
 
 async def test_a_device_gets_all_its_requests_however_fast_it_asks(settings: Settings, clock: MovableClock) -> None:
@@ -229,7 +264,7 @@ async def test_switched_off_nothing_is_limited(settings: Settings, clock: Movabl
 
 
 async def test_who_is_refused_waits_for_it_and_only_so_many_do(settings: Settings) -> None:
-    held = {"device_requests_per_minute": 1, "refusal_hold_seconds": 10.0, "refusals_held_most": 2}
+    held = {"device_requests_per_minute": 1, "refusal_hold_seconds": 10.0, "held_requests_most": 2}
     limits = RateLimits(settings.model_copy(update=held))
     await limits.count_device_request(1)
 
@@ -246,3 +281,37 @@ async def test_who_is_refused_waits_for_it_and_only_so_many_do(settings: Setting
     assert not any(task.done() for task in waiting)
     for task in waiting:
         task.cancel()
+
+
+async def test_who_waits_for_a_turn_when_the_server_stops_is_answered(settings: Settings, clock: MovableClock) -> None:
+    paced = {"device_requests_per_second": 2, "device_wait_seconds": 30}
+    async with live_server(settings.model_copy(update=paced), clock) as live:
+        device = await activated(live)
+        asking = [asyncio.create_task(live.http.get("/licenses/policy", headers=device.headers)) for _ in range(50)]
+        await until(lambda: live.runtime.rate_limits._held >= 40)
+        await live.runtime.drain()
+        answers = await asyncio.gather(*asking)
+
+    assert Counter(answer.status_code for answer in answers) == {200: 50}
+
+
+async def test_more_than_may_wait_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    paced = {"device_requests_per_second": 2, "device_wait_seconds": 10, "held_requests_most": 3}
+    limits = RateLimits(settings.model_copy(update=paced))
+    monkeypatch.setattr(time, "time", lambda: 6000.0)
+
+    asking = [asyncio.create_task(limits.count_device_request(1)) for _ in range(7)]
+    await asyncio.sleep(0)
+    refused = [task.exception() for task in asking if task.done() and task.exception()]
+    await limits.release()
+
+    assert [type(error) for error in refused] == [RateLimitedError] * 2
+    assert len(await asyncio.gather(*asking, return_exceptions=True)) == 7
+
+
+def test_the_doctor_says_when_the_pace_keeps_the_minute_out_of_reach(settings: Settings) -> None:
+    slow = settings.model_copy(update={"device_requests_per_second": 9})
+
+    found = [finding.check for finding in cautions(settings)], [finding.detail for finding in cautions(slow)]
+
+    assert found == ([], ["600 cannot be reached: device_requests_per_second allows 540"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 from pydantic import SecretStr
+from redis.asyncio import Redis
 from structlog.testing import CapturingLogger
 from support.builders import activated
 from support.live import live_server
@@ -82,6 +83,13 @@ async def test_workers_keep_together_the_pace_of_one(redis: RedisServer) -> None
 
     assert [(left, round(wait, -1)) for left, wait in taken] == [(49, 0), (48, 0), (47, 0), (46, 100), *[(45, 200)] * 2]
     assert await workers[0].take(limit, "b") == Taken(49, 0)
+    kept = workers[0]._pool
+    async with Redis(connection_pool=kept) as stored:
+        key = "{portal:some:a}:turn"
+        assert 0 < await stored.ttl(key) <= 120
+        # As after the clock of its host was set back by an hour.
+        await stored.set(key, int(await stored.get(key)) + 3_600_000_000)
+    assert await workers[1].take(limit, "a") == Taken(45, 0)
     for worker in workers:
         await worker.close()
 
