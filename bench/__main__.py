@@ -14,6 +14,8 @@ import contextlib
 import json
 import os
 import platform
+import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
@@ -68,11 +70,10 @@ def main() -> int:
             with address(database, postgres, folder) as url:
                 asyncio.run(_measure(results, database, url, folder, chosen, progress))
     found = list(bars(results))
+    _write(chosen, results, [{**vars(bar), "found": bar.found, "met": bar.met} for bar in found])
     print(report(results, found))
     if chosen.compare:
-        earlier = Results.from_json(json.loads(chosen.compare.read_text())["results"])
-        print(f"\nCompared with {chosen.compare}:\n\n{comparison(results, earlier)}")
-    _write(chosen, results, [{**vars(bar), "found": bar.found, "met": bar.met} for bar in found])
+        print(f"\nCompared with the earlier run:\n\n{comparison(results, chosen.compare)}")
     return 0 if all(bar.met for bar in found) else 1
 
 
@@ -87,11 +88,19 @@ def _options() -> argparse.Namespace:
     options.add_argument("--databases", nargs="+", choices=(POSTGRES, SQLITE), default=(POSTGRES, SQLITE))
     options.add_argument("--million", action="store_true", help="memory after 1,000,000 requests, not after 100,000")
     options.add_argument("--json", type=Path, default=ROOT / "var" / "bench.json", help="where the figures are kept")
-    options.add_argument("--compare", type=Path, metavar="FILE", help="ratios to the figures of an earlier run")
+    options.add_argument("--compare", type=_earlier, metavar="FILE", help="ratios to the figures of an earlier run")
     chosen = options.parse_args()
     chosen.rounds = chosen.rounds or (2 if chosen.quick else 5)
     chosen.seconds = chosen.seconds or (1 if chosen.quick else 4)
     return chosen
+
+
+def _earlier(name: str) -> Results:
+    """An earlier run, looked at before minutes are spent."""
+    try:
+        return Results.from_json(json.loads(Path(name).read_text())["results"])
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        raise argparse.ArgumentTypeError(f"{name} is not the JSON of a run of this bench: {failure}") from None
 
 
 async def _measure(
@@ -139,7 +148,15 @@ async def _servers(who: Collection[str], url: str, folder: Path) -> AsyncIterato
 def _write(chosen: argparse.Namespace, results: Results, found: list[dict[str, Any]]) -> None:
     told = {
         "at": datetime.now(UTC).isoformat(),
-        "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
+        "commit": _said_by("git", "-C", str(ROOT), "rev-parse", "HEAD"),
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "processor": _processor(),
+            "load": os.getloadavg(),
+            "wrk": _said_by("wrk", "-v").partition(" Copyright")[0],
+        },
         "rounds": chosen.rounds,
         "seconds": chosen.seconds,
         "results": results.as_json(),
@@ -148,6 +165,22 @@ def _write(chosen: argparse.Namespace, results: Results, found: list[dict[str, A
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps(told, indent=1))
     print(f"figures: {chosen.json}", file=sys.stderr)
+
+
+def _said_by(*command: str) -> str:
+    """The first line that a program prints, or nothing where there is no such program."""
+    with contextlib.suppress(OSError):
+        told = subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
+        return told[0] if told else ""
+    return ""
+
+
+def _processor() -> str:
+    """Its name, where the system tells."""
+    with contextlib.suppress(OSError):
+        if found := re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return found[1]
+    return platform.processor()
 
 
 if __name__ == "__main__":

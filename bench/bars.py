@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.figures import Results
 from bench.floor import INSERTS
-from bench.scenarios import PORTAL
+from bench.scenarios import ORM, PORTAL
 
 POSTGRES, SQLITE = "postgresql", "sqlite"
 OF_BARE = {
@@ -69,7 +69,7 @@ def _rates(results: Results, database: str) -> Iterator[Bar]:
         if (bound := OF_BARE.get((database, figure.path))) and (parts := results.of_bare(figure)):
             yield Bar(database, f"{figure.path}, of bare", parts, bound)
         if database == POSTGRES and (bound := OF_ORM.get(figure.path)):
-            if times := results.of_orm(figure):
+            if times := results.of(ORM, figure):
                 yield Bar(database, f"{figure.path}, times the ORM design", times, bound)
             tails = [p99 / p50 for p99, p50 in zip(figure.p99_ms, figure.p50_ms, strict=True)]
             yield Bar(database, f"{figure.path}, p99 of p50", tails, P99_OF_P50, is_ceiling=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.load import Measured
-from bench.scenarios import BARE, ORM
+from bench.scenarios import BARE
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Figure:
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
     errors: int = 0
-    statements_per_request: float | None = None
+    statements_per_request: list[float] = field(default_factory=list)
     rss_mb: float | None = None
 
     def add(self, measured: Measured, units: int) -> None:
@@ -40,11 +40,6 @@ class Figure:
         return statistics.median(self.rates)
 
     @property
-    def spread(self) -> float:
-        """How far the rounds lie apart, in parts of their median."""
-        return (max(self.rates) - min(self.rates)) / self.rate if self.rate else 0.0
-
-    @property
     def p50(self) -> float:
         """The median of the rounds' medians, in milliseconds."""
         return statistics.median(self.p50_ms)
@@ -53,6 +48,12 @@ class Figure:
     def p99(self) -> float:
         """The median of the rounds' 99th percentiles, in milliseconds."""
         return statistics.median(self.p99_ms)
+
+
+def spread(rounds: Sequence[float]) -> float:
+    """How far rounds lie apart, in parts of their median."""
+    middle = statistics.median(rounds)
+    return (max(rounds) - min(rounds)) / middle if middle else 0.0
 
 
 def ratios(figure: Figure, other: Figure | None) -> list[float]:
@@ -106,9 +107,9 @@ class Results:
         _, at, connections = figure.path.partition("@")
         return ratios(figure, self.figure(figure.database, f"bare{at}{connections}", BARE))
 
-    def of_orm(self, figure: Figure) -> list[float]:
-        """A figure in times of the ORM design on the same path, for each round."""
-        return ratios(figure, self.figure(figure.database, figure.path, ORM))
+    def of(self, server: str, figure: Figure) -> list[float]:
+        """A figure in times of another server's on the same path, for each round."""
+        return ratios(figure, self.figure(figure.database, figure.path, server))
 
     def of_best(self, figure: Figure, servers: Sequence[str]) -> list[float]:
         """A figure in times of the best of some servers on the same path, for each round."""

@@ -21,7 +21,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import re
 import statistics
 import sys
 import tempfile
@@ -30,7 +29,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import httpx2
 from support.databases import PostgresDatabases, postgres_server
 from support.processes import ServerProcess, served
 
@@ -41,7 +39,7 @@ from app.services.licensing.issue import generate_codes
 from app.services.tenants.directory import add_tenant
 from bench.load import Measured, require_wrk, wrk
 from bench.scenarios import BARE
-from bench.servers import compared
+from bench.servers import answered, compared, samples
 
 QUIET_TENANTS = 20
 QUIET_PER_SECOND = 40
@@ -55,9 +53,6 @@ WHOLE_MINUTE = 60
 BROUGHT = 0.9
 POLICY = "/licenses/policy"
 PATHS = {"bare": "/", "unlimited": POLICY, "limited": POLICY}
-REFUSED = re.compile(
-    rf'^portal_request_seconds_count{{(?=[^}}]*status="429")[^}}]*route="{POLICY}"[^}}]*}} ([\d.e+]+)$', re.MULTILINE
-)
 
 # The next free place on the clock is taken, whichever connection asks; one that is late sends at once.
 PACED = """
@@ -161,9 +156,7 @@ async def one_round(
 
 async def refusals(url: str) -> float:
     """How many policies this server has refused with 429 so far; a bare one refuses nobody."""
-    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
-        told = (await http.get("/metrics")).text
-    return sum(float(count) for count in REFUSED.findall(told))
+    return answered(await samples(url), route=POLICY, status="429")
 
 
 async def measure(url: str, folder: Path, rounds: int, seconds: int, workers: int) -> dict[str, list[Round]]:

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from bench.bars import Bar
-from bench.figures import Figure, Results
+from bench.figures import Figure, Results, spread
 from bench.floor import INSERTS
-from bench.scenarios import PORTAL
+from bench.scenarios import BARE, DIRECT, ORM, PORTAL
 
 COLUMNS = (
     "database",
@@ -21,6 +21,7 @@ COLUMNS = (
     "SQL per request",
     "MB per worker",
     "of bare",
+    "of direct",
     "times ORM design",
     "of plain insert",
 )
@@ -51,16 +52,16 @@ def report(results: Results, found: Sequence[Bar]) -> str:
 def comparison(now: Results, before: Results) -> str:
     """Each figure in times of the earlier one, and whether that is more than the rounds of both lie apart.
 
-    A median lies somewhere within its rounds; so half the spread of the one and half of the other are noise. The
-    ratio to the bare handler is what can be compared between machines.
+    What is judged is the ratio to the bare handler, since a machine may be slower today, or the rate where there is no
+    such ratio. A median lies somewhere within its rounds; so half the spread of both together is noise.
     """
     rows = []
     for figure in _in_order(now.figures):
         earlier = before.figure(figure.database, figure.path, figure.server)
         if earlier is None or not earlier.rate:
             continue
-        ratio = figure.rate / earlier.rate
-        noise = (figure.spread + earlier.spread) / 2
+        of_bare = before.of_bare(earlier), now.of_bare(figure)
+        was, found = of_bare if all(of_bare) and figure.server != BARE else (earlier.rates, figure.rates)
         rows.append(
             (
                 figure.database,
@@ -68,20 +69,21 @@ def comparison(now: Results, before: Results) -> str:
                 figure.server,
                 f"{earlier.rate:,.0f}",
                 f"{figure.rate:,.0f}",
-                f"{ratio:.2f}",
-                f"{earlier.spread:.0%} / {figure.spread:.0%}",
-                _verdict(ratio, noise, min(len(figure.rates), len(earlier.rates))),
-                f"{_ratio(before.of_bare(earlier))} / {_ratio(now.of_bare(figure))}",
+                f"{figure.rate / earlier.rate:.2f}",
+                f"{_ratio(of_bare[0])} / {_ratio(of_bare[1])}",
+                f"{spread(was):.0%} / {spread(found):.0%}",
+                _verdict(was, found),
             )
         )
-    columns = ("database", "path", "server", "before", "now", "ratio", "spread", "verdict", "of bare")
+    columns = ("database", "path", "server", "before", "now", "ratio", "of bare", "spread", "verdict")
     return _table(columns, rows)
 
 
-def _verdict(ratio: float, noise: float, rounds: int) -> str:
-    if rounds < FEWEST_ROUNDS:
+def _verdict(was: Sequence[float], found: Sequence[float]) -> str:
+    if min(len(was), len(found)) < FEWEST_ROUNDS:
         return "too few rounds to tell"
-    if abs(ratio - 1) <= noise:
+    ratio = statistics.median(found) / statistics.median(was)
+    if abs(ratio - 1) <= (spread(was) + spread(found)) / 2:
         return "within noise"
     return "faster" if ratio > 1 else "slower"
 
@@ -96,10 +98,11 @@ def _row(results: Results, figure: Figure) -> tuple[str, ...]:
         f"{figure.p50:.2f}",
         f"{figure.p99:.2f}",
         str(figure.errors),
-        "" if figure.statements_per_request is None else f"{figure.statements_per_request:.3f}",
+        f"{statistics.median(figure.statements_per_request):.3f}" if figure.statements_per_request else "",
         "" if figure.rss_mb is None else f"{figure.rss_mb:.0f}",
         "" if is_insert else _ratio(results.of_bare(figure)),
-        "" if is_insert else _ratio(results.of_orm(figure)),
+        "" if is_insert else _ratio(results.of(DIRECT, figure)),
+        "" if is_insert else _ratio(results.of(ORM, figure)),
         _ratio(results.of_best(figure, list(INSERTS))) if figure.server == PORTAL else "",
     )
 

@@ -66,7 +66,9 @@ class Rounds:
         """Open every pool, and let every server see every token once."""
         for server in self._servers.values():
             script = await self._written(SCENARIOS["bare" if server.name == BARE else "policy"])
-            await asyncio.to_thread(wrk, server.url, seconds=1, script=script)
+            shown = 0
+            while shown < len(self._fleet.asking):
+                shown += (await asyncio.to_thread(wrk, server.url, seconds=1, script=script)).requests
             await server.settle()
 
     def _figure(self, contest: Contest, name: str) -> Figure:
@@ -83,7 +85,7 @@ class Rounds:
 
     async def _load(self, contest: Contest, server: Server, seconds: float, figure: Figure) -> Measured:
         script = await self._written(contest.scenario)
-        before = await server.statements()
+        before = await server.counted()
         url = f"{server.url}/"
         running = asyncio.create_task(
             asyncio.to_thread(wrk, url, connections=contest.connections, seconds=seconds, script=script)
@@ -95,10 +97,11 @@ class Rounds:
             self._results.revocations.append((self._database, server.name, was_refused))
         measured = await running
         await server.settle()
-        after = await server.statements()
-        if before is not None and after is not None and measured.requests:
-            # What was in flight at the end is done, but not counted.
-            figure.statements_per_request = (after - before) / (measured.requests + contest.connections)
+        after = await server.counted()
+        if before is not None and after is not None:
+            # Who does not count its answers gives one to everybody who was still waiting at the end.
+            answers = (after.answered or 0) - (before.answered or 0) or measured.requests + contest.connections
+            figure.statements_per_request.append((after.statements - before.statements) / answers)
         figure.rss_mb = max(figure.rss_mb or 0.0, server.rss_mb)
         return measured
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 import psutil
+from prometheus_client.metrics_core import Sample
+from prometheus_client.parser import text_string_to_metric_families
 from support.databases import SECRET
 
 from app.settings import Settings
@@ -32,7 +34,15 @@ TOKEN_SECONDS = 86_400
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # What runs by itself would run into the figures: a million events of a grown database wait for their seals.
 AT_REST = {f"PORTAL_{name.upper()}": "0 0 29 2 *" for name in Settings.model_fields if name.endswith("_cron")}
-COUNTED = re.compile(r"^portal_sql_statements_total(?:\{[^}]*\})? ([\d.e+]+)$", re.MULTILINE)
+# An address of the portal's that is not part of what is measured, and the status of a request that nobody waited for.
+METRICS, GONE = "/metrics", "499"
+
+
+class Counted(NamedTuple):
+    """SQL statements that a server has sent so far, and the requests it has answered, where it counts them."""
+
+    statements: float
+    answered: float | None
 
 
 @dataclass(frozen=True)
@@ -43,15 +53,16 @@ class Server:
     url: str
     pid: int
 
-    async def statements(self) -> float | None:
-        """SQL statements it has sent so far; None where it does not count them."""
+    async def counted(self) -> Counted | None:
+        """What it has done so far; None for one that sends no statements."""
         if self.name == BARE:
             return None
+        if self.name == PORTAL:
+            told = await samples(self.url)
+            statements = sum(one.value for one in told if one.name == "portal_sql_statements_total")
+            return Counted(statements, answered(told))
         async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=60) as http:
-            if self.name != PORTAL:
-                return float((await http.get("/bench/statements")).json())
-            found = COUNTED.findall((await http.get("/metrics")).text)
-            return sum(float(count) for count in found) if found else None
+            return Counted(float((await http.get("/bench/statements")).json()), None)
 
     async def settle(self) -> None:
         """Return when it has worked off what wrk has left behind, so that the next server has the machine."""
@@ -71,6 +82,25 @@ class Server:
     def pss_mb(self) -> float:
         """The same with pages that several processes share counted in parts; nan where the system does not tell."""
         return getattr(psutil.Process(self.pid).memory_full_info(), "pss", float("nan")) / MEGABYTE
+
+
+async def samples(url: str) -> list[Sample]:
+    """The portal's own figures, over all its workers."""
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
+        told = (await http.get(METRICS)).text
+    return [sample for family in text_string_to_metric_families(told) for sample in family.samples]
+
+
+def answered(told: Iterable[Sample], **labels: str) -> float:
+    """The requests that were answered with these labels, but for those that ask for figures or hung up."""
+    return sum(
+        one.value
+        for one in told
+        if one.name == "portal_request_seconds_count"
+        and one.labels["route"] != METRICS
+        and one.labels["status"] != GONE
+        and labels.items() <= one.labels.items()
+    )
 
 
 def environment(database_url: str, folder: Path) -> dict[str, str]:
