@@ -56,8 +56,12 @@ async def grow(
     *,
     chunk: int = CHUNK,
     told: Callable[[int], None] = lambda done: None,
+    folds: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
-    """Bring the database to so many tenants; answers how many rows of each table this run has added."""
+    """Bring the database to so many tenants; answers how many rows of each table this run has added.
+
+    ``told`` hears how many there are, ``folds`` that their figures are folded at last, which takes minutes for many.
+    """
     if await schema.current_revision(settings) is None:
         await schema.upgrade(settings)
     await schema.check_current(settings)
@@ -72,9 +76,10 @@ async def grow(
                 added[table] += count
             done = numbers[-1]
             told(done)
-        if any(added.values()):
-            await fold(settings)
-            await store.settle()
+        # Also where nothing was added: an earlier run may have been interrupted here.
+        folds()
+        await fold(settings)
+        await store.settle()
     return added
 
 
@@ -125,6 +130,7 @@ async def run(chosen: argparse.Namespace) -> dict[str, object]:
                 shape,
                 chunk=chosen.chunk,
                 told=lambda done: progress.update(task, completed=done),
+                folds=lambda: progress.update(task, description="folding their figures", total=None),
             )
         seconds = time.perf_counter() - started
         async with opened(settings) as store:
