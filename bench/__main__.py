@@ -38,7 +38,7 @@ from bench.load import require_wrk
 from bench.report import comparison, report
 from bench.rounds import Rounds
 from bench.scenarios import PORTAL
-from bench.servers import Server, compared
+from bench.servers import Server, compared, forget_settings
 
 Told = Callable[[str, float | None], None]
 
@@ -47,9 +47,7 @@ def main() -> int:
     """Measure what was chosen, print it and write it."""
     chosen = _options()
     require_wrk()
-    # The runtime of this process issues tokens and stores rows; it must not be told what to do by a shell.
-    for variable in [name for name in os.environ if name.startswith("PORTAL_")]:
-        del os.environ[variable]
+    forget_settings()
     results = Results()
     with (
         Progress(

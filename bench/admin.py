@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import re
 import statistics
 import tempfile
@@ -30,8 +29,9 @@ from support.processes import ServerProcess, served
 
 from bench.growth_lists import side_of
 from bench.load import require_wrk, wrk
+from bench.markdown import table
 from bench.scenarios import BARE
-from bench.servers import AT_REST, environment, first_answer, free_port, spawned
+from bench.servers import AT_REST, environment, first_answer, forget_settings, free_port, spawned
 
 WORKERS = 2
 CONNECTIONS = 16
@@ -176,8 +176,7 @@ def main() -> int:
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
     require_wrk()
-    for variable in [name for name in os.environ if name.startswith("PORTAL_")]:
-        del os.environ[variable]
+    forget_settings()
     asked = [call for call in calls() if chosen.only in call.name]
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as room:
         bare = asyncio.run(run(chosen.database_url, Path(room), asked, chosen.rounds, chosen.seconds))
@@ -186,10 +185,8 @@ def main() -> int:
         print(json.dumps({BARE: round(bare), "calls": told}, indent=1))
     else:
         print(f"{BARE}, {WORKERS} workers: {bare:,.0f} requests/s\n")
-        print("| call | requests/s | of bare | worker, ms | PostgreSQL, ms | original | times | errors |")
-        print("|---|---|---|---|---|---|---|---|")
-        for line in told:
-            print(f"| {' | '.join('' if value is None else str(value) for value in line.values())} |")
+        columns = ("call", "requests/s", "of bare", "worker, ms", "PostgreSQL, ms", "original", "times", "errors")
+        print(table(columns, (list(line.values()) for line in told)))
     return 0 if all(call.is_met for call in asked) else 1
 
 

@@ -31,7 +31,8 @@ from app.permissions import Role
 from app.services.operators.api_tokens import create_token
 from bench.growth_calls import CALLS, Call
 from bench.growth_policy import grown
-from bench.servers import AT_REST, COUNTED
+from bench.markdown import table
+from bench.servers import AT_REST, METRICS, samples_in, statements
 
 MOST_RATIO = 1.5
 SIDES = ("small", "large")
@@ -70,7 +71,7 @@ class Side:
 
     def statements(self) -> float:
         """How many the worker has sent so far."""
-        return sum(float(found) for found in COUNTED.findall(self.body("/metrics").decode()))
+        return statements(samples_in(self.body(METRICS).decode()))
 
     def milliseconds(self, path: str) -> list[float]:
         """How long each of some requests has taken."""
@@ -132,11 +133,12 @@ class Figures:
             "is_met": self.is_met,
         }
 
-    def line(self) -> str:
+    @property
+    def cells(self) -> list[str]:
         """A row of the table."""
         count = [f"{self.statements[side]:g}" for side in SIDES]
         bar = "" if self.is_held else "not alike" if not self.is_alike else "beside the bar"
-        cells = [
+        return [
             self.call.name,
             " / ".join(str(self.rows[side]) for side in SIDES),
             " / ".join(self.totals[side] for side in SIDES),
@@ -145,7 +147,6 @@ class Figures:
             f"{self.ratio:.2f}",
             bar or ("met" if self.is_met else "**missed**"),
         ]
-        return f"| {' | '.join(cells)} |"
 
 
 async def side_of(server: ServerProcess) -> Side:
@@ -220,10 +221,8 @@ def main() -> int:
     if chosen.json:
         print(json.dumps([one.told() for one in figures], indent=1))
     else:
-        print("| call | rows | total | statements | small, ms | large, ms | ratio | |")
-        print("|---|---|---|---|---|---|---|---|")
-        for one in figures:
-            print(one.line())
+        columns = ("call", "rows", "total", "statements", "small, ms", "large, ms", "ratio", "")
+        print(table(columns, (one.cells for one in figures)))
         print(f"\n{sum(not one.is_met for one in figures)} of {len(figures)} over {MOST_RATIO}")
     return 0 if all(one.is_met for one in figures) else 1
 

@@ -28,6 +28,7 @@ from support.processes import ServerProcess, served
 from bench.growth import grow
 from bench.growth_rows import Shape, slug
 from bench.load import Measured, require_wrk, wrk
+from bench.markdown import table
 from bench.scenarios import POLICY, READY_MADE
 from bench.servers import AT_REST
 from sql.tables import devices, tenants
@@ -136,10 +137,8 @@ def main() -> int:
     if chosen.json:
         print(json.dumps(told, indent=1))
     else:
-        print("| tenants | requests/s | p50 ms | p99 ms | errors |\n| --- | --- | --- | --- | --- |")
-        for name in ("small", "large"):
-            figures = [str(value) for key, value in told[name].items() if key != "rounds"]
-            print(f"| {name} | {' | '.join(figures)} |")
+        rows = ([name, *(value for key, value in told[name].items() if key != "rounds")] for name in ("small", "large"))
+        print(table(("tenants", "requests/s", "p50 ms", "p99 ms", "errors"), rows))
         print(f"\nratio {told['ratio']}, at least {LEAST_RATIO}")
     return 0 if told["met"] else 1
 

@@ -38,6 +38,7 @@ from app.services.licensing.activation import activate
 from app.services.licensing.issue import generate_codes
 from app.services.tenants.directory import add_tenant
 from bench.load import Measured, require_wrk, wrk
+from bench.markdown import table
 from bench.scenarios import BARE
 from bench.servers import answered, compared, samples
 
@@ -147,16 +148,18 @@ async def one_round(
     if situation.noisy_on is None:
         return Round(await quiet, None, 0)
     address = addresses[situation.noisy_on]
-    before = await refusals(address)
+    before = await refusals(situation, address)
     given = {"connections": NOISY_CONNECTIONS, "seconds": seconds + OUTLASTING, "script": made["noisy"]}
     noisy = asyncio.to_thread(wrk, address + PATHS[situation.noisy_on], **given)
     seen, brought = await asyncio.gather(quiet, noisy)
-    return Round(seen, brought, round(await refusals(address) - before))
+    return Round(seen, brought, round(await refusals(situation, address) - before))
 
 
-async def refusals(url: str) -> float:
+async def refusals(situation: Situation, address: str) -> float:
     """How many policies this server has refused with 429 so far; a bare one refuses nobody."""
-    return answered(await samples(url), route=POLICY, status="429")
+    if situation.noisy_on == "bare":
+        return 0
+    return answered(await samples(address), route=POLICY, status="429")
 
 
 async def measure(url: str, folder: Path, rounds: int, seconds: int, workers: int) -> dict[str, list[Round]]:
@@ -212,14 +215,6 @@ def summary(figures: Mapping[str, Sequence[Round]]) -> list[dict[str, object]]:
     return rows
 
 
-def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The rows as Markdown, without the single rounds."""
-    columns = [column for column in rows[0] if column != "rounds"]
-    lines = [columns, ["---"] * len(columns)]
-    lines += [["" if row[column] is None else str(row[column]) for column in columns] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def main() -> int:
     """Answer the exit code."""
     options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -238,7 +233,9 @@ def main() -> int:
         finally:
             databases.close()
     rows = summary(figures)
-    print(json.dumps(rows, indent=1) if chosen.json else table(rows))
+    columns = [column for column in rows[0] if column != "rounds"]
+    shown = ([row[column] for column in columns] for row in rows)
+    print(json.dumps(rows, indent=1) if chosen.json else table(columns, shown))
     return 0 if all(row["met"] for row in rows) else 1
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -25,9 +24,10 @@ from bench.alone import portal_server
 from bench.bars import POSTGRES, SQLITE
 from bench.databases import address, seeded
 from bench.load import require_wrk, wrk
+from bench.markdown import table
 from bench.scenarios import PORTAL, SCENARIOS
 from bench.seeding import Fleet
-from bench.servers import Server
+from bench.servers import Server, forget_settings
 
 PATHS = tuple(name for name, scenario in SCENARIOS.items() if PORTAL in scenario.servers)
 SAMPLES_PER_SECOND = 400
@@ -45,8 +45,7 @@ def main() -> int:
     options.add_argument("--database", choices=(POSTGRES, SQLITE), default=POSTGRES)
     chosen = options.parse_args()
     require_wrk()
-    for variable in [name for name in os.environ if name.startswith("PORTAL_")]:
-        del os.environ[variable]
+    forget_settings()
     with (
         tempfile.TemporaryDirectory(prefix="portal-bench-") as room,
         postgres_server(durable=True) as postgres,
@@ -89,11 +88,9 @@ def _table(samples: list[str], lines: int) -> str:
             own[frames[-1]] += int(seen)
             within.update(dict.fromkeys(frames, int(seen)))
     total = sum(own.values())
-    rows = [
-        f"| {_percent(count, total)} | {_percent(within[name], total)} | `{name}` |"
-        for name, count in own.most_common(lines)
-    ]
-    return "\n".join(["| own | with callees | function |", "| ---: | ---: | --- |", *rows])
+    most = own.most_common(lines)
+    rows = ((_percent(count, total), _percent(within[name], total), f"`{name}`") for name, count in most)
+    return table(("own", "with callees", "function"), rows)
 
 
 def _percent(count: int, total: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from bench.bars import Bar
 from bench.figures import Figure, Results, spread
 from bench.floor import INSERTS
+from bench.markdown import table
 from bench.scenarios import BARE, DIRECT, ORM, PORTAL
 
 COLUMNS = (
@@ -34,18 +35,18 @@ def report(results: Results, found: Sequence[Bar]) -> str:
     """Everything that one run has to tell."""
     parts = []
     if results.figures:
-        parts.append(_table(COLUMNS, (_row(results, figure) for figure in _in_order(results.figures))))
+        parts.append(table(COLUMNS, (_row(results, figure) for figure in _in_order(results.figures))))
     if results.values:
         values = (
             (value.database, value.section, value.name, f"{value.median:,.2f}", _range(value.values))
             for value in results.values
         )
-        parts.append(_table(("database", "section", "what", "median", "from - to"), values))
+        parts.append(table(("database", "section", "what", "median", "from - to"), values))
     if found:
         bars = (
             (bar.database, bar.what, f"{bar.found:,.2f}", _range(bar.values), _bound(bar), _met(bar)) for bar in found
         )
-        parts.append(_table(("database", "bar", "median", "from - to", "wanted", "met"), bars))
+        parts.append(table(("database", "bar", "median", "from - to", "wanted", "met"), bars))
     return "\n\n".join(parts)
 
 
@@ -76,7 +77,7 @@ def comparison(now: Results, before: Results) -> str:
             )
         )
     columns = ("database", "path", "server", "before", "now", "ratio", "of bare", "spread", "verdict")
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _verdict(was: Sequence[float], found: Sequence[float]) -> str:
@@ -111,15 +112,6 @@ def _in_order(figures: Sequence[Figure]) -> list[Figure]:
     """By database and path as they were measured, the servers of a path together."""
     paths = list(dict.fromkeys((figure.database, figure.path) for figure in figures))
     return sorted(figures, key=lambda figure: paths.index((figure.database, figure.path)))
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(_lines(columns, rows))
-
-
-def _lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    for cells in (columns, ["---"] * len(columns), *rows):
-        yield f"| {' | '.join(cells)} |"
 
 
 def _ratio(rounds: Sequence[float]) -> str:

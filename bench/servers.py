@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -59,8 +59,7 @@ class Server:
             return None
         if self.name == PORTAL:
             told = await samples(self.url)
-            statements = sum(one.value for one in told if one.name == "portal_sql_statements_total")
-            return Counted(statements, answered(told))
+            return Counted(statements(told), answered(told))
         async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=60) as http:
             return Counted(float((await http.get("/bench/statements")).json()), None)
 
@@ -87,8 +86,17 @@ class Server:
 async def samples(url: str) -> list[Sample]:
     """The portal's own figures, over all its workers."""
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
-        told = (await http.get(METRICS)).text
+        return samples_in((await http.get(METRICS)).text)
+
+
+def samples_in(told: str) -> list[Sample]:
+    """The figures of an answer to ``/metrics``."""
     return [sample for family in text_string_to_metric_families(told) for sample in family.samples]
+
+
+def statements(told: Iterable[Sample]) -> float:
+    """The SQL statements that were sent."""
+    return sum(one.value for one in told if one.name == "portal_sql_statements_total")
 
 
 def answered(told: Iterable[Sample], **labels: str) -> float:
@@ -101,6 +109,12 @@ def answered(told: Iterable[Sample], **labels: str) -> float:
         and one.labels["status"] != GONE
         and labels.items() <= one.labels.items()
     )
+
+
+def forget_settings() -> None:
+    """This process issues tokens and stores rows with a runtime of its own, which no shell must tell what to do."""
+    for variable in [name for name in os.environ if name.startswith("PORTAL_")]:
+        del os.environ[variable]
 
 
 def environment(database_url: str, folder: Path) -> dict[str, str]:
@@ -125,7 +139,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def spawned(arguments: Sequence[str], env: dict[str, str], log: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
+def spawned(arguments: Sequence[str], env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process from the tree's root, ended with the block."""
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *arguments], env=env, cwd=ROOT, stdout=output, stderr=output)

@@ -25,6 +25,7 @@ from sql.tables import (
     devices,
     monthly_runs,
     run_changes,
+    statistics_changes,
     subscriptions,
     tenants,
     usage_events,
@@ -103,6 +104,21 @@ async def test_an_interrupted_run_is_continued_after_its_last_finished_chunk(
     )
     assert [row.slug for row in slugs] == [slug(number) for number in range(1, TENANTS + 1)]
     assert codes == 10 * TENANTS
+
+
+async def test_a_run_that_ended_before_its_figures_were_folded_is_continued_there(grown: Settings) -> None:
+    def break_off() -> None:
+        raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        await grow(grown, TENANTS, SHAPE, chunk=CHUNK, folds=break_off)
+    waiting = select(func.count()).select_from(statistics_changes)
+    (before,) = await asked(grown, waiting)
+
+    await grow(grown, TENANTS, SHAPE, chunk=CHUNK)
+
+    (after,) = await asked(grown, waiting)
+    assert before[0][0] > after[0][0] == 0
 
 
 async def test_the_daily_sums_equal_the_events_of_their_days(grown: Settings) -> None:
