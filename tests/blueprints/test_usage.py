@@ -260,10 +260,14 @@ async def test_without_a_token_nothing_else_is_looked_at(sanic_client: LiveServe
 
 
 async def test_single_events_at_once_share_statements(sanic_client: LiveServer) -> None:
-    device = await activated(sanic_client)
+    """Of four devices, since one that asks faster than its pace would wait for its turns."""
+    tenant = await licensed(sanic_client, max_uses=4)
+    devices = [await activated(sanic_client, tenant, f"hardware-{n}") for n in range(4)]
 
     with counted_statements(sanic_client.runtime.db) as statements:
-        answers = await asyncio.gather(*(report(sanic_client, device, run_event(f"event-{n}")) for n in range(200)))
+        answers = await asyncio.gather(
+            *(report(sanic_client, devices[n % 4], run_event(f"event-{n}")) for n in range(200))
+        )
 
     inserts = [statement for statement in statements if "INSERT" in statement]
     assert sum(answer.json()["accepted"] for answer in answers) == 200
