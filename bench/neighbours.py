@@ -143,15 +143,16 @@ async def one_round(
 ) -> Round:
     """Run the noisy side, if there is one, beside the quiet one."""
     url = addresses[situation.quiet_on] + PATHS[situation.quiet_on]
-    given = {"connections": QUIET_TENANTS, "seconds": seconds, "script": made["quiet"]}
-    quiet = asyncio.to_thread(wrk, url, **given)
+    quiet = {"connections": QUIET_TENANTS, "seconds": seconds, "script": made["quiet"]}
     if situation.noisy_on is None:
-        return Round(await quiet, None, 0)
+        return Round(await asyncio.to_thread(wrk, url, **quiet), None, 0)
     address = addresses[situation.noisy_on]
+    noisy = {"connections": NOISY_CONNECTIONS, "seconds": seconds + OUTLASTING, "script": made["noisy"]}
     before = await refusals(situation, address)
-    given = {"connections": NOISY_CONNECTIONS, "seconds": seconds + OUTLASTING, "script": made["noisy"]}
-    noisy = asyncio.to_thread(wrk, address + PATHS[situation.noisy_on], **given)
-    seen, brought = await asyncio.gather(quiet, noisy)
+    seen, brought = await asyncio.gather(
+        asyncio.to_thread(wrk, url, **quiet),
+        asyncio.to_thread(wrk, address + PATHS[situation.noisy_on], **noisy),
+    )
     return Round(seen, brought, round(await refusals(situation, address) - before))
 
 

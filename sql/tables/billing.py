@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, event, text
 
 from sql.dialect import installer
-from sql.tables.columns import Id, Instant, choice, id_column, metadata
+from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
 
 SUBSCRIPTION_STATES = ("active", "past_due", "canceled", "unpaid", "trialing", "suspended")
 
@@ -49,15 +49,13 @@ subscriptions = Table(
         "uq_subscriptions_current",
         "tenant_id",
         unique=True,
-        postgresql_where=text("ended_at IS NULL"),
-        sqlite_where=text("ended_at IS NULL"),
+        **only_where("ended_at IS NULL"),
     ),
     Index(
         "uq_subscriptions_stripe_customer_id",
         "stripe_customer_id",
         unique=True,
-        postgresql_where=text("ended_at IS NULL"),
-        sqlite_where=text("ended_at IS NULL"),
+        **only_where("ended_at IS NULL"),
     ),
     UniqueConstraint("stripe_subscription_id", name="uq_subscriptions_stripe_subscription_id"),
     Index("ix_subscriptions_tenant_id", "tenant_id"),
@@ -67,8 +65,7 @@ subscriptions = Table(
         "ix_subscriptions_seats_used",
         "seats_used",
         "id",
-        postgresql_where=text("state = 'active' AND ended_at IS NULL"),
-        sqlite_where=text("state = 'active' AND ended_at IS NULL"),
+        **only_where("state = 'active' AND ended_at IS NULL"),
     ),
 )
 

@@ -1,11 +1,11 @@
-"""The metadata all tables share, the naming of constraints, and the column kinds they use."""
+"""The metadata all tables share, the naming of constraints, kinds of columns, and indexes of some rows only."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Dialect, Enum, Identity, Integer, MetaData
+from sqlalchemy import BigInteger, Column, Dialect, Enum, Identity, Integer, MetaData, text
 from sqlalchemy.types import DateTime, TypeDecorator
 
 metadata = MetaData(
@@ -51,3 +51,8 @@ def choice(name: str, *values: str, **options: Any) -> Column[str]:
     """A text column held to a closed set of values by a named check."""
     kind = Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)
     return Column(name, kind, nullable=False, **options)
+
+
+def only_where(condition: str) -> dict[str, Any]:
+    """The options of an index that holds only the rows for which this is true, written alike on both databases."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}

@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-from sql.tables.columns import Id, Instant, id_column, metadata
+from sql.tables.columns import Id, Instant, id_column, metadata, only_where
 
 activation_codes = Table(
     "activation_codes",
@@ -110,7 +110,6 @@ signing_keys = Table(
         "uq_signing_keys_newest",
         "algorithm",
         unique=True,
-        postgresql_where=text("verifies_until IS NULL"),
-        sqlite_where=text("verifies_until IS NULL"),
+        **only_where("verifies_until IS NULL"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, text
 
-from sql.tables.columns import Id, Instant, choice, id_column, metadata
+from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
 
 # A tenant has at most one challenge, the newest: the tenant is the key, and a new one replaces the old.
 otp_challenges = Table(
@@ -53,8 +53,7 @@ deliveries = Table(
     Index(
         "ix_deliveries_waiting",
         "id",
-        postgresql_where=text("state = 'waiting'"),
-        sqlite_where=text("state = 'waiting'"),
+        **only_where("state = 'waiting'"),
     ),
     Index("ix_deliveries_created_at", "created_at"),
 )
