@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from pydantic import SecretStr
 
-from app.claims import Claim, confirm_claims
-from app.db import WriteConnection
+from app.access.permissions import Permission
+from app.calendar import Month
+from app.database.connections import Loan, ReadConnection, WriteConnection
+from app.database.key_holds import Claim, confirm_claims
 from app.errors import SessionMissingError, TokenMissingError
-from app.permissions import Permission
-from app.rate_limits import Allowance
+from app.limits.rate_limits import Allowance
 from app.runtime import Runtime
 
 ActorType = Literal["operator", "tenant", "device", "system"]
@@ -68,11 +69,27 @@ class Context(NamedTuple):
     # Held while the request runs, where it brought an Idempotency-Key.
     claim: Claim | None = None
 
+    def now(self) -> datetime:
+        """The current moment in UTC."""
+        return self.runtime.clock.now()
+
+    def today(self) -> date:
+        """The running day in the installation's time zone."""
+        return self.now().astimezone(self.runtime.zone).date()
+
+    def month(self) -> Month:
+        """The running month in the installation's time zone."""
+        return Month.of(self.today(), self.runtime.zone)
+
+    def read(self) -> Loan[ReadConnection]:
+        """A connection for reading: one round trip per statement, and no transaction around them."""
+        return self.runtime.db.read()
+
     @contextlib.asynccontextmanager
     async def write(self, *, is_final: bool = True) -> AsyncIterator[WriteConnection]:
-        """A transaction for what may be asked under an Idempotency-Key: committed only while the key is ours.
+        """A transaction; under an Idempotency-Key it is committed only while this request still holds the key.
 
-        Under that key nobody does it anew, unless it is said not to be final.
+        After the commit no repeat of the request runs again under that key, unless ``is_final`` is False.
         """
         async with self.runtime.db.write() as conn:
             yield conn

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.context import Context
-from app.db import WriteConnection
+from app.database.connections import WriteConnection
 from sql.statements import events as statements
 
 # Before every event: numbers of transactions may be negative where the trail was restored into another cluster.
@@ -129,7 +129,7 @@ async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, E
                 "device_id": event.device_id,
                 "metadata": orjson.dumps(event.metadata, option=orjson.OPT_UTC_Z).decode(),
                 "request_id": ctx.request_id,
-                "created_at": ctx.runtime.clock.now(),
+                "created_at": ctx.now(),
             }
             for ctx, event in happened
         ],

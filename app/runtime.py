@@ -10,20 +10,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from app import metrics
+from app.access.access_tokens import AccessTokens
+from app.access.identity_provider import IdentityProvider
+from app.access.keys import Keys
+from app.access.passwords import Passwords
 from app.clock import Clock, SystemClock
-from app.coalesce import Coalescer
-from app.db import Database
+from app.database.coalesce import Coalescer
+from app.database.connections import Database
 from app.errors import ShuttingDownError
-from app.identity_provider import IdentityProvider
-from app.keys import Keys
-from app.mail import mailer_for
-from app.messenger import messenger_for
-from app.passwords import Passwords
-from app.ports import Mailer, Messenger
-from app.rate_limits import RateLimits
+from app.limits.rate_limits import RateLimits
+from app.messages.mail import mailer_for
+from app.messages.messenger import messenger_for
+from app.messages.ports import Mailer, Messenger
 from app.settings import Settings
-from app.tokens import AccessTokens
+from app.telemetry import metrics
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

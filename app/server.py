@@ -12,31 +12,25 @@ import orjson
 import structlog
 from sanic import Sanic
 
-from app import APP_NAME, metrics, schema
-from app.api_document import document
+from app import APP_NAME
 from app.clock import Clock
-from app.jobs import Jobs, Schedule
-from app.log import configure_logging
+from app.contract.api_document import document
+from app.database import schema
+from app.jobs.jobs import Jobs
+from app.jobs.schedules import ERRANDS, schedules
 from app.runtime import Runtime
-from app.services.idempotency import purge_idempotent_answers
-from app.services.operators import audit, statistics
-from app.services.tenants.deliveries import DELIVERIES
-from app.services.tenants.purge import purge_sessions
-from app.services.usage import months, upkeep
 from app.settings import Settings
+from app.telemetry import metrics
+from app.telemetry.log import configure_logging
 from blueprints import admin_api, auth_sso, authz, health, licenses, tenant_api, usage
-from blueprints.answer_headers import install_answer_headers
 from blueprints.documentation import add_documentation
 from blueprints.mailbox import add_mailbox
-from blueprints.problems import ProblemHandler
+from blueprints.web.answer_headers import install_answer_headers
+from blueprints.web.problems import ProblemHandler
 
 APIS = (admin_api.api, auth_sso.api, authz.api, health.api, licenses.api, tenant_api.api, usage.api)
 PAGES = (auth_sso.pages,)
-# What is done once for a row, soon after its commit.
-ERRANDS = (DELIVERIES,)
 READ_TO_REFUSE = 4
-# Nothing depends on when it runs: a month that is not opened is added up.
-MONTHS_CRON = "*/15 * * * *"
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 
@@ -77,20 +71,6 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
 def _described() -> bytes:
     """The OpenAPI document of all operations, which is the same for every application of a process."""
     return orjson.dumps(document([operation for api in APIS for operation in api.operations]))
-
-
-def schedules(settings: Settings) -> list[Schedule]:
-    """What runs by itself, once for all workers."""
-    return [
-        Schedule("rollup-check", settings.rollup_check_cron, upkeep.check_rollups),
-        Schedule("session-purge", settings.session_purge_cron, purge_sessions),
-        Schedule("months", MONTHS_CRON, months.keep_months),
-        Schedule("retention", settings.retention_cron, upkeep.apply_retention),
-        Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
-        Schedule("audit-seal", settings.audit_seal_cron, audit.seal_events),
-        Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),
-        Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
-    ]
 
 
 def _framework_settings(settings: Settings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.databases import PostgresDatabases, settings_for
 
-from app import schema
+from app.database import schema
 from app.runtime import Runtime
 from bench.bars import SQLITE
 from bench.seeding import Fleet, seed

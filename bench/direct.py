@@ -13,6 +13,8 @@ import orjson
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse
 
+from app.access.access_tokens import DeviceToken
+from app.access.keys import fingerprint_hash
 from app.errors import (
     DeviceAccessRevokedError,
     DeviceUnknownError,
@@ -21,13 +23,11 @@ from app.errors import (
     TenantMismatchError,
     TenantNotFoundError,
 )
-from app.keys import fingerprint_hash
 from app.runtime import Runtime
 from app.settings import load_settings
-from app.tokens import DeviceToken
-from blueprints.bodies import bearer_token, read_body
 from blueprints.licenses import HeartbeatRequest
 from blueprints.usage import IngestRequest
+from blueprints.web.bodies import bearer_token, read_body
 
 POOL_SIZE = 20
 

@@ -34,12 +34,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import schema
 from app.commands.output import reason_of
 from app.context import Actor, Context
+from app.database import schema
 from app.errors import DatabaseUnavailableError, PortalError
 from app.runtime import Runtime
-from app.services.operators.statistics import fold_statistics
+from app.services.upkeep.statistics import fold_statistics
 from app.settings import Settings, load_settings
 from bench.growth_rows import COLUMNS, Chunk, Ids, Shape
 from bench.growth_stores import Store, counted, last_number, opened, plans_for

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 from support.processes import ServerProcess, served
 
+from app.access.permissions import Role
 from app.context import Actor, Context
-from app.permissions import Role
 from app.services.operators.api_tokens import create_token
 from bench.growth_calls import CALLS, Call
 from bench.growth_policy import grown

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.access.keys import fingerprint_hash
 from app.events import EventType
-from app.keys import fingerprint_hash
 from bench.growth_names import tenant_name
 
 Row = tuple[Any, ...]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import asyncpg
 from sqlalchemy import insert, text
 
-from app.db import Database, WriteConnection
+from app.database.connections import Database, WriteConnection
 from app.settings import Settings
 from bench.growth_rows import COLUMNS, PLANS, Row
 from sql.tables import metadata

@@ -32,11 +32,11 @@ from pathlib import Path
 from support.databases import PostgresDatabases, postgres_server
 from support.processes import ServerProcess, served
 
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
 from app.services.licensing.activation import activate
-from app.services.licensing.issue import generate_codes
-from app.services.tenants.directory import add_tenant
+from app.services.licensing.codes import generate_codes
+from app.services.tenants.onboarding import ensure_tenant
 from bench.load import Measured, require_wrk, wrk
 from bench.markdown import table
 from bench.scenarios import BARE
@@ -105,7 +105,7 @@ class Round:
 
 async def devices_of(server: ServerProcess, slug: str, count: int) -> list[str]:
     """A new tenant with so many devices; answers their access tokens."""
-    await add_tenant(server.ctx, name=slug, slug=slug)
+    await ensure_tenant(server.ctx, name=slug, slug=slug)
     await link_subscription(server.ctx, tenant_slug=slug, plan_name="Neighbours")
     (code,) = await generate_codes(server.ctx, slug, max_uses=count)
     return [(await activate(server.ctx, slug, code, f"hw-{number}")).access_token for number in range(count)]
@@ -114,7 +114,7 @@ async def devices_of(server: ServerProcess, slug: str, count: int) -> list[str]:
 async def scripts(server: ServerProcess, folder: Path) -> dict[str, Path]:
     """What wrk runs for the quiet and for the noisy side."""
     await server.runtime.tokens.load()
-    await seed_plan(server.ctx, name="Neighbours", price_id="neighbours", quota=100)
+    await ensure_plan(server.ctx, name="Neighbours", price_id="neighbours", quota=100)
     quiet = [(await devices_of(server, f"quiet-{number:02}", 1))[0] for number in range(QUIET_TENANTS)]
     noisy = await devices_of(server, "noisy", NOISY_DEVICES)
     made = {}

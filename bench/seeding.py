@@ -11,12 +11,12 @@ from typing import Any
 import asyncpg
 from sqlalchemy import insert
 
+from app.access.keys import fingerprint_hash
 from app.context import Actor, Context
-from app.keys import fingerprint_hash
 from app.runtime import Runtime
-from app.services.billing.plans import seed_plan
-from app.services.licensing import codes
-from app.services.licensing.admission import family_row
+from app.services.billing.plans import ensure_plan
+from app.services.licensing import code_text
+from app.services.licensing.enrollment import family_row
 from app.services.licensing.token_pairs import new_refresh_token
 from sql.tables import activation_codes, devices, refresh_families, subscriptions, tenants
 
@@ -64,7 +64,7 @@ class Fleet:
 async def seed(runtime: Runtime) -> Fleet:
     """Fill an empty, migrated database."""
     await runtime.tokens.load()
-    plan, _ = await seed_plan(Context(runtime, Actor("operator", "bench")), name=PLAN, price_id="bench", quota=QUOTA)
+    plan, _ = await ensure_plan(Context(runtime, Actor("operator", "bench")), name=PLAN, price_id="bench", quota=QUOTA)
     made = await _tenants(runtime, plan.id)
     bound = await _devices(runtime, made)
     if not runtime.db.is_sqlite:
@@ -98,14 +98,14 @@ async def _tenants(runtime: Runtime, plan_id: int) -> list[SeededTenant]:
             insert(tenants).returning(tenants.c.id, tenants.c.slug),
             [{"name": slug, "slug": slug, **shown, **stamps} for slug in slugs],
         )
-        made = [SeededTenant(row.id, row.slug, codes.new_code()) for row in sorted(stored)]
+        made = [SeededTenant(row.id, row.slug, code_text.new_code()) for row in sorted(stored)]
         held = {"plan_id": plan_id, "state": "active", "seats_used": DEVICES_EACH, **stamps}
         await conn.insert_all(insert(subscriptions), [{"tenant_id": tenant.id, **held} for tenant in made])
         rows = [
             {
                 "tenant_id": tenant.id,
                 "code_hash": runtime.keys.code_hash(tenant.code),
-                "hint": codes.hint(tenant.code),
+                "hint": code_text.hint(tenant.code),
                 "max_uses": MOST_USES,
                 "created_at": now,
             }

@@ -24,7 +24,7 @@ from support.databases import PostgresDatabases, SqliteDatabases, postgres_serve
 from support.processes import ServerProcess, served
 from support.sign_in import GENERATE, VERIFY
 
-from app.services.tenants.directory import add_tenant
+from app.services.tenants.onboarding import ensure_tenant
 
 TENANTS = 50
 LETTERS = 10
@@ -50,7 +50,7 @@ async def timed(client: httpx2.AsyncClient, path: str, slug: str) -> float:
 async def compare(server: ServerProcess, rounds: int) -> dict[str, dict[str, float]]:
     """Medians of known and unknown slugs, and what two halves of the known ones differ by."""
     for number in range(TENANTS):
-        await add_tenant(server.ctx, name=f"T{number}", slug=f"known-{number:03d}", email="it@example.com")
+        await ensure_tenant(server.ctx, name=f"T{number}", slug=f"known-{number:03d}", email="it@example.com")
     figures = {}
     async with httpx2.AsyncClient(base_url=server.base_url, trust_env=False, timeout=60) as client:
         for path in (GENERATE, VERIFY):

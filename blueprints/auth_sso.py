@@ -5,17 +5,17 @@ from __future__ import annotations
 from sanic import Request
 from sanic.response import HTTPResponse
 
-from app.callers import OPERATOR
+from app.access.callers import OPERATOR
 from app.context import Context
 from app.errors import PortalError
-from app.services.operators import accounts, local, oidc, sessions
+from app.services.operators import accounts, local_sign_in, provider_sign_in, sessions
 from app.services.operators.accounts import SignedInOperator
 from app.services.operators.sessions import SignedIn
-from blueprints.callers import SESSION_COOKIE
-from blueprints.forms import FormGuard, read_form, set_cookie
-from blueprints.operations import Api
-from blueprints.pages import SIGN_IN_PATH, Pages, reads_pages, see_other
 from blueprints.sign_in_pages import password_page, sign_in_page, sign_out_page, welcome_page
+from blueprints.web.forms import FormGuard, read_form, set_cookie
+from blueprints.web.identify import SESSION_COOKIE
+from blueprints.web.operations import Api
+from blueprints.web.pages import SIGN_IN_PATH, Pages, reads_pages, see_other
 
 api = Api("operators", "/auth")
 pages = Pages("sign-in")
@@ -51,7 +51,7 @@ async def sign_in_locally(request: Request, ctx: Context) -> HTTPResponse:
     try:
         form = read_form(request, ctx.runtime)
         email = form.get("email", "")
-        return _signed_in(ctx, await local.sign_in(ctx, email=email, password=form.get("password", "")))
+        return _signed_in(ctx, await local_sign_in.sign_in(ctx, email=email, password=form.get("password", "")))
     except PortalError as error:
         if not reads_pages(request):
             raise
@@ -64,7 +64,7 @@ async def sign_in_locally(request: Request, ctx: Context) -> HTTPResponse:
 @pages.page("GET", "/auth/link/{token}")
 async def choose_password(request: Request, ctx: Context, token: str) -> HTTPResponse:
     """Ask for the password that a sign-in link is good for; to look at it does not use it."""
-    bearer = await local.link_bearer(ctx, token)
+    bearer = await local_sign_in.link_bearer(ctx, token)
     guard = FormGuard(request, ctx.runtime)
     return guard.applied(password_page(guard.field, token=token, email=bearer.email))
 
@@ -75,11 +75,11 @@ async def use_sign_in_link(request: Request, ctx: Context) -> HTTPResponse:
     form = read_form(request, ctx.runtime)
     token = form.get("token", "")
     try:
-        return _signed_in(ctx, await local.use_link(ctx, token=token, password=form.get("password", "")))
+        return _signed_in(ctx, await local_sign_in.use_link(ctx, token=token, password=form.get("password", "")))
     except PortalError as error:
         if not reads_pages(request) or error.status == 401:
             raise
-        bearer = await local.link_bearer(ctx, token)
+        bearer = await local_sign_in.link_bearer(ctx, token)
         guard = FormGuard(request, ctx.runtime)
         page = password_page(guard.field, token=token, email=bearer.email, error=error, status=error.status)
         return guard.applied(_told_to_wait(page, error))
@@ -88,9 +88,16 @@ async def use_sign_in_link(request: Request, ctx: Context) -> HTTPResponse:
 @pages.page("GET", "/auth/login")
 async def sign_in_with_provider(request: Request, ctx: Context) -> HTTPResponse:
     """Lead to the identity provider."""
-    started = await oidc.start(ctx)
+    started = await provider_sign_in.start(ctx)
     response = see_other(started.address)
-    set_cookie(response, ctx.runtime, ATTEMPT_COOKIE, started.cookie, path=ATTEMPT_PATH, seconds=oidc.ATTEMPT_SECONDS)
+    set_cookie(
+        response,
+        ctx.runtime,
+        ATTEMPT_COOKIE,
+        started.cookie,
+        path=ATTEMPT_PATH,
+        seconds=provider_sign_in.ATTEMPT_SECONDS,
+    )
     return response
 
 
@@ -98,7 +105,9 @@ async def sign_in_with_provider(request: Request, ctx: Context) -> HTTPResponse:
 async def back_from_provider(request: Request, ctx: Context) -> HTTPResponse:
     """Come back from the identity provider."""
     said = {name: value for name, value in request.query_args if isinstance(value, str)}
-    response = _signed_in(ctx, await oidc.finish(ctx, cookie=request.cookies.get(ATTEMPT_COOKIE), said=said))
+    response = _signed_in(
+        ctx, await provider_sign_in.finish(ctx, cookie=request.cookies.get(ATTEMPT_COOKIE), said=said)
+    )
     set_cookie(response, ctx.runtime, ATTEMPT_COOKIE, "", path=ATTEMPT_PATH, seconds=0)
     return response
 

@@ -7,13 +7,13 @@ from typing import Annotated
 from pydantic import Field
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import ANYONE
+from app.access.callers import ANYONE
 from app.context import Context
+from app.contract.api_document import DATABASE_ERRORS
 from app.services.licensing import activation, refresh
 from app.services.licensing.token_pairs import TokenPair
-from blueprints.fields import NO_NUL, DeviceId, HardwareFingerprint, RequestModel, TenantSlug
-from blueprints.operations import Api
+from blueprints.web.fields import NO_NUL, DeviceId, HardwareFingerprint, RequestModel, TenantSlug
+from blueprints.web.operations import Api
 
 api = Api("authz", "/authz")
 

@@ -16,8 +16,8 @@ from sanic.response import HTTPResponse, empty, html, redirect
 
 from app.errors import PortalError
 from app.runtime import Runtime
-from blueprints.answer_headers import finish
-from blueprints.routes import add_route
+from blueprints.web.answer_headers import finish
+from blueprints.web.routes import add_route
 
 Page = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 

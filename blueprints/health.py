@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from sanic.response import HTTPResponse
 
-from app import errors, metrics
-from app.callers import ANYONE
+from app import errors
+from app.access.callers import ANYONE
 from app.context import Context
 from app.services import readiness
 from app.services.readiness import Readiness
-from blueprints.operations import Api
+from app.telemetry import metrics
+from blueprints.web.operations import Api
 
 api = Api("health")
 

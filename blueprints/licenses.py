@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import ANYONE, DEVICE
+from app.access.callers import ANYONE, DEVICE
 from app.context import Context
+from app.contract.api_document import DATABASE_ERRORS
 from app.services.licensing import heartbeat as heartbeats
-from app.services.licensing import standing
+from app.services.licensing import policy as policies
 from app.services.licensing.heartbeat import Heartbeat
-from app.services.licensing.standing import Policy
+from app.services.licensing.policy import Policy
 from app.services.tenants import branding as brandings
 from app.services.tenants.branding import Branding
-from blueprints.fields import TENANT_SLUG_IN_PATH, HardwareFingerprint, RequestModel
-from blueprints.operations import Api
+from blueprints.web.fields import TENANT_SLUG_IN_PATH, HardwareFingerprint, RequestModel
+from blueprints.web.operations import Api
 
 api = Api("licenses", "/licenses")
 
@@ -27,7 +27,7 @@ class HeartbeatRequest(RequestModel):
 @api.operation("GET", "/policy", caller=DEVICE, answers=Policy, errors=DATABASE_ERRORS)
 async def policy(ctx: Context) -> Policy:
     """What the device may do, read anew at every call."""
-    return await standing.policy(ctx)
+    return await policies.policy(ctx)
 
 
 @api.operation(

@@ -11,10 +11,10 @@ from sanic import Request, Sanic
 from sanic.response import HTTPResponse, html
 
 from app.errors import NotFoundError
-from app.mail import is_loopback
-from app.mailbox import Mailbox, Received
+from app.messages.mail import is_loopback
+from app.messages.mailbox import Mailbox, Received
 from app.runtime import Runtime
-from blueprints.routes import add_route
+from blueprints.web.routes import add_route
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 

@@ -8,8 +8,8 @@ from sanic.response import HTTPResponse
 
 from app.errors import PortalError
 from app.services.operators.accounts import SignedInOperator
-from app.services.operators.local import LEAST_CHARACTERS, MOST_CHARACTERS
-from blueprints.pages import html_page
+from app.services.operators.local_sign_in import LEAST_CHARACTERS, MOST_CHARACTERS
+from blueprints.web.pages import html_page
 
 ERROR_ID = "error"
 

@@ -8,15 +8,15 @@ import orjson
 from pydantic import AwareDatetime, Field, field_validator
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import Caller
+from app.access.callers import Caller
+from app.access.permissions import Permission
 from app.context import Context
-from app.permissions import Permission
+from app.contract.api_document import DATABASE_ERRORS
 from app.services.usage import metering, summary
 from app.services.usage.metering import MOST_EVENTS, IngestReport, UsageEvent
 from app.services.usage.summary import UsageSummary
-from blueprints.fields import NO_NUL, TENANT_SLUG_IN_PATH, RequestModel
-from blueprints.operations import Api
+from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, RequestModel
+from blueprints.web.operations import Api
 
 api = Api("usage", "/usage")
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from app.commands.output import FAILED, MISUSED, CommandFailedError, answer
 from app.commands.parameters import AsJson
 from app.commands.session import operating
-from app.services.operators import audit
+from app.services.audit import chain
 
 SEAL_BYTES = 32
 
@@ -30,7 +30,7 @@ async def verify_audit(
     """
     expected = None if expect is None else _seal(expect)
     async with operating() as ctx:
-        proof = await audit.verify_audit(ctx, expected=expected)
+        proof = await chain.verify_audit(ctx, expected=expected)
     told = f"{proof.sealed} events are sealed and as they were, {proof.unsealed} wait for their seal."
     if proof.expected_at is not None:
         told += f" The expected seal is that of number {proof.expected_at}."

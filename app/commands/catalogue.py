@@ -12,8 +12,8 @@ from app.commands.parameters import AsJson, TenantSlug
 from app.commands.session import operating
 from app.services.billing import plans
 from app.services.billing.subscriptions import Subscription, link_subscription
-from app.services.tenants import directory, listing
-from app.services.tenants.listing import Licensee
+from app.services.tenants import onboarding, tenant_list
+from app.services.tenants.tenant_list import Licensee
 
 PAGE = 500
 
@@ -28,7 +28,7 @@ async def seed_plan(
 ) -> None:
     """Create a plan, or bring it to these figures."""
     async with operating() as ctx:
-        plan, change = await plans.seed_plan(ctx, name=name, price_id=price_id, quota=quota, max_devices=max_devices)
+        plan, change = await plans.ensure_plan(ctx, name=name, price_id=price_id, quota=quota, max_devices=max_devices)
     answer(
         as_json,
         {
@@ -85,9 +85,9 @@ async def add_tenant(
     subscription = None
     async with operating() as ctx:
         if plan is not None:
-            async with ctx.runtime.db.read() as conn:
+            async with ctx.read() as conn:
                 await plans.find_plan(conn, plan)
-        tenant, is_new = await directory.add_tenant(ctx, name=name, slug=slug, email=email)
+        tenant, is_new = await onboarding.ensure_tenant(ctx, name=name, slug=slug, email=email)
         if plan is not None:
             subscription, _ = await link_subscription(ctx, tenant_slug=slug, plan_name=plan)
     shown = [f"Tenant {escape(tenant.name)} ({tenant.slug}) {'added' if is_new else 'is there already'}."]
@@ -105,10 +105,10 @@ async def list_tenants(*, as_json: AsJson = False) -> None:
     """List the tenants, by slug, with what they have subscribed to."""
     found: list[Licensee] = []
     async with operating() as ctx:
-        page = await listing.tenants_by_slug(ctx, page_size=PAGE)
+        page = await tenant_list.tenants_by_slug(ctx, page_size=PAGE)
         while page:
             found += page
-            page = await listing.tenants_by_slug(ctx, after_slug=found[-1].slug, page_size=PAGE)
+            page = await tenant_list.tenants_by_slug(ctx, after_slug=found[-1].slug, page_size=PAGE)
     columns = ("id", "slug", "plan", "state", "devices", "name")
     rows = [
         (

@@ -10,18 +10,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import schema
 from app.commands.finding import Finding, Status
 from app.commands.output import reason_of
 from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
-from app.db import Database
+from app.database import schema
+from app.database.connections import Database
 from app.errors import DeliveryError, PortalError, SettingsError
-from app.mail import SmtpMailer, is_loopback
-from app.rate_windows import Limit, RedisWindows
+from app.limits.rate_windows import Limit, RedisWindows
+from app.messages.mail import SmtpMailer, is_loopback
 from app.runtime import Runtime
 from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir
-from sql.statements import licensing, server
+from sql.statements import database_server, licensing
 
 # Variables that say where settings are, and are none.
 OTHER_VARIABLES = frozenset({"PORTAL_CONFIG_FILE", "PORTAL_SECRETS_DIR"})
@@ -196,7 +196,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _sqlite(settings: Settings, db: Database) -> AsyncIterator[Finding]:
     async with db.read() as conn:
-        version = await conn.one(server.sqlite_version, str)
+        version = await conn.one(database_server.sqlite_version, str)
     yield Finding("database", "ok", f"SQLite {version} at {settings.database.database}")
     if tuple(int(part) for part in version.split(".")[:2]) < LEAST_SQLITE:
         yield Finding("sqlite", "failure", f"{version} is too old, 3.35 is needed; use a newer Python")
@@ -204,9 +204,9 @@ async def _sqlite(settings: Settings, db: Database) -> AsyncIterator[Finding]:
 
 async def _postgresql(settings: Settings, db: Database) -> AsyncIterator[Finding]:
     async with db.read() as conn:
-        version = await conn.one(server.postgresql_version, str)
-        usable = await conn.one(server.usable_connections, int)
-        trigram = await conn.rows(server.trigram_extension)
+        version = await conn.one(database_server.postgresql_version, str)
+        usable = await conn.one(database_server.usable_connections, int)
+        trigram = await conn.rows(database_server.trigram_extension)
     yield Finding("database", "ok", f"PostgreSQL {version} at {settings.database.render_as_string()}")
     per_worker = settings.read_pool_size + settings.write_pool_size + settings.durable_pool_size + OTHER_CONNECTIONS
     needed = per_worker * settings.worker_count

@@ -11,8 +11,8 @@ from rich.text import Text
 from app.commands.output import MISUSED, CommandFailedError, answer, table
 from app.commands.parameters import AsJson, CodeId, TenantSlug
 from app.commands.session import operating
-from app.services.licensing import issue
-from app.services.licensing.issue import NEWEST_FIRST, ActivationCode
+from app.services.licensing import codes
+from app.services.licensing.codes import NEWEST_FIRST, ActivationCode
 
 PAGE = 500
 
@@ -28,7 +28,7 @@ async def gen_codes(
 ) -> None:
     """Make activation codes and show them, for the only time."""
     async with operating() as ctx:
-        made = await issue.generate_codes(ctx, tenant, count=count, ttl_days=ttl_days, label=label, max_uses=max_uses)
+        made = await codes.generate_codes(ctx, tenant, count=count, ttl_days=ttl_days, label=label, max_uses=max_uses)
     note = "Keep it: it is not shown again." if count == 1 else "Keep them: they are not shown again."
     answer(as_json, {"codes": made}, *(Text(code, style="bold") for code in made), Text(note, style="dim"))
 
@@ -37,10 +37,10 @@ async def list_codes(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
     """List a tenant's activation codes, newest first."""
     found: list[ActivationCode] = []
     async with operating() as ctx:
-        page = await issue.list_codes(ctx, tenant, page_size=PAGE)
+        page = await codes.list_codes(ctx, tenant, page_size=PAGE)
         while page:
             found += page
-            page = await issue.list_codes(ctx, tenant, before_id=min(found[-1].id, NEWEST_FIRST), page_size=PAGE)
+            page = await codes.list_codes(ctx, tenant, before_id=min(found[-1].id, NEWEST_FIRST), page_size=PAGE)
     columns = ("id", "code", "status", "uses", "expires (UTC)", "label")
     rows = [
         (
@@ -68,6 +68,6 @@ async def revoke_code(
     if (code is None) == (code_id is None):
         raise CommandFailedError("usage", "Name the code by --code or by --id.", MISUSED)
     async with operating() as ctx:
-        revoked = await issue.revoke_code(ctx, tenant, code_id=code_id, code=code or "")
+        revoked = await codes.revoke_code(ctx, tenant, code_id=code_id, code=code or "")
     result = {"id": revoked.id, "hint": revoked.hint, "status": "revoked", "revoked_at": revoked.revoked_at}
     answer(as_json, result, f"Code …{revoked.hint} of {tenant} is revoked.")

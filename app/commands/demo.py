@@ -104,8 +104,8 @@ async def _is_same_installation(ctx: Context, http: httpx2.AsyncClient) -> bool:
         published = (await http.get("/.well-known/jwks.json")).json()["keys"]
     except (httpx2.HTTPError, ValueError, LookupError, TypeError):
         return False
-    async with ctx.runtime.db.read() as conn:
-        stored = await conn.rows(licensing.verifying_keys, now=ctx.runtime.clock.now())
+    async with ctx.read() as conn:
+        stored = await conn.rows(licensing.verifying_keys, now=ctx.now())
     return not {key["kid"] for key in published}.isdisjoint(row.kid for row in stored)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import httpx2
 
 from app.context import Context
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
-from app.services.licensing.issue import generate_codes
-from app.services.tenants.directory import add_tenant
+from app.services.licensing.codes import generate_codes
+from app.services.tenants.onboarding import ensure_tenant
 
 PLAN = "Demonstration journey"
 QUOTA = 100
@@ -72,11 +72,11 @@ class Journey:
 
     async def _operator_steps(self) -> AsyncIterator[tuple[Step, str]]:
         """What an operator does beforehand, through the use cases; beside each step the code, once there is one."""
-        plan, change = await seed_plan(
+        plan, change = await ensure_plan(
             self.ctx, name=PLAN, price_id="price_demonstration_journey", quota=QUOTA, max_devices=1
         )
         yield Step("plan", f"a plan of {QUOTA} runs a month and one device", f"{plan.name} {change}"), ""
-        tenant, _ = await add_tenant(self.ctx, name=f"Journey {self.slug}", slug=self.slug)
+        tenant, _ = await ensure_tenant(self.ctx, name=f"Journey {self.slug}", slug=self.slug)
         subscription, _ = await link_subscription(self.ctx, tenant_slug=tenant.slug, plan_name=PLAN)
         yield Step("tenant", f"a tenant {self.slug} on that plan", f"tenant {tenant.id}, {subscription.state}"), ""
         (code,) = await generate_codes(self.ctx, self.slug, max_uses=2, ttl_days=1, label="portal demo")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from app.commands.output import answer
 from app.commands.parameters import AsJson
 from app.commands.session import operating
-from app.services.licensing.signing import rotate_keys
+from app.services.licensing.signing_keys import rotate_keys
 
 
 async def rotate(

@@ -14,8 +14,8 @@ import structlog
 from app import APP_NAME
 from app.commands.output import answer
 from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, worker_app
-from app.log import configure_logging
 from app.settings import Settings
+from app.telemetry.log import configure_logging
 
 log = structlog.get_logger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
+from app.access.permissions import Role
 from app.commands.output import answer, escape, table
 from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.errors import ValidationError
-from app.permissions import Role
 from app.services.operators import accounts, api_tokens
 
 LINK_PATH = "/auth/link/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.commands.output import answer
 from app.commands.parameters import AsJson
 from app.commands.session import operating
-from app.services.tenants.purge import purge_sessions as purge
+from app.services.upkeep.sessions import purge_sessions as purge
 
 
 async def purge_sessions(*, as_json: AsJson = False) -> None:

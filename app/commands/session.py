@@ -8,15 +8,15 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from app import schema
+from app.access.permissions import Role
 from app.commands.output import CommandFailedError
 from app.context import Actor, Context
+from app.database import schema
 from app.errors import SchemaBehindError
-from app.log import configure_logging
-from app.permissions import Role
 from app.runtime import Runtime
 from app.services.demonstration import seed_demonstration
 from app.settings import Settings, load_settings
+from app.telemetry.log import configure_logging
 
 
 @contextlib.asynccontextmanager

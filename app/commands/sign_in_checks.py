@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from app.access.identity_provider import IdentityProvider
 from app.clock import SystemClock
 from app.commands.finding import Finding
 from app.errors import SignInUnavailableError
-from app.identity_provider import IdentityProvider
 from app.runtime import Runtime
 from app.settings import Settings
 from sql.statements import operators as statements

@@ -8,9 +8,10 @@ from sqlalchemy.exc import IntegrityError
 
 from app.context import Context
 from app.errors import PlanConflictError
-from app.services.billing.plans import Plan, seed_plan
+from app.services.billing.plans import Plan, ensure_plan
 from app.services.billing.subscriptions import Subscription, link_subscription
-from app.services.tenants.directory import Tenant, add_tenant
+from app.services.directory.lookup import Tenant
+from app.services.tenants.onboarding import ensure_tenant
 from sql.statements import billing, tenants
 
 TENANT_SLUG = "demo"
@@ -54,7 +55,7 @@ async def seed_demonstration(ctx: Context) -> bool:
 
 
 async def _seed(ctx: Context) -> bool:
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         tenant = await conn.maybe(tenants.by_slug, Tenant, tenant_slug=TENANT_SLUG)
         if tenant is not None:
             linked = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
@@ -63,8 +64,10 @@ async def _seed(ctx: Context) -> bool:
         known = {plan.name for plan in await conn.many(billing.plans_by_quota, Plan)}
     for plan in PLANS:
         if plan.name not in known:
-            await seed_plan(ctx, name=plan.name, price_id=plan.price_id, quota=plan.quota, max_devices=plan.max_devices)
+            await ensure_plan(
+                ctx, name=plan.name, price_id=plan.price_id, quota=plan.quota, max_devices=plan.max_devices
+            )
     if tenant is None:
-        await add_tenant(ctx, name=TENANT_NAME, slug=TENANT_SLUG, email=TENANT_EMAIL)
+        await ensure_tenant(ctx, name=TENANT_NAME, slug=TENANT_SLUG, email=TENANT_EMAIL)
     await link_subscription(ctx, tenant_slug=TENANT_SLUG, plan_name=TENANT_PLAN)
     return True

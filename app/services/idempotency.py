@@ -14,8 +14,9 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.claims import Claim
+from app.access.keys import NONCE_BYTES
 from app.context import Actor, Context
+from app.database.key_holds import Claim
 from app.errors import (
     IdempotencyAnswerLostError,
     IdempotencyConflictError,
@@ -23,7 +24,6 @@ from app.errors import (
     UnavailableError,
     ValidationError,
 )
-from app.keys import NONCE_BYTES
 from app.settings import Settings
 from sql.statements import idempotency as statements
 
@@ -84,7 +84,7 @@ async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
     cipher = keys.answer_cipher(request.key)
     hold = timedelta(seconds=hold_seconds(settings))
     for _ in range(ATTEMPTS):
-        now = ctx.runtime.clock.now()
+        now = ctx.now()
         async with ctx.runtime.db.write_alone() as conn:
             claimed = await conn.affected(
                 statements.claim_key,
@@ -96,7 +96,7 @@ async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
             )
         if claimed:
             return Claim(key_hash, now, hold, cipher)
-        async with ctx.runtime.db.read() as conn:
+        async with ctx.read() as conn:
             stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash, now=now)
         if stored is not None:
             return _answer(stored, request_hash, key_hash, cipher)
@@ -121,11 +121,11 @@ async def run_held(ctx: Context, held: Claim, work: Coroutine[Any, Any, Answered
     sure_until = held.claimed_at + hold
     try:
         while not (await asyncio.wait({task}, timeout=pause))[0]:
-            asked_at = ctx.runtime.clock.now()
+            asked_at = ctx.now()
             is_ours = await _renewed(ctx, held, within=max(pause, (sure_until - asked_at).total_seconds()))
             if is_ours:
                 sure_until = asked_at + hold
-            elif not task.done() and (is_ours is False or ctx.runtime.clock.now() >= sure_until):
+            elif not task.done() and (is_ours is False or ctx.now() >= sure_until):
                 log.error("idempotent_work_ended", request_id=ctx.request_id)
                 raise IdempotencyRunningError(retry_after=1)
         return task.result()
@@ -137,7 +137,7 @@ async def run_held(ctx: Context, held: Claim, work: Coroutine[Any, Any, Answered
 
 async def _renewed(ctx: Context, held: Claim, *, within: float) -> bool | None:
     """Whether the claim is still ours, and held anew; None where the database could not be asked."""
-    new_held_until = ctx.runtime.clock.now() + held.hold
+    new_held_until = ctx.now() + held.hold
     claimed = {"of_key_hash": held.key_hash, "of_created_at": held.claimed_at}
     try:
         async with asyncio.timeout(within), ctx.runtime.db.write_alone() as conn:
@@ -167,7 +167,7 @@ async def settle(ctx: Context, held: Claim, answer: KeptAnswer) -> None:
 async def purge_idempotent_answers(ctx: Context) -> Mapping[str, object]:
     """Remove the answers that have passed their age."""
     async with ctx.runtime.db.write_alone() as conn:
-        removed = await conn.affected(statements.delete_expired_answers, now=ctx.runtime.clock.now())
+        removed = await conn.affected(statements.delete_expired_answers, now=ctx.now())
     return {"idempotent_answers": removed}
 
 

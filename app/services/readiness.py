@@ -21,6 +21,6 @@ async def readiness(ctx: Context) -> Readiness:
     """Ask the database one cheap question; raises DatabaseUnavailableError, or ShuttingDownError while stopping."""
     if ctx.runtime.is_stopping:
         raise ShuttingDownError
-    async with ctx.runtime.db.read() as conn:
-        keys = await conn.rows(licensing.verifying_keys, now=ctx.runtime.clock.now())
+    async with ctx.read() as conn:
+        keys = await conn.rows(licensing.verifying_keys, now=ctx.now())
     return Readiness("ready", len(keys))

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
+from app.access.keys import fingerprint_hash
 from app.context import ANONYMOUS, Context
 from app.errors import (
     CodeExpiredError,
@@ -21,9 +22,8 @@ from app.errors import (
     OverloadedError,
     TenantNotFoundError,
 )
-from app.keys import fingerprint_hash
 from app.services.billing.allowance import may
-from app.services.licensing import codes
+from app.services.licensing import code_text
 from app.services.licensing.token_pairs import Entitlements, RefreshToken, new_refresh_token, token_pair
 from bench.orm_design.database import Session, runtime
 from bench.orm_design.messages import Activate, TokenPair
@@ -43,7 +43,7 @@ class RaceLostError(Exception):
 @router.post("/activate")
 async def activate(body: Activate, session: Session) -> TokenPair:
     """Bind a device to a tenant with a code and hand out its tokens."""
-    code = codes.normalize(body.activation_code)
+    code = code_text.normalize(body.activation_code)
     code_hash = b"" if code is None else runtime.keys.code_hash(code)
     hardware = fingerprint_hash(body.hw_fingerprint)
     for _ in range(TRIES):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from app.access.keys import fingerprint_hash
 from app.errors import (
     DeviceAccessRevokedError,
     DeviceUnknownError,
@@ -16,7 +17,6 @@ from app.errors import (
     TenantNotFoundError,
     TokenMissingError,
 )
-from app.keys import fingerprint_hash
 from bench.orm_design.database import Session, runtime
 from bench.orm_design.messages import Acknowledged, Branding, Heartbeat, Policy
 from bench.orm_design.models import Device, Subscription, Tenant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blueprints.operations import Api
+from blueprints.web.operations import Api
 
 api = Api("admin", "/admin/api")
 

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import operator
+from app.access.callers import operator
+from app.access.permissions import Permission
 from app.context import Context
-from app.permissions import Permission
-from app.services.licensing import issue, overview
-from app.services.licensing.issue import MOST_CODES, MOST_DAYS, MOST_USES
-from app.services.licensing.overview import ListedCode
+from app.contract.api_document import DATABASE_ERRORS
+from app.services.licensing import codes as activation_codes
+from app.services.licensing import license_lists
+from app.services.licensing.codes import MOST_CODES, MOST_DAYS, MOST_USES
+from app.services.licensing.license_lists import ListedCode
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug, blank_is_null
+from blueprints.web.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug, blank_is_null
 
 PAGE_SIZES = (10, 25, 50, 100, 200)
 USUAL_PAGE_SIZE = 25
@@ -116,7 +117,7 @@ async def codes(ctx: Context, query: CodeQuery) -> dict[str, Any]:
 
     The total is exact for all codes, and for a filter up to 10,000.
     """
-    found = await overview.list_all_codes(
+    found = await license_lists.list_all_codes(
         ctx,
         tenant_slug=query.tenant_slug,
         status=query.status,
@@ -163,7 +164,7 @@ def _shown(code: ListedCode) -> dict[str, Any]:
 )
 async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
     """Make activation codes; they are shown here and never again."""
-    made = await issue.generate_codes(
+    made = await activation_codes.generate_codes(
         ctx,
         body.tenant_slug,
         count=body.count,
@@ -185,5 +186,5 @@ async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
 )
 async def revoke_code(ctx: Context, code_id: int) -> Done:
     """Revoke an activation code for good; devices that it has bound go on."""
-    revoked = await issue.revoke_code_by_id(ctx, code_id)
+    revoked = await activation_codes.revoke_code_by_id(ctx, code_id)
     return Done(message=f"The code that ends in {revoked.hint} is revoked.")

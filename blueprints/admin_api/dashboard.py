@@ -7,17 +7,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.api_document import DATABASE_ERRORS
-from app.callers import operator
-from app.camel import CAMEL
+from app.access.callers import operator
+from app.access.permissions import Permission
 from app.context import Context
-from app.permissions import Permission
-from app.services.operators import analytics as analysis
-from app.services.operators import dashboard
-from app.services.operators.analytics import Analytics, DateRange
-from app.services.operators.dashboard import Activity, DashboardStats, Distribution, TrendDay
+from app.contract.api_document import DATABASE_ERRORS
+from app.contract.camel import CAMEL
+from app.services.reports import analytics as analysis
+from app.services.reports import dashboard
+from app.services.reports.analytics import Analytics, DateRange
+from app.services.reports.dashboard import Activity, DashboardStats, Distribution, TrendDay
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, RequestModel
+from blueprints.web.fields import NO_NUL, RequestModel
 
 READER = operator(Permission.DASHBOARD_READ)
 

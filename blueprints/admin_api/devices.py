@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import operator
+from app.access.callers import operator
+from app.access.permissions import Permission
 from app.context import Context
-from app.permissions import Permission
+from app.contract.api_document import DATABASE_ERRORS
 from app.services.licensing import devices as licensed
-from app.services.licensing import overview
-from app.services.licensing.overview import ListedDevice
+from app.services.licensing import license_lists
+from app.services.licensing.license_lists import ListedDevice
 from blueprints.admin_api import api
 from blueprints.admin_api.codes import MOST_PAGES, Done
-from blueprints.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
+from blueprints.web.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
 
 
 class DeviceQuery(RequestModel):
@@ -71,7 +71,7 @@ async def devices(ctx: Context, query: DeviceQuery) -> dict[str, Any]:
 
     The total is exact for all devices, and for a filter up to 10,000.
     """
-    found = await overview.list_all_devices(
+    found = await license_lists.list_all_devices(
         ctx, tenant_slug=query.tenant_slug, search=query.search, page=query.page, page_size=query.page_size
     )
     return {

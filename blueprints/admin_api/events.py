@@ -10,16 +10,16 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from sanic import Request
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import operator
+from app.access.callers import operator
+from app.access.permissions import Permission
 from app.context import Context
+from app.contract.api_document import DATABASE_ERRORS
 from app.events import StoredEvent
-from app.permissions import Permission
-from app.services.operators import trail
-from app.services.operators.trail import MOST_EVENTS, Chosen
+from app.services.audit import trail
+from app.services.audit.trail import MOST_EVENTS, Chosen
 from blueprints.admin_api import api
-from blueprints.downloads import Download
-from blueprints.fields import NO_NUL, RequestModel
+from blueprints.web.downloads import Download
+from blueprints.web.fields import NO_NUL, RequestModel
 
 MOST_ID = 2**63 - 1
 YEARS = range(1970, 9999)

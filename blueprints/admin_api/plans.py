@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import operator
+from app.access.callers import operator
+from app.access.permissions import Permission
 from app.context import Context
-from app.permissions import Permission
+from app.contract.api_document import DATABASE_ERRORS
 from app.services.billing import plans as catalogue
 from app.services.billing.plans import MOST_RUNS
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, CamelAnswer, CamelChanges, CamelRequest, trimmed
+from blueprints.web.fields import NO_NUL, CamelAnswer, CamelChanges, CamelRequest, trimmed
 
 PlanName = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL)]
 PriceId = Annotated[

@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import operator
+from app.access.callers import operator
+from app.access.permissions import Permission
 from app.context import Context
-from app.permissions import Permission
-from app.services.tenants import changes, deletion, details, listing
-from app.services.tenants.listing import SortField
+from app.contract.api_document import DATABASE_ERRORS
+from app.services.tenants import changes, deletion, details, onboarding, tenant_list
+from app.services.tenants.tenant_list import SortField
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, TENANT_SLUG_IN_PATH, CamelAnswer, CamelRequest, RequestModel
-from blueprints.tenant_fields import (
+from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, CamelAnswer, CamelRequest, RequestModel
+from blueprints.web.tenant_fields import (
     Domain,
     Email,
     LogoUrl,
@@ -149,7 +149,7 @@ async def tenants(ctx: Context, query: TenantQuery) -> dict[str, Any]:
 
     The total is exact for all tenants, and for a filter up to 10,000.
     """
-    found = await listing.list_tenants(
+    found = await tenant_list.list_tenants(
         ctx,
         page=query.page,
         page_size=query.page_size,
@@ -184,7 +184,7 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> dict[str, Any]:
     A tenth of the plan's monthly runs, at least one and at most 10,000, is made as activation codes that never expire.
     They are shown in this answer and never again. A welcome, which holds none, goes to an e-mail address that is given.
     """
-    made = await changes.create_tenant(
+    made = await onboarding.create_tenant(
         ctx,
         plan_name=body.subscription_plan,
         name=body.name,

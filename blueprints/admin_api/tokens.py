@@ -8,13 +8,13 @@ from typing import Annotated
 from pydantic import Field
 
 from app import errors
-from app.callers import operator
+from app.access.callers import operator
+from app.access.permissions import Permission, Role
 from app.context import Context
-from app.permissions import Permission, Role
 from app.services.operators import api_tokens
 from app.services.operators.api_tokens import MOST_DAYS, MOST_NAME, NEWEST_FIRST, ListedToken, NewToken
 from blueprints.admin_api import api
-from blueprints.fields import NO_NUL, RequestModel
+from blueprints.web.fields import NO_NUL, RequestModel
 
 CALLER = operator(Permission.API_TOKENS_MANAGE)
 TokenName = Annotated[str, Field(min_length=1, max_length=MOST_NAME, pattern=NO_NUL, description="What it is for.")]

@@ -7,13 +7,13 @@ from typing import Annotated
 from pydantic import Field
 
 from app import errors
-from app.callers import ANYONE, TENANT, TENANT_TOKEN
+from app.access.callers import ANYONE, TENANT, TENANT_TOKEN
 from app.context import Context
 from app.services.tenants import sessions, sign_in
 from app.services.tenants.sessions import SessionState, SignedIn
 from app.services.tenants.sign_in import PasswordRequested
-from blueprints.fields import NO_NUL, RequestModel
 from blueprints.tenant_api import api
+from blueprints.web.fields import NO_NUL, RequestModel
 
 SignInName = Annotated[str, Field(min_length=3, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from app import errors
-from app.api_document import DATABASE_ERRORS
-from app.callers import TENANT
+from app.access.callers import TENANT
 from app.context import Context
+from app.contract.api_document import DATABASE_ERRORS
 from app.services.tenants import changes, details
 from blueprints.tenant_api import api
-from blueprints.tenant_fields import ProfileUpdate, TenantAnswer, shown
+from blueprints.web.tenant_fields import ProfileUpdate, TenantAnswer, shown
 
 ERRORS = (errors.TenantNotFoundError, *DATABASE_ERRORS)
 

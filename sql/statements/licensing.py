@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 
 from sql.dialect import batch_rows, insert
+from sql.lists.license_list import code_status
 from sql.scope import across_tenants
-from sql.statements.license_lists import code_status
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
 
 insert_codes = insert(activation_codes).returning(activation_codes.c.id)

@@ -21,9 +21,9 @@ from app.commands import audit as command
 from app.commands.output import CommandFailedError
 from app.context import Context
 from app.events import Event, EventType, StoredEvent, record
-from app.services.operators import audit
-from app.services.operators.audit import Proof, seal_events, verify_audit
-from app.services.operators.trail import Chosen, list_events
+from app.services.audit import chain
+from app.services.audit.chain import Proof, seal_events, verify_audit
+from app.services.audit.trail import Chosen, list_events
 from sql.tables import audit_seals, platform_events, tenants
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
@@ -76,7 +76,7 @@ async def test_what_waits_for_its_seal_is_reported(sanic_client: LiveServer) -> 
 async def test_a_long_trail_is_sealed_and_proved_in_batches(
     sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "EVENTS_AT_ONCE", 7)
+    monkeypatch.setattr(chain, "EVENTS_AT_ONCE", 7)
     await sealed(sanic_client, 30)
     await sealed(sanic_client, 19)
 
@@ -101,7 +101,7 @@ async def test_an_open_transaction_is_waited_for_and_not_skipped(sanic_client: L
 
 async def test_many_sealers_at_once_make_one_chain(sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     live = sanic_client
-    monkeypatch.setattr(audit, "EVENTS_AT_ONCE", 5)
+    monkeypatch.setattr(chain, "EVENTS_AT_ONCE", 5)
     for number in range(ROUNDS):
         writing = (write(live, f"{number}/{turn}", f"{number}/{turn} again") for turn in range(12))
         await asyncio.gather(*writing, *(seal_events(live.ctx) for _ in range(4)))

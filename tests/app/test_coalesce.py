@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.coalesce import Coalescer
+from app.database.coalesce import Coalescer
 from app.errors import (
     DatabaseConflictError,
     DatabaseUnavailableError,

@@ -7,9 +7,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.licensing import codes
+from app.services.licensing import code_text
 
-CODES = st.text(codes.ALPHABET, min_size=16, max_size=16)
+CODES = st.text(code_text.ALPHABET, min_size=16, max_size=16)
 
 
 def grouped(plain: str) -> str:
@@ -17,15 +17,15 @@ def grouped(plain: str) -> str:
 
 
 def test_a_new_code_has_four_groups_of_four() -> None:
-    made = {codes.new_code() for _ in range(200)}
+    made = {code_text.new_code() for _ in range(200)}
 
     assert len(made) == 200
     assert all(re.fullmatch(r"[A-HJ-NP-Z2-9]{4}(-[A-HJ-NP-Z2-9]{4}){3}", code) for code in made)
 
 
 def test_the_alphabet_has_32_letters_that_are_not_confused() -> None:
-    assert len(set(codes.ALPHABET)) == 32
-    assert not set("IO01") & set(codes.ALPHABET)
+    assert len(set(code_text.ALPHABET)) == 32
+    assert not set("IO01") & set(code_text.ALPHABET)
 
 
 @given(plain=CODES, data=st.data())
@@ -36,21 +36,21 @@ def test_case_spaces_and_dashes_do_not_matter(plain: str, data: st.DataObject) -
         for letter in plain
     )
 
-    assert codes.normalize(typed) == grouped(plain)
+    assert code_text.normalize(typed) == grouped(plain)
 
 
 @given(text=st.text())
 def test_whatever_is_typed_is_a_code_or_nothing(text: str) -> None:
-    normalized = codes.normalize(text)
+    normalized = code_text.normalize(text)
 
-    assert normalized is None or codes.normalize(normalized) == normalized
+    assert normalized is None or code_text.normalize(normalized) == normalized
 
 
 def test_what_cannot_be_a_code_is_none() -> None:
     wrong = ["", "ABCD", "ABCD-EFGH-JKLM-NPQ", "ABCD-EFGH-JKLM-NPQRS", "ABCD-EFGH-JKLM-NPQ0", "ABCD-EFGH-JKLM-NPQß"]
 
-    assert [codes.normalize(text) for text in wrong] == [None] * len(wrong)
+    assert [code_text.normalize(text) for text in wrong] == [None] * len(wrong)
 
 
 def test_a_hint_is_the_last_four() -> None:
-    assert codes.hint("ABCD-EFGH-JKLM-NPQR") == "NPQR"
+    assert code_text.hint("ABCD-EFGH-JKLM-NPQR") == "NPQR"

@@ -19,7 +19,7 @@ import structlog
 
 from app.__main__ import COMMANDS, main
 from app.commands.serve import _metrics_folder
-from app.schema import head_revision
+from app.database.schema import head_revision
 from app.settings import load_settings
 
 STRONG_SECRET = "abcdefghijklmnopqrstuvwxyz0123456789ABCD"

@@ -21,7 +21,7 @@ from support.sign_in import code_in, deliver_all, generate, mailed, reachable, v
 from support.smtp import free_port, smtp_elsewhere
 
 from app.errors import DeliveryDeferredError
-from app.mail import smtp_server
+from app.messages.mail import smtp_server
 from app.services.tenants.deliveries import MOST_ATTEMPTS, deliver, deliveries_waiting, request_delivery
 from sql.tables import deliveries, otp_challenges, tenants
 

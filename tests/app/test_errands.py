@@ -16,11 +16,11 @@ from support.sign_in import code_in
 
 from app.context import Actor, Context
 from app.errors import DatabaseUnavailableError, DeliveryDeferredError, PortalError
-from app.jobs import Errand
-from app.mailbox import Mailbox
+from app.jobs.work import Errand
+from app.messages.mailbox import Mailbox
 from app.runtime import Runtime
 from app.services.tenants.deliveries import DELIVERIES, enqueue_deliveries, request_delivery
-from app.services.tenants.directory import add_tenant
+from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import deliveries
 
 
@@ -102,7 +102,7 @@ async def test_an_errand_that_failed_is_swept_up_until_its_row_is_done(place: Pl
 
 async def test_a_delivery_that_nobody_enqueued_is_swept_up_and_sent(place: Place) -> None:
     async with another_process(place) as ctx:
-        tenant, _ = await add_tenant(ctx, name="Swept", slug="swept", email="it@example.com")
+        tenant, _ = await ensure_tenant(ctx, name="Swept", slug="swept", email="it@example.com")
         async with ctx.runtime.db.write() as conn:
             delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.runtime.clock.now())
         await enqueue_deliveries(ctx, [delivery])
@@ -127,7 +127,7 @@ async def test_a_delivery_that_nobody_enqueued_is_swept_up_and_sent(place: Place
 
 async def test_a_delivery_leaves_without_a_sweep_and_its_arguments_hold_no_secret(place: Place) -> None:
     async with another_process(place) as ctx:
-        tenant, _ = await add_tenant(ctx, name="Quick", slug="quick", email="it@example.com")
+        tenant, _ = await ensure_tenant(ctx, name="Quick", slug="quick", email="it@example.com")
         async with ctx.runtime.db.write() as conn:
             delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.runtime.clock.now())
         async with launched(place.settings(), errands=[Errand("delivery", DELIVERIES.run, nothing_waits)]) as jobs:

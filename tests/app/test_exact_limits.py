@@ -9,7 +9,8 @@ from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import change
 
-from app.exact_limits import Limit, count_hit, place_of
+from app.limits.addresses import place_of
+from app.limits.exact_limits import Limit, count_hit
 from sql.statements import limits
 
 THREE_A_MINUTE = Limit("tests", 3, 60)

@@ -9,7 +9,7 @@ import orjson
 from support.clocks import MovableClock
 from support.databases import settings_for
 
-from app.identity_provider import IdentityProvider
+from app.access.identity_provider import IdentityProvider
 
 
 async def test_who_hangs_up_while_the_provider_is_read_does_not_silence_it(tmp_path: Path) -> None:

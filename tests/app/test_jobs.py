@@ -33,9 +33,10 @@ from support.jobs import (
     until,
 )
 
-from app import metrics
 from app.context import Context
-from app.jobs import Jobs, Schedule
+from app.jobs.jobs import Jobs
+from app.jobs.work import Schedule
+from app.telemetry import metrics
 from sql.tables import leases, worker_heartbeats
 
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from support.databases import settings_for
 
-from app.log import CAPPED_LOGGERS, TALKATIVE_LOGGERS, configure_logging
+from app.telemetry.log import CAPPED_LOGGERS, TALKATIVE_LOGGERS, configure_logging
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from support.rows import row_counts, rows, told
 from support.sign_in import generate, reachable, sent_code, signed_in
 
 from app.__main__ import main
-from app.services.tenants.purge import purge_sessions
+from app.services.upkeep.sessions import purge_sessions
 from sql.tables import tenant_sessions
 
 SESSION = "/api/tenant/auth/session"

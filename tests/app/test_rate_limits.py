@@ -15,9 +15,9 @@ from support.live import LiveServer, live_server
 
 from app.commands.checks import cautions
 from app.errors import RateLimitedError
-from app.rate_limits import Allowance, RateLimits
-from app.rate_windows import Limit, MemoryWindow, Pace, Taken
-from app.services.licensing.codes import new_code
+from app.limits.rate_limits import Allowance, RateLimits
+from app.limits.rate_windows import Limit, MemoryWindow, Pace, Taken
+from app.services.licensing.code_text import new_code
 from app.settings import Settings
 
 

@@ -17,11 +17,11 @@ from support.builders import activated
 from support.live import live_server
 from support.redis import RedisServer, redis_server
 
-from app import rate_limits
 from app.commands.checks import shared_limits
 from app.errors import RateLimitedError, SettingsError
-from app.rate_limits import Allowance, RateLimits
-from app.rate_windows import Limit, Pace, RedisWindows, Taken
+from app.limits import rate_limits
+from app.limits.rate_limits import Allowance, RateLimits
+from app.limits.rate_windows import Limit, Pace, RedisWindows, Taken
 from app.settings import Settings
 
 MOST = 50

@@ -9,12 +9,12 @@ from support.live import LiveServer
 from support.rows import row_counts, rows
 from support.statements import counted_statements
 
+from app.access.keys import fingerprint_hash
 from app.context import ANONYMOUS, Context
-from app.keys import fingerprint_hash
-from app.services.licensing import codes
-from app.services.licensing.admission import ADMISSIONS, Admission, Applicant, Application, GuardRefusedError
+from app.services.licensing import code_text
+from app.services.licensing.codes import generate_codes
 from app.services.licensing.devices import revoke_device
-from app.services.licensing.issue import generate_codes
+from app.services.licensing.enrollment import ADMISSIONS, Admission, Applicant, Application, GuardRefusedError
 from app.services.licensing.refresh import RENEWALS, Renewal, Shown
 from app.services.licensing.token_pairs import read_refresh_token
 from app.services.usage.metering import INGESTS, Batch
@@ -22,7 +22,7 @@ from sql.tables import activation_codes, devices, platform_events, subscriptions
 
 
 def applicant(live: LiveServer, tenant: Licensed, hardware: str, code: str | None = None, slug: str = "") -> Applicant:
-    normalized = codes.normalize(code or tenant.codes[0])
+    normalized = code_text.normalize(code or tenant.codes[0])
     assert normalized
     applied = Application(slug or tenant.slug, live.runtime.keys.code_hash(normalized), fingerprint_hash(hardware))
     return Applicant(Context(live.runtime, ANONYMOUS, f"request-{hardware}"), applied)
@@ -77,7 +77,7 @@ async def test_who_is_refused_does_not_keep_neighbours_out(sanic_client: LiveSer
         applicant(sanic_client, scarce, "one"),
         applicant(sanic_client, scarce, "two"),
         applicant(sanic_client, unpaid, "unpaid"),
-        applicant(sanic_client, good, "nobody", codes.new_code()),
+        applicant(sanic_client, good, "nobody", code_text.new_code()),
         applicant(sanic_client, good, "thief", good.codes[0], slug=full.slug),
         applicant(sanic_client, good, "nowhere", slug="no-such-tenant"),
         applicant(sanic_client, good, "second"),

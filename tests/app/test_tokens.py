@@ -18,12 +18,12 @@ from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import rows
 
-from app import tokens as app_tokens
+from app.access import access_tokens as app_tokens
+from app.access.access_tokens import AccessTokens, SigningKey
+from app.access.keys import Keys
 from app.errors import DatabaseUnavailableError, SettingsError
-from app.keys import Keys
-from app.services.licensing import signing
-from app.services.licensing.signing import rotate_keys
-from app.tokens import AccessTokens, SigningKey
+from app.services.licensing import signing_keys as rotation
+from app.services.licensing.signing_keys import rotate_keys
 from sql.statements.licensing import verifying_keys
 from sql.tables import signing_keys
 
@@ -342,13 +342,13 @@ async def test_of_hosts_that_start_together_one_stores_the_first_key(
 async def test_of_keys_that_are_rotated_at_once_one_has_no_end(
     sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = signing.record
+    record = rotation.record
 
     async def record_slowly(*told: Any) -> None:
         await record(*told)
         await asyncio.sleep(0.3)
 
-    monkeypatch.setattr(signing, "record", record_slowly)
+    monkeypatch.setattr(rotation, "record", record_slowly)
     rotations = await asyncio.gather(*(rotate_keys(sanic_client.ctx) for _ in range(3)))
     stored = await rows(sanic_client, verifying_keys, now=sanic_client.runtime.clock.now())
     endless = [key.kid for key in stored if key.verifies_until is None]

@@ -6,7 +6,7 @@ import pytest
 from support.admin import Admin, as_operator
 from support.live import LiveServer
 
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 
 
 @pytest.fixture
@@ -18,5 +18,5 @@ async def admin(sanic_client: LiveServer) -> Admin:
 @pytest.fixture
 async def plan(sanic_client: LiveServer) -> str:
     """A plan of 50 runs."""
-    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
+    await ensure_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
     return "Pro"

@@ -15,11 +15,11 @@ from support.live import LiveServer
 from support.rows import change, row_counts, rows, told
 from support.statements import counted_statements
 
+from app.access.keys import fingerprint_hash
 from app.errors import ValidationError
-from app.keys import fingerprint_hash
-from app.services.licensing.codes import new_code
-from app.services.licensing.issue import generate_codes
-from app.services.operators.statistics import fold_statistics
+from app.services.licensing.code_text import new_code
+from app.services.licensing.codes import generate_codes
+from app.services.upkeep.statistics import fold_statistics
 from sql.tables import activation_codes, devices, subscriptions, tenants
 
 CODE_KEYS = {

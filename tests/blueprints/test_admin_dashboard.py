@@ -22,13 +22,13 @@ from support.rows import change, rows
 from support.statements import counted_statements
 
 from app.events import EventType
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
+from app.services.licensing.codes import generate_codes, list_codes, revoke_code
 from app.services.licensing.devices import revoke_device
-from app.services.licensing.issue import generate_codes, list_codes, revoke_code
-from app.services.operators import analytics
-from app.services.operators.dashboard import DEFAULT_LOOK, LOOKS
-from app.services.operators.statistics import check_statistics, fold_statistics
+from app.services.reports import analytics
+from app.services.reports.dashboard import DEFAULT_LOOK, LOOKS
+from app.services.upkeep.statistics import check_statistics, fold_statistics
 from sql.tables import (
     activation_codes,
     devices,
@@ -51,7 +51,7 @@ async def got(live: LiveServer, path: str, headers: dict[str, str] | None = None
 async def live_through(live: LiveServer, clock: MovableClock, chance: random.Random, steps: int) -> None:
     """Do things in any order, over some weeks."""
     for name in ("Starter", "Pro"):
-        await seed_plan(live.ctx, name=name, price_id=f"price_{name}", quota=chance.randint(1, 40))
+        await ensure_plan(live.ctx, name=name, price_id=f"price_{name}", quota=chance.randint(1, 40))
     there: list[Licensed] = [await licensed(live, codes=4, max_uses=2) for _ in range(3)]
     for step in range(steps):
         clock.move(minutes=chance.randint(0, 1500))

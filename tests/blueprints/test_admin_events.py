@@ -21,8 +21,8 @@ from support.statements import counted_statements
 from app.context import Actor
 from app.errors import DatabaseUnavailableError
 from app.events import Event, EventType, record
-from app.services.operators import trail
-from app.services.operators.trail import COLUMNS
+from app.services.audit import trail
+from app.services.audit.trail import COLUMNS
 from sql.tables import tenants
 
 

@@ -13,7 +13,7 @@ from support.live import LiveServer
 from support.rows import row_counts, rows, told
 
 from app.errors import PlanConflictError
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from sql.tables import plans
 
 PRO = {"name": "Pro", "stripePriceId": "price_pro", "monthlyRunQuota": 50}
@@ -129,9 +129,9 @@ async def test_plans_are_the_owners(sanic_client: LiveServer) -> None:
 async def test_a_plan_that_is_seeded_several_times_at_once_is_made_once(sanic_client: LiveServer) -> None:
     figures = {"name": "Pro", "price_id": "price_pro", "quota": 50}
 
-    seeded = await asyncio.gather(*(seed_plan(sanic_client.ctx, **figures) for _ in range(8)))
+    seeded = await asyncio.gather(*(ensure_plan(sanic_client.ctx, **figures) for _ in range(8)))
 
     assert sorted(change for _, change in seeded) == ["created"] + ["unchanged"] * 7
     assert len({plan.id for plan, _ in seeded}) == 1
     with pytest.raises(PlanConflictError):
-        await seed_plan(sanic_client.ctx, name="Other", price_id="price_pro", quota=50)
+        await ensure_plan(sanic_client.ctx, name="Other", price_id="price_pro", quota=50)

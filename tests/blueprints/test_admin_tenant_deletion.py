@@ -13,8 +13,8 @@ from support.builders import activated, licensed, report, run_event, subscribe
 from support.rows import change, row_counts, rows, told
 from support.sign_in import code_in, deliver_all, generate, mailed, reachable, sent_code, verify
 
-from app.db import WriteConnection
-from app.keys import fingerprint_hash
+from app.access.keys import fingerprint_hash
+from app.database.connections import WriteConnection
 from app.services.tenants.deletion import delete_tenant
 from sql.statements import sign_in, tenant_changes
 from sql.tables import (

@@ -13,7 +13,7 @@ from support.clocks import MovableClock
 from support.rows import change, row_counts
 from support.statements import counted_statements
 
-from app.services.operators.statistics import fold_statistics
+from app.services.upkeep.statistics import fold_statistics
 from sql.tables import activation_codes, subscriptions, tenants
 
 

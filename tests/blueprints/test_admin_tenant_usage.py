@@ -16,9 +16,9 @@ from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import change, rows
 
-from app.services.operators.statistics import fold_statistics
-from app.services.usage.months import keep_months
-from app.services.usage.upkeep import check_rollups
+from app.services.upkeep.months import keep_months
+from app.services.upkeep.statistics import fold_statistics
+from app.services.upkeep.usage import check_rollups
 from sql.tables import monthly_runs, opened_months, run_changes, usage_rollups
 
 

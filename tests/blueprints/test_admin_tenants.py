@@ -12,8 +12,8 @@ from support.builders import licensed
 from support.rows import row_counts, rows, told
 
 from app.errors import DatabaseUnavailableError
-from app.services.billing.plans import seed_plan
-from app.services.tenants import changes
+from app.services.billing.plans import ensure_plan
+from app.services.tenants import onboarding
 from sql.tables import metadata, subscriptions
 
 
@@ -86,8 +86,8 @@ async def test_the_first_codes_are_answered_again_to_who_lost_the_answer_and_kep
 async def test_a_plan_without_a_limit_gives_no_more_codes_than_the_largest_quota(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "MOST_FIRST_CODES", 100)
-    await seed_plan(admin.live.ctx, name="Unlimited", price_id="price_unlimited", quota=2**31 - 1)
+    monkeypatch.setattr(onboarding, "MAX_FIRST_CODES", 100)
+    await ensure_plan(admin.live.ctx, name="Unlimited", price_id="price_unlimited", quota=2**31 - 1)
 
     answer = await admin.ask("POST", "/tenants", 201, json=new_tenant(plan="Unlimited"))
 
@@ -118,7 +118,7 @@ async def test_a_tenant_may_be_written_in_snake_case_and_with_blanks(admin: Admi
 
 
 async def test_a_small_plan_gives_one_code(admin: Admin) -> None:
-    await seed_plan(admin.live.ctx, name="Tiny", price_id="price_tiny", quota=3)
+    await ensure_plan(admin.live.ctx, name="Tiny", price_id="price_tiny", quota=3)
 
     answer = await admin.ask("POST", "/tenants", 201, json=new_tenant(plan="Tiny"))
 
@@ -236,7 +236,7 @@ async def test_what_cannot_be_cleared_or_changed_is_refused(admin: Admin, plan: 
 
 async def test_a_plan_change_keeps_the_state(admin: Admin) -> None:
     tenant = await licensed(admin.live, state="past_due")
-    await seed_plan(admin.live.ctx, name="Enterprise", price_id="price_enterprise", quota=200)
+    await ensure_plan(admin.live.ctx, name="Enterprise", price_id="price_enterprise", quota=200)
 
     answer = await admin.ask("PUT", f"/tenants/{tenant.slug}", json={"subscriptionPlan": "Enterprise"})
 
@@ -298,13 +298,13 @@ async def test_nobody_is_not_found(admin: Admin, method: str, path: str) -> None
 async def test_a_tenants_first_codes_are_answered_whatever_cannot_be_asked_afterwards(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await seed_plan(admin.live.ctx, name="Small", price_id="price_small", quota=20)
+    await ensure_plan(admin.live.ctx, name="Small", price_id="price_small", quota=20)
 
     def away() -> None:
         raise DatabaseUnavailableError
 
     monkeypatch.setattr(admin.live.runtime.db, "read", away)
     fields = {"name": "Acme", "slug": "acme", "email": "it@acme.example", "otp_delivery_method": "email"}
-    made = await changes.create_tenant(admin.live.ctx, plan_name="Small", **fields)
+    made = await onboarding.create_tenant(admin.live.ctx, plan_name="Small", **fields)
 
     assert (len(made.codes), made.details.codes_total, made.details.plan_name) == (2, 2, "Small")

@@ -15,9 +15,9 @@ from support.operators import Browser, browser, own_origin, signed_in
 from support.rows import rows, told
 from support.statements import counted_statements
 
+from app.access.permissions import Permission, Role
 from app.context import Actor
 from app.errors import ApiTokenInvalidError, PermissionMissingError
-from app.permissions import Permission, Role
 from app.services.operators import api_tokens
 from app.services.operators.identity import token_actor
 from sql.tables import api_tokens as table

@@ -14,8 +14,8 @@ from support.rows import row_counts, rows, told
 from support.statements import counted_statements
 
 from app.services.billing.subscriptions import link_subscription
+from app.services.licensing.codes import list_codes, revoke_code
 from app.services.licensing.devices import list_devices, revoke_device
-from app.services.licensing.issue import list_codes, revoke_code
 from sql.statements.billing import current_subscription
 from sql.tables import activation_codes, devices
 

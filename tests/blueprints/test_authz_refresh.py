@@ -11,7 +11,7 @@ from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import row_counts, rows, told
 
-from app.keys import Keys
+from app.access.keys import Keys
 from app.services.licensing.devices import revoke_device
 from app.services.licensing.token_pairs import new_refresh_token
 from sql.tables import refresh_families

@@ -15,7 +15,7 @@ from support.live import LiveServer, live_server
 from support.rows import row_counts, rows
 from support.statements import counted_statements
 
-from app.server import schedules
+from app.jobs.schedules import schedules
 from app.services.idempotency import KeptAnswer, Repeatable, claim, purge_idempotent_answers
 from app.services.licensing import activation
 from app.settings import Settings

@@ -16,12 +16,12 @@ from support.live import LiveServer
 from support.rows import row_counts
 
 from app import context
-from app.claims import confirm_claims
+from app.database.key_holds import confirm_claims
 from app.errors import DatabaseUnavailableError
 from app.services.idempotency import hold_seconds
-from app.services.licensing import admission
-from app.services.tenants import changes
-from blueprints import repeating
+from app.services.licensing import enrollment
+from app.services.tenants import onboarding
+from blueprints.web import idempotency
 from sql.tables import metadata
 
 KEY = {"idempotency-key": "one-key"}
@@ -112,7 +112,7 @@ async def test_who_stood_still_before_its_transaction_changes_nothing(
     repeated: Repeated, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = await repeated.added_by(lambda: repeated.send(1))
-    pause, original = Pause(), repeating._answered
+    pause, original = Pause(), idempotency._answered
     answers: list[Response] = []
 
     async def slow(*arguments: Any) -> Any:
@@ -127,7 +127,7 @@ async def test_who_stood_still_before_its_transaction_changes_nothing(
         pause.leave.set()
         answers.append(await first)
 
-    monkeypatch.setattr(repeating, "_answered", slow)
+    monkeypatch.setattr(idempotency, "_answered", slow)
     added = await repeated.added_by(both)
 
     heir, late = answers
@@ -151,7 +151,7 @@ async def test_who_stands_still_within_its_transaction_creates_nothing_beside_it
         await pause.first_waits()
         await confirm_claims(*arguments, **more)
 
-    original = repeating.run_held
+    original = idempotency.run_held
 
     async def noted(*arguments: Any) -> Any:
         claimed.set()
@@ -171,8 +171,8 @@ async def test_who_stands_still_within_its_transaction_creates_nothing_beside_it
         pause.leave.set()
         answers.extend(await asyncio.gather(first, second))
 
-    monkeypatch.setattr(repeating, "run_held", noted)
-    for module in (context, admission):
+    monkeypatch.setattr(idempotency, "run_held", noted)
+    for module in (context, enrollment):
         monkeypatch.setattr(module, "confirm_claims", slow)
     added = await repeated.added_by(both)
 
@@ -196,7 +196,7 @@ async def test_what_was_done_is_not_done_anew_when_its_answer_was_lost(
     async def dies(*arguments: Any) -> None:
         raise DatabaseUnavailableError
 
-    monkeypatch.setattr(repeating, "settle", dies)
+    monkeypatch.setattr(idempotency, "settle", dies)
     added = await repeated.added_by(lambda: repeated.send(**KEY))
     monkeypatch.undo()
     within = await repeated.send(**KEY)
@@ -227,7 +227,7 @@ async def test_a_fault_after_the_commit_does_not_give_the_key_back(
     async def fails(*arguments: Any) -> None:
         raise DatabaseUnavailableError
 
-    monkeypatch.setattr(changes, "enqueue_deliveries", fails)
+    monkeypatch.setattr(onboarding, "enqueue_deliveries", fails)
     first = await asked.send(**KEY)
     monkeypatch.undo()
     within = await asked.send(**KEY)

@@ -17,10 +17,10 @@ from support.operators import PASSWORD, admitted, browser, form_token
 from support.rows import change, rows
 from support.statements import counted_statements
 
+from app.access.passwords import HASH_BYTES, MEMORY_KIB, SALT_BYTES, TIME_COST
+from app.access.permissions import Role
 from app.errors import CredentialsInvalidError
-from app.passwords import HASH_BYTES, MEMORY_KIB, SALT_BYTES, TIME_COST
-from app.permissions import Role
-from app.services.operators import accounts, local, sessions
+from app.services.operators import accounts, local_sign_in, sessions
 from app.settings import Settings
 from sql.tables import operator_sessions, operators
 
@@ -71,7 +71,7 @@ async def test_unknown_and_wrong_cost_the_same_work(sanic_client: LiveServer) ->
 
 async def _refused(live: LiveServer, email: str) -> None:
     with pytest.raises(CredentialsInvalidError):
-        await local.sign_in(live.ctx, email=email, password="not the password")
+        await local_sign_in.sign_in(live.ctx, email=email, password="not the password")
 
 
 async def test_other_requests_are_answered_while_passwords_are_hashed(sanic_client: LiveServer) -> None:

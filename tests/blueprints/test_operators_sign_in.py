@@ -13,7 +13,7 @@ from support.operators import PASSWORD, admitted, browser, form_token, own_origi
 from support.rows import rows, told
 from support.statements import counted_statements
 
-from app.permissions import Role
+from app.access.permissions import Role
 from app.services.operators import accounts
 from app.settings import Settings
 from sql.tables import metadata, operator_sessions
@@ -269,7 +269,7 @@ async def test_nothing_secret_is_stored_or_logged_in_clear(
             made = await person.http.post("/admin/api/tokens", json=body, headers=own_origin(live))
             secrets.append(made.json()["token"])
             await person.sign_in("ann@example.com", f"{PASSWORD}, wrong")
-            monkeypatch.setattr("app.services.operators.local.link_bearer", lambda *_: 1 / 0)
+            monkeypatch.setattr("app.services.operators.local_sign_in.link_bearer", lambda *_: 1 / 0)
             assert (await person.get(f"/auth/link/{another}")).status_code == 500
         stored = "".join([str(await rows(live, table.select())) for table in metadata.tables.values()])
 

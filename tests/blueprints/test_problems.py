@@ -16,9 +16,9 @@ from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 from support.rows import row_counts
 
-from app.db import Database
+from app.database.connections import Database
 from app.errors import SettingsError
-from app.services.licensing import admission
+from app.services.licensing import enrollment
 from app.services.tenants import branding
 from app.settings import Settings
 
@@ -284,7 +284,7 @@ async def test_a_fault_in_the_middle_of_an_activation_leaves_nothing(
     async def fail(*_: object) -> None:
         raise RuntimeError("leaked")
 
-    monkeypatch.setattr(admission, "record_each", fail)
+    monkeypatch.setattr(enrollment, "record_each", fail)
 
     answer = await activate(sanic_client, tenant)
 

@@ -11,7 +11,7 @@ from support.live import LiveServer
 from support.operators import PASSWORD, browser, form_token, signed_in
 from support.rows import rows
 
-from app.permissions import Role
+from app.access.permissions import Role
 from app.services.operators import accounts
 from app.services.operators.sessions import purge_operator_sessions
 from sql.tables import operator_sessions

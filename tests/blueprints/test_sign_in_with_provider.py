@@ -19,7 +19,7 @@ from support.operators import Browser, admitted, browser
 from support.provider import Provider, provider_process
 from support.rows import rows, told
 
-from app.permissions import Role
+from app.access.permissions import Role
 from app.services.operators import accounts
 from app.settings import Settings
 from sql.statements import operators as statements

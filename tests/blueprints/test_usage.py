@@ -16,8 +16,8 @@ from support.live import LiveServer, live_server
 from support.rows import change, row_counts, rows
 from support.statements import counted_statements
 
-from app.services.usage import upkeep
-from app.services.usage.upkeep import apply_retention, check_rollups
+from app.services.upkeep import usage
+from app.services.upkeep.usage import apply_retention, check_rollups
 from app.settings import Settings
 from sql.tables import usage_events, usage_rollups
 
@@ -332,7 +332,7 @@ async def test_the_sums_are_compared_one_day_after_the_other(
 
     with counted_statements(sanic_client.runtime.db) as seen:
         found = await check_rollups(sanic_client.ctx)
-    monkeypatch.setattr(upkeep, "MOST_REPORTED", 3)
+    monkeypatch.setattr(usage, "MOST_REPORTED", 3)
 
     days = sanic_client.runtime.settings.usage_past_days + 1
     assert len([statement for statement in seen if "FROM usage_events" in statement]) == days
@@ -360,7 +360,7 @@ async def test_very_many_old_events_go_some_at_a_time(
     clock.move(days=31 * 14)
     later = await activated(sanic_client, hw_fingerprint="hardware-2")
     await report(sanic_client, later, run_event("new"))
-    monkeypatch.setattr(upkeep, "EVENTS_REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(usage, "EVENTS_REMOVED_AT_ONCE", 2)
 
     with counted_statements(sanic_client.runtime.db) as seen:
         removed = await apply_retention(sanic_client.ctx)

@@ -16,8 +16,8 @@ from support.live import LiveServer
 from support.rows import change
 from support.sign_in import sent_code
 
-from app.services.billing.plans import seed_plan
-from app.services.tenants.directory import add_tenant
+from app.services.billing.plans import ensure_plan
+from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import tenants
 
 STATES = {"active", "past_due", "canceled", "unpaid", "trialing", "suspended", "none", None}
@@ -228,7 +228,7 @@ async def populated(live: LiveServer) -> dict[str, str]:
     tenant = await licensed(live, codes=3, ttl_days=30)
     await report(live, await activated(live, tenant), run_event("one", 3))
     await licensed(live, state=None)
-    await add_tenant(live.ctx, name="Full", slug="full", email="it@full.example")
+    await ensure_tenant(live.ctx, name="Full", slug="full", email="it@full.example")
     everything = {
         "logo_url": "https://full.example/logo.svg",
         "primary_color": "#0a5",
@@ -283,7 +283,7 @@ def test_a_row_that_would_break_a_list_is_seen(shown: dict[str, Any], wrong: str
 
 async def test_a_tenant_is_admitted_changed_and_deleted_as_the_forms_do_it(sanic_client: LiveServer) -> None:
     """With a cookie that comes through the front end's own proxy."""
-    await seed_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
+    await ensure_plan(sanic_client.ctx, name="Pro", price_id="price_pro", quota=50)
     sent = await operator_cookie(sanic_client, origin="http://localhost:3002")
     http, path = sanic_client.http, "/admin/api/tenants"
     form = {"name": "Acme", "slug": "acme", "primaryColor": "#102030", "otpDeliveryMethod": "email"}
@@ -337,7 +337,7 @@ async def test_codes_and_devices_are_made_and_revoked_as_the_pages_do_it(sanic_c
 
 
 async def test_a_tenant_signs_in_works_and_signs_out_as_its_pages_do_it(sanic_client: LiveServer) -> None:
-    await add_tenant(sanic_client.ctx, name="Acme", slug="acme", email="it@acme.example")
+    await ensure_tenant(sanic_client.ctx, name="Acme", slug="acme", email="it@acme.example")
     http, auth = sanic_client.http, "/api/tenant/auth"
 
     asked = await http.post(f"{auth}/otp/generate", json={"tenant_slug": "acme"})

@@ -17,8 +17,8 @@ from support.contract import NOBODYS_ID, OPERATIONS, accepts, label
 from support.live import LiveServer, live_server
 from support.rows import change
 
-from app.api_document import Operation
-from app.permissions import Role
+from app.access.permissions import Role
+from app.contract.api_document import Operation
 from app.settings import Settings
 from sql.tables import api_tokens
 

@@ -15,8 +15,8 @@ from support.contract import CALLERS, GUARDED, OPERATIONS, READING, accepts, ask
 from support.live import LiveServer
 from support.rows import row_counts
 
-from app.api_document import Operation
-from app.permissions import Permission
+from app.access.permissions import Permission
+from app.contract.api_document import Operation
 
 IDENTITY_CODES = {"token_missing", "session_missing", "operator_missing"}
 # Not data: a refusal, and nothing beside what a problem document says.

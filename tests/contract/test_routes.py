@@ -9,7 +9,7 @@ import pytest
 from support.contract import GUARDED, OPERATIONS, label
 from support.live import LiveServer
 
-from app.api_document import SECURITY_SCHEMES, Operation, document
+from app.contract.api_document import SECURITY_SCHEMES, Operation, document
 from app.server import PAGES
 
 # What anybody may read, and why; it is the same for everybody and made when the server starts.

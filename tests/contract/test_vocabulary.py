@@ -11,9 +11,9 @@ from support.contract import OPERATIONS
 
 import app
 import blueprints
+from app.access.permissions import Permission, Role
 from app.errors import PortalError
 from app.events import EventType
-from app.permissions import Permission, Role
 
 DOCS = Path(__file__).parents[2] / "docs"
 # Branches of the tree: what is raised is a leaf.

@@ -18,10 +18,10 @@ from sqlalchemy import func, select
 from support.databases import PostgresDatabases
 from support.processes import FULL_PROOF, ServerProcess, served
 
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
-from app.services.licensing.issue import generate_codes
-from app.services.tenants.directory import add_tenant
+from app.services.licensing.codes import generate_codes
+from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import usage_events, usage_rollups
 
 pytestmark = pytest.mark.processes
@@ -66,8 +66,8 @@ class Sender:
 
 
 async def senders_on(server: ServerProcess) -> tuple[int, list[Sender]]:
-    await seed_plan(server.ctx, name="Crash", price_id="crash", quota=10)
-    tenant, _ = await add_tenant(server.ctx, name="Crash", slug="crash")
+    await ensure_plan(server.ctx, name="Crash", price_id="crash", quota=10)
+    tenant, _ = await ensure_tenant(server.ctx, name="Crash", slug="crash")
     await link_subscription(server.ctx, tenant_slug="crash", plan_name="Crash")
     (code,) = await generate_codes(server.ctx, "crash", max_uses=SENDERS)
     made = []

@@ -13,10 +13,10 @@ from support.builders import Licensed
 from support.processes import ServerProcess, served
 from support.redis import redis_server
 
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
-from app.services.licensing.issue import generate_codes
-from app.services.tenants.directory import add_tenant
+from app.services.licensing.codes import generate_codes
+from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import activation_codes, devices, refresh_families
 
 pytestmark = pytest.mark.processes
@@ -36,8 +36,8 @@ async def test_workers_create_one_thing_and_keep_one_limit(database: str, tmp_pa
 
 
 async def tenant_on(server: ServerProcess) -> Licensed:
-    await seed_plan(server.ctx, name="Edge", price_id="price_edge", quota=10)
-    tenant, _ = await add_tenant(server.ctx, name="Edge", slug="edge")
+    await ensure_plan(server.ctx, name="Edge", price_id="price_edge", quota=10)
+    tenant, _ = await ensure_tenant(server.ctx, name="Edge", slug="edge")
     await link_subscription(server.ctx, tenant_slug=tenant.slug, plan_name="Edge")
     return Licensed(tenant.slug, tenant.id, "Edge", await generate_codes(server.ctx, tenant.slug, max_uses=AT_ONCE))
 

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import Select, case, func, select
 from support.databases import settings_for
 
-from app import schema
 from app.context import Actor, Context
-from app.db import Database
+from app.database import schema
+from app.database.connections import Database
 from app.runtime import Runtime
-from app.services.usage.upkeep import check_rollups
+from app.services.upkeep.usage import check_rollups
 from app.settings import Settings
 from bench.growth import add_chunk, grow
 from bench.growth_rows import Row, Shape, slug

@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 from support.builders import Licensed
 from support.processes import FULL_PROOF, ServerProcess, served
 
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
-from app.services.licensing.issue import generate_codes
-from app.services.tenants.directory import add_tenant
+from app.services.licensing.codes import generate_codes
+from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import activation_codes, devices, platform_events, refresh_families, subscriptions
 
 pytestmark = pytest.mark.processes
@@ -26,8 +26,8 @@ ROUNDS = 5 if FULL_PROOF else 1
 
 async def tenant_on(server: ServerProcess, *, max_uses: int = 1, max_devices: int | None = None) -> Licensed:
     name = uuid.uuid4().hex[:8]
-    await seed_plan(server.ctx, name=name, price_id=name, quota=10, max_devices=max_devices)
-    tenant, _ = await add_tenant(server.ctx, name=name, slug=f"t-{name}")
+    await ensure_plan(server.ctx, name=name, price_id=name, quota=10, max_devices=max_devices)
+    tenant, _ = await ensure_tenant(server.ctx, name=name, slug=f"t-{name}")
     await link_subscription(server.ctx, tenant_slug=tenant.slug, plan_name=name)
     codes = await generate_codes(server.ctx, tenant.slug, max_uses=max_uses)
     return Licensed(tenant.slug, tenant.id, name, codes)

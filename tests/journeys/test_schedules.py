@@ -32,7 +32,8 @@ from support.jobs import (
 
 import app
 from app.context import Context
-from app.jobs import Jobs, Pace, Schedule
+from app.jobs.jobs import Jobs, Pace
+from app.jobs.work import Schedule
 from app.runtime import Runtime
 from app.settings import load_settings
 from sql.tables import worker_heartbeats
@@ -183,7 +184,7 @@ async def serve(order: Mapping[str, Any]) -> None:
 
 def serve_in_processes(count: int, order: Mapping[str, Any]) -> list[int]:
     """Fork the processes of the test above; how each of them ended."""
-    importlib.import_module("app.durable")
+    importlib.import_module("app.jobs.durable")
     pids = []
     for _ in range(count):
         if not (pid := os.fork()):

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from support.processes import FULL_PROOF, ServerProcess, served
 from support.sign_in import GENERATE, VERIFY, code_in, wrong
 
-from app.services.tenants.directory import add_tenant
+from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import deliveries, metadata, otp_challenges, tenant_sessions
 
 pytestmark = pytest.mark.processes
@@ -75,7 +75,7 @@ async def test_two_workers_count_guesses_and_requests_exactly_and_no_secret_stay
 
 
 async def many_guesses_have_five_tries_and_no_secret_stays(server: ServerProcess, folder: Path) -> None:
-    tenant, _ = await add_tenant(server.ctx, name="Guessed", slug="guessed", email="it@example.com")
+    tenant, _ = await ensure_tenant(server.ctx, name="Guessed", slug="guessed", email="it@example.com")
     code = await new_code(server, "guessed")
 
     async def guess(given: str) -> int:
@@ -109,7 +109,7 @@ async def many_guesses_have_five_tries_and_no_secret_stays(server: ServerProcess
 
 
 async def parallel_requests_never_pass_the_limit(server: ServerProcess) -> None:
-    await add_tenant(server.ctx, name="Asked", slug="asked", email="it@example.com")
+    await ensure_tenant(server.ctx, name="Asked", slug="asked", email="it@example.com")
     for slug in ("asked", "nobody-has-this"):
         asked = (server.http.post(GENERATE, json={"tenant_slug": slug}) for _ in range(GUESSES // 4))
         answers = Counter(answer.status_code for answer in await asyncio.gather(*asked))

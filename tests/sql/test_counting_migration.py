@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from support.databases import settings_for
 
-from app import schema
 from app.context import Actor, Context
+from app.database import schema
 from app.runtime import Runtime
-from app.services.operators.dashboard import dashboard_stats
-from app.services.operators.statistics import check_statistics
-from app.services.tenants.listing import list_tenants
+from app.services.reports.dashboard import dashboard_stats
+from app.services.tenants.tenant_list import list_tenants
+from app.services.upkeep.statistics import check_statistics
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 
 LONG_AGO = datetime(2025, 3, 1, 10, 7, 59, 999_900, tzinfo=UTC)

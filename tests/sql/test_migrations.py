@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from support.databases import settings_for
 from support.live import live_server
 
-from app import schema
+from app.database import schema
 from app.errors import SchemaBehindError
 from app.settings import Settings
 from sql.tables import metadata
@@ -26,7 +26,7 @@ from sql.tables import metadata
 MIGRATE = """
 import asyncio, sys, pathlib
 from support.databases import settings_for
-from app import schema
+from app.database import schema
 print(asyncio.run(schema.upgrade(settings_for(sys.argv[1], pathlib.Path(sys.argv[2])))))
 """
 

@@ -9,7 +9,7 @@ from sqlalchemy import DateTime, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from support.live import LiveServer
 
-from app.db import as_batch
+from app.database.connections import as_batch
 from sql.dialect import batch_rows
 from sql.tables import metadata
 from sql.tables.columns import Instant

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Executable, insert, text
 from support.live import LiveServer
 
-from app.services.tenants.details import running_month
-from sql.statements import license_lists, licensing, tenant_lists, usage
+from sql.lists import license_list, tenant_list
+from sql.statements import licensing, usage
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 
 TENANTS = 1_000
@@ -85,11 +85,11 @@ async def test_a_request_of_many_events_is_read_once(sanic_client: LiveServer) -
 @pytest.mark.postgresql_only("SQLite has no plans that are kept")
 async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
     await fill(sanic_client)
-    month = running_month(sanic_client.ctx).as_parameters
+    month = sanic_client.ctx.month().as_parameters
     pages: dict[str, tuple[Executable, dict[str, Any]]] = {
-        "tenants": (tenant_lists.tenant_page("created_at", True, None, None), month),
-        "codes": (license_lists.code_page(False, None, False), {"now": sanic_client.runtime.clock.now()}),
-        "devices": (license_lists.device_page(False, False), {}),
+        "tenants": (tenant_list.tenant_page("created_at", True, None, None), month),
+        "codes": (license_list.code_page(False, None, False), {"now": sanic_client.runtime.clock.now()}),
+        "devices": (license_list.device_page(False, False), {}),
     }
     plans_made = (
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements "

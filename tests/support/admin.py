@@ -10,7 +10,7 @@ from typing import Any
 from support.live import LiveServer
 from support.rows import change
 
-from app.permissions import Role
+from app.access.permissions import Role
 from app.services.operators.identity import API_TOKEN_PREFIX, signed_cookie
 from sql.tables import api_tokens, operator_sessions, operators, tenant_sessions
 

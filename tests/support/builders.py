@@ -9,10 +9,10 @@ from typing import Any
 from httpx2 import Response
 from support.live import LiveServer
 
-from app.services.billing.plans import seed_plan
+from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
-from app.services.licensing.issue import generate_codes
-from app.services.tenants.directory import add_tenant
+from app.services.licensing.codes import generate_codes
+from app.services.tenants.onboarding import ensure_tenant
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ async def licensed(
     """A new tenant on a plan of its own; without a subscription where ``state`` is None."""
     name = uuid.uuid4().hex[:8]
     plan = f"Plan {name}"
-    await seed_plan(live.ctx, name=plan, price_id=f"price_{name}", quota=quota, max_devices=max_devices)
-    tenant, _ = await add_tenant(live.ctx, name=f"Tenant {name}", slug=f"tenant-{name}")
+    await ensure_plan(live.ctx, name=plan, price_id=f"price_{name}", quota=quota, max_devices=max_devices)
+    tenant, _ = await ensure_tenant(live.ctx, name=f"Tenant {name}", slug=f"tenant-{name}")
     if state is not None:
         await link_subscription(live.ctx, tenant_slug=tenant.slug, plan_name=plan, state=state)
     made = await generate_codes(live.ctx, tenant.slug, count=codes, max_uses=max_uses, ttl_days=ttl_days)

@@ -11,8 +11,8 @@ from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import Licensed, activated, licensed
 from support.live import LiveServer
 
-from app.api_document import Operation
-from app.permissions import Permission, Role
+from app.access.permissions import Permission, Role
+from app.contract.api_document import Operation
 from app.server import APIS
 
 OPERATIONS: tuple[Operation, ...] = tuple(operation for api in APIS for operation in api.operations)

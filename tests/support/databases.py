@@ -19,7 +19,7 @@ import asyncpg
 from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 
-from app import schema
+from app.database import schema
 from app.settings import Settings, load_settings
 from sql.tables import metadata
 

@@ -20,7 +20,8 @@ from support.clocks import MovableClock
 from support.databases import settings_for
 
 from app.context import Context
-from app.jobs import Errand, Jobs, Pace, Schedule
+from app.jobs.jobs import Jobs, Pace
+from app.jobs.work import Errand, Schedule
 from app.runtime import Runtime
 from app.settings import Settings
 from sql.tables import leases

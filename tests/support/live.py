@@ -15,13 +15,13 @@ import httpx2
 from pydantic import SecretStr
 from sanic import Sanic
 
+from app.access.permissions import Role
 from app.clock import Clock
 from app.context import Actor, Context
-from app.log import configure_logging
-from app.permissions import Role
 from app.runtime import Runtime
 from app.server import create_app
 from app.settings import Settings
+from app.telemetry.log import configure_logging
 
 App = Sanic[Any, Any]
 # What differs from test to test. Applications with the same settings otherwise differ in their runtime alone, which

@@ -11,7 +11,7 @@ import httpx2
 from httpx2 import Response
 from support.live import LiveServer
 
-from app.permissions import Role
+from app.access.permissions import Role
 from app.services.operators import accounts
 
 PASSWORD = "a password of the tests"

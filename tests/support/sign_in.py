@@ -11,9 +11,10 @@ from sqlalchemy import select
 from support.live import LiveServer
 from support.rows import rows
 
-from app.mailbox import Mailbox, Received
+from app.messages.mailbox import Mailbox, Received
+from app.services.directory.lookup import Tenant
 from app.services.tenants.deliveries import deliver
-from app.services.tenants.directory import Tenant, add_tenant
+from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import deliveries
 
 GENERATE = "/api/tenant/auth/otp/generate"
@@ -37,7 +38,7 @@ class SignedInTenant:
 async def reachable(live: LiveServer, email: str | None = "it@example.com", name: str = "") -> Tenant:
     """A new tenant with an e-mail address."""
     slug = f"tenant-{uuid.uuid4().hex[:8]}"
-    tenant, _ = await add_tenant(live.ctx, name=name or f"The {slug}", slug=slug, email=email)
+    tenant, _ = await ensure_tenant(live.ctx, name=name or f"The {slug}", slug=slug, email=email)
     return tenant
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from app.db import Database
+from app.database.connections import Database
 
 
 @contextlib.contextmanager

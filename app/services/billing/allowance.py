@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from app.errors import SubscriptionInactiveError, SubscriptionMissingError
-from app.verdict import ALLOWED, Verdict
+from app.errors.verdict import ALLOWED, Verdict
 from sql.statements.billing import LICENSED_STATES
 
 Action = Literal["activate_device", "refresh_token"]

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from app.context import Context
-from app.db import ReadConnection, violated_constraint
+from app.database.connections import ReadConnection
+from app.database.failures import violated_constraint
 from app.errors import PlanConflictError, PlanMissingError, PlanNameConflictError, PlanNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from sql.statements import billing
@@ -45,7 +46,7 @@ async def find_plan(conn: ReadConnection, name: str) -> Plan:
     return plan
 
 
-async def seed_plan(
+async def ensure_plan(
     ctx: Context, *, name: str, price_id: str, quota: int, max_devices: int | None = None
 ) -> tuple[Plan, str]:
     """Create the plan, or bring it to these figures; beside it ``created``, ``updated`` or ``unchanged``.
@@ -69,8 +70,8 @@ async def seed_plan(
 
 
 async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan, str]:
-    now = ctx.runtime.clock.now()
-    async with ctx.runtime.db.write() as conn:
+    now = ctx.now()
+    async with ctx.write() as conn:
         known = await conn.maybe(billing.plan_by_name, Plan, name=name)
         if known is None:
             stored = await conn.one(billing.insert_plan, NewPlan, name=name, **figures, created_at=now, updated_at=now)
@@ -85,7 +86,7 @@ async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan,
 
 async def list_plans(ctx: Context) -> list[Plan]:
     """All plans, the smallest quota first."""
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         return await conn.many(billing.plans_by_quota, Plan)
 
 
@@ -93,7 +94,7 @@ async def create_plan(
     ctx: Context, *, name: str, stripe_price_id: str, monthly_run_quota: int, max_devices: int | None = None
 ) -> Plan:
     """Offer a new plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     row = {
         "name": name,
         "stripe_price_id": stripe_price_id,
@@ -115,9 +116,9 @@ async def update_plan(ctx: Context, plan_id: int, changes: Mapping[str, Any]) ->
 
     Raises PlanMissingError, PlanNameConflictError, PlanConflictError.
     """
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     try:
-        async with ctx.runtime.db.write() as conn:
+        async with ctx.write() as conn:
             if (known := await conn.maybe(billing.plan_by_id_locked, Plan, plan_id=plan_id)) is None:
                 raise PlanMissingError(plan_id=plan_id)
             differing = {name: value for name, value in changes.items() if value != getattr(known, name)}

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from app.context import Context
-from app.db import WriteConnection, violated_constraint
+from app.database.connections import WriteConnection
+from app.database.failures import violated_constraint
 from app.errors import SubscriptionConflictError, ValidationError
 from app.events import Event, EventType, record
 from app.services.billing.plans import Plan, find_plan
-from app.services.tenants.directory import Tenant, lock_tenant
+from app.services.directory.lookup import Tenant, lock_tenant
 from sql.statements import billing
 from sql.tables.billing import SUBSCRIPTION_STATES
 
@@ -63,7 +64,7 @@ async def link_subscription(
         "stripe_subscription_id": _reference("sub", stripe_subscription_id),
     }
     try:
-        async with ctx.runtime.db.write() as conn:
+        async with ctx.write() as conn:
             tenant = await lock_tenant(conn, tenant_slug)
             plan = await find_plan(conn, plan_name)
             change = await _set(conn, ctx, tenant, plan, state, stripe)
@@ -101,7 +102,7 @@ async def hold_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: P
 async def _set(
     conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan, state: str, stripe: dict[str, str | None]
 ) -> str:
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     known = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
     told: dict[str, Any] = {"plan": plan.name, "state": state, **stripe}
     if known is None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app import metrics
+from app.access.keys import fingerprint_hash
 from app.context import Context
 from app.errors import (
     CodeExpiredError,
@@ -24,12 +24,12 @@ from app.errors import (
     PortalError,
     TenantNotFoundError,
 )
+from app.errors.verdict import ALLOWED, Verdict
 from app.events import EventType, record
-from app.exact_limits import place_of
-from app.keys import fingerprint_hash
+from app.limits.addresses import place_of
 from app.services.billing.allowance import may
-from app.services.licensing import codes
-from app.services.licensing.admission import (
+from app.services.licensing import code_text
+from app.services.licensing.enrollment import (
     ADMISSIONS,
     Admission,
     Applicant,
@@ -40,7 +40,7 @@ from app.services.licensing.admission import (
     family_row,
 )
 from app.services.licensing.token_pairs import Entitlements, TokenPair, new_refresh_token, token_pair
-from app.verdict import ALLOWED, Verdict
+from app.telemetry import metrics
 from sql.statements import activation as statements
 from sql.statements import licensing
 
@@ -84,7 +84,7 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     """
     address = place_of(ctx.address) or "unknown"
     await ctx.runtime.rate_limits.check_guessing(address)
-    code = codes.normalize(activation_code)
+    code = code_text.normalize(activation_code)
     applied = Application(
         tenant_slug,
         NO_CODE if code is None else ctx.runtime.keys.code_hash(code),
@@ -132,7 +132,7 @@ async def _decide(ctx: Context, applied: Application) -> TokenPair:
         if admitted is not None:
             return token_pair(ctx, *admitted)
         situation = await _look(ctx, applied)
-        judge(situation, applied, ctx.runtime.clock.now()).enforce()
+        judge(situation, applied, ctx.now()).enforce()
         if situation is None or situation.device_id is None:
             admitted = await _refused_is_none(admit_alone(Applicant(ctx, applied)))
         else:
@@ -148,7 +148,7 @@ async def _refused_is_none(admission: Awaitable[Admission | None]) -> Admission 
 
 
 async def _look(ctx: Context, applied: Application) -> Situation | None:
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         return await conn.maybe(
             statements.activation_situation,
             Situation,
@@ -163,7 +163,7 @@ async def _admit_known(ctx: Context, situation: Situation) -> Admission:
     tenant_id, device_id, code_id = situation.tenant_id, situation.device_id, situation.code_id
     if device_id is None or code_id is None:
         raise GuardRefusedError
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     tokens = new_refresh_token(ctx.runtime.keys)
     event = code_activated(tenant_id, code_id, situation.code_hint or "", device_id)
     if situation.is_bound:

@@ -1,35 +1,181 @@
-"""The text of an activation code: how it is made, read back and hinted at."""
+"""Issue activation codes, show what was issued, and take codes back."""
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-# No I, O, 0 and 1: they are confused when read aloud or typed. Sixteen characters of 32 are 80 bits.
-ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-GROUPS = 4
-GROUP_LENGTH = 4
-LENGTH = GROUPS * GROUP_LENGTH
+from app.context import Context
+from app.database.connections import WriteConnection
+from app.errors import CodeNotFoundError, ValidationError
+from app.events import Event, EventType, record
+from app.services.directory.lookup import Tenant, find_tenant, keep_tenant
+from app.services.licensing import code_text
+from sql.lists import license_list
+from sql.statements import licensing
 
-_SEPARATORS = str.maketrans("", "", "- \t\r\n\u00a0\u2010\u2011\u2012\u2013\u2014")
-
-
-def new_code() -> str:
-    """A random code, written as ``XXXX-XXXX-XXXX-XXXX``."""
-    return _grouped("".join(secrets.choice(ALPHABET) for _ in range(LENGTH)))
-
-
-def normalize(text: str) -> str | None:
-    """The code as it was generated, whatever case, spaces and dashes a person typed; None if it cannot be one."""
-    plain = text.translate(_SEPARATORS).upper()
-    if len(plain) != LENGTH or not set(plain) <= set(ALPHABET):
-        return None
-    return _grouped(plain)
+MOST_CODES = 100
+MOST_DAYS = 3650
+MOST_USES = 1_000_000
+MOST_LABEL = 255
+NEWEST_FIRST = 2**62
+AUTOMATIC_LABEL = "Created automatically with the tenant"
 
 
-def hint(code: str) -> str:
-    """The last four characters, by which a person tells codes apart after they were shown once."""
-    return code[-GROUP_LENGTH:]
+@dataclass(frozen=True, slots=True)
+class ActivationCode:
+    """A code as it may be shown after its creation; ``status`` is active, used, expired or revoked."""
+
+    id: int
+    hint: str
+    status: str
+    use_count: int
+    max_uses: int
+    label: str | None
+    expires_at: datetime | None
+    created_at: datetime
 
 
-def _grouped(plain: str) -> str:
-    return "-".join(plain[start : start + GROUP_LENGTH] for start in range(0, LENGTH, GROUP_LENGTH))
+@dataclass(frozen=True, slots=True)
+class RevokedCode:
+    """A code that was taken back, now or before."""
+
+    id: int
+    hint: str
+    revoked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CodeId:
+    """The id under which a code is stored."""
+
+    id: int
+
+
+async def generate_codes(
+    ctx: Context,
+    tenant_slug: str,
+    *,
+    count: int = 1,
+    ttl_days: int | None = None,
+    label: str | None = None,
+    max_uses: int = 1,
+) -> list[str]:
+    """Make codes and answer them in clear, for the only time; ``ttl_days`` None or 0 means they never expire.
+
+    Raises ValidationError naming the wrong field, TenantNotFoundError.
+    """
+    _check_range("count", count, 1, MOST_CODES)
+    _check_range("ttl_days", ttl_days or 1, 1, MOST_DAYS)
+    _check_range("max_uses", max_uses, 1, MOST_USES)
+    if len(label or "") > MOST_LABEL:
+        message = f"must have at most {MOST_LABEL} characters"
+        raise ValidationError([{"type": "string_too_long", "loc": ["body", "label"], "msg": message, "input": label}])
+    async with ctx.write() as conn:
+        tenant = await keep_tenant(conn, tenant_slug)
+        made, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
+        metadata = {"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label}
+        await store_codes(conn, ctx, tenant, rows, metadata)
+    return made
+
+
+def code_rows(
+    ctx: Context,
+    tenant: Tenant,
+    count: int,
+    *,
+    ttl_days: int | None = None,
+    label: str | None = None,
+    max_uses: int = 1,
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """New codes in clear, and beside them the rows in which they are stored without."""
+    now = ctx.now()
+    made = [code_text.new_code() for _ in range(count)]
+    rows = [
+        {
+            "tenant_id": tenant.id,
+            "code_hash": ctx.runtime.keys.code_hash(code),
+            "hint": code_text.hint(code),
+            "label": label,
+            "max_uses": max_uses,
+            "expires_at": now + timedelta(days=ttl_days) if ttl_days else None,
+            "created_at": now,
+        }
+        for code in made
+    ]
+    return made, rows
+
+
+async def store_codes(
+    conn: WriteConnection, ctx: Context, tenant: Tenant, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]
+) -> None:
+    """Store codes and tell it once, in the caller's transaction."""
+    stored = await conn.insert_all(licensing.insert_codes, rows)
+    event = Event(
+        EventType.CODE_GENERATED,
+        f"{len(rows)} activation code{'s' if len(rows) > 1 else ''} generated for {tenant.name}",
+        tenant_id=tenant.id,
+        code_id=min(row.id for row in stored),
+        metadata=metadata,
+    )
+    await record(conn, ctx, event)
+
+
+async def list_codes(
+    ctx: Context, tenant_slug: str, *, before_id: int = NEWEST_FIRST, page_size: int = 100
+) -> list[ActivationCode]:
+    """A tenant's codes, newest first, from below ``before_id``; raises TenantNotFoundError."""
+    async with ctx.read() as conn:
+        tenant = await find_tenant(conn, tenant_slug)
+        return await conn.many(
+            licensing.codes_of_tenant,
+            ActivationCode,
+            tenant_id=tenant.id,
+            before_id=before_id,
+            page_size=page_size,
+            now=ctx.now(),
+        )
+
+
+async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = None, code: str = "") -> RevokedCode:
+    """Take a code back, named by its id or its text; devices it has bound cannot activate with it again.
+
+    Revoking it once more changes nothing. Raises TenantNotFoundError or CodeNotFoundError.
+    """
+    async with ctx.write() as conn:
+        tenant = await find_tenant(conn, tenant_slug)
+        if code_id is None and (normalized := code_text.normalize(code)):
+            code_hash = ctx.runtime.keys.code_hash(normalized)
+            found = await conn.maybe(licensing.code_by_hash, CodeId, tenant_id=tenant.id, code_hash=code_hash)
+            code_id = None if found is None else found.id
+        return await _revoke(conn, ctx, tenant, code_id)
+
+
+async def revoke_code_by_id(ctx: Context, code_id: int) -> RevokedCode:
+    """Take a code back, whosever it is; raises CodeNotFoundError."""
+    async with ctx.write() as conn:
+        slug = await conn.maybe(license_list.slug_of_code, str, code_id=code_id)
+        if slug is None:
+            raise CodeNotFoundError
+        return await _revoke(conn, ctx, await find_tenant(conn, slug), code_id)
+
+
+async def _revoke(conn: WriteConnection, ctx: Context, tenant: Tenant, code_id: int | None) -> RevokedCode:
+    if code_id is None:
+        raise CodeNotFoundError
+    now = ctx.now()
+    revoked = await conn.maybe(licensing.revoke_code, RevokedCode, of_tenant_id=tenant.id, code_id=code_id, now=now)
+    if revoked is None:
+        raise CodeNotFoundError
+    if revoked.revoked_at == now:
+        title = f"Code …{revoked.hint} of {tenant.name} revoked"
+        await record(conn, ctx, Event(EventType.CODE_REVOKED, title, tenant_id=tenant.id, code_id=revoked.id))
+    return revoked
+
+
+def _check_range(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        message = f"must be from {least} to {most}"
+        raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message, "input": value}])

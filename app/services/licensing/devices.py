@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.context import Context
-from app.db import WriteConnection
+from app.database.connections import WriteConnection
 from app.errors import DeviceNotFoundError
 from app.events import Event, EventType, record
-from app.services.licensing.issue import NEWEST_FIRST
-from app.services.tenants.directory import find_tenant, lock_tenant
-from sql.statements import billing, license_lists, licensing
+from app.services.directory.lookup import find_tenant, lock_tenant
+from app.services.licensing.codes import NEWEST_FIRST
+from sql.lists import license_list
+from sql.statements import billing, licensing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ async def list_devices(
     ctx: Context, tenant_slug: str, *, before_id: int = NEWEST_FIRST, page_size: int = 100
 ) -> list[Device]:
     """A tenant's devices, newest first, from below ``before_id``; raises TenantNotFoundError."""
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         tenant = await find_tenant(conn, tenant_slug)
         return await conn.many(
             licensing.devices_of_tenant, Device, tenant_id=tenant.id, before_id=before_id, page_size=page_size
@@ -49,14 +50,14 @@ async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
 
     Raises TenantNotFoundError or DeviceNotFoundError.
     """
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         return await _revoke(conn, ctx, tenant_slug, device_id)
 
 
 async def revoke_device_by_id(ctx: Context, device_id: int) -> bool:
     """Refuse a device, whosever it is, as ``revoke_device`` does; raises DeviceNotFoundError."""
-    async with ctx.runtime.db.write() as conn:
-        tenant_slug = await conn.maybe(license_lists.slug_of_device, str, device_id=device_id)
+    async with ctx.write() as conn:
+        tenant_slug = await conn.maybe(license_list.slug_of_device, str, device_id=device_id)
         if tenant_slug is None:
             raise DeviceNotFoundError(device_id=device_id)
         return await _revoke(conn, ctx, tenant_slug, device_id)
@@ -68,7 +69,7 @@ async def _revoke(conn: WriteConnection, ctx: Context, tenant_slug: str, device_
         if await conn.maybe(licensing.device_exists, DeviceId, tenant_id=tenant.id, device_id=device_id) is None:
             raise DeviceNotFoundError(device_id=device_id)
         return False
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     await conn.affected(
         licensing.revoke_refresh_families_of_device, of_tenant_id=tenant.id, of_device_id=device_id, now=now
     )

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from app.access.keys import fingerprint_hash
 from app.context import Context
-from app.db import as_batch
+from app.database.connections import as_batch
 from app.errors import FingerprintMismatchError
-from app.keys import fingerprint_hash
 from app.runtime import Coalesced, Runtime
-from app.services.licensing.standing import standing
+from app.services.licensing.policy import standing
 from sql.statements import licensing
 
 

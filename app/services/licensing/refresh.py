@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any, NamedTuple
 
+from app.access.keys import Keys
 from app.context import Context
-from app.db import as_batch
+from app.database.connections import as_batch
 from app.errors import (
     DeviceAccessRevokedError,
     RefreshTokenExpiredError,
@@ -20,10 +21,11 @@ from app.errors import (
     RefreshTokenReusedError,
     TenantNotFoundError,
 )
+from app.errors.verdict import ALLOWED, Verdict
 from app.events import Event, EventType, record
-from app.keys import Keys
 from app.runtime import Coalesced, Runtime
 from app.services.billing.allowance import may
+from app.services.directory.lookup import find_tenant
 from app.services.licensing.token_pairs import (
     Entitlements,
     RefreshToken,
@@ -32,8 +34,6 @@ from app.services.licensing.token_pairs import (
     read_refresh_token,
     token_pair,
 )
-from app.services.tenants.directory import find_tenant
-from app.verdict import ALLOWED, Verdict
 from sql.statements import licensing
 
 
@@ -180,8 +180,8 @@ def _is_current(keys: Keys, situation: Situation, token: RefreshToken) -> bool:
 
 
 async def _close_family(ctx: Context, situation: Situation, token: RefreshToken) -> None:
-    now = ctx.runtime.clock.now()
-    async with ctx.runtime.db.write() as conn:
+    now = ctx.now()
+    async with ctx.write() as conn:
         closed = await conn.affected(
             licensing.revoke_refresh_family, of_tenant_id=situation.tenant_id, family_id=token.family_id, now=now
         )

@@ -8,8 +8,8 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Any
 
+from app.access.keys import Keys
 from app.context import Context
-from app.keys import Keys
 
 FAMILY_BYTES = 16
 SECRET_BYTES = 32

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from app.access.permissions import Permission, Role
 from app.context import Context
-from app.db import ReadConnection, WriteConnection
+from app.database.connections import ReadConnection, WriteConnection
 from app.errors import OperatorMissingError, OperatorNotFoundError, ValidationError
 from app.events import Event, EventType, record
-from app.permissions import Permission, Role
-from app.services.operators.addresses import read_address
-from app.services.operators.local import LinkBearer, check_password, new_link, replace_password
+from app.services.operators.emails import read_address
+from app.services.operators.local_sign_in import LinkBearer, check_password, new_link, replace_password
 from sql.statements import api_tokens
 from sql.statements import operators as statements
 
@@ -103,7 +103,7 @@ async def admit(
     if password is not None:
         check_password(password)
         hashed = await ctx.runtime.passwords.hash(password)
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         change = await _create_or_update(conn, ctx, address, role, called)
         if is_unbound and await _unbind(conn, ctx, address) and change == "unchanged":
             change = "updated"
@@ -120,7 +120,7 @@ async def create(
     conn: WriteConnection, ctx: Context, *, email: str, role: Role, name: str | None, bound_to: Subject | None = None
 ) -> int | None:
     """Store a new account in the caller's transaction and answer its id; None if the address or the person has one."""
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     created = await conn.maybe(
         statements.insert_operator,
         AccountId,
@@ -142,7 +142,7 @@ async def create(
 async def _create_or_update(conn: WriteConnection, ctx: Context, email: str, role: Role, name: str | None) -> Change:
     if await create(conn, ctx, email=email, role=role, name=name) is not None:
         return "created"
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     change = {"of_email": email, "new_role": role.value, "new_name": name, "now": now}
     if not await conn.affected(statements.admit_operator, **change):
         return "unchanged"
@@ -164,8 +164,8 @@ async def disable(ctx: Context, email: str) -> bool:
     Raises OperatorNotFoundError.
     """
     address = read_address(email)
-    now = ctx.runtime.clock.now()
-    async with ctx.runtime.db.write() as conn:
+    now = ctx.now()
+    async with ctx.write() as conn:
         disabled = await conn.maybe(statements.disable_operator, AccountId, of_email=address, now=now)
         if disabled is None:
             if await find_account(conn, address) is None:
@@ -184,7 +184,7 @@ async def unbind(ctx: Context, email: str) -> bool:
     Its sessions end. Raises OperatorNotFoundError.
     """
     address = read_address(email)
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         if await _unbind(conn, ctx, address):
             return True
         if await find_account(conn, address) is None:
@@ -193,7 +193,7 @@ async def unbind(ctx: Context, email: str) -> bool:
 
 
 async def _unbind(conn: WriteConnection, ctx: Context, email: str) -> bool:
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     unbound = await conn.maybe(statements.unbind_from_subject, AccountId, of_email=email, now=now)
     if unbound is None:
         return False
@@ -210,7 +210,7 @@ def _named(bound_to: Subject | None) -> dict[str, str]:
 
 async def list_operators(ctx: Context) -> list[ListedAccount]:
     """All accounts, by address; they are few."""
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         return await conn.many(statements.all_operators, ListedAccount)
 
 
@@ -223,7 +223,7 @@ async def me(ctx: Context) -> SignedInOperator:
     """What an operator or a program is and may do; raises OperatorMissingError for anybody else."""
     if ctx.actor.type != "operator" or ctx.actor.id is None:
         raise OperatorMissingError
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         if ctx.actor.session_id is not None:
             account = await conn.one(statements.operator_by_id, Account, operator_id=ctx.actor.id)
             email, name, role = account.email, account.name, account.role

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from app.access.permissions import Role
 from app.context import Context
 from app.errors import ApiTokenNotFoundError, PermissionMissingError, ValidationError
 from app.events import Event, EventType, record
-from app.permissions import Role
 from app.services.operators.accounts import TokenHolder
 from app.services.operators.identity import API_TOKEN_PREFIX
 from sql.statements import api_tokens as statements
@@ -70,7 +70,7 @@ async def create_token(ctx: Context, *, name: str, role: Role, days: int | None 
     called = _checked(name, days)
     if beyond := role.permissions - ctx.actor.permissions:
         raise PermissionMissingError(permission=min(beyond).value)
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     expires_at = now + timedelta(days=ctx.runtime.settings.api_token_days if days is None else days)
     token = API_TOKEN_PREFIX + secrets.token_urlsafe(32)
     hint = token[-HINT_CHARACTERS:]
@@ -92,14 +92,14 @@ async def create_token(ctx: Context, *, name: str, role: Role, days: int | None 
 
 async def list_tokens(ctx: Context, *, before_id: int = NEWEST_FIRST, page_size: int = 100) -> list[ListedToken]:
     """The tokens, also those that have ended, newest first, from below ``before_id``."""
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         return await conn.many(statements.list_api_tokens, ListedToken, before_id=before_id, page_size=page_size)
 
 
 async def revoke_token(ctx: Context, token_id: int) -> None:
     """Refuse a token from its next request on; raises ApiTokenNotFoundError."""
-    now = ctx.runtime.clock.now()
-    async with ctx.runtime.db.write() as conn:
+    now = ctx.now()
+    async with ctx.write() as conn:
         revoked = await conn.maybe(statements.revoke_api_token, RevokedToken, of_token_id=token_id, now=now)
         if revoked is not None:
             told = {"token_id": token_id, "name": revoked.name, "hint": revoked.hint}

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from app.access.keys import Keys
+from app.access.permissions import Role
 from app.context import Actor
-from app.db import as_batch
+from app.database.connections import as_batch
 from app.errors import ApiTokenInvalidError, SessionExpiredError, SessionInvalidError
-from app.keys import Keys
-from app.permissions import Role
 from app.runtime import Coalesced, Runtime
 from sql.statements import api_tokens
 from sql.statements import operators as statements

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from app.context import Actor, Context
-from app.db import WriteConnection
+from app.database.connections import WriteConnection
 from app.events import Event, EventType, record
 from app.services.operators.identity import read_cookie, signed_cookie
 from sql.statements import operators as statements
@@ -48,7 +48,7 @@ async def begin_session(
     ``checked_hash`` is the hash that a password was compared with: None also if the account has another one by now.
     """
     token = secrets.token_urlsafe(32)
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     seconds = ctx.runtime.settings.operator_session_seconds
     begun = await conn.maybe(
         statements.insert_session,
@@ -71,7 +71,7 @@ async def sign_out(ctx: Context, cookie: str) -> None:
     if (token := read_cookie(ctx.runtime.keys, cookie)) is None:
         return
     token_hash = ctx.runtime.keys.token_hash("operator session", token)
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         ended = await conn.maybe(statements.end_session, EndedSession, token_hash=token_hash)
         if ended is not None:
             who = ctx._replace(actor=Actor("operator", ended.email, id=ended.operator_id, session_id=ended.id))
@@ -80,10 +80,10 @@ async def sign_out(ctx: Context, cookie: str) -> None:
 
 async def purge_operator_sessions(ctx: Context) -> Mapping[str, int]:
     """Remove sessions and sign-in links whose time is over; answers how many of each."""
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     ended_before = now - KEEP_SESSIONS
     idle_since = ended_before - timedelta(seconds=ctx.runtime.settings.operator_idle_seconds)
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         ended = await conn.affected(statements.end_stale_sessions, ended_before=ended_before, idle_since=idle_since)
         links = await conn.affected(statements.delete_stale_sign_in_links, now=now)
     return {"operator_sessions": ended, "sign_in_links": links}

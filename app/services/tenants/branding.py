@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.context import Context
-from app.db import as_batch
+from app.database.connections import as_batch
 from app.errors import TenantNotFoundError
 from app.runtime import Coalesced, Runtime
 from sql.statements import tenants as statements

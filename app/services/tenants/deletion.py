@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from app.context import Context
 from app.events import Event, EventType, record
-from app.services.tenants.directory import Tenant, find_tenant, lock_tenant
+from app.services.directory.lookup import Tenant, find_tenant, lock_tenant
 from sql.statements import tenant_changes as statements
 
 
@@ -27,9 +27,9 @@ class Belongings:
 
 async def deletion_impact(ctx: Context, tenant_slug: str) -> tuple[Tenant, Belongings]:
     """The tenant and what would go with it; raises TenantNotFoundError."""
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         tenant = await find_tenant(conn, tenant_slug)
-        now = ctx.runtime.clock.now()
+        now = ctx.now()
         return tenant, await conn.one(statements.deletion_impact, Belongings, tenant_id=tenant.id, now=now)
 
 
@@ -39,8 +39,8 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
     The trail keeps its events, and a last one with its name. Activations and metering that are under way are waited
     for: codes and devices are taken in the order in which an activation takes them, the tenant itself last.
     """
-    now = ctx.runtime.clock.now()
-    async with ctx.runtime.db.write() as conn:
+    now = ctx.now()
+    async with ctx.write() as conn:
         tenant = await lock_tenant(conn, tenant_slug)
         belongings = await conn.one(statements.deletion_impact, Belongings, tenant_id=tenant.id, now=now)
         await conn.affected(statements.hold_codes, of_tenant_id=tenant.id, now=now)

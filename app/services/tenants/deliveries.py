@@ -10,11 +10,11 @@ from functools import partial
 from typing import Literal
 
 from app.context import Context
-from app.db import WriteConnection
+from app.database.connections import WriteConnection
 from app.errors import DeliveryDeferredError, DeliveryError
 from app.events import Event, EventType, record
-from app.jobs import Errand
-from app.ports import Channel
+from app.jobs.work import Errand
+from app.messages.ports import Channel
 from app.services.tenants.messages import password_mail, password_text, welcome_mail
 from sql.statements import deliveries as statements
 from sql.statements import sign_in, tenants
@@ -85,7 +85,7 @@ async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
         attempt = await conn.maybe(statements.begin_attempt, Attempt, of_id=delivery_id)
     if attempt is None:
         return {"state": "ended before"}
-    async with ctx.runtime.db.read() as reader:
+    async with ctx.read() as reader:
         recipient = await reader.maybe(tenants.contact_by_slug, Recipient, tenant_slug=attempt.tenant_slug)
     state: State = "sent"
     reason = None
@@ -103,8 +103,8 @@ async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
 
 async def deliveries_waiting(ctx: Context) -> list[int]:
     """The deliveries that should have been attempted by now."""
-    before = ctx.runtime.clock.now() - timedelta(seconds=MISSED_SECONDS)
-    async with ctx.runtime.db.read() as conn:
+    before = ctx.now() - timedelta(seconds=MISSED_SECONDS)
+    async with ctx.read() as conn:
         return await conn.many(statements.deliveries_waiting, int, before=before, most=SWEPT_AT_ONCE)
 
 
@@ -116,7 +116,7 @@ async def _send(ctx: Context, attempt: Attempt, recipient: Recipient | None) -> 
     if attempt.kind == "welcome":
         if not recipient.email:
             raise _UnreachableError("the tenant has no e-mail address")
-        mail = welcome_mail(recipient.email, recipient.name, recipient.slug, ctx.runtime.clock.now())
+        mail = welcome_mail(recipient.email, recipient.name, recipient.slug, ctx.now())
         await ctx.runtime.mailer.send(mail)
         return
     await _send_password(ctx, attempt, recipient)
@@ -124,7 +124,7 @@ async def _send(ctx: Context, attempt: Attempt, recipient: Recipient | None) -> 
 
 async def _send_password(ctx: Context, attempt: Attempt, recipient: Recipient) -> None:
     """Make a password, keep its keyed hash as the tenant's only challenge, and send it every way that is wished."""
-    runtime, now = ctx.runtime, ctx.runtime.clock.now()
+    runtime, now = ctx.runtime, ctx.now()
     life = timedelta(seconds=runtime.settings.one_time_password_seconds)
     if attempt.created_at + life <= now:
         raise DeliveryError(reason="it was not sent in time")
@@ -172,9 +172,9 @@ async def _finish(
     ctx: Context, attempt: Attempt, recipient: Recipient | None, state: State, reason: str | None
 ) -> None:
     """Note the end once, whoever else comes to it; operators are told of what a tenant they have did not get."""
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         end = {"of_id": attempt.id, "outcome": state, "reason": reason and reason[:REASON_LENGTH]}
-        ended = await conn.affected(statements.finish_delivery, **end, now=ctx.runtime.clock.now())
+        ended = await conn.affected(statements.finish_delivery, **end, now=ctx.now())
         if ended and state != "sent" and recipient is not None:
             what = {"one_time_password": "Sign-in code", "welcome": "Welcome mail"}[attempt.kind]
             told = {"delivery_id": attempt.id, "kind": attempt.kind, "state": state, "reason": end["reason"]}

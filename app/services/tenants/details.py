@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import NamedTuple
 
 from app.context import Context
-from app.db import ReadConnection
+from app.database.connections import ReadConnection
 from app.errors import TenantNotFoundError
-from app.services.usage.summary import month_around
-from sql.statements import tenant_lists as statements
-
-
-class Month(NamedTuple):
-    """The running month of the installation: its first day, that of the next one, and both as moments."""
-
-    first_day: date
-    next_day: date
-    first: datetime
-    next: datetime
-
-    @property
-    def as_parameters(self) -> dict[str, date]:
-        """The month as statements are told it."""
-        return {"month": self.first_day, "next_month": self.next_day, "first": self.first, "next": self.next}
+from sql.lists import tenant_list as statements
 
 
 class TenantDetails(NamedTuple):
@@ -51,23 +36,15 @@ class TenantDetails(NamedTuple):
     subscription_state: str | None
 
 
-def running_month(ctx: Context) -> Month:
-    """The month that it is in the installation's time zone."""
-    zone = ctx.runtime.zone
-    days = month_around(ctx.runtime.clock.now().astimezone(zone).date())
-    first, following = (datetime.combine(day, time.min, zone).astimezone(UTC) for day in days)
-    return Month(*days, first, following)
-
-
 async def tenant_details(ctx: Context, tenant_slug: str) -> TenantDetails:
     """The tenant with this slug; raises TenantNotFoundError."""
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         return await details_on(conn, ctx, tenant_slug)
 
 
 async def details_on(conn: ReadConnection, ctx: Context, tenant_slug: str) -> TenantDetails:
     """The tenant with this slug, as this connection sees it; raises TenantNotFoundError."""
-    month = running_month(ctx)
+    month = ctx.month()
     found = await conn.maybe(statements.tenant_by_slug, TenantDetails, tenant_slug=tenant_slug, **month.as_parameters)
     if found is None:
         raise TenantNotFoundError(slug=tenant_slug)
@@ -76,8 +53,8 @@ async def details_on(conn: ReadConnection, ctx: Context, tenant_slug: str) -> Te
 
 async def own_details(ctx: Context) -> TenantDetails:
     """The tenant whose session asks; raises TenantNotFoundError if it was deleted just now."""
-    month = running_month(ctx)
-    async with ctx.runtime.db.read() as conn:
+    month = ctx.month()
+    async with ctx.read() as conn:
         found = await conn.maybe(statements.tenant_by_id, TenantDetails, tenant_id=ctx.tenant_id, **month.as_parameters)
     if found is None:
         raise TenantNotFoundError(slug=ctx.tenant_slug)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.context import Context, Session
-from app.db import as_batch
+from app.database.connections import as_batch
 from app.errors import SessionExpiredError, SessionInvalidError, SessionMissingError
 from app.events import Event, EventType, record
 from app.runtime import Coalesced, Runtime
@@ -56,7 +56,7 @@ async def sign_out(ctx: Context) -> None:
     token_hash = ctx.runtime.keys.token_hash("tenant session", ctx.session_token.get_secret_value())
     if (found := await ctx.runtime.coalescer(SESSIONS).ask(token_hash)) is None:
         return
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         if await conn.affected(statements.delete_session, tenant_id=found.tenant_id, session_id=found.id):
             title = f"{found.tenant_slug} signed out"
             left = Event(EventType.USER_LOGOUT, title, tenant_id=found.tenant_id, metadata={"session_id": found.id})

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from app.context import Actor, Context
 from app.errors import OneTimePasswordInvalidError, RateLimitedError
 from app.events import Event, EventType, record
-from app.exact_limits import Limit, count_hit, place_of
+from app.limits.addresses import place_of
+from app.limits.exact_limits import Limit, count_hit
+from app.services.directory.lookup import Tenant
 from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
-from app.services.tenants.directory import Tenant
 from app.services.tenants.sessions import SignedIn
 from sql.statements import sign_in as statements
 from sql.statements import tenants
@@ -44,11 +45,11 @@ async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
     They also cost the same: whether there is such a tenant is looked up when the message is sent. Raises
     RateLimitedError by slug, known or not, and by address.
     """
-    settings, now = ctx.runtime.settings, ctx.runtime.clock.now()
+    settings, now = ctx.runtime.settings, ctx.now()
     by_address = Limit("passwords of an address", settings.one_time_passwords_per_address, TEN_MINUTES)
     by_slug = Limit("passwords of a tenant", settings.one_time_passwords_per_tenant, HOUR)
     delivery_id = None
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))
         if wait is None and (wait := await count_hit(conn, ctx, by_slug, tenant_slug)) is None:
             delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=now)
@@ -68,10 +69,10 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
     settings = ctx.runtime.settings
     limit = Limit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
     challenge = None
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         if (wait := await count_hit(conn, ctx, limit, place_of(ctx.address))) is None:
             guess = {"tenant_slug": tenant_slug, "most": settings.one_time_password_attempts}
-            challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.runtime.clock.now())
+            challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.now())
     if wait is not None:
         raise RateLimitedError(retry_after=wait)
     # Nobody's challenge is compared as well, so that it takes as long.
@@ -86,7 +87,7 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
 
 async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -> SignedIn:
     """Spend the challenge on a session; of two right guesses at the same moment one gets it."""
-    runtime, now = ctx.runtime, ctx.runtime.clock.now()
+    runtime, now = ctx.runtime, ctx.now()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
     async with runtime.db.write() as conn:

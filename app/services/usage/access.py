@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.context import Context
 from app.errors import TenantMismatchError, TenantNotFoundError
-from app.services.licensing.standing import standing
+from app.services.licensing.policy import standing
 from sql.statements import usage
 
 
@@ -34,7 +34,7 @@ async def metered_tenant(ctx: Context, tenant_slug: str) -> MeteredTenant:
         return MeteredTenant(
             device.tenant_id, device.tenant_slug, device.plan_name, device.monthly_run_quota, device.device_id
         )
-    async with ctx.runtime.db.read() as conn:
+    async with ctx.read() as conn:
         found = await conn.maybe(usage.metered_tenant, MeteredTenant, tenant_slug=tenant_slug)
     if ctx.actor.type == "tenant" and (found is None or found.tenant_id != ctx.tenant_id):
         raise TenantMismatchError

@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from app import metrics
 from app.context import Context
-from app.db import as_batch
+from app.database.connections import as_batch
 from app.runtime import Coalesced, Runtime
 from app.services.usage.access import metered_tenant
+from app.telemetry import metrics
 from sql.statements import usage
 
 MOST_EVENTS = 1000
@@ -72,7 +72,7 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
         tenant_id, device_id = ctx.device
     else:
         tenant_id = (await metered_tenant(ctx, tenant_slug)).tenant_id
-    now = ctx.runtime.clock.now()
+    now = ctx.now()
     earliest = now - timedelta(days=ctx.runtime.settings.usage_past_days)
     latest = now + timedelta(seconds=ctx.runtime.settings.usage_future_seconds)
     refused: dict[int, EventOutcome] = {}

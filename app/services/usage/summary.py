@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 from app.context import Context
 from app.services.usage.access import metered_tenant
@@ -35,34 +34,21 @@ class Quantity:
 async def usage_summary(ctx: Context, tenant_slug: str) -> UsageSummary:
     """The running month in the installation's time zone; raises TenantMismatchError or TenantNotFoundError."""
     tenant = await metered_tenant(ctx, tenant_slug)
-    today = ctx.runtime.clock.now().astimezone(ctx.runtime.zone).date()
-    first_day, next_day = month_around(today)
-    async with ctx.runtime.db.read() as conn:
+    month = ctx.month()
+    async with ctx.read() as conn:
         used = await conn.one(
             usage.quantity_between,
             Quantity,
             tenant_id=tenant.tenant_id,
             kind=RUN,
-            first_day=first_day,
-            next_day=next_day,
+            first_day=month.first_day,
+            next_day=month.next_day,
         )
     return UsageSummary(
         tenant=tenant.tenant_slug,
-        year=first_day.year,
-        month=first_day.month,
+        year=month.first_day.year,
+        month=month.first_day.month,
         runs=int(used.quantity),
         quota=tenant.monthly_run_quota or 0,
         plan=tenant.plan_name,
     )
-
-
-def month_around(day: date) -> tuple[date, date]:
-    """The first day of the month and the first day of the next one."""
-    first = day.replace(day=1)
-    return first, months_later(first, 1)
-
-
-def months_later(first_of_month: date, months: int) -> date:
-    """The first day of the month that many months later, or earlier where negative."""
-    years, month = divmod(first_of_month.year * 12 + first_of_month.month - 1 + months, 12)
-    return date(years, month + 1, 1)

@@ -1,0 +1,1 @@
+"""The HTTP API as data, and the OpenAPI document made from it."""

@@ -1,0 +1,270 @@
+"""The contract of the HTTP API: each operation as data, and the OpenAPI 3.1 document made from all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from app import errors
+from app.access.callers import Caller
+from app.errors import PortalError
+
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+
+
+BODY_ERRORS = (errors.MalformedBodyError, errors.PayloadTooLargeError, errors.ValidationError)
+IDEMPOTENCY_ERRORS = (
+    errors.IdempotencyConflictError,
+    errors.IdempotencyRunningError,
+    errors.IdempotencyAnswerLostError,
+    errors.ValidationError,
+)
+DATABASE_ERRORS = (errors.DatabaseUnavailableError, errors.OverloadedError, errors.ShuttingDownError)
+
+
+SECURITY_SCHEMES: dict[str, Any] = {
+    "device": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The access token that activation and refresh answer.",
+    },
+    "tenantSession": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Session-Token",
+        "description": "The session token that signing in answers.",
+    },
+    "operatorSession": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "session",
+        "description": "The cookie of a signed-in operator; changes need an Origin that is allowed.",
+    },
+    "apiToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API token with a role, as portal create-token prints it.",
+    },
+}
+
+
+SESSION_TOKEN: dict[str, Any] = {
+    "name": "X-Session-Token",
+    "in": "header",
+    "required": True,
+    "description": "The session token; one that is not known is answered the same.",
+    "schema": {"type": "string", "minLength": 1},
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path.
+
+    ``answers`` is the type of the answer, a media type where the answer is not JSON, or None where there is none;
+    ``errors`` are those of the use case, the caller's and the body's are added.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    description: str
+    tag: str
+    caller: Caller
+    answers: type | str | None
+    status: int = 200
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    body_is_optional: bool = False
+    errors: tuple[type[PortalError], ...] = ()
+    path_parameters: dict[str, str] = field(default_factory=dict)
+    numbers_in_path: frozenset[str] = frozenset()
+    creates: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether its answers are for anybody to get and to keep."""
+        return self.method == "GET" and self.caller.is_anyone
+
+    # Another media type in which the same is answered.
+    download: str | None = None
+
+    @property
+    def all_errors(self) -> list[type[PortalError]]:
+        """Every error this operation may answer, by status and code."""
+        found = {*self.caller.errors, *self.errors, PortalError}
+        if self.body or self.query:
+            found |= set(BODY_ERRORS)
+        if self.creates:
+            found |= set(IDEMPOTENCY_ERRORS)
+        return sorted(found, key=lambda error: (error.status, error.code, error.__name__))
+
+
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The OpenAPI document of these operations."""
+    operations = sorted(operations, key=lambda operation: (operation.path, operation.method))
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for operation in operations:
+        paths[operation.path][operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Addon portal",
+            "version": version("addon-portal"),
+            "summary": "License devices, meter usage.",
+            "description": "Every error is an RFC 9457 problem document: `errorCode` is stable, `detail` for people.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in sorted({operation.tag for operation in operations})],
+        "paths": dict(paths),
+        "components": {
+            "schemas": {**_schemas(operations), **_PROBLEM_SCHEMAS},
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "responses": _responses(operation),
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if schemes := operation.caller.schemes:
+        described["security"] = [{scheme: []} for scheme in schemes]
+    if operation.caller.permission is not None:
+        described["x-permission"] = operation.caller.permission.value
+    parameters = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": text,
+            "schema": {"type": "integer", "minimum": 1}
+            if name in operation.numbers_in_path
+            else {"type": "string", "minLength": 1},
+        }
+        for name, text in operation.path_parameters.items()
+    ]
+    parameters += [SESSION_TOKEN] if operation.caller.tenant_token else []
+    parameters += _query_parameters(operation.query) if operation.query else []
+    if operation.creates:
+        parameters.append(_IDEMPOTENCY_KEY)
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body:
+        schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.body.__name__)}
+        described["requestBody"] = {
+            "required": not operation.body_is_optional,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return described
+
+
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Yours, new for each thing to create: the same request sent again with it gets the first answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
+
+def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    """The fields as parameters, all of them optional: they have defaults, or may stand in the body instead."""
+    properties = query.model_json_schema()["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "description": schema.pop("description", ""), "schema": schema}
+        for name, schema in properties.items()
+    ]
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    answered: dict[str, Any] = {"description": operation.summary}
+    if isinstance(operation.answers, str):
+        answered["content"] = {operation.answers: {"schema": {"type": "string"}}}
+    elif operation.answers is not None:
+        schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.answers.__name__)}
+        answered["content"] = {"application/json": {"schema": schema}}
+    if operation.download:
+        answered["content"][operation.download] = {"schema": {"type": "string"}}
+    responses: dict[str, Any] = {str(operation.status): answered}
+    by_status: dict[int, list[type[errors.PortalError]]] = defaultdict(list)
+    for error in operation.all_errors:
+        by_status[error.status].append(error)
+    for status, classes in by_status.items():
+        model = "ValidationProblem" if errors.ValidationError in classes else "Problem"
+        lines = sorted({f"`{error.code}`: {error.paragraphs()[0]}" for error in classes})
+        responses[str(status)] = {
+            "description": "\n\n".join(lines),
+            "content": {"application/problem+json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=model)}}},
+        }
+    return responses
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    models = {model for operation in operations for model in (operation.body, operation.query) if model}
+    _, requests = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template=SCHEMA_REFERENCE,
+    )
+    schemas: dict[str, Any] = dict(requests.get("$defs", {}))
+    for operation in operations:
+        if operation.answers is not None and not isinstance(operation.answers, str):
+            schemas |= _answer_schemas(operation.answers)
+    return dict(sorted(schemas.items()))
+
+
+@cache
+def _answer_schemas(answers: type) -> dict[str, Any]:
+    schema = TypeAdapter(answers).json_schema(mode="serialization", by_alias=True, ref_template=SCHEMA_REFERENCE)
+    parts = schema.pop("$defs", {})
+    return {**parts, answers.__name__: schema}
+
+
+_PROBLEM_PROPERTIES: dict[str, Any] = {
+    "type": {"type": "string", "format": "uri-reference"},
+    "title": {"type": "string"},
+    "status": {"type": "integer"},
+    "detail": {"type": "string", "description": "What happened and what would help, for the person who reads it."},
+    "errorCode": {"type": "string", "description": "Stable; decide by this."},
+    "message": {"type": "string"},
+    "remedy": {"type": "string", "description": "What would free the caller; absent if nothing would."},
+    "requestId": {"type": "string"},
+}
+_PROBLEM_REQUIRED = ["type", "title", "status", "detail", "errorCode", "message"]
+_PROBLEM_SCHEMAS: dict[str, Any] = {
+    "Problem": {"type": "object", "properties": _PROBLEM_PROPERTIES, "required": _PROBLEM_REQUIRED},
+    "ValidationProblem": {
+        "type": "object",
+        "required": _PROBLEM_REQUIRED,
+        "properties": {
+            **_PROBLEM_PROPERTIES,
+            "detail": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["loc", "msg", "type"],
+                    "properties": {
+                        "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                        "msg": {"type": "string"},
+                        "type": {"type": "string"},
+                    },
+                },
+            },
+        },
+    },
+}

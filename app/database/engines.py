@@ -1,0 +1,75 @@
+"""The two engines of a process, one for reads and one for writes, on PostgreSQL or on a SQLite file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.settings import Settings
+
+# Seconds a SQLite connection waits for the one writer, which may be in another process.
+SQLITE_BUSY_SECONDS = 15
+SQLITE_READERS = 4
+
+
+def postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
+    """The engine of a PostgreSQL database; the one for reads refuses to write."""
+    # What is asked often is in memory. With the costs of a turning disk the planner would rather read a thousand rows
+    # whole than look ten of them up.
+    server_settings = {"application_name": "portal", "timezone": "UTC", "jit": "off", "random_page_cost": "1.1"}
+    if not writes:
+        server_settings["default_transaction_read_only"] = "on"
+    options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    return create_async_engine(
+        settings.database,
+        pool_size=settings.write_pool_size if writes else settings.read_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout_seconds,
+        hide_parameters=True,
+        connect_args={
+            "server_settings": server_settings,
+            "timeout": settings.pool_timeout_seconds,
+            "command_timeout": settings.statement_timeout_seconds,
+        },
+        **options,
+    )
+
+
+def sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
+    """The engine of a SQLite file; its transactions take the one writer's place when they begin."""
+    options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    engine = create_async_engine(
+        settings.database,
+        poolclass=AsyncAdaptedQueuePool,
+        # Transactions, and statements that are one by themselves.
+        pool_size=2 if writes else SQLITE_READERS,
+        max_overflow=0,
+        pool_timeout=max(settings.pool_timeout_seconds, SQLITE_BUSY_SECONDS),
+        hide_parameters=True,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        **options,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        # SQLite has a function of this name only since 3.41; batches bring their bytes in hexadecimal.
+        connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        if not writes:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    if writes:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,52 @@
+"""The two kinds of background work: a schedule runs at the times of a cron line, an errand runs for one row."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from app.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A use case that runs at the times of a cron line in the settings' time zone.
+
+    A run is stopped after ``timeout_seconds``. It may be repeated when its worker dies or the database goes away in
+    the middle of it, so the use case must come to the same when it is done twice.
+    """
+
+    name: str
+    cron: str
+    run: Callable[[Context], Awaitable[Mapping[str, object]]]
+    timeout_seconds: float = 1800.0
+
+    def latest_slot(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The last slot at or before a moment."""
+        # The step back is exclusive, and croniter drops what is below a second.
+        after = now.astimezone(zone).replace(microsecond=1)
+        slot: datetime = croniter(self.cron, after).get_prev(datetime)
+        return slot.astimezone(UTC)
+
+    def next_slot(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The first slot after a moment."""
+        slot: datetime = croniter(self.cron, now.astimezone(zone)).get_next(datetime)
+        return slot.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A use case that runs once for a row, soon after its commit: ``runtime.enqueue(name, row_id)``.
+
+    It may be begun again after a crash or an outage, so it begins with a conditional move on its row. ``waiting``
+    answers the rows that should have been done by now; what is still waiting then is put into the queue again.
+    """
+
+    name: str
+    run: Callable[[Context, int], Awaitable[Mapping[str, object]]]
+    waiting: Callable[[Context], Awaitable[Sequence[int]]]
+    timeout_seconds: float = 300.0

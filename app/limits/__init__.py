@@ -1,0 +1,1 @@
+"""How often and how fast somebody may ask or guess."""

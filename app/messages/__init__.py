@@ -1,0 +1,1 @@
+"""What carries messages to people: mail, SMS, WhatsApp, and the development mailbox."""

@@ -1,0 +1,71 @@
+"""The development mailbox: a folder of messages that every worker can read, for installations without a mail server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import default as default_policy
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from app.messages.mime import as_message
+from app.messages.ports import Mail
+
+FOLDER = "mailbox"
+SUFFIX = ".eml"
+OWNER_ONLY = 0o700
+OWNER_FILE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as the mailbox shows it; ``at`` is in ISO 8601."""
+
+    to: str
+    subject: str
+    text: str
+    at: str
+
+
+class Mailbox:
+    """A mailer whose mail stays on this machine, for its owner only."""
+
+    def __init__(self, state_dir: Path, sender: str = "", sender_name: str = "") -> None:
+        self._folder = state_dir / FOLDER
+        self._sender, self._sender_name = sender, sender_name
+
+    async def send(self, mail: Mail) -> None:
+        """Put the mail into the folder."""
+        await asyncio.to_thread(self._write, as_message(mail, self._sender, self._sender_name).as_bytes())
+
+    async def messages(self, most: int = 100) -> list[Received]:
+        """The newest messages, newest first."""
+        return await asyncio.to_thread(self._read, most)
+
+    def _write(self, message: bytes) -> None:
+        """Whole or not at all: who reads the folder never finds half a message."""
+        self._folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+        name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        draft = self._folder / f".{name}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_FILE), "wb") as file:
+            file.write(message)
+        draft.rename(self._folder / f"{name}{SUFFIX}")
+
+    def _read(self, most: int) -> list[Received]:
+        newest = sorted(self._folder.glob(f"[!.]*{SUFFIX}"), reverse=True)[:most]
+        return [_received(path.read_bytes()) for path in newest]
+
+
+def _received(message: bytes) -> Received:
+    parsed = message_from_bytes(message, policy=default_policy)
+    text = parsed.get_body(("plain",))
+    return Received(
+        str(parsed["To"]),
+        str(parsed["Subject"]),
+        text.get_content() if text else "",
+        parsedate_to_datetime(str(parsed["Date"])).isoformat(),
+    )

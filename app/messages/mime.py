@@ -1,0 +1,32 @@
+"""A mail as it travels: text and HTML side by side, in the shape of the Internet's messages."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, formataddr, make_msgid
+
+from app.errors import DeliveryError
+from app.messages.ports import Mail
+
+
+def as_message(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
+    """The message from a sender; raises DeliveryError where the library can make no headers of the addresses."""
+    try:
+        return _written(mail, sender, sender_name)
+    except (ValueError, LookupError) as failure:
+        raise DeliveryError(reason=f"it cannot be written as mail ({failure})") from None
+
+
+def _written(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
+    message = EmailMessage(policy=SMTP)
+    message["From"] = formataddr((sender_name, sender))
+    message["To"] = mail.to
+    message["Subject"] = mail.subject
+    message["Date"] = format_datetime(mail.at)
+    # The part after the @ is asked of the name server unless it is given.
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or "localhost")
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(mail.text)
+    message.add_alternative(mail.html, subtype="html")
+    return message

@@ -1,0 +1,152 @@
+"""The list of events for operators: filtered, page by page, the newest first or in the order of the trail."""
+
+from __future__ import annotations
+
+import csv
+import io
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from app.context import Context
+from app.errors import ValidationError
+from app.events import NOWHERE, StoredEvent
+from app.services.directory.lookup import find_tenant
+from sql.statements import events as statements
+from sql.statements.events import EventFilter
+
+MOST_EVENTS = 200
+EXPORTED_AT_ONCE = 500
+MOST = 2**62
+# A cursor is two numbers: of the transaction, or of the microseconds since 1970, and of the event.
+Place = tuple[int, int]
+NEWEST = (int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000, MOST)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What a spreadsheet would take for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which events are wanted; None means any. ``since`` is the first moment, ``until`` the first one after."""
+
+    event_type: str | None = None
+    severity: str | None = None
+    tenant_slug: str | None = None
+    tenant_id: int | None = None
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    is_oldest_first: bool = False
+
+
+# What operators see of an event.
+COLUMNS = tuple(name for name in StoredEvent._fields if name != "xid")
+
+
+class EventPage(NamedTuple):
+    """Some events, and where the next page begins; None at the end."""
+
+    events: list[StoredEvent]
+    next_cursor: str | None
+
+
+async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None, page_size: int = 50) -> EventPage:
+    """A page of events.
+
+    Whatever is written meanwhile, going on from page to page neither skips nor repeats one that was there at the
+    beginning; with the oldest first none is ever skipped, so that a program may follow the trail. Events of the last
+    moment wait until no older transaction runs. Raises ValidationError for a cursor that is not ours,
+    TenantNotFoundError.
+    """
+    place = _place(cursor, chosen)
+    asked = await _asked(ctx, chosen)
+    found = await _page(ctx, chosen, asked, place, page_size + 1)
+    following = _cursor(_place_of(found[page_size - 1], chosen)) if len(found) > page_size else None
+    return EventPage(found[:page_size], following)
+
+
+async def export_events(ctx: Context, chosen: Chosen) -> AsyncIterator[bytes]:
+    """All the chosen events as CSV in UTF-8, in parts, each read for itself; raises TenantNotFoundError at once."""
+    asked = await _asked(ctx, chosen)
+    return _exported(ctx, chosen, asked)
+
+
+async def _exported(ctx: Context, chosen: Chosen, asked: dict[str, Any]) -> AsyncIterator[bytes]:
+    yield _csv([COLUMNS])
+    place = _place(None, chosen)
+    while found := await _page(ctx, chosen, asked, place, EXPORTED_AT_ONCE):
+        place = _place_of(found[-1], chosen)
+        yield _csv([[_cell(getattr(event, column)) for column in COLUMNS] for event in found])
+        if len(found) < EXPORTED_AT_ONCE:
+            return
+
+
+async def _asked(ctx: Context, chosen: Chosen) -> dict[str, Any]:
+    """The conditions that are asked for, with their values."""
+    asked = {name: getattr(chosen, name) for name in EventFilter._fields}
+    if chosen.tenant_slug is not None:
+        async with ctx.read() as conn:
+            asked["tenant_id"] = (await find_tenant(conn, chosen.tenant_slug)).id
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+async def _page(ctx: Context, chosen: Chosen, asked: dict[str, Any], place: Place, page_size: int) -> list[StoredEvent]:
+    if not chosen.is_oldest_first and chosen.until is not None:
+        # The end is where the first page begins: as a condition beside the cursor, all newer events would be passed.
+        asked = {name: value for name, value in asked.items() if name != "until"}
+        place = min(place, (_microseconds(chosen.until), 0))
+    first, event_id = place
+    cursor = {"cursor_xid": first} if chosen.is_oldest_first else {"cursor_at": EPOCH + timedelta(microseconds=first)}
+    chosen_by = EventFilter(**dict.fromkeys(asked, True))
+    async with ctx.read() as conn:
+        return await conn.many(
+            statements.events_page(chosen_by, is_oldest_first=chosen.is_oldest_first),
+            StoredEvent,
+            **asked,
+            **cursor,
+            cursor_id=event_id,
+            page_size=page_size,
+        )
+
+
+def _place_of(event: StoredEvent, chosen: Chosen) -> Place:
+    if chosen.is_oldest_first:
+        return event.cursor
+    return _microseconds(event.created_at), event.id
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _cursor(place: Place) -> str:
+    return urlsafe_b64encode(f"{place[0]}.{place[1]}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: str | None, chosen: Chosen) -> Place:
+    if cursor is None:
+        return NOWHERE if chosen.is_oldest_first else NEWEST
+    try:
+        first, _, event_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
+        place = int(first), int(event_id)
+    except ValueError:
+        place = (0, -1)
+    least, most = (NOWHERE[0], MOST) if chosen.is_oldest_first else (0, NEWEST[0])
+    if not (least <= place[0] < most and 0 <= place[1] < MOST):
+        raise ValidationError([{"type": "cursor", "loc": ["query", "cursor"], "msg": "is not one that was answered"}])
+    return place
+
+
+def _cell(value: object) -> str:
+    """A value as text that no spreadsheet takes for a formula."""
+    text = "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\r\n").writerows(rows)
+    return written.getvalue().encode()

@@ -1,0 +1,1 @@
+"""Reading the figures that the database keeps, and the totals of lists."""

@@ -1,0 +1,154 @@
+"""The analytics page: who uses how much, which plans are held, and how many stay."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Literal, NamedTuple
+from weakref import WeakKeyDictionary
+
+from app.context import Context
+from app.contract.camel import CAMEL
+from app.runtime import Runtime
+from app.services.billing.plans import Plan
+from app.services.figures.sums import ALL_TIME, current_subscriptions, read_figures
+from app.services.reports.dashboard import codes_and_devices_by_day, percentage
+from sql.statements import billing, statistics
+
+DateRange = Literal["today", "7d", "30d", "90d", "1y"]
+DAYS: Final[dict[str, int]] = {"today": 0, "7d": 7, "30d": 30, "90d": 90, "1y": 365}
+MOST_TENANTS: Final = 10
+STAYS: Final = timedelta(days=30)
+COLOURS: Final = {"starter": "#4CAF50", "pro": "#9B59B6", "enterprise": "#FF6B9D"}
+OTHER_COLOUR: Final = "#6B7280"
+# Counting the tenants that stay looks at every device of a month. While that is quick it is done each time; where it
+# is not, the number is used again for a hundred times as long as it took, and for five minutes at most.
+QUICK_SECONDS: Final = 0.01
+USED_AGAIN: Final = 100
+MOST_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedOnDay:
+    """What was created on one day, whether or not it was revoked since."""
+
+    __pydantic_config__ = CAMEL
+    date: str
+    codes: int
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantUsage:
+    """A tenant with an active subscription: its devices and its plan's quota."""
+
+    __pydantic_config__ = CAMEL
+    tenant: str
+    usage: int
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanShare:
+    """How many active subscriptions hold a plan."""
+
+    __pydantic_config__ = CAMEL
+    name: str
+    value: int
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryStats:
+    """Figures of the whole installation, the rates in percent."""
+
+    __pydantic_config__ = CAMEL
+    total_revenue: int
+    avg_usage_rate: float
+    retention_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Analytics:
+    """Everything the analytics page shows."""
+
+    __pydantic_config__ = CAMEL
+    activation_trend: list[CreatedOnDay]
+    tenant_usage: list[TenantUsage]
+    subscription_distribution: list[PlanShare]
+    summary_stats: SummaryStats
+
+
+class BusyTenant(NamedTuple):
+    """A tenant by the seats it uses."""
+
+    name: str
+    slug: str
+    seats_used: int
+    monthly_run_quota: int
+
+
+class Retained(NamedTuple):
+    """How many tenants had a device activated lately that they still have."""
+
+    tenants: int
+
+
+@dataclass
+class _Remembered:
+    tenants: int = 0
+    until: float = 0.0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+_retained: WeakKeyDictionary[Runtime, _Remembered] = WeakKeyDictionary()
+
+
+async def analytics(ctx: Context, date_range: DateRange, project_filter: str | None = None) -> Analytics:
+    """The figures of the page; a filter for projects finds none, since there are none, and leaves no tenant."""
+    trend = await codes_and_devices_by_day(ctx, ctx.today() - timedelta(days=DAYS[date_range]))
+    async with ctx.read() as conn:
+        figures = await read_figures(conn, [(metric, ALL_TIME) for metric in ("devices_held", "tenants_created")])
+        held = await current_subscriptions(conn)
+        plans = await conn.many(billing.plans_by_quota, Plan)
+        busiest = (
+            []
+            if filters_projects(project_filter)
+            else await conn.many(statistics.busiest_tenants, BusyTenant, most=MOST_TENANTS)
+        )
+    shares = [(plan, held.get((plan.id, "active"), 0)) for plan in plans]
+    quota = sum(plan.monthly_run_quota * count for plan, count in shares)
+    return Analytics(
+        activation_trend=[CreatedOnDay(*day) for day in trend],
+        tenant_usage=[TenantUsage(row.name or row.slug, row.seats_used, row.monthly_run_quota) for row in busiest],
+        subscription_distribution=[
+            PlanShare(plan.name, count, COLOURS.get(plan.name.lower(), OTHER_COLOUR)) for plan, count in shares if count
+        ],
+        summary_stats=SummaryStats(
+            total_revenue=0,
+            avg_usage_rate=percentage(figures.of("devices_held"), quota),
+            retention_rate=percentage(await _tenants_that_stay(ctx), figures.of("tenants_created")),
+        ),
+    )
+
+
+def filters_projects(project_filter: str | None) -> bool:
+    """Whether a filter means certain projects; anything that is not understood means all tenants."""
+    return project_filter in {"latest", "top10"} or (project_filter or "").startswith("project:")
+
+
+async def _tenants_that_stay(ctx: Context) -> int:
+    """Tenants with a device of the last 30 days that is not revoked; at size a number that may be minutes old."""
+    known = _retained.setdefault(ctx.runtime, _Remembered())
+    async with known.turn:
+        began = time.monotonic()
+        if began >= known.until:
+            since = ctx.now() - STAYS
+            async with ctx.read() as conn:
+                known.tenants = (await conn.one(statistics.tenants_with_new_devices, Retained, since=since)).tenants
+            took = time.monotonic() - began
+            kept = min(USED_AGAIN * took, MOST_SECONDS) if took > QUICK_SECONDS else 0.0
+            known.until = time.monotonic() + kept
+        return known.tenants

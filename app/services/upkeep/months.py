@@ -1,0 +1,60 @@
+"""The upkeep of the months by which tenants are ordered: folding changes into them, opening and closing them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date
+from typing import NamedTuple
+
+from app.calendar import month_around
+from app.context import Context
+from app.database.connections import as_batch
+from sql.statements import months as statements
+
+# So many that a transaction of them takes a few hundredths of a second.
+CHANGES_AT_ONCE = 2000
+
+
+class RunChange(NamedTuple):
+    """By how much a statement has moved a tenant's month."""
+
+    tenant_id: int
+    month: date
+    runs: int
+
+
+async def fold_runs(ctx: Context) -> int:
+    """Move the changes that have committed into the months, some at a time; answers how many there were."""
+    folded = 0
+    while taken := await _fold_some(ctx):
+        folded += taken
+        if taken < CHANGES_AT_ONCE:
+            break
+    return folded
+
+
+async def _fold_some(ctx: Context) -> int:
+    async with ctx.write() as conn:
+        changes = await conn.many(statements.take_run_changes, RunChange, most=CHANGES_AT_ONCE)
+        sums: Counter[tuple[int, date]] = Counter()
+        for tenant_id, month, runs in changes:
+            sums[tenant_id, month] += runs
+        rows = [{"tenant_id": tenant_id, "month": month, "runs": runs} for (tenant_id, month), runs in sums.items()]
+        if rows:
+            await conn.affected(statements.add_to_months, batch=as_batch(rows))
+    return len(changes)
+
+
+async def keep_months(ctx: Context) -> Mapping[str, object]:
+    """Give every tenant its row for the next month, and take those of the months before this one away."""
+    this_month, next_month = month_around(ctx.today())
+    async with ctx.write() as conn:
+        await conn.affected(statements.close_months, first_month=this_month)
+        await conn.affected(statements.open_month, month=next_month)
+    # Opened before it is filled: who comes in between is given a row by the database.
+    async with ctx.write() as conn:
+        filled = await conn.affected(statements.fill_month, of_month=next_month)
+    async with ctx.write() as conn:
+        removed = await conn.affected(statements.delete_closed_runs, first_month=this_month)
+    return {"next_month": next_month.isoformat(), "rows": filled, "removed": removed}

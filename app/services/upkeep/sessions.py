@@ -1,0 +1,56 @@
+"""Removing what has ended: sessions, challenges, limits, and messages that nobody asks about any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+
+from app.context import Context
+from app.events import Event, EventType, record
+from app.services.operators.sessions import purge_operator_sessions
+from sql.statements import deliveries, limits, sign_in
+
+# A session that has ended is kept so long, so that who comes back is told that it expired.
+KEEP_SESSIONS = timedelta(days=1)
+KEEP_DELIVERIES = timedelta(days=30)
+# Sessions removed in one transaction.
+AT_ONCE = 1000
+
+
+async def purge_sessions(ctx: Context) -> Mapping[str, int]:
+    """Remove what has ended, and answer how much of each kind; repeating it finds nothing.
+
+    The sessions of a tenant that go in one transaction are one event.
+    """
+    now = ctx.now()
+    sessions = 0
+    while removed := await _some_sessions(ctx):
+        sessions += removed
+    async with ctx.runtime.db.write_alone() as conn:
+        challenges = await conn.affected(sign_in.delete_ended_challenges, now=now)
+        windows = await conn.affected(limits.delete_ended_windows, now=now)
+        old = await conn.affected(deliveries.delete_old_deliveries, before=now - KEEP_DELIVERIES)
+    operators = await purge_operator_sessions(ctx)
+    return {**operators, "sessions": sessions, "challenges": challenges, "rate_windows": windows, "deliveries": old}
+
+
+async def _some_sessions(ctx: Context) -> int:
+    ended_before = ctx.now() - KEEP_SESSIONS
+    ends = {
+        "expired_before": ended_before,
+        "idle_before": ended_before - timedelta(seconds=ctx.runtime.settings.session_idle_seconds),
+    }
+    async with ctx.write() as conn:
+        removed = Counter(await conn.many(sign_in.delete_ended_sessions, int, **ends, most=AT_ONCE))
+        if removed:
+            told = [
+                Event(EventType.SESSION_EXPIRED, _title(count), tenant_id=tenant_id, metadata={"sessions": count})
+                for tenant_id, count in sorted(removed.items())
+            ]
+            await record(conn, ctx, *told)
+    return removed.total()
+
+
+def _title(count: int) -> str:
+    return f"{count} session{'s' if count > 1 else ''} expired"

@@ -1,0 +1,97 @@
+"""The upkeep of the figures: folding changes into sums, and proving at night that they equal the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import structlog
+
+from app.context import Context
+from app.database.connections import as_batch
+from app.services.upkeep.months import fold_runs
+from sql.statements import statistics
+from sql.tables.statistics import COUNTED, GRAINS, TOTAL
+
+# So many that a transaction of them takes a few hundredths of a second.
+CHANGES_AT_ONCE = 2000
+MOST_REPORTED = 100
+METRICS = [counted.metric for table in COUNTED.values() for counted in table]
+
+log = structlog.get_logger(__name__)
+
+
+class Change(NamedTuple):
+    """One change of a figure, in the bucket of the smallest grain."""
+
+    metric: str
+    dimension: str
+    bucket: int
+    change: int
+
+
+class DifferentSum(NamedTuple):
+    """A sum that is not the number of its rows: by how much it is too large."""
+
+    dimension: str
+    bucket: int
+    too_many: int
+
+
+class DifferentGrain(NamedTuple):
+    """A sum of a larger grain that is not the sum of the smallest: how much it lacks."""
+
+    metric: str
+    grain: int
+    bucket: int
+    missing: int
+
+
+async def fold_statistics(ctx: Context) -> Mapping[str, object]:
+    """Move the changes that have committed into the sums, some at a time; what is read is the same before and after.
+
+    The changes of figures, and those of the months by which tenants are ordered.
+    """
+    folded = 0
+    while taken := await _fold_some(ctx):
+        folded += taken
+        if taken < CHANGES_AT_ONCE:
+            break
+    return {"changes": folded, "run_changes": await fold_runs(ctx)}
+
+
+async def _fold_some(ctx: Context) -> int:
+    async with ctx.write() as conn:
+        changes = await conn.many(statistics.take_changes, Change, most=CHANGES_AT_ONCE)
+        sums: Counter[tuple[str, int, int, str]] = Counter()
+        for metric, dimension, bucket, change in changes:
+            sums[metric, TOTAL, 0, dimension] += change
+            for grain in GRAINS:
+                sums[metric, grain, bucket - bucket % grain, dimension] += change
+        rows = [
+            {"metric": metric, "grain": grain, "bucket": bucket, "dimension": dimension, "value": value}
+            for (metric, grain, bucket, dimension), value in sums.items()
+            if value
+        ]
+        if rows:
+            await conn.affected(statistics.add_to_sums, batch=as_batch(rows))
+    return len(changes)
+
+
+async def check_statistics(ctx: Context) -> Mapping[str, object]:
+    """Count the rows of every table once and report figures that differ; nothing is mended silently.
+
+    A figure is kept in the transaction of what it counts, so a difference is a fault that somebody must look at.
+    """
+    found: list[dict[str, object]] = []
+    for metric in METRICS:
+        async with ctx.read() as conn:
+            sums = await conn.many(statistics.sums_that_differ, DifferentSum, metric=metric, most=MOST_REPORTED)
+        found += [{"metric": metric, **wrong._asdict()} for wrong in sums]
+    async with ctx.read() as conn:
+        grains = await conn.many(statistics.grains_that_differ, DifferentGrain, most=MOST_REPORTED)
+    found += [wrong._asdict() for wrong in grains]
+    for difference in found:
+        log.error("statistics_differ", **difference)
+    return {"differences": len(found)}

@@ -1,0 +1,92 @@
+"""The nightly work: proving that the daily sums equal their events, and removing what has passed its age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from app.calendar import month_around, months_later
+from app.context import Context
+from sql.statements import licensing, months, usage
+
+MOST_REPORTED = 100
+# So many take a few hundredths of a second.
+EVENTS_REMOVED_AT_ONCE = 2000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A daily sum that is not the sum of its events."""
+
+    tenant_id: int
+    day: date
+    kind: str
+    quantity: int
+    events: int
+    rolled_quantity: int | None
+
+
+class DifferentMonth(NamedTuple):
+    """A month by which a tenant is ordered, and by how much it is more than its days."""
+
+    tenant_id: int
+    too_many: int
+
+
+async def check_rollups(ctx: Context) -> Mapping[str, object]:
+    """Compare the sums of days with their events and those of the running month with its days; report differences.
+
+    The days are those that still receive events. Nothing is mended silently: the sums are kept by the database in
+    the transaction of the events, so a difference is a fault that somebody must look at.
+    """
+    today = ctx.today()
+    first_day = today - timedelta(days=ctx.runtime.settings.usage_past_days + 1)
+    differing: list[Difference] = []
+    async with ctx.read() as conn:
+        # One after the other: all of them at once outlast any time that a statement may take.
+        for day in (first_day + timedelta(days=ahead) for ahead in range((today - first_day).days)):
+            if most := MOST_REPORTED - len(differing):
+                of_day = {"first_day": day, "next_day": day + timedelta(days=1)}
+                differing += await conn.many(usage.rollups_that_differ, Difference, **of_day, most=most)
+        month, next_month = month_around(today)
+        months_differing = await conn.many(
+            months.months_that_differ, DifferentMonth, month=month, next_month=next_month, most=MOST_REPORTED
+        )
+    for difference in differing:
+        log.error("usage_rollup_differs", **asdict(difference))
+    for wrong in months_differing:
+        log.error("usage_month_differs", month=month.isoformat(), **wrong._asdict())
+    return {
+        "first_day": first_day.isoformat(),
+        "next_day": today.isoformat(),
+        "differences": len(differing),
+        "month_differences": len(months_differing),
+    }
+
+
+async def apply_retention(ctx: Context) -> Mapping[str, object]:
+    """Remove usage events older than the configured months (their sums stay), and keys and tokens nobody can use."""
+    now = ctx.now()
+    this_month = now.astimezone(ctx.runtime.zone).date().replace(day=1)
+    first_kept_day = months_later(this_month, -ctx.runtime.settings.usage_retention_months)
+    events = 0
+    while removed := await _remove_events(ctx, first_kept_day):
+        events += removed
+    async with ctx.write() as conn:
+        families = await conn.affected(licensing.delete_expired_refresh_families, now=now)
+        keys = await conn.affected(licensing.delete_expired_signing_keys, now=now)
+    return {"usage_events": events, "refresh_families": families, "signing_keys": keys}
+
+
+async def _remove_events(ctx: Context, first_kept_day: date) -> int:
+    """Some of those before a day: all of a month at once would outlast any time that a statement may take."""
+    async with ctx.runtime.db.write_alone() as conn:
+        return await conn.affected(
+            usage.delete_old_usage_events, first_kept_day=first_kept_day, most=EVENTS_REMOVED_AT_ONCE
+        )

@@ -1,0 +1,1 @@
+"""What all routers and pages share: reading requests, finding out who asks, answering, forms, errors."""

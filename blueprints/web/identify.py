@@ -1,0 +1,72 @@
+"""Finding out who asks: a device, a tenant's session, an operator's cookie or an API token, whichever is accepted."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+from sanic import Request
+
+from app.access.callers import DEVICE, Caller
+from app.context import ANONYMOUS, Actor, Context
+from app.errors import OriginRefusedError, PermissionMissingError
+from app.limits.rate_limits import Allowance
+from app.runtime import Runtime
+from app.services.operators.identity import API_TOKEN_PREFIX, cookie_actor, token_actor
+from app.services.tenants.sessions import authenticate
+from blueprints.web.bodies import bearer_token
+
+SESSION_COOKIE = "session"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def identified(request: Request, runtime: Runtime, caller: Caller, request_id: str) -> Context:
+    """The context of a request whose caller is one that the operation accepts; raises what the rule says otherwise."""
+    if caller is DEVICE:
+        device, allowance = await _device(runtime, bearer_token(request))
+        return Context(runtime, device, request_id, None, allowance)
+    if caller.is_anyone:
+        return Context(runtime, ANONYMOUS, request_id, _address(request))
+    if (caller.tenant_token or caller.tenant) and (shown := request.headers.get("x-session-token")):
+        token = SecretStr(shown)
+        if caller.tenant_token:
+            return Context(runtime, ANONYMOUS, request_id, _address(request), session_token=token)
+        session = await authenticate(runtime, shown)
+        return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=token)
+    actor, allowance = await _actor(request, runtime, caller)
+    if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
+        raise PermissionMissingError(permission=caller.permission.value)
+    # Nobody asks where a device is, and finding out takes as long as finding out who it is.
+    address = None if actor.type == "device" else _address(request)
+    return Context(runtime, actor, request_id, address, allowance)
+
+
+def _address(request: Request) -> str:
+    return request.remote_addr or request.ip
+
+
+async def _actor(request: Request, runtime: Runtime, caller: Caller) -> tuple[Actor, Allowance | None]:
+    if (caller.device or caller.is_operator) and request.headers.get("authorization"):
+        token = bearer_token(request)
+        if caller.is_operator and token.startswith(API_TOKEN_PREFIX):
+            return await token_actor(runtime, token), None
+        if caller.device:
+            return await _device(runtime, token)
+    if caller.is_operator and (cookie := request.cookies.get(SESSION_COOKIE)):
+        if request.method not in READING:
+            check_origin(request, runtime)
+        return await cookie_actor(runtime, cookie), None
+    raise caller.missing
+
+
+async def _device(runtime: Runtime, access_token: str) -> tuple[Actor, Allowance | None]:
+    token = await runtime.tokens.verify(access_token)
+    allowance = await runtime.rate_limits.count_device_request(token.device_id)
+    return Actor("device", f"device {token.device_id}", token.tenant_id, token.device_id), allowance
+
+
+def check_origin(request: Request, runtime: Runtime) -> None:
+    """Raise OriginRefusedError unless a change that a cookie signs comes from a page that may send it.
+
+    A browser names the page's origin with every change; what names none is no browser, and has API tokens.
+    """
+    if (request.headers.get("origin") or "").lower() not in runtime.settings.trusted_origins:
+        raise OriginRefusedError

@@ -1,0 +1,1 @@
+"""The lists that operators page through, with their totals."""
