@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from app.access.permissions import Permission
 from app.calendar import Month
 from app.database.connections import Loan, ReadConnection, WriteConnection
-from app.database.key_holds import Claim, confirm_claims
+from app.database.key_holds import KeyHold, confirm_key_holds
 from app.errors import SessionMissingError, TokenMissingError
 from app.limits.rate_limits import Allowance
 from app.runtime import Runtime
@@ -67,7 +67,7 @@ class Context(NamedTuple):
     session: Session | None = None
     session_token: SecretStr | None = None
     # Held while the request runs, where it brought an Idempotency-Key.
-    claim: Claim | None = None
+    key_hold: KeyHold | None = None
 
     def now(self) -> datetime:
         """The current moment in UTC."""
@@ -93,8 +93,8 @@ class Context(NamedTuple):
         """
         async with self.runtime.db.write() as conn:
             yield conn
-            if self.claim is not None:
-                await confirm_claims(conn, [self.claim], self.runtime.clock, is_final=is_final)
+            if self.key_hold is not None:
+                await confirm_key_holds(conn, [self.key_hold], self.runtime.clock, is_final=is_final)
 
     @property
     def device(self) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from sql.statements import events as statements
 # Before every event: numbers of transactions may be negative where the trail was restored into another cluster.
 NOWHERE = (-(2**62), 0)
 # What a name of full length makes longer is cut; the name stands in the metadata or on the row.
-MOST_TITLE = 255
+MAX_TITLE = 255
 
 
 class EventType(StrEnum):
@@ -120,7 +120,7 @@ async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, E
             {
                 "event_type": event.type.value,
                 "severity": event.type.severity,
-                "title": event.title[:MOST_TITLE],
+                "title": event.title[:MAX_TITLE],
                 "actor_type": ctx.actor.type,
                 "actor_name": ctx.actor.name,
                 "actor_id": ctx.actor.id,

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     device_wait_seconds: float = Field(ge=0, le=30)
     unknown_codes_per_minute: int = Field(ge=1)
     refusal_hold_seconds: float = Field(ge=0, le=10)
-    held_requests_most: int = Field(ge=0)
+    max_held_requests: int = Field(ge=0)
     read_pool_size: int = Field(ge=2)
     write_pool_size: int = Field(ge=3)
     durable_pool_size: int = Field(ge=2)

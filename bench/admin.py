@@ -37,7 +37,7 @@ WORKERS = 2
 CONNECTIONS = 16
 # Whose processor time is taken, a multiple of the connections.
 REQUESTS = 480
-LEAST_TIMES = 20
+MIN_TIMES = 20
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 SESSIONS = text(
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
@@ -59,7 +59,7 @@ class Call:
     @property
     def is_met(self) -> bool:
         """Whether it is as many times as fast as the original as it has to be, and always answers."""
-        return not self.errors and (self.original is None or self.middle >= LEAST_TIMES * self.original)
+        return not self.errors and (self.original is None or self.middle >= MIN_TIMES * self.original)
 
     @property
     def middle(self) -> float:

@@ -23,7 +23,7 @@ LARGE_INGEST = "ingest-1000"
 OF_FLOOR = 0.6
 EVENTS_PER_SECOND = 10_000.0
 FRESH_MEGABYTES = 120.0
-MOST_GROWTH = 1.1
+MAX_GROWTH = 1.1
 START_SECONDS = 2.0
 FRESH, GROWN, START = "fresh RSS, MB", "RSS after the requests, of fresh", "first answer, s"
 
@@ -55,7 +55,7 @@ def bars(results: Results) -> Iterator[Bar]:
     for database in (POSTGRES, SQLITE):
         yield from _rates(results, database)
         yield from _ingest(results, database)
-        for name, bound in ((FRESH, FRESH_MEGABYTES), (GROWN, MOST_GROWTH), (START, START_SECONDS)):
+        for name, bound in ((FRESH, FRESH_MEGABYTES), (GROWN, MAX_GROWTH), (START, START_SECONDS)):
             if value := results.value(database, name):
                 yield Bar(database, name, value.values, bound, is_ceiling=True)
     for database, server, was_refused in results.revocations:

@@ -46,7 +46,7 @@ from bench.growth_stores import Store, counted, last_number, opened, plans_for
 
 CHUNK = 1_000
 # Slugs have six digits, so that their order is that of the numbers.
-MOST_TENANTS = 999_999
+MAX_TENANTS = 999_999
 
 
 async def grow(
@@ -150,7 +150,7 @@ def options() -> argparse.ArgumentParser:
     """What a user may say."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--database-url", required=True, help="postgresql+asyncpg://... or sqlite+aiosqlite:///...")
-    parser.add_argument("--tenants", type=_number(1, MOST_TENANTS), default=1_000)
+    parser.add_argument("--tenants", type=_number(1, MAX_TENANTS), default=1_000)
     parser.add_argument("--codes-each", type=_number(0, 1_000), default=10)
     parser.add_argument("--devices-each", type=_number(0, 1_000), default=10)
     parser.add_argument("--days", type=_number(1, 3_650), default=365, help="days before today that have usage")

@@ -24,7 +24,7 @@ TENANTS = 1_000
 DEVICES_EACH = 10
 PLAN = "Bench"
 QUOTA = 50
-MOST_USES = 1_000_000
+MAX_USES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ async def _tenants(runtime: Runtime, plan_id: int) -> list[SeededTenant]:
                 "tenant_id": tenant.id,
                 "code_hash": runtime.keys.code_hash(tenant.code),
                 "hint": code_text.hint(tenant.code),
-                "max_uses": MOST_USES,
+                "max_uses": MAX_USES,
                 "created_at": now,
             }
             for tenant in made

@@ -8,7 +8,7 @@ from sanic.response import HTTPResponse
 
 from app.errors import PortalError
 from app.services.operators.accounts import SignedInOperator
-from app.services.operators.local_sign_in import LEAST_CHARACTERS, MOST_CHARACTERS
+from app.services.operators.local_sign_in import MAX_CHARACTERS, MIN_CHARACTERS
 from blueprints.web.pages import html_page
 
 ERROR_ID = "error"
@@ -45,8 +45,8 @@ def password_page(
 <input id="email" type="email" autocomplete="username" readonly value="{escape(email)}"></p>
 <p><label for="password">New password</label>
 <input id="password" name="password" type="password" autocomplete="new-password" required autofocus
- minlength="{LEAST_CHARACTERS}" maxlength="{MOST_CHARACTERS}" aria-describedby="{described}"></p>
-<p id="rule" class="note">At least {LEAST_CHARACTERS} characters. This link works once.</p>
+ minlength="{MIN_CHARACTERS}" maxlength="{MAX_CHARACTERS}" aria-describedby="{described}"></p>
+<p id="rule" class="note">At least {MIN_CHARACTERS} characters. This link works once.</p>
 <p><button type="submit">Set the password and sign in</button></p>
 </form>"""
     return html_page("Choose a password", body, status=status)

@@ -13,7 +13,7 @@ from app.access.permissions import Permission
 from app.context import Context
 from app.contract.api_document import DATABASE_ERRORS
 from app.services.usage import metering, summary
-from app.services.usage.metering import MOST_EVENTS, IngestReport, UsageEvent
+from app.services.usage.metering import MAX_EVENTS, IngestReport, UsageEvent
 from app.services.usage.summary import UsageSummary
 from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, RequestModel
 from blueprints.web.operations import Api
@@ -51,7 +51,7 @@ class UsageEventItem(RequestModel):
 class IngestRequest(RequestModel):
     """A batch of usage events."""
 
-    events: Annotated[list[UsageEventItem], Field(min_length=1, max_length=MOST_EVENTS)]
+    events: Annotated[list[UsageEventItem], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
 @api.operation(

@@ -25,8 +25,8 @@ from sql.tables import statistics, statistics_changes
 from sql.tables.statistics import TOTAL
 
 # Filtered totals are exact up to here; what asks for one row more knows whether there are more.
-MOST_COUNTED = 10_000
-_ONE_MORE = literal(MOST_COUNTED + 1, literal_execute=True)
+MAX_COUNTED = 10_000
+_ONE_MORE = literal(MAX_COUNTED + 1, literal_execute=True)
 
 # Which rows of a list are shown. Written out as numbers, because for a limit that is a parameter the planner expects a
 # tenth of the table: it would plan each page anew, and that takes longer than to read it.
@@ -71,7 +71,7 @@ def found_ids(
     """
     some = found.limit(_ONE_MORE).cte("found")
     total = select(func.count()).select_from(some).scalar_subquery()
-    is_counted = total <= MOST_COUNTED
+    is_counted = total <= MAX_COUNTED
     # As a condition of the rows it spares the work, as one of the aggregate it leaves no text.
     chosen = select(some.c.id).where(is_counted)
     if order is not None:

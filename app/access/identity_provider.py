@@ -36,7 +36,7 @@ DISCOVERY_SECONDS = 3600.0
 KEYS_SECONDS = 5.0
 SILENCE_SECONDS = 5.0
 # As long as OpenID Connect lets a subject be.
-MOST_SUBJECT = 255
+MAX_SUBJECT = 255
 # Clocks differ.
 LEEWAY_SECONDS = 60
 
@@ -207,7 +207,7 @@ class IdentityProvider:
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
             return "it belongs to another attempt"
         subject = claims.get("sub")
-        is_sound = isinstance(subject, str) and 0 < len(subject) <= MOST_SUBJECT and "\x00" not in subject
+        is_sound = isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT and "\x00" not in subject
         return None if is_sound else "it names nobody"
 
     async def _key_set(self, discovery: Discovery, *, at_most: float = DISCOVERY_SECONDS) -> KeySet:

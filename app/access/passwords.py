@@ -20,7 +20,7 @@ MEMORY_KIB = 32 * 1024
 SALT_BYTES = 16
 HASH_BYTES = 32
 AT_A_TIME = 1
-MOST_WAITING = 40
+MAX_WAITING = 40
 RETRY_SECONDS = 5
 
 Result = TypeVar("Result")
@@ -64,7 +64,7 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in_turn(self, work: Callable[[], Result]) -> Result:
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise OverloadedError(retry_after=RETRY_SECONDS)
         self._waiting += 1
         try:

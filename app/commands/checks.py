@@ -17,7 +17,7 @@ from app.commands.sign_in_checks import identity_provider, some_operator
 from app.database import schema
 from app.database.connections import Database
 from app.errors import DeliveryError, PortalError, SettingsError
-from app.limits.rate_windows import Limit, RedisWindows
+from app.limits.rate_windows import RateLimit, RedisWindows
 from app.messages.mail import SmtpMailer, is_loopback
 from app.runtime import Runtime
 from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir
@@ -25,7 +25,7 @@ from sql.statements import database_server, licensing
 
 # Variables that say where settings are, and are none.
 OTHER_VARIABLES = frozenset({"PORTAL_CONFIG_FILE", "PORTAL_SECRETS_DIR"})
-LEAST_SQLITE = (3, 35)
+MIN_SQLITE = (3, 35)
 # What a worker holds beside its pools: the engine's client, and a listener.
 OTHER_CONNECTIONS = 2
 
@@ -116,7 +116,7 @@ async def shared_limits(settings: Settings) -> AsyncIterator[Finding]:
         yield wrong_setting(failure)
         return
     try:
-        await redis.take(Limit("doctor", 1), "doctor", counts=False)
+        await redis.take(RateLimit("doctor", 1), "doctor", counts=False)
     except redis.failures as failure:
         said = (
             f"does not answer ({type(failure).__name__}); each worker counts its limits for itself (PORTAL_REDIS_URL)"
@@ -198,7 +198,7 @@ async def _sqlite(settings: Settings, db: Database) -> AsyncIterator[Finding]:
     async with db.read() as conn:
         version = await conn.one(database_server.sqlite_version, str)
     yield Finding("database", "ok", f"SQLite {version} at {settings.database.database}")
-    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_SQLITE:
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_SQLITE:
         yield Finding("sqlite", "failure", f"{version} is too old, 3.35 is needed; use a newer Python")
 
 

@@ -1,4 +1,4 @@
-"""The right to do what was asked under an Idempotency-Key, confirmed by the transaction that does it."""
+"""The hold on an Idempotency-Key under which a request does its work, confirmed by the transaction that does it."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from sql.statements import idempotency
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to answer under a key, until somebody takes it over."""
+class KeyHold:
+    """The right of one request to do its work under a key, until ``duration`` has passed without a renewal."""
 
     key_hash: bytes
-    claimed_at: datetime
-    hold: timedelta
+    held_since: datetime
+    duration: timedelta
     cipher: AESGCM
 
 
-async def confirm_claims(
-    conn: WriteConnection, claims: Sequence[Claim], clock: Clock, *, is_final: bool = True
+async def confirm_key_holds(
+    conn: WriteConnection, holds: Sequence[KeyHold], clock: Clock, *, is_final: bool = True
 ) -> None:
-    """The last statement of a transaction: all that was done in it was done under keys that are still ours.
+    """Check, as the last statement of a transaction, that the requests it works for still hold their keys.
 
-    Whoever stood still for longer than a claim is held is taken for dead, and somebody else does the same anew: then
-    raises IdempotencyLostError. Until the transaction has ended whoever would take a key over waits for it, and finds
-    it done and held anew, for the time in which the answer is kept. What is not ``is_final`` may be done anew where its
-    answer was lost, because it then creates nothing more.
+    A request that was stopped for longer than its hold lasts counts as dead, and a repeat of it may have taken the key:
+    then raises IdempotencyLostError, and nothing is committed. A repeat that comes while this transaction ends waits
+    for it, and then finds the key marked done. With ``is_final`` False the key is not marked: a repeat may run
+    again where the answer was lost, because it then creates nothing more.
     """
-    if not claims:
+    if not holds:
         return
-    new_held_until = clock.now() + max(claim.hold for claim in claims)
-    batch = [{"key_hash": claim.key_hash.hex(), "created_at": claim.claimed_at} for claim in claims]
+    new_held_until = clock.now() + max(hold.duration for hold in holds)
+    batch = [{"key_hash": hold.key_hash.hex(), "created_at": hold.held_since} for hold in holds]
     confirmed = await conn.rows(
-        idempotency.confirm_claims, batch=as_batch(batch), new_held_until=new_held_until, is_final=is_final
+        idempotency.confirm_key_holds, batch=as_batch(batch), new_held_until=new_held_until, is_final=is_final
     )
-    if len(confirmed) != len(claims):
+    if len(confirmed) != len(holds):
         raise IdempotencyLostError(retry_after=1)

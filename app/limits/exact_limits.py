@@ -12,11 +12,11 @@ from sql.statements import limits as statements
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ExactLimit:
     """How many hits a window of so many seconds takes; a window begins with its first hit."""
 
     what: str
-    most: int
+    max_hits: int
     seconds: int
 
 
@@ -25,7 +25,7 @@ class _Window:
     ends_at: datetime
 
 
-async def count_hit(conn: WriteConnection, ctx: Context, limit: Limit, whom: str) -> int | None:
+async def count_hit(conn: WriteConnection, ctx: Context, limit: ExactLimit, whom: str) -> int | None:
     """Count one hit in the caller's transaction; None if there was room, else the seconds until there is.
 
     Whom it is counted for is stored as a keyed hash only. A refused hit is not counted. With rate limits off there
@@ -37,7 +37,7 @@ async def count_hit(conn: WriteConnection, ctx: Context, limit: Limit, whom: str
     now = ctx.now()
     ends_at = now + timedelta(seconds=limit.seconds)
     first = {"key_hash": key_hash, "hits": 1, "ends_at": ends_at}
-    if await conn.maybe(statements.count_hit, int, **first, now=now, most=limit.most) is not None:
+    if await conn.maybe(statements.count_hit, int, **first, now=now, max_hits=limit.max_hits) is not None:
         return None
     window = await conn.maybe(statements.window_end, _Window, key_hash=key_hash)
     return max(1, math.ceil((window.ends_at - now).total_seconds())) if window else 1

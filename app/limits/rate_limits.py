@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from app.errors import RateLimitedError
-from app.limits.rate_windows import REDIS_CONNECTIONS, Limit, MemoryWindow, Pace, RedisWindows, Taken
+from app.limits.rate_windows import REDIS_CONNECTIONS, MemoryWindow, Pace, RateLimit, RedisWindows, Taken
 from app.settings import Settings
 
 # After Redis has failed it is left alone for so long, so that not every request waits for it.
@@ -48,14 +48,14 @@ class RateLimits:
         self._redis_rests_until = 0.0
         self._said_at = -SAID_EVERY_SECONDS
         self._hold_seconds = settings.refusal_hold_seconds
-        self._held_most = settings.held_requests_most
+        self._max_held = settings.max_held_requests
         self._held = 0
         self._released = asyncio.Event()
         self._all_gone = asyncio.Event()
         self._per_second = settings.device_requests_per_second
         pace = Pace.of(self._per_second, settings.device_wait_seconds)
-        self._device_requests = Limit("device", settings.device_requests_per_minute, pace=pace)
-        self._unknown_codes = Limit("code", settings.unknown_codes_per_minute)
+        self._device_requests = RateLimit("device", settings.device_requests_per_minute, pace=pace)
+        self._unknown_codes = RateLimit("code", settings.unknown_codes_per_minute)
         self._memory = {limit.name: MemoryWindow(limit) for limit in (self._device_requests, self._unknown_codes)}
 
     async def count_device_request(self, device: int | str) -> Allowance | None:
@@ -72,7 +72,7 @@ class RateLimits:
         if left < 0:
             await self._hold()
             raise _refusal(self._device_requests)
-        allowance = Allowance(self._device_requests.most, left, self._device_requests.seconds_left)
+        allowance = Allowance(self._device_requests.max_hits, left, self._device_requests.seconds_left)
         if wait > 0 and (wait > self._device_requests.pace.patience or not await self._pause(wait)):
             await self._hold()
             raise RateLimitedError(retry_after=ceil(wait), limit=self._per_second)
@@ -101,7 +101,7 @@ class RateLimits:
         if self._redis is not None:
             await self._redis.close()
 
-    async def _taken(self, limit: Limit, whom: str, *, counts: bool = True) -> Taken:
+    async def _taken(self, limit: RateLimit, whom: str, *, counts: bool = True) -> Taken:
         if self._redis is not None:
             async with self._connections_to_redis:
                 # Whoever waited for one finds that Redis has failed meanwhile, and does not wait for it too.
@@ -130,7 +130,7 @@ class RateLimits:
 
     async def _pause(self, seconds: float) -> bool:
         """Wait so long, or until all are released; False, at once, if too many are waiting."""
-        if self._held >= self._held_most:
+        if self._held >= self._max_held:
             return False
         self._held += 1
         try:
@@ -144,9 +144,9 @@ class RateLimits:
         return True
 
 
-def _refusal(limit: Limit) -> RateLimitedError:
+def _refusal(limit: RateLimit) -> RateLimitedError:
     """The refusal, cheaper than what it refuses: without asking again when there will be room.
 
     At the end of the window that is counted, a part of what it holds counts no more.
     """
-    return RateLimitedError(retry_after=limit.seconds_left, limit=limit.most)
+    return RateLimitedError(retry_after=limit.seconds_left, limit=limit.max_hits)

@@ -60,11 +60,11 @@ class Pace(NamedTuple):
 ANY_PACE = Pace(0, 0, 0)
 
 
-class Limit(NamedTuple):
+class RateLimit(NamedTuple):
     """So many hits of each caller in so many seconds; ``name`` is what they are counted under."""
 
     name: str
-    most: int
+    max_hits: int
     seconds: int = 60
     pace: Pace = ANY_PACE
 
@@ -87,7 +87,7 @@ class Taken(NamedTuple):
 class MemoryWindow:
     """The counts of one limit in this process: few numbers per caller, forgotten window by window without a walk."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
         self._number = 0
         # Of each caller: hits, and when the next one would come if they came evenly.
@@ -96,7 +96,7 @@ class MemoryWindow:
 
     def take(self, whom: str, *, counts: bool = True) -> Taken:
         """Ask for one hit; with ``counts`` it is counted if it may be."""
-        _, most, length, (apart, ahead, patience) = self._limit
+        _, max_hits, length, (apart, ahead, patience) = self._limit
         now = time.time()
         number, elapsed = divmod(now, length)
         if number != self._number:
@@ -105,7 +105,7 @@ class MemoryWindow:
             self._number = int(number)
         before, turn = self._previous.get(whom, (0, now))
         held, turn = self._current.get(whom, (0, turn))
-        left = most - floor(before * (1 - elapsed / length)) - held - 1
+        left = max_hits - floor(before * (1 - elapsed / length)) - held - 1
         if not now <= turn <= now + apart + ahead + patience:
             # Nobody can have run ahead any further: the clock was set back.
             turn = now
@@ -140,14 +140,14 @@ class RedisWindows:
         self._take: Any = Redis(connection_pool=pool).register_script(_TAKE)
         self.failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
 
-    async def take(self, limit: Limit, whom: str, *, counts: bool = True) -> Taken:
+    async def take(self, limit: RateLimit, whom: str, *, counts: bool = True) -> Taken:
         """Ask for one hit; with ``counts`` it is counted if it may be. One round trip."""
         number, elapsed = divmod(time.time(), limit.seconds)
         name = f"{{portal:{limit.name}:{whom}}}"
         pace = [round(seconds * MICROSECONDS) for seconds in limit.pace]
         left, wait = await self._take(
             [f"{name}:{int(number)}", f"{name}:{int(number) - 1}", f"{name}:turn"],
-            [limit.most, limit.seconds, 1 - elapsed / limit.seconds, int(counts), *pace],
+            [limit.max_hits, limit.seconds, 1 - elapsed / limit.seconds, int(counts), *pace],
         )
         return Taken(int(left), int(wait) / MICROSECONDS)
 

@@ -42,9 +42,9 @@ class Mailbox:
         """Put the mail into the folder."""
         await asyncio.to_thread(self._write, as_message(mail, self._sender, self._sender_name).as_bytes())
 
-    async def messages(self, most: int = 100) -> list[Received]:
+    async def messages(self, limit: int = 100) -> list[Received]:
         """The newest messages, newest first."""
-        return await asyncio.to_thread(self._read, most)
+        return await asyncio.to_thread(self._read, limit)
 
     def _write(self, message: bytes) -> None:
         """Whole or not at all: who reads the folder never finds half a message."""
@@ -55,8 +55,8 @@ class Mailbox:
             file.write(message)
         draft.rename(self._folder / f"{name}{SUFFIX}")
 
-    def _read(self, most: int) -> list[Received]:
-        newest = sorted(self._folder.glob(f"[!.]*{SUFFIX}"), reverse=True)[:most]
+    def _read(self, limit: int) -> list[Received]:
+        newest = sorted(self._folder.glob(f"[!.]*{SUFFIX}"), reverse=True)[:limit]
         return [_received(path.read_bytes()) for path in newest]
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.access.keys import NONCE_BYTES
 from app.context import Actor, Context
-from app.database.key_holds import Claim
+from app.database.key_holds import KeyHold
 from app.errors import (
     IdempotencyAnswerLostError,
     IdempotencyConflictError,
@@ -28,9 +28,9 @@ from app.settings import Settings
 from sql.statements import idempotency as statements
 
 KEY_HEADER = "Idempotency-Key"
-MOST_KEY_LENGTH = 255
+MAX_KEY_LENGTH = 255
 _KEY = re.compile(r"[!-~]{1,255}")
-# Whoever holds a key may give it up between a claim that fails and the look at its answer.
+# The holder may release a key between our attempt to take it and our look at its answer.
 ATTEMPTS = 3
 # In the time that an answer may take.
 RENEWALS = 3
@@ -67,35 +67,35 @@ class _Stored(NamedTuple):
     is_lost: bool
 
 
-async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
-    """The right to run the request, or the answer of its first run.
+async def hold_key(ctx: Context, request: Repeatable) -> KeyHold | KeptAnswer:
+    """Take the key for this request, or answer what its first run has answered.
 
-    A claim is held for ``hold_seconds``, so that who crashes does not hold it for a day; ``run_held`` renews it. Raises
-    ValidationError for a key that is none, IdempotencyConflictError when another request was sent with it,
-    IdempotencyRunningError while the first one runs, and IdempotencyAnswerLostError where that one is known to be
-    carried out and its server died.
+    A hold lasts for ``hold_seconds``, so that a server that dies does not keep the key for a day; ``run_held`` renews
+    it. Raises ValidationError for a malformed key, IdempotencyConflictError when another request was sent with it,
+    IdempotencyRunningError while the first one runs, and IdempotencyAnswerLostError where the first one has committed
+    and its server died before it answered.
     """
     if not _KEY.fullmatch(request.key):
-        wrong = f"must be 1 to {MOST_KEY_LENGTH} visible ASCII characters"
+        wrong = f"must be 1 to {MAX_KEY_LENGTH} visible ASCII characters"
         raise ValidationError([{"type": "idempotency_key", "loc": ["header", KEY_HEADER], "msg": wrong}])
     keys, settings = ctx.runtime.keys, ctx.runtime.settings
     key_hash = keys.request_hash(*(part.encode() for part in (_whose(ctx), request.operation, request.key)))
     request_hash = keys.request_hash(request.method.encode(), request.address.encode(), request.body)
     cipher = keys.answer_cipher(request.key)
-    hold = timedelta(seconds=hold_seconds(settings))
+    duration = timedelta(seconds=hold_seconds(settings))
     for _ in range(ATTEMPTS):
         now = ctx.now()
         async with ctx.runtime.db.write_alone() as conn:
-            claimed = await conn.affected(
-                statements.claim_key,
+            is_taken = await conn.affected(
+                statements.hold_key,
                 key_hash=key_hash,
                 request_hash=request_hash,
-                held_until=now + hold,
+                held_until=now + duration,
                 expires_at=now + timedelta(hours=settings.idempotency_hours),
                 now=now,
             )
-        if claimed:
-            return Claim(key_hash, now, hold, cipher)
+        if is_taken:
+            return KeyHold(key_hash, now, duration, cipher)
         async with ctx.read() as conn:
             stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash, now=now)
         if stored is not None:
@@ -104,27 +104,27 @@ async def claim(ctx: Context, request: Repeatable) -> Claim | KeptAnswer:
 
 
 def hold_seconds(settings: Settings) -> float:
-    """How long a claim is held: long enough for whoever works under it to renew it, however slow the database is."""
+    """How long a hold lasts: long enough for a request at work to renew it, however slow the database is."""
     return settings.response_timeout_seconds + settings.pool_timeout_seconds + settings.statement_timeout_seconds
 
 
-async def run_held(ctx: Context, held: Claim, work: Coroutine[Any, Any, Answered]) -> Answered:
-    """What the work answers; the claim is renewed meanwhile, so that nobody else does the same.
+async def run_held(ctx: Context, hold: KeyHold, work: Coroutine[Any, Any, Answered]) -> Answered:
+    """Run the work and renew the hold meanwhile, so that no repeat of the request does the same.
 
-    Work whose claim is lost, because the database could not be reached for so long, is ended: raises
+    Work whose hold is lost, because the database could not be reached for so long, is cancelled: raises
     IdempotencyRunningError.
     """
     task = asyncio.create_task(work)
     pause = ctx.runtime.settings.response_timeout_seconds / RENEWALS
-    # It is given up before somebody else may have it.
-    hold = held.hold - timedelta(seconds=pause)
-    sure_until = held.claimed_at + hold
+    # The work ends before a repeat may take the key.
+    sure_for = hold.duration - timedelta(seconds=pause)
+    sure_until = hold.held_since + sure_for
     try:
         while not (await asyncio.wait({task}, timeout=pause))[0]:
             asked_at = ctx.now()
-            is_ours = await _renewed(ctx, held, within=max(pause, (sure_until - asked_at).total_seconds()))
+            is_ours = await _renewed(ctx, hold, within=max(pause, (sure_until - asked_at).total_seconds()))
             if is_ours:
-                sure_until = asked_at + hold
+                sure_until = asked_at + sure_for
             elif not task.done() and (is_ours is False or ctx.now() >= sure_until):
                 log.error("idempotent_work_ended", request_id=ctx.request_id)
                 raise IdempotencyRunningError(retry_after=1)
@@ -135,33 +135,33 @@ async def run_held(ctx: Context, held: Claim, work: Coroutine[Any, Any, Answered
             await asyncio.wait({task})
 
 
-async def _renewed(ctx: Context, held: Claim, *, within: float) -> bool | None:
-    """Whether the claim is still ours, and held anew; None where the database could not be asked."""
-    new_held_until = ctx.now() + held.hold
-    claimed = {"of_key_hash": held.key_hash, "of_created_at": held.claimed_at}
+async def _renewed(ctx: Context, hold: KeyHold, *, within: float) -> bool | None:
+    """Prolong the hold; False if it is no longer ours, None where the database could not be asked."""
+    new_held_until = ctx.now() + hold.duration
+    own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     try:
         async with asyncio.timeout(within), ctx.runtime.db.write_alone() as conn:
-            return await conn.affected(statements.renew_claim, **claimed, new_held_until=new_held_until) > 0
+            return await conn.affected(statements.renew_hold, **own, new_held_until=new_held_until) > 0
     except (TimeoutError, UnavailableError):
         return None
 
 
-async def settle(ctx: Context, held: Claim, answer: KeptAnswer) -> None:
-    """Keep the answer, or give the key up when the answer is not final: our faults, limits, and callers unknown.
+async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer) -> None:
+    """Keep the answer, or release the key when the answer is not final: our faults, limits, and unknown callers.
 
-    A key under which something was committed is not given up, whatever was answered: a connection may be lost while the
-    database commits, and nobody knows then whether it has.
+    A key under which something was committed is not released, whatever was answered: a connection may be lost while the
+    database commits, and then nobody knows whether it has.
     """
-    claimed = {"of_key_hash": held.key_hash, "of_created_at": held.claimed_at}
+    own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     if answer.status >= 500 or answer.status in NEVER_KEPT:
         async with ctx.runtime.db.write_alone() as conn:
-            await conn.affected(statements.release_key, **claimed)
+            await conn.affected(statements.release_key, **own)
         return
     nonce = os.urandom(NONCE_BYTES)
-    told = orjson.dumps([answer.status, answer.media_type, answer.headers]) + b"\n" + answer.body
-    sealed = nonce + held.cipher.encrypt(nonce, told, held.key_hash)
+    plain = orjson.dumps([answer.status, answer.media_type, answer.headers]) + b"\n" + answer.body
+    sealed = nonce + hold.cipher.encrypt(nonce, plain, hold.key_hash)
     async with ctx.runtime.db.write_alone() as conn:
-        await conn.affected(statements.keep_answer, sealed_answer=sealed, **claimed)
+        await conn.affected(statements.keep_answer, sealed_answer=sealed, **own)
 
 
 async def purge_idempotent_answers(ctx: Context) -> Mapping[str, object]:
@@ -179,11 +179,11 @@ def _answer(stored: _Stored, request_hash: bytes, key_hash: bytes, cipher: AESGC
             raise IdempotencyAnswerLostError
         raise IdempotencyRunningError(retry_after=1)
     try:
-        told = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_hash)
+        plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key_hash)
     except InvalidTag:
-        # Kept under another secret key of ours, which makes other hashes too: nobody gets here by asking.
+        # Sealed under another secret key of ours, which makes other hashes too: no request leads here.
         raise IdempotencyConflictError from None
-    head, _, body = told.partition(b"\n")
+    head, _, body = plain.partition(b"\n")
     status, media_type, headers = orjson.loads(head)
     return KeptAnswer(status, media_type, headers, body)
 

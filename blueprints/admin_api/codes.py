@@ -14,14 +14,14 @@ from app.context import Context
 from app.contract.api_document import DATABASE_ERRORS
 from app.services.licensing import codes as activation_codes
 from app.services.licensing import license_lists
-from app.services.licensing.codes import MOST_CODES, MOST_DAYS, MOST_USES
+from app.services.licensing.codes import MAX_CODES, MAX_DAYS, MAX_USES
 from app.services.licensing.license_lists import ListedCode
 from blueprints.admin_api import api
 from blueprints.web.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug, blank_is_null
 
 PAGE_SIZES = (10, 25, 50, 100, 200)
 USUAL_PAGE_SIZE = 25
-MOST_PAGES = 10**9
+MAX_PAGES = 10**9
 Label = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
 STATUSES = ("active", "expired", "used", "revoked")
 
@@ -37,7 +37,7 @@ class CodeQuery(RequestModel):
         str,
         Field(max_length=200, pattern=NO_NUL, description="A part of hint, label or tenant's name, or a whole code."),
     ] = ""
-    page: Annotated[int, Field(ge=1, le=MOST_PAGES, description="Which page, from 1.")] = 1
+    page: Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")] = 1
     page_size: Annotated[int, Field(description="10, 25, 50, 100 or 200; anything else means 25.")] = USUAL_PAGE_SIZE
 
     @field_validator("status")
@@ -83,10 +83,10 @@ class GenerateCodes(RequestModel):
     """New codes for a tenant."""
 
     tenant_slug: TenantSlug
-    count: Annotated[int, Field(ge=1, le=MOST_CODES)] = 1
-    ttl_days: Annotated[int | None, Field(ge=0, le=MOST_DAYS, description="0 or null: they never expire.")] = 365
+    count: Annotated[int, Field(ge=1, le=MAX_CODES)] = 1
+    ttl_days: Annotated[int | None, Field(ge=0, le=MAX_DAYS, description="0 or null: they never expire.")] = 365
     label: Annotated[Label | None, BeforeValidator(blank_is_null)] = None
-    max_uses: Annotated[int, Field(ge=1, le=MOST_USES, description="Devices that each may activate.")] = 1
+    max_uses: Annotated[int, Field(ge=1, le=MAX_USES, description="Devices that each may activate.")] = 1
 
 
 class GeneratedCodes(BaseModel):

@@ -16,7 +16,7 @@ from app.services.licensing import devices as licensed
 from app.services.licensing import license_lists
 from app.services.licensing.license_lists import ListedDevice
 from blueprints.admin_api import api
-from blueprints.admin_api.codes import MOST_PAGES, Done
+from blueprints.admin_api.codes import MAX_PAGES, Done
 from blueprints.web.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
 
 
@@ -32,7 +32,7 @@ class DeviceQuery(RequestModel):
             description="A part of the label or the tenant's name, or the beginning of the fingerprint.",
         ),
     ] = ""
-    page: Annotated[int, Field(ge=1, le=MOST_PAGES, description="Which page, from 1.")] = 1
+    page: Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")] = 1
     page_size: Annotated[int, Field(ge=1, le=100, description="Devices a page.")] = 25
 
 

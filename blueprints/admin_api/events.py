@@ -16,12 +16,12 @@ from app.context import Context
 from app.contract.api_document import DATABASE_ERRORS
 from app.events import StoredEvent
 from app.services.audit import trail
-from app.services.audit.trail import MOST_EVENTS, Chosen
+from app.services.audit.trail import MAX_EVENTS, Chosen
 from blueprints.admin_api import api
 from blueprints.web.downloads import Download
 from blueprints.web.fields import NO_NUL, RequestModel
 
-MOST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 YEARS = range(1970, 9999)
 
 
@@ -51,7 +51,7 @@ class EventsQuery(RequestModel):
         str | None, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")
     ] = None
     tenant_id: Annotated[
-        int | None, Field(ge=1, le=MOST_ID, description="For a tenant that was deleted; its slug wins.")
+        int | None, Field(ge=1, le=MAX_ID, description="For a tenant that was deleted; its slug wins.")
     ] = None
     actor: Annotated[
         str | None, Field(max_length=255, pattern=NO_NUL, description="The actor's name, as events show it.")
@@ -60,7 +60,7 @@ class EventsQuery(RequestModel):
     until: Annotated[Moment | None, Field(description="The first moment after, with an offset.")] = None
     order: Annotated[Literal["newest", "oldest"], Field(description="Which end comes first.")] = "newest"
     cursor: Annotated[str | None, Field(max_length=100, description="`next_cursor` of the page before.")] = None
-    page_size: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="Events on a page.")] = 50
+    page_size: Annotated[int, Field(ge=1, le=MAX_EVENTS, description="Events on a page.")] = 50
     format: Annotated[
         Literal["json", "csv"] | None, Field(description="`csv` for all of them; also by Accept: text/csv.")
     ] = None

@@ -12,7 +12,7 @@ from app.access.permissions import Permission
 from app.context import Context
 from app.contract.api_document import DATABASE_ERRORS
 from app.services.billing import plans as catalogue
-from app.services.billing.plans import MOST_RUNS
+from app.services.billing.plans import MAX_RUNS
 from blueprints.admin_api import api
 from blueprints.web.fields import NO_NUL, CamelAnswer, CamelChanges, CamelRequest, trimmed
 
@@ -22,9 +22,9 @@ PriceId = Annotated[
     BeforeValidator(trimmed),
     Field(min_length=1, max_length=255, pattern=NO_NUL, description="The price at Stripe; each plan has its own."),
 ]
-RunQuota = Annotated[int, Field(ge=0, le=MOST_RUNS, description="Runs a month.")]
+RunQuota = Annotated[int, Field(ge=0, le=MAX_RUNS, description="Runs a month.")]
 MostDevices = Annotated[
-    Annotated[int, Field(ge=0, le=MOST_RUNS)] | None, Field(description="Devices at once; null is no limit.")
+    Annotated[int, Field(ge=0, le=MAX_RUNS)] | None, Field(description="Devices at once; null is no limit.")
 ]
 CONFLICTS = (errors.PlanConflictError, errors.PlanNameConflictError)
 

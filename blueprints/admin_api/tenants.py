@@ -28,7 +28,7 @@ from blueprints.web.tenant_fields import (
     shown,
 )
 
-MOST_PAGES = 10**9
+MAX_PAGES = 10**9
 Status = Literal["active", "past_due", "canceled", "unpaid", "trialing", "suspended", "none"]
 DeliveryMethod = Literal["email", "sms", "whatsapp", "both"]
 PlanName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The plan's name.")]
@@ -39,7 +39,7 @@ ERRORS = (errors.TenantNotFoundError, *DATABASE_ERRORS)
 class TenantQuery(RequestModel):
     """Which tenants, in which order."""
 
-    page: Annotated[int, Field(ge=1, le=MOST_PAGES, description="Which page, from 1.")] = 1
+    page: Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")] = 1
     page_size: Annotated[int, Field(ge=1, le=1000, description="Tenants a page.")] = 10
     search: Annotated[
         str, Field(max_length=200, pattern=NO_NUL, description="A part of the name or the slug, in any case.")

@@ -12,15 +12,13 @@ from app.access.callers import operator
 from app.access.permissions import Permission, Role
 from app.context import Context
 from app.services.operators import api_tokens
-from app.services.operators.api_tokens import MOST_DAYS, MOST_NAME, NEWEST_FIRST, ListedToken, NewToken
+from app.services.operators.api_tokens import MAX_DAYS, MAX_NAME, NEWEST_FIRST, ListedToken, NewToken
 from blueprints.admin_api import api
 from blueprints.web.fields import NO_NUL, RequestModel
 
 CALLER = operator(Permission.API_TOKENS_MANAGE)
-TokenName = Annotated[str, Field(min_length=1, max_length=MOST_NAME, pattern=NO_NUL, description="What it is for.")]
-Days = Annotated[
-    int, Field(ge=1, le=MOST_DAYS, description="Days that it is good for; the settings say how many else.")
-]
+TokenName = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL, description="What it is for.")]
+Days = Annotated[int, Field(ge=1, le=MAX_DAYS, description="Days that it is good for; the settings say how many else.")]
 
 
 class TokenRequest(RequestModel):

@@ -19,8 +19,8 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 # Who is not signed in yet has a cookie for forms only.
 FORM_COOKIE = "form"
 FORM_FIELD = "form_token"
-MOST_BYTES = 64 * 1024
-MOST_FIELDS = 100
+MAX_BYTES = 64 * 1024
+MAX_FIELDS = 100
 
 
 def read_form(request: Request, runtime: Runtime) -> dict[str, str]:
@@ -29,12 +29,12 @@ def read_form(request: Request, runtime: Runtime) -> dict[str, str]:
     Raises FormRefusedError, OriginRefusedError, PayloadTooLargeError, RequestError.
     """
     _check_origin(request, runtime)
-    if len(request.body) > MOST_BYTES:
-        raise PayloadTooLargeError(limit=MOST_BYTES)
+    if len(request.body) > MAX_BYTES:
+        raise PayloadTooLargeError(limit=MAX_BYTES)
     if (request.headers.get("content-type") or "").partition(";")[0].strip().lower() != FORM_TYPE:
         raise RequestError
     try:
-        fields = dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        fields = dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         raise RequestError from None
     holder = _holder(request, runtime)

@@ -10,9 +10,9 @@ from sanic.response import HTTPResponse
 
 from app.context import Context
 from app.contract.api_document import Operation
-from app.database.key_holds import Claim
+from app.database.key_holds import KeyHold
 from app.errors import PortalError
-from app.services.idempotency import KeptAnswer, Repeatable, claim, run_held, settle
+from app.services.idempotency import KeptAnswer, Repeatable, hold_key, run_held, settle
 from blueprints.web.answers import Answer
 from blueprints.web.problems import problem_of
 
@@ -37,10 +37,10 @@ async def answered_once(
 async def _once(
     request: Request, ctx: Context, repeatable: Repeatable, run: Callable[[Context], Awaitable[HTTPResponse]]
 ) -> HTTPResponse:
-    held = await claim(ctx, repeatable)
+    held = await hold_key(ctx, repeatable)
     if isinstance(held, KeptAnswer):
         return _replayed(held, ctx.request_id or "")
-    response = await run_held(ctx, held, _answered(request, ctx._replace(claim=held), run))
+    response = await run_held(ctx, held, _answered(request, ctx._replace(key_hold=held), run))
     await _settle(ctx, held, response)
     return response
 
@@ -52,13 +52,13 @@ async def _answered(request: Request, ctx: Context, run: Callable[[Context], Awa
         return problem_of(request, ctx.request_id or "", failure)
 
 
-async def _settle(ctx: Context, held: Claim, response: HTTPResponse) -> None:
+async def _settle(ctx: Context, hold: KeyHold, response: HTTPResponse) -> None:
     """Keep the answer; it is given even if that fails, because what it tells has happened."""
     sent = response.more or {} if isinstance(response, Answer) else response.headers
     headers = {name: str(sent[name]) for name in KEPT_HEADERS if name in sent}
     answer = KeptAnswer(response.status, response.content_type or "", headers, response.body or b"")
     try:
-        await settle(ctx, held, answer)
+        await settle(ctx, hold, answer)
     except PortalError as failure:
         log.warning("idempotent_answer_not_kept", code=failure.code, request_id=ctx.request_id)
 

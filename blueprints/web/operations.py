@@ -36,7 +36,7 @@ from blueprints.web.routes import add_route
 Handler = Callable[..., Awaitable[Any]]
 
 # The largest number that is an id in either database.
-MOST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 _NUMBER_IN_PATH = re.compile(r"\{(\w+):int\}")
 
 log = structlog.get_logger(__name__)
@@ -173,7 +173,7 @@ def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
     """Nothing has an id that no database can hold."""
-    if any(abs(path[name]) > MOST_ID for name in stated.numbers_in_path):
+    if any(abs(path[name]) > MAX_ID for name in stated.numbers_in_path):
         raise NotFoundError
 
 

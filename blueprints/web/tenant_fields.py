@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.services.directory.rules import LEAST_SLUG, MOST_SLUG, SLUG, is_color, is_email, is_slug, is_url
+from app.services.directory.rules import MAX_SLUG, MIN_SLUG, SLUG, is_color, is_email, is_slug, is_url
 from app.services.tenants.details import TenantDetails
 from blueprints.web.fields import NO_NUL, CamelAnswer, CamelChanges, blank_is_null, trimmed
 
@@ -31,8 +31,8 @@ Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=2
 Slug = Annotated[
     str,
     Field(
-        min_length=LEAST_SLUG,
-        max_length=MOST_SLUG,
+        min_length=MIN_SLUG,
+        max_length=MAX_SLUG,
         json_schema_extra={"pattern": SLUG},
         description="Lowercase letters or digits in words joined by single hyphens; it never changes.",
     ),

@@ -20,7 +20,7 @@ from sqlalchemy import (
     union,
 )
 
-from sql.counting import MOST_COUNTED, PAGE_SIZE, SKIP, beside_total, found_ids, found_total, kept
+from sql.counting import MAX_COUNTED, PAGE_SIZE, SKIP, beside_total, found_ids, found_total, kept
 from sql.dialect import batch_rows
 from sql.scope import across_tenants
 from sql.tables import activation_codes, devices, tenants
@@ -50,7 +50,7 @@ def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def _any_of(arms: Sequence[Select[Any]]) -> Select[Any]:
     """A page of the ids of all arms; each by itself, so that each has its own index, and no further than is counted."""
-    limited = [arm.limit(MOST_COUNTED + 1).subquery() for arm in arms]
+    limited = [arm.limit(MAX_COUNTED + 1).subquery() for arm in arms]
     found = union(*(select(arm.c.id) for arm in limited)).subquery("found")
     return found_ids(select(found.c.id), lambda of: [of.c.id.desc()])
 

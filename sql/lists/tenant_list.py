@@ -99,7 +99,7 @@ tenant_by_slug = _any_tenant.where(tenants.c.slug == bindparam("tenant_slug"))
 tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"))
 
 _COLUMNS = ("name", "slug", "updated_at")
-_MOST = bindparam("most", type_=BigInteger, literal_execute=True)
+_MAX_ROWS = bindparam("max_rows", type_=BigInteger, literal_execute=True)
 
 _chosen = batch_rows(id=BigInteger)
 
@@ -125,8 +125,9 @@ def tenants_chosen(by: str, is_descending: bool) -> Select[Any]:
 def tenant_page_by_usage(is_descending: bool, search: str | None, status: str | None, is_opened: bool) -> Select[Any]:
     """A page of tenants beside their total, ordered by the month's usage; a search may also name those ``found``.
 
-    In an opened month the index has the order of what is folded: from it come the first ``most``, as many as the page
-    and all before it. Whoever has changes beside it stands where both together put him. Other months are added up.
+    In an opened month the index has the order of what is folded: from it come the first ``max_rows``, as many as
+    the page and all before it. A tenant with changes beside it stands where both together put it. Other months are
+    added up.
     """
     runs = _opened_runs(is_descending, search, status) if is_opened else _summed_runs(search, status)
     order = (_directed(runs.c.runs, is_descending), runs.c.created_at.desc(), runs.c.id.desc())
@@ -184,7 +185,7 @@ def _opened_runs(is_descending: bool, search: str | None, status: str | None) ->
         monthly_runs.c.tenant_created_at.desc(),
         monthly_runs.c.tenant_id.desc(),
     )
-    first = settled.order_by(*order).limit(_MOST).subquery("first")
+    first = settled.order_by(*order).limit(_MAX_ROWS).subquery("first")
     return union_all(select(first), others).subquery("runs")
 
 

@@ -48,7 +48,7 @@ _is_good = and_(
 )
 
 # A use of a code for a device that is known and shows another code than the one it was bound by.
-claim_code = (
+use_code = (
     update(activation_codes)
     .where(
         activation_codes.c.tenant_id == bindparam("of_tenant_id"),
@@ -103,7 +103,7 @@ _locked_codes = (
 )
 
 # Takes all the uses that a batch wants of a code, or none of them; answers the codes of which it has.
-claim_codes = (
+use_codes = (
     update(activation_codes)
     .where(
         activation_codes.c.tenant_id == _locked_codes.c.tenant_id,

@@ -31,7 +31,7 @@ deliveries_waiting = (
     select(deliveries.c.id)
     .where(_WAITS, deliveries.c.created_at < bindparam("before"))
     .order_by(deliveries.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("max_rows"))
 )
 
 delete_old_deliveries = delete(deliveries).where(deliveries.c.created_at < bindparam("before"))

@@ -78,6 +78,6 @@ recent_events = across_tenants(
     .outerjoin(tenants, tenants.c.id == platform_events.c.tenant_id)
     .where(platform_events.c.created_at >= bindparam("since"))
     .order_by(platform_events.c.created_at.desc(), platform_events.c.id.desc())
-    .limit(bindparam("most")),
+    .limit(bindparam("max_rows")),
     "the dashboard's feed tells what happened anywhere",
 )

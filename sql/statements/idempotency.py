@@ -8,7 +8,7 @@ from sql.dialect import batch_rows, insert
 from sql.tables import idempotent_answers
 
 _columns = idempotent_answers.c
-_claimed = insert(idempotent_answers).values(
+_insert = insert(idempotent_answers).values(
     key_hash=bindparam("key_hash"),
     request_hash=bindparam("request_hash"),
     held_until=bindparam("held_until"),
@@ -16,17 +16,17 @@ _claimed = insert(idempotent_answers).values(
     created_at=bindparam("now"),
 )
 
-# A free key, one whose answer has passed its age, or one whose holder has neither done it nor answered in time; else no
-# row.
-claim_key = _claimed.on_conflict_do_update(
+# Takes a key that is free, whose answer has passed its age, or whose request has neither done its work nor answered in
+# time; else it touches no row.
+hold_key = _insert.on_conflict_do_update(
     index_elements=[_columns.key_hash],
     set_={
-        "request_hash": _claimed.excluded.request_hash,
+        "request_hash": _insert.excluded.request_hash,
         "sealed_answer": None,
-        "held_until": _claimed.excluded.held_until,
+        "held_until": _insert.excluded.held_until,
         "is_done": False,
-        "expires_at": _claimed.excluded.expires_at,
-        "created_at": _claimed.excluded.created_at,
+        "expires_at": _insert.excluded.expires_at,
+        "created_at": _insert.excluded.created_at,
     },
     where=or_(
         _columns.expires_at <= bindparam("now"),
@@ -40,32 +40,32 @@ answer_of_key = select(
     and_(_columns.is_done, _columns.held_until <= bindparam("now")).label("is_lost"),
 ).where(_columns.key_hash == bindparam("key_hash"))
 
-# The claim of this very request: a holder that was too slow finds its key taken over, and touches nothing.
-_own_claim = and_(
+# The hold of this very request: where a repeat has taken the key over, nothing matches.
+_own_hold = and_(
     _columns.key_hash == bindparam("of_key_hash"),
     _columns.created_at == bindparam("of_created_at"),
     _columns.sealed_answer.is_(None),
 )
 
-# Longer, while its holder still works.
-renew_claim = update(idempotent_answers).where(_own_claim).values(held_until=bindparam("new_held_until"))
+# Prolonged while the request still works.
+renew_hold = update(idempotent_answers).where(_own_hold).values(held_until=bindparam("new_held_until"))
 
-_claims = batch_rows(key_hash=LargeBinary, created_at=DateTime)
+_holds = batch_rows(key_hash=LargeBinary, created_at=DateTime)
 
-# Those of these claims that are still their holders'; whoever would take one over waits for the end of the transaction.
-confirm_claims = (
+# The holds that still stand. A repeat that would take one over waits for the end of this transaction.
+confirm_key_holds = (
     update(idempotent_answers)
     .where(
-        _columns.key_hash == _claims.c.key_hash,
-        _columns.created_at == _claims.c.created_at,
+        _columns.key_hash == _holds.c.key_hash,
+        _columns.created_at == _holds.c.created_at,
         _columns.sealed_answer.is_(None),
     )
     .values(held_until=bindparam("new_held_until"), is_done=bindparam("is_final"))
     .returning(_columns.key_hash)
 )
 
-keep_answer = update(idempotent_answers).where(_own_claim).values(sealed_answer=bindparam("sealed_answer"))
+keep_answer = update(idempotent_answers).where(_own_hold).values(sealed_answer=bindparam("sealed_answer"))
 
-release_key = delete(idempotent_answers).where(_own_claim, not_(_columns.is_done))
+release_key = delete(idempotent_answers).where(_own_hold, not_(_columns.is_done))
 
 delete_expired_answers = delete(idempotent_answers).where(_columns.expires_at <= bindparam("now"))

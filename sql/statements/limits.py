@@ -19,7 +19,7 @@ count_hit = _hit.on_conflict_do_update(
         "hits": case((_ended, 1), else_=rate_windows.c.hits + 1),
         "ends_at": case((_ended, _hit.excluded.ends_at), else_=rate_windows.c.ends_at),
     },
-    where=or_(_ended, rate_windows.c.hits < bindparam("most")),
+    where=or_(_ended, rate_windows.c.hits < bindparam("max_hits")),
 ).returning(rate_windows.c.hits)
 
 window_end = select(rate_windows.c.ends_at).where(rate_windows.c.key_hash == bindparam("key_hash"))

@@ -10,7 +10,7 @@ from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
 from sql.tables import monthly_runs, opened_months, run_changes, tenants, usage_rollups
 
-_oldest = select(run_changes.c.id).order_by(run_changes.c.id).limit(bindparam("most"))
+_oldest = select(run_changes.c.id).order_by(run_changes.c.id).limit(bindparam("max_rows"))
 
 # Two that fold at once share them out, and nobody waits for the deletion of a tenant, which waits for who folds.
 take_run_changes = across_tenants(
@@ -84,6 +84,6 @@ months_that_differ = across_tenants(
     .group_by(_kept_and_summed.c.tenant_id)
     .having(func.sum(_kept_and_summed.c.runs) != 0)
     .order_by(_kept_and_summed.c.tenant_id)
-    .limit(bindparam("most")),
+    .limit(bindparam("max_rows")),
     "the nightly check compares every tenant's month with its days",
 )

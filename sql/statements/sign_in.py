@@ -58,7 +58,7 @@ count_guess = (
     .where(
         otp_challenges.c.tenant_id
         == select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery(),
-        otp_challenges.c.attempts < bindparam("most"),
+        otp_challenges.c.attempts < bindparam("max_attempts"),
         otp_challenges.c.expires_at > bindparam("now"),
     )
     .values(attempts=otp_challenges.c.attempts + 1)
@@ -83,7 +83,7 @@ _ended = or_(
 
 delete_ended_sessions = across_tenants(
     delete(tenant_sessions)
-    .where(tenant_sessions.c.id.in_(select(tenant_sessions.c.id).where(_ended).limit(bindparam("most"))), _ended)
+    .where(tenant_sessions.c.id.in_(select(tenant_sessions.c.id).where(_ended).limit(bindparam("max_rows"))), _ended)
     .returning(tenant_sessions.c.tenant_id),
     "the hourly purge removes what has ended, whoever's it was",
 )

@@ -140,7 +140,7 @@ busiest_tenants = across_tenants(
     # Written out, because a parameter does not tell the planner that the index holds them.
     .where(subscriptions.c.state == literal("active", literal_execute=True), subscriptions.c.ended_at.is_(None))
     .order_by(subscriptions.c.seats_used.desc(), subscriptions.c.id.desc())
-    .limit(bindparam("most")),
+    .limit(bindparam("max_rows")),
     "the analytics page compares tenants with each other",
 )
 
@@ -156,7 +156,7 @@ take_changes = (
     delete(statistics_changes)
     .where(
         statistics_changes.c.id.in_(
-            select(statistics_changes.c.id).order_by(statistics_changes.c.id).limit(bindparam("most"))
+            select(statistics_changes.c.id).order_by(statistics_changes.c.id).limit(bindparam("max_rows"))
         )
     )
     .returning(
@@ -221,7 +221,7 @@ sums_that_differ = across_tenants(
     .group_by(_kept_and_counted.c.dimension, _kept_and_counted.c.bucket)
     .having(func.sum(_kept_and_counted.c.value) != 0)
     .order_by(_kept_and_counted.c.bucket)
-    .limit(bindparam("most")),
+    .limit(bindparam("max_rows")),
     "the nightly check counts the rows of all tenants",
 )
 
@@ -258,5 +258,5 @@ grains_that_differ = (
         _fine_and_coarse.c.metric, _fine_and_coarse.c.grain, _fine_and_coarse.c.dimension, _fine_and_coarse.c.bucket
     )
     .having(func.sum(_fine_and_coarse.c.value) != 0)
-    .limit(bindparam("most"))
+    .limit(bindparam("max_rows"))
 )

@@ -107,7 +107,7 @@ rollups_that_differ = across_tenants(
         )
     )
     .order_by(_counted.c.tenant_id, _counted.c.day, _counted.c.kind)
-    .limit(bindparam("most")),
+    .limit(bindparam("max_rows")),
     "the daily check compares every tenant's sums with their events",
 )
 
@@ -117,6 +117,6 @@ _oldest = select(usage_events.c.tenant_id, usage_events.c.event_id).where(
 )
 
 delete_old_usage_events = across_tenants(
-    delete(usage_events).where(_event.in_(_oldest.order_by(usage_events.c.day).limit(bindparam("most")))),
+    delete(usage_events).where(_event.in_(_oldest.order_by(usage_events.c.day).limit(bindparam("max_rows")))),
     "retention removes events past their age, whoever's they are",
 )

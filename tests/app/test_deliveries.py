@@ -22,7 +22,7 @@ from support.smtp import free_port, smtp_elsewhere
 
 from app.errors import DeliveryDeferredError
 from app.messages.mail import smtp_server
-from app.services.tenants.deliveries import MOST_ATTEMPTS, deliver, deliveries_waiting, request_delivery
+from app.services.tenants.deliveries import MAX_ATTEMPTS, deliver, deliveries_waiting, request_delivery
 from sql.tables import deliveries, otp_challenges, tenants
 
 STRONG = "k7Qm2vX9pR4tW8zB1nC6dF3gH5jL0sYa"
@@ -139,13 +139,13 @@ async def test_a_server_that_is_away_is_given_up_in_the_end_and_operators_are_to
         tenant = await reachable(live)
         delivery = await requested(live, tenant.slug)
 
-        for _ in range(MOST_ATTEMPTS - 1):
+        for _ in range(MAX_ATTEMPTS - 1):
             with pytest.raises(DeliveryDeferredError):
                 await deliver(live.ctx, delivery)
         assert await deliver(live.ctx, delivery) == {"state": "failed"}
 
         ((state, reason, attempts),) = await ended(live)
-        assert (state, attempts) == ("failed", MOST_ATTEMPTS)
+        assert (state, attempts) == ("failed", MAX_ATTEMPTS)
         event = (await told(live, tenant.id))[-1]
         assert (event.event_type, event.severity) == ("delivery_failed", "major")
         assert orjson.loads(event.metadata)["reason"] == reason
@@ -334,7 +334,7 @@ async def test_without_a_provider_phones_are_not_reached_and_operators_read_why(
 
 
 async def test_a_delivery_that_keeps_killing_its_worker_is_given_up(sanic_client: LiveServer) -> None:
-    row = {"kind": "one_time_password", "tenant_slug": (await reachable(sanic_client)).slug, "attempts": MOST_ATTEMPTS}
+    row = {"kind": "one_time_password", "tenant_slug": (await reachable(sanic_client)).slug, "attempts": MAX_ATTEMPTS}
     await change(sanic_client, insert(deliveries).values(**row, created_at=sanic_client.runtime.clock.now()))
 
     assert await deliver_all(sanic_client) == ["failed"]

@@ -10,10 +10,10 @@ from support.live import LiveServer
 from support.rows import change
 
 from app.limits.addresses import place_of
-from app.limits.exact_limits import Limit, count_hit
+from app.limits.exact_limits import ExactLimit, count_hit
 from sql.statements import limits
 
-THREE_A_MINUTE = Limit("tests", 3, 60)
+THREE_A_MINUTE = ExactLimit("tests", 3, 60)
 
 
 async def hit(live: LiveServer, whom: str = "somebody") -> int | None:

@@ -16,7 +16,7 @@ from support.live import LiveServer, live_server
 from app.commands.checks import cautions
 from app.errors import RateLimitedError
 from app.limits.rate_limits import Allowance, RateLimits
-from app.limits.rate_windows import Limit, MemoryWindow, Pace, Taken
+from app.limits.rate_windows import MemoryWindow, Pace, RateLimit, Taken
 from app.services.licensing.code_text import new_code
 from app.settings import Settings
 
@@ -77,7 +77,7 @@ async def test_who_is_not_counted_is_told_nothing_of_limits(strict: LiveServer) 
 
 
 def test_a_window_slides_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = MemoryWindow(Limit("some", 10))
+    window = MemoryWindow(RateLimit("some", 10))
     now = [6000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
 
@@ -91,7 +91,7 @@ def test_a_window_slides_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_who_is_faster_than_the_pace_waits_for_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three at once, then two a second; one that would wait for more than a second is not counted."""
-    window = MemoryWindow(Limit("some", 100, pace=Pace(apart=0.5, ahead=1, patience=1)))
+    window = MemoryWindow(RateLimit("some", 100, pace=Pace(apart=0.5, ahead=1, patience=1)))
     now = [6000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
 
@@ -108,7 +108,7 @@ def test_who_is_faster_than_the_pace_waits_for_a_turn(monkeypatch: pytest.Monkey
 
 
 def test_a_clock_that_is_set_back_costs_nobody_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = MemoryWindow(Limit("some", 100, pace=Pace.of(2, patience=1)))
+    window = MemoryWindow(RateLimit("some", 100, pace=Pace.of(2, patience=1)))
     now = [6050.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
     assert [window.take("a").wait for _ in range(3)] == [0, 0, 0.5]
@@ -119,7 +119,7 @@ def test_a_clock_that_is_set_back_costs_nobody_a_turn(monkeypatch: pytest.Monkey
 
 
 def test_the_pace_outlasts_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = MemoryWindow(Limit("some", 100, pace=Pace.of(1, patience=9)))
+    window = MemoryWindow(RateLimit("some", 100, pace=Pace.of(1, patience=9)))
     now = [6059.5]
     monkeypatch.setattr(time, "time", lambda: now[0])
 
@@ -264,7 +264,7 @@ async def test_switched_off_nothing_is_limited(settings: Settings, clock: Movabl
 
 
 async def test_who_is_refused_waits_for_it_and_only_so_many_do(settings: Settings) -> None:
-    held = {"device_requests_per_minute": 1, "refusal_hold_seconds": 10.0, "held_requests_most": 2}
+    held = {"device_requests_per_minute": 1, "refusal_hold_seconds": 10.0, "max_held_requests": 2}
     limits = RateLimits(settings.model_copy(update=held))
     await limits.count_device_request(1)
 
@@ -296,7 +296,7 @@ async def test_who_waits_for_a_turn_when_the_server_stops_is_answered(settings: 
 
 
 async def test_more_than_may_wait_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    paced = {"device_requests_per_second": 2, "device_wait_seconds": 10, "held_requests_most": 3}
+    paced = {"device_requests_per_second": 2, "device_wait_seconds": 10, "max_held_requests": 3}
     limits = RateLimits(settings.model_copy(update=paced))
     monkeypatch.setattr(time, "time", lambda: 6000.0)
 

@@ -21,7 +21,7 @@ from app.commands.checks import shared_limits
 from app.errors import RateLimitedError, SettingsError
 from app.limits import rate_limits
 from app.limits.rate_limits import Allowance, RateLimits
-from app.limits.rate_windows import Limit, Pace, RedisWindows, Taken
+from app.limits.rate_windows import Pace, RateLimit, RedisWindows, Taken
 from app.settings import Settings
 
 MOST = 50
@@ -76,7 +76,7 @@ async def test_workers_allow_together_what_one_may(shared: Settings, tmp_path: P
 async def test_workers_keep_together_the_pace_of_one(redis: RedisServer) -> None:
     """Three at once, then one in a hundred seconds; one that would wait for longer than that is not counted."""
     await within_one_window()
-    limit = Limit("some", 50, pace=Pace(apart=100, ahead=200, patience=100))
+    limit = RateLimit("some", 50, pace=Pace(apart=100, ahead=200, patience=100))
     workers = [RedisWindows(SecretStr(redis.url)) for _ in range(2)]
 
     taken = [await workers[n % 2].take(limit, "a") for n in range(6)]

@@ -14,22 +14,32 @@ from app.context import ANONYMOUS, Context
 from app.services.licensing import code_text
 from app.services.licensing.codes import generate_codes
 from app.services.licensing.devices import revoke_device
-from app.services.licensing.enrollment import ADMISSIONS, Admission, Applicant, Application, GuardRefusedError
+from app.services.licensing.enrollment import (
+    ENROLLMENTS,
+    ActivationRequest,
+    Enrollment,
+    GuardRefusedError,
+    PendingActivation,
+)
 from app.services.licensing.refresh import RENEWALS, Renewal, Shown
 from app.services.licensing.token_pairs import read_refresh_token
 from app.services.usage.metering import INGESTS, Batch
 from sql.tables import activation_codes, devices, platform_events, subscriptions, usage_events
 
 
-def applicant(live: LiveServer, tenant: Licensed, hardware: str, code: str | None = None, slug: str = "") -> Applicant:
+def pending_activation(
+    live: LiveServer, tenant: Licensed, hardware: str, code: str | None = None, slug: str = ""
+) -> PendingActivation:
     normalized = code_text.normalize(code or tenant.codes[0])
     assert normalized
-    applied = Application(slug or tenant.slug, live.runtime.keys.code_hash(normalized), fingerprint_hash(hardware))
-    return Applicant(Context(live.runtime, ANONYMOUS, f"request-{hardware}"), applied)
+    request = ActivationRequest(
+        slug or tenant.slug, live.runtime.keys.code_hash(normalized), fingerprint_hash(hardware)
+    )
+    return PendingActivation(Context(live.runtime, ANONYMOUS, f"request-{hardware}"), request)
 
 
-async def admit(live: LiveServer, *applicants: Applicant) -> list[Admission | None]:
-    return list(await ADMISSIONS.run(live.runtime, applicants))
+async def enroll(live: LiveServer, *pending: PendingActivation) -> list[Enrollment | None]:
+    return list(await ENROLLMENTS.run(live.runtime, pending))
 
 
 async def renew(live: LiveServer, *shown: Shown) -> list[Renewal]:
@@ -44,17 +54,17 @@ def shown(live: LiveServer, device: Activated, slug: str = "", device_id: int = 
 
 async def test_twenty_tenants_activate_with_five_statements(sanic_client: LiveServer) -> None:
     tenants = [await licensed(sanic_client, max_devices=1) for _ in range(20)]
-    applicants = [applicant(sanic_client, tenant, "hardware") for tenant in tenants]
+    pending = [pending_activation(sanic_client, tenant, "hardware") for tenant in tenants]
 
     with counted_statements(sanic_client.runtime.db) as statements:
-        admitted = await admit(sanic_client, *applicants)
+        enrolled = await enroll(sanic_client, *pending)
 
     assert len(statements) == 5
-    assert [admission.tenant_id for admission in admitted if admission] == [tenant.tenant_id for tenant in tenants]
+    assert [enrollment.tenant_id for enrollment in enrolled if enrollment] == [tenant.tenant_id for tenant in tenants]
     assert [tuple(row) for row in await rows(sanic_client, select(activation_codes.c.use_count))] == [(1,)] * 20
     assert [tuple(row) for row in await rows(sanic_client, select(subscriptions.c.seats_used))] == [(1,)] * 20
     stored = await rows(sanic_client, select(devices.c.id, devices.c.tenant_id).order_by(devices.c.id))
-    assert {(a.device_id, a.tenant_id) for a in admitted if a} == {tuple(row) for row in stored}
+    assert {(a.device_id, a.tenant_id) for a in enrolled if a} == {tuple(row) for row in stored}
     told = await rows(
         sanic_client, select(platform_events.c.request_id).where(platform_events.c.event_type == "device_enrolled")
     )
@@ -69,21 +79,21 @@ async def test_who_is_refused_does_not_keep_neighbours_out(sanic_client: LiveSer
     await subscribe(sanic_client, unpaid, "unpaid")
     await activated(sanic_client, known, "known")
 
-    admitted = await admit(
+    enrolled = await enroll(
         sanic_client,
-        applicant(sanic_client, good, "first"),
-        applicant(sanic_client, full, "no-room"),
-        applicant(sanic_client, known, "known"),
-        applicant(sanic_client, scarce, "one"),
-        applicant(sanic_client, scarce, "two"),
-        applicant(sanic_client, unpaid, "unpaid"),
-        applicant(sanic_client, good, "nobody", code_text.new_code()),
-        applicant(sanic_client, good, "thief", good.codes[0], slug=full.slug),
-        applicant(sanic_client, good, "nowhere", slug="no-such-tenant"),
-        applicant(sanic_client, good, "second"),
+        pending_activation(sanic_client, good, "first"),
+        pending_activation(sanic_client, full, "no-room"),
+        pending_activation(sanic_client, known, "known"),
+        pending_activation(sanic_client, scarce, "one"),
+        pending_activation(sanic_client, scarce, "two"),
+        pending_activation(sanic_client, unpaid, "unpaid"),
+        pending_activation(sanic_client, good, "nobody", code_text.new_code()),
+        pending_activation(sanic_client, good, "thief", good.codes[0], slug=full.slug),
+        pending_activation(sanic_client, good, "nowhere", slug="no-such-tenant"),
+        pending_activation(sanic_client, good, "second"),
     )
 
-    assert [admission and admission.tenant_id for admission in admitted] == [
+    assert [enrollment and enrollment.tenant_id for enrollment in enrolled] == [
         good.tenant_id, None, None, None, None, None, None, None, None, good.tenant_id,
     ]  # fmt: skip
     used = await rows(
@@ -96,9 +106,9 @@ async def test_who_is_refused_does_not_keep_neighbours_out(sanic_client: LiveSer
 
 async def test_the_same_hardware_twice_is_admitted_once(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client, max_uses=9)
-    twice = [applicant(sanic_client, tenant, "hardware") for _ in range(2)]
+    twice = [pending_activation(sanic_client, tenant, "hardware") for _ in range(2)]
 
-    first, second = await admit(sanic_client, *twice)
+    first, second = await enroll(sanic_client, *twice)
 
     assert first is not None
     assert second is None
@@ -110,11 +120,15 @@ async def test_the_last_seat_for_two_codes_admits_nobody_and_changes_nothing(san
     before = await row_counts(sanic_client)
 
     with pytest.raises(GuardRefusedError):
-        await admit(sanic_client, applicant(sanic_client, tenant, "one"), applicant(sanic_client, tenant, "two", other))
+        await enroll(
+            sanic_client,
+            pending_activation(sanic_client, tenant, "one"),
+            pending_activation(sanic_client, tenant, "two", other),
+        )
 
     assert await row_counts(sanic_client) == before
     assert {tuple(row) for row in await rows(sanic_client, select(activation_codes.c.use_count))} == {(0,)}
-    alone = await admit(sanic_client, applicant(sanic_client, tenant, "one"))
+    alone = await enroll(sanic_client, pending_activation(sanic_client, tenant, "one"))
     assert alone[0] is not None
 
 

@@ -16,7 +16,7 @@ from support.rows import row_counts, rows
 from support.statements import counted_statements
 
 from app.jobs.schedules import schedules
-from app.services.idempotency import KeptAnswer, Repeatable, claim, purge_idempotent_answers
+from app.services.idempotency import KeptAnswer, Repeatable, hold_key, purge_idempotent_answers
 from app.services.licensing import activation
 from app.settings import Settings
 from sql.tables import activation_codes, devices, idempotent_answers, metadata, refresh_families
@@ -295,8 +295,8 @@ async def test_callers_who_choose_the_same_key_have_nothing_to_do_with_each_othe
         )
     ]
 
-    claims = [await claim(caller, Repeatable("op", key, "POST", "/x", b"{}")) for caller in callers]
-    other = await claim(callers[0], Repeatable("another op", key, "POST", "/x", b"{}"))
+    claims = [await hold_key(caller, Repeatable("op", key, "POST", "/x", b"{}")) for caller in callers]
+    other = await hold_key(callers[0], Repeatable("another op", key, "POST", "/x", b"{}"))
 
     assert not [held for held in (*claims, other) if isinstance(held, KeptAnswer)]
 

@@ -14,8 +14,9 @@ from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 from support.rows import rows
 
+from app.database.key_holds import KeyHold
 from app.errors import DatabaseUnavailableError, IdempotencyRunningError
-from app.services.idempotency import Claim, KeptAnswer, Repeatable, claim, hold_seconds, run_held, settle
+from app.services.idempotency import KeptAnswer, Repeatable, hold_key, hold_seconds, run_held, settle
 from app.services.licensing import activation
 from app.settings import Settings
 from sql.tables import activation_codes
@@ -39,17 +40,17 @@ async def test_a_claim_that_nobody_answers_is_taken_over_and_its_old_holder_chan
     sanic_client: LiveServer, clock: MovableClock
 ) -> None:
     request = Repeatable("op", new_key(), "POST", "/somewhere", b"{}")
-    crashed = await claim(sanic_client.ctx, request)
+    crashed = await hold_key(sanic_client.ctx, request)
     assert not isinstance(crashed, KeptAnswer)
 
     clock.move(seconds=hold_seconds(sanic_client.runtime.settings) + 1)
-    heir = await claim(sanic_client.ctx, request)
+    heir = await hold_key(sanic_client.ctx, request)
     assert not isinstance(heir, KeptAnswer)
     await settle(sanic_client.ctx, crashed, KeptAnswer(200, "text/plain", {}, b"late"))
     await settle(sanic_client.ctx, crashed, KeptAnswer(500, "text/plain", {}, b"late"))
     await settle(sanic_client.ctx, heir, KeptAnswer(201, "text/plain", {"location": "/x"}, b"in time"))
 
-    assert await claim(sanic_client.ctx, request) == KeptAnswer(201, "text/plain", {"location": "/x"}, b"in time")
+    assert await hold_key(sanic_client.ctx, request) == KeptAnswer(201, "text/plain", {"location": "/x"}, b"in time")
 
 
 async def test_work_that_takes_longer_than_any_hold_runs_once(
@@ -87,11 +88,11 @@ async def test_work_that_has_lost_its_claim_is_ended(
 ) -> None:
     async with live_server(settings.model_copy(update={"response_timeout_seconds": 1}), clock) as live:
         request = Repeatable("op", new_key(), "POST", "/somewhere", b"{}")
-        held = await claim(live.ctx, request)
-        assert isinstance(held, Claim)
+        held = await hold_key(live.ctx, request)
+        assert isinstance(held, KeyHold)
         clock.move(seconds=hold_seconds(live.runtime.settings) + 1)
         if how == "taken over":
-            assert isinstance(await claim(live.ctx, request), Claim)
+            assert isinstance(await hold_key(live.ctx, request), KeyHold)
         else:
             monkeypatch.setattr(live.runtime.db, "write_alone", _away)
         begun, ended = asyncio.Event(), asyncio.Event()

@@ -16,7 +16,7 @@ from support.live import LiveServer
 from support.rows import row_counts
 
 from app import context
-from app.database.key_holds import confirm_claims
+from app.database.key_holds import confirm_key_holds
 from app.errors import DatabaseUnavailableError
 from app.services.idempotency import hold_seconds
 from app.services.licensing import enrollment
@@ -149,7 +149,7 @@ async def test_who_stands_still_within_its_transaction_creates_nothing_beside_it
 
     async def slow(*arguments: Any, **more: Any) -> None:
         await pause.first_waits()
-        await confirm_claims(*arguments, **more)
+        await confirm_key_holds(*arguments, **more)
 
     original = idempotency.run_held
 
@@ -173,7 +173,7 @@ async def test_who_stands_still_within_its_transaction_creates_nothing_beside_it
 
     monkeypatch.setattr(idempotency, "run_held", noted)
     for module in (context, enrollment):
-        monkeypatch.setattr(module, "confirm_claims", slow)
+        monkeypatch.setattr(module, "confirm_key_holds", slow)
     added = await repeated.added_by(both)
 
     first, second = answers

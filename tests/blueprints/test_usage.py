@@ -332,7 +332,7 @@ async def test_the_sums_are_compared_one_day_after_the_other(
 
     with counted_statements(sanic_client.runtime.db) as seen:
         found = await check_rollups(sanic_client.ctx)
-    monkeypatch.setattr(usage, "MOST_REPORTED", 3)
+    monkeypatch.setattr(usage, "MAX_REPORTED", 3)
 
     days = sanic_client.runtime.settings.usage_past_days + 1
     assert len([statement for statement in seen if "FROM usage_events" in statement]) == days

@@ -17,12 +17,12 @@ from app.services.directory.lookup import find_tenant
 from sql.statements import events as statements
 from sql.statements.events import EventFilter
 
-MOST_EVENTS = 200
+MAX_EVENTS = 200
 EXPORTED_AT_ONCE = 500
-MOST = 2**62
+END = 2**62
 # A cursor is two numbers: of the transaction, or of the microseconds since 1970, and of the event.
 Place = tuple[int, int]
-NEWEST = (int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000, MOST)
+NEWEST = (int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000, END)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a spreadsheet would take for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -134,8 +134,8 @@ def _place(cursor: str | None, chosen: Chosen) -> Place:
         place = int(first), int(event_id)
     except ValueError:
         place = (0, -1)
-    least, most = (NOWHERE[0], MOST) if chosen.is_oldest_first else (0, NEWEST[0])
-    if not (least <= place[0] < most and 0 <= place[1] < MOST):
+    minimum, maximum = (NOWHERE[0], END) if chosen.is_oldest_first else (0, NEWEST[0])
+    if not (minimum <= place[0] < maximum and 0 <= place[1] < END):
         raise ValidationError([{"type": "cursor", "loc": ["query", "cursor"], "msg": "is not one that was answered"}])
     return place
 

@@ -16,7 +16,7 @@ from app.errors import PlanConflictError, PlanMissingError, PlanNameConflictErro
 from app.events import Event, EventType, record
 from sql.statements import billing
 
-MOST_RUNS = 2**31 - 1
+MAX_RUNS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ def _check(name: str, price_id: str, quota: int, max_devices: int | None) -> Non
     for field, good, message in (
         ("name", 1 <= len(name) <= 100, "must have 1 to 100 characters"),
         ("price_id", 1 <= len(price_id) <= 255, "must have 1 to 255 characters"),
-        ("quota", 0 <= quota <= MOST_RUNS, f"must be from 0 to {MOST_RUNS}"),
-        ("max_devices", max_devices is None or 0 <= max_devices <= MOST_RUNS, f"must be from 0 to {MOST_RUNS}"),
+        ("quota", 0 <= quota <= MAX_RUNS, f"must be from 0 to {MAX_RUNS}"),
+        ("max_devices", max_devices is None or 0 <= max_devices <= MAX_RUNS, f"must be from 0 to {MAX_RUNS}"),
     ):
         if not good:
             raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message}])

@@ -17,7 +17,7 @@ from app.services.directory.lookup import Tenant, lock_tenant
 from sql.statements import billing
 from sql.tables.billing import SUBSCRIPTION_STATES
 
-MOST_REFERENCE = 255
+MAX_REFERENCE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ async def link_subscription(
 def _reference(field: str, given: str | None) -> str | None:
     """An id at Stripe as it is stored, None for a blank, which is nobody's id; raises ValidationError."""
     reference = (given or "").strip()
-    if len(reference) > MOST_REFERENCE:
-        message = f"must have at most {MOST_REFERENCE} characters"
+    if len(reference) > MAX_REFERENCE:
+        message = f"must have at most {MAX_REFERENCE} characters"
         raise ValidationError([{"type": "string_too_long", "loc": ["body", field], "msg": message}])
     return reference or None
 

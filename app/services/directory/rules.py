@@ -6,8 +6,8 @@ import re
 from urllib.parse import urlsplit
 
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
-LEAST_SLUG = 3
-MOST_SLUG = 100
+MIN_SLUG = 3
+MAX_SLUG = 100
 
 # What browsers take for an address: the front end refuses a whole list for one that it does not.
 _EMAIL = re.compile(r"(?!\.)(?!.*\.\.)[A-Za-z0-9_'+\-.]*[A-Za-z0-9_+-]@(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}")
@@ -17,7 +17,7 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-f:.]+", re.
 
 def is_slug(text: str) -> bool:
     """Whether it is lowercase words joined by single hyphens, of 3 to 100 characters."""
-    return LEAST_SLUG <= len(text) <= MOST_SLUG and re.fullmatch(SLUG[1:-1], text) is not None
+    return MIN_SLUG <= len(text) <= MAX_SLUG and re.fullmatch(SLUG[1:-1], text) is not None
 
 
 def is_email(text: str) -> bool:

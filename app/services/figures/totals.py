@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from app.database.connections import ReadConnection
 from app.services.figures.sums import ALL_TIME, EXPIRED, read_with_expired
-from sql.counting import MOST_COUNTED
+from sql.counting import MAX_COUNTED
 
 Record = TypeVar("Record")
 
@@ -69,4 +69,4 @@ async def codes_in(conn: ReadConnection, status: str, now: datetime) -> Total:
 
 def capped(total: int) -> Total:
     """A number that was counted behind a filter, exact up to the bound."""
-    return Total(min(total, MOST_COUNTED), total > MOST_COUNTED)
+    return Total(min(total, MAX_COUNTED), total > MAX_COUNTED)

@@ -1,8 +1,8 @@
 """Activation: a code binds a device, in one transaction that takes everything it needs or nothing.
 
-Unknown hardware is admitted together with whoever else waits for that. Only when a guard refuses, the situation is
-read and a pure rule says why; where it finds nothing wrong, the hardware is known or somebody else was in the way, and
-the activation is tried again with what was seen.
+Unknown hardware is enrolled together with that of other requests that wait. Only when a guard refuses, the situation is
+read and a pure rule says why. Where the rule finds nothing wrong, the hardware is known or another request was in the
+way, and the activation is tried again with what was read.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from app.limits.addresses import place_of
 from app.services.billing.allowance import may
 from app.services.licensing import code_text
 from app.services.licensing.enrollment import (
-    ADMISSIONS,
-    Admission,
-    Applicant,
-    Application,
+    ENROLLMENTS,
+    ActivationRequest,
+    Enrollment,
     GuardRefusedError,
-    admit_alone,
+    PendingActivation,
     code_activated,
+    enroll_alone,
     family_row,
 )
 from app.services.licensing.token_pairs import Entitlements, TokenPair, new_refresh_token, token_pair
@@ -85,13 +85,13 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     address = place_of(ctx.address) or "unknown"
     await ctx.runtime.rate_limits.check_guessing(address)
     code = code_text.normalize(activation_code)
-    applied = Application(
+    request = ActivationRequest(
         tenant_slug,
         NO_CODE if code is None else ctx.runtime.keys.code_hash(code),
         fingerprint_hash(hw_fingerprint),
     )
     try:
-        pair = await _decide(ctx, applied)
+        pair = await _decide(ctx, request)
     except PortalError as denial:
         metrics.activations.labels(denial.code).inc()
         if isinstance(denial, CodeUnknownError):
@@ -101,10 +101,10 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     return pair
 
 
-def judge(situation: Situation | None, applied: Application, now: datetime) -> Verdict:  # noqa: PLR0911 - one a rule
+def judge(situation: Situation | None, request: ActivationRequest, now: datetime) -> Verdict:  # noqa: PLR0911 - one a rule
     """Why this activation is refused, or ALLOWED if nothing stands against it."""
     if situation is None:
-        return Verdict(TenantNotFoundError, {"slug": applied.tenant_slug})
+        return Verdict(TenantNotFoundError, {"slug": request.tenant_slug})
     if situation.code_id is None:
         return Verdict(CodeUnknownError)
     if situation.code_revoked_at is not None:
@@ -125,52 +125,53 @@ def judge(situation: Situation | None, applied: Application, now: datetime) -> V
     return ALLOWED
 
 
-async def _decide(ctx: Context, applied: Application) -> TokenPair:
-    """Try as unknown hardware first, beside others; where a guard refuses, look, explain, and try again alone."""
-    admitted = await _refused_is_none(ctx.runtime.coalescer(ADMISSIONS).ask(Applicant(ctx, applied)))
+async def _decide(ctx: Context, request: ActivationRequest) -> TokenPair:
+    """Enroll as unknown hardware first, beside others; where a guard refuses, look, explain, and try again alone."""
+    pending = PendingActivation(ctx, request)
+    enrollment = await _refused_is_none(ctx.runtime.coalescer(ENROLLMENTS).ask(pending))
     for _ in range(TRIES):
-        if admitted is not None:
-            return token_pair(ctx, *admitted)
-        situation = await _look(ctx, applied)
-        judge(situation, applied, ctx.now()).enforce()
+        if enrollment is not None:
+            return token_pair(ctx, *enrollment)
+        situation = await _look(ctx, request)
+        judge(situation, request, ctx.now()).enforce()
         if situation is None or situation.device_id is None:
-            admitted = await _refused_is_none(admit_alone(Applicant(ctx, applied)))
+            enrollment = await _refused_is_none(enroll_alone(pending))
         else:
-            admitted = await _refused_is_none(_admit_known(ctx, situation))
+            enrollment = await _refused_is_none(_activate_known(ctx, situation))
     raise OverloadedError
 
 
-async def _refused_is_none(admission: Awaitable[Admission | None]) -> Admission | None:
+async def _refused_is_none(enrolling: Awaitable[Enrollment | None]) -> Enrollment | None:
     try:
-        return await admission
+        return await enrolling
     except GuardRefusedError:
         return None
 
 
-async def _look(ctx: Context, applied: Application) -> Situation | None:
+async def _look(ctx: Context, request: ActivationRequest) -> Situation | None:
     async with ctx.read() as conn:
         return await conn.maybe(
             statements.activation_situation,
             Situation,
-            tenant_slug=applied.tenant_slug,
-            code_hash=applied.code_hash,
-            hw_fingerprint=applied.hw_fingerprint,
+            tenant_slug=request.tenant_slug,
+            code_hash=request.code_hash,
+            hw_fingerprint=request.hw_fingerprint,
         )
 
 
-async def _admit_known(ctx: Context, situation: Situation) -> Admission:
-    """Admit a device that has its seat: with the code that bound it as it is, with another one for a use of that."""
+async def _activate_known(ctx: Context, situation: Situation) -> Enrollment:
+    """Give tokens to a device that has its seat: free with the code that bound it, for a use with another code."""
     tenant_id, device_id, code_id = situation.tenant_id, situation.device_id, situation.code_id
     if device_id is None or code_id is None:
         raise GuardRefusedError
     now = ctx.now()
-    tokens = new_refresh_token(ctx.runtime.keys)
+    token = new_refresh_token(ctx.runtime.keys)
     event = code_activated(tenant_id, code_id, situation.code_hint or "", device_id)
     if situation.is_bound:
         event = replace(event, type=EventType.DEVICE_REACTIVATED, title=f"Device {device_id} activated again")
     async with ctx.write(is_final=False) as conn:
         if not situation.is_bound and not await conn.affected(
-            statements.claim_code, of_tenant_id=tenant_id, code_id=code_id, now=now
+            statements.use_code, of_tenant_id=tenant_id, code_id=code_id, now=now
         ):
             raise GuardRefusedError
         if not await conn.affected(
@@ -182,8 +183,8 @@ async def _admit_known(ctx: Context, situation: Situation) -> Admission:
             now=now,
         ):
             raise GuardRefusedError
-        family = family_row(ctx.runtime, tokens, tenant_id, device_id, now)
+        family = family_row(ctx.runtime, token, tenant_id, device_id, now)
         await conn.affected(licensing.insert_refresh_family, **family)
         await record(conn, ctx, event)
-    granted = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
-    return Admission(tenant_id, device_id, tokens, granted)
+    entitlements = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
+    return Enrollment(tenant_id, device_id, token, entitlements)

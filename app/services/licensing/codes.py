@@ -16,10 +16,10 @@ from app.services.licensing import code_text
 from sql.lists import license_list
 from sql.statements import licensing
 
-MOST_CODES = 100
-MOST_DAYS = 3650
-MOST_USES = 1_000_000
-MOST_LABEL = 255
+MAX_CODES = 100
+MAX_DAYS = 3650
+MAX_USES = 1_000_000
+MAX_LABEL = 255
 NEWEST_FIRST = 2**62
 AUTOMATIC_LABEL = "Created automatically with the tenant"
 
@@ -67,11 +67,11 @@ async def generate_codes(
 
     Raises ValidationError naming the wrong field, TenantNotFoundError.
     """
-    _check_range("count", count, 1, MOST_CODES)
-    _check_range("ttl_days", ttl_days or 1, 1, MOST_DAYS)
-    _check_range("max_uses", max_uses, 1, MOST_USES)
-    if len(label or "") > MOST_LABEL:
-        message = f"must have at most {MOST_LABEL} characters"
+    _check_range("count", count, 1, MAX_CODES)
+    _check_range("ttl_days", ttl_days or 1, 1, MAX_DAYS)
+    _check_range("max_uses", max_uses, 1, MAX_USES)
+    if len(label or "") > MAX_LABEL:
+        message = f"must have at most {MAX_LABEL} characters"
         raise ValidationError([{"type": "string_too_long", "loc": ["body", "label"], "msg": message, "input": label}])
     async with ctx.write() as conn:
         tenant = await keep_tenant(conn, tenant_slug)
@@ -175,7 +175,7 @@ async def _revoke(conn: WriteConnection, ctx: Context, tenant: Tenant, code_id: 
     return revoked
 
 
-def _check_range(field: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        message = f"must be from {least} to {most}"
+def _check_range(field: str, value: int, minimum: int, maximum: int) -> None:
+    if not minimum <= value <= maximum:
+        message = f"must be from {minimum} to {maximum}"
         raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message, "input": value}])

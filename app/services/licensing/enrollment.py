@@ -1,8 +1,8 @@
-"""Admission: unknown hardware takes a use of its code, a device row and a seat, many applicants in one transaction.
+"""Enrollment: unknown hardware takes a use of its code, a device row and a seat, several requests in one transaction.
 
-An admission is five changes: the code's use, the device, its refresh family, the events, the seat. Each guard is one
-conditional statement, so that parallel admissions can never pass a limit. Applicants that wait in the same worker
-share those statements; where a guard refuses, the transaction is rolled back and each is tried by itself.
+An enrollment is five changes: the code's use, the device, its refresh family, the events, the seat. Each guard is one
+conditional statement, so that parallel enrollments can never pass a limit. Requests that wait in the same worker share
+those statements; where a guard refuses, the transaction is rolled back and each request is tried by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from app.context import Context
 from app.database.connections import WriteConnection, as_batch
-from app.database.key_holds import confirm_claims
+from app.database.key_holds import confirm_key_holds
 from app.events import Event, EventType, record_each
 from app.runtime import Coalesced, Runtime
 from app.services.licensing.token_pairs import Entitlements, RefreshToken, new_refresh_token
@@ -23,32 +23,37 @@ from sql.statements import activation, billing, licensing
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
-    """Who wants to activate what, with the secrets already hashed."""
+class ActivationRequest:
+    """Which hardware a code is to activate for which tenant; code and fingerprint are hashed already."""
 
     tenant_slug: str
     code_hash: bytes
     hw_fingerprint: str
 
+    @property
+    def code_key(self) -> tuple[str, bytes]:
+        """What tells its code from others."""
+        return self.tenant_slug, self.code_hash
 
-class Applicant(NamedTuple):
-    """An application and who brings it."""
+
+class PendingActivation(NamedTuple):
+    """An activation request and the context of the call that brought it."""
 
     ctx: Context
-    applied: Application
+    request: ActivationRequest
 
 
-class Admission(NamedTuple):
+class Enrollment(NamedTuple):
     """The tenant, the device, its refresh token, and what the plan grants."""
 
     tenant_id: int
     device_id: int
-    tokens: RefreshToken
-    granted: Entitlements
+    refresh_token: RefreshToken
+    entitlements: Entitlements
 
 
-class _ClaimedCode(NamedTuple):
-    """A code of which this transaction has taken all the uses it wants."""
+class _UsedCode(NamedTuple):
+    """A code that has given this transaction all the uses it needs."""
 
     id: int
     tenant_id: int
@@ -57,7 +62,7 @@ class _ClaimedCode(NamedTuple):
     hint: str
 
 
-class _GrantedSeats(NamedTuple):
+class _SeatsTaken(NamedTuple):
     """What a tenant's subscription grants to the devices that have taken its seats."""
 
     tenant_id: int
@@ -67,116 +72,113 @@ class _GrantedSeats(NamedTuple):
 
 
 class GuardRefusedError(Exception):
-    """Rolls the transaction back; the reason is found afterwards."""
+    """Rolls the transaction back; the reason is looked up afterwards."""
 
 
-async def _admit(runtime: Runtime, applicants: Sequence[Applicant]) -> list[Admission | None]:
-    """Admit all whose code gives the uses they want; None for the others, which must be looked at.
+async def _enroll(runtime: Runtime, pending: Sequence[PendingActivation]) -> list[Enrollment | None]:
+    """Enroll the hardware of each request whose code has a use for it; None for the others, which are decided alone.
 
-    Raises GuardRefusedError when hardware has become known or a seat was lost meanwhile, IdempotencyLostError when
-    somebody's key was; then nothing is changed.
+    Raises GuardRefusedError when hardware has become known or a seat was lost meanwhile, IdempotencyLostError when a
+    request no longer holds its key; then nothing has changed.
     """
     now = runtime.clock.now()
-    # The same hardware twice: the second one is known hardware as soon as the first is admitted.
-    distinct = {applicant.applied: applicant for applicant in reversed(applicants)}
+    # The same hardware twice: the second request is about known hardware as soon as the first is enrolled.
+    distinct = {each.request: each for each in reversed(pending)}
     async with runtime.db.write() as conn:
-        claimed = await _claim(conn, distinct, now)
-        admissible = {applied: claimed[code] for applied in distinct if (code := _code(applied)) in claimed}
-        if not admissible:
-            return [None] * len(applicants)
-        device_ids = await _enrol(conn, admissible, now)
-        tokens = await _open_families(conn, runtime, admissible, device_ids, now)
+        used = await _use_codes(conn, distinct, now)
+        enrolling = {request: used[request.code_key] for request in distinct if request.code_key in used}
+        if not enrolling:
+            return [None] * len(pending)
+        device_ids = await _store_devices(conn, enrolling, now)
+        tokens = await _open_families(conn, runtime, enrolling, device_ids, now)
         await record_each(
             conn,
             (
-                (distinct[applied].ctx, event)
-                for applied, code in admissible.items()
-                for event in _events(code, device_ids[applied])
+                (distinct[request].ctx, event)
+                for request, code in enrolling.items()
+                for event in _events(code, device_ids[request])
             ),
         )
-        granted = await _take_seats(conn, admissible.values())
-        claims = [claim for applied in admissible if (claim := distinct[applied].ctx.claim)]
-        # Who activates again, for want of the answer, needs no further use and no further seat.
-        await confirm_claims(conn, claims, runtime.clock, is_final=False)
-    admitted = {
-        applied: Admission(code.tenant_id, device_ids[applied], tokens[applied], granted[code.tenant_id])
-        for applied, code in admissible.items()
+        entitlements = await _take_seats(conn, enrolling.values())
+        holds = [hold for request in enrolling if (hold := distinct[request].ctx.key_hold)]
+        # A device whose answer was lost activates again without a further use and without a further seat.
+        await confirm_key_holds(conn, holds, runtime.clock, is_final=False)
+    enrolled = {
+        request: Enrollment(code.tenant_id, device_ids[request], tokens[request], entitlements[code.tenant_id])
+        for request, code in enrolling.items()
     }
-    return [
-        admitted.get(applicant.applied) if distinct[applicant.applied] is applicant else None
-        for applicant in applicants
-    ]
+    return [enrolled.get(each.request) if distinct[each.request] is each else None for each in pending]
 
 
-async def admit_alone(applicant: Applicant) -> Admission | None:
-    """Admit one without waiting for others; None or GuardRefusedError where a guard refuses, as for a batch."""
-    (admission,) = await _admit(applicant.ctx.runtime, [applicant])
-    return admission
+async def enroll_alone(pending: PendingActivation) -> Enrollment | None:
+    """Enroll the hardware of one request without waiting for others; None or GuardRefusedError as for a batch."""
+    (enrollment,) = await _enroll(pending.ctx.runtime, [pending])
+    return enrollment
 
 
-async def _claim(
-    conn: WriteConnection, applications: Iterable[Application], now: datetime
-) -> dict[tuple[str, bytes], _ClaimedCode]:
-    """The codes that gave all the uses that are wanted of them."""
+async def _use_codes(
+    conn: WriteConnection, requests: Iterable[ActivationRequest], now: datetime
+) -> dict[tuple[str, bytes], _UsedCode]:
+    """Take the uses that the requests need; answers the codes that had enough of them."""
     batch = [
         {
-            "tenant_slug": applied.tenant_slug,
-            "code_hash": applied.code_hash.hex(),
-            "hw_fingerprint": applied.hw_fingerprint,
+            "tenant_slug": request.tenant_slug,
+            "code_hash": request.code_hash.hex(),
+            "hw_fingerprint": request.hw_fingerprint,
         }
-        for applied in applications
+        for request in requests
     ]
-    claimed = await conn.many(activation.claim_codes, _ClaimedCode, batch=as_batch(batch), now=now)
-    return {(code.tenant_slug, code.code_hash): code for code in claimed}
+    codes = await conn.many(activation.use_codes, _UsedCode, batch=as_batch(batch), now=now)
+    return {(code.tenant_slug, code.code_hash): code for code in codes}
 
 
-async def _enrol(
-    conn: WriteConnection, admissible: Mapping[Application, _ClaimedCode], now: datetime
-) -> dict[Application, int]:
+async def _store_devices(
+    conn: WriteConnection, enrolling: Mapping[ActivationRequest, _UsedCode], now: datetime
+) -> dict[ActivationRequest, int]:
     """Store the devices; answers their ids."""
     batch = [
         {
             "tenant_id": code.tenant_id,
-            "hw_fingerprint": applied.hw_fingerprint,
+            "hw_fingerprint": request.hw_fingerprint,
             "activation_code_id": code.id,
             "last_seen": now,
             "created_at": now,
         }
-        for applied, code in admissible.items()
+        for request, code in enrolling.items()
     ]
     stored = await conn.rows(activation.insert_devices, batch=as_batch(batch))
-    if len(stored) != len(admissible):
+    if len(stored) != len(enrolling):
         raise GuardRefusedError
     ids = {(row.tenant_id, row.hw_fingerprint): row.id for row in stored}
-    return {applied: ids[code.tenant_id, applied.hw_fingerprint] for applied, code in admissible.items()}
+    return {request: ids[code.tenant_id, request.hw_fingerprint] for request, code in enrolling.items()}
 
 
 async def _open_families(
     conn: WriteConnection,
     runtime: Runtime,
-    admissible: Mapping[Application, _ClaimedCode],
-    device_ids: Mapping[Application, int],
+    enrolling: Mapping[ActivationRequest, _UsedCode],
+    device_ids: Mapping[ActivationRequest, int],
     now: datetime,
-) -> dict[Application, RefreshToken]:
-    tokens = {applied: new_refresh_token(runtime.keys) for applied in admissible}
+) -> dict[ActivationRequest, RefreshToken]:
+    tokens = {request: new_refresh_token(runtime.keys) for request in enrolling}
     await conn.insert_all(
         licensing.insert_refresh_family,
         [
-            family_row(runtime, tokens[applied], code.tenant_id, device_ids[applied], now)
-            for applied, code in admissible.items()
+            family_row(runtime, tokens[request], code.tenant_id, device_ids[request], now)
+            for request, code in enrolling.items()
         ],
     )
     return tokens
 
 
-async def _take_seats(conn: WriteConnection, codes: Iterable[_ClaimedCode]) -> dict[int, Entitlements]:
+async def _take_seats(conn: WriteConnection, codes: Iterable[_UsedCode]) -> dict[int, Entitlements]:
     """Take a seat for each device, the most contended rows of all; answers what each tenant's plan grants."""
     needed = Counter(code.tenant_id for code in codes)
     batch = [{"tenant_id": tenant_id, "seats": seats} for tenant_id, seats in needed.items()]
-    granted = await conn.many(billing.take_seats, _GrantedSeats, batch=as_batch(batch))
-    if len(granted) != len(needed):
+    taken = await conn.many(billing.take_seats, _SeatsTaken, batch=as_batch(batch))
+    if len(taken) != len(needed):
         raise GuardRefusedError
-    return {seats.tenant_id: Entitlements(seats.plan_name, seats.monthly_run_quota, seats.state) for seats in granted}
+    return {seats.tenant_id: Entitlements(seats.plan_name, seats.monthly_run_quota, seats.state) for seats in taken}
 
 
 def family_row(
@@ -199,14 +201,10 @@ def code_activated(tenant_id: int, code_id: int, hint: str, device_id: int) -> E
     return Event(EventType.CODE_ACTIVATED, title, tenant_id=tenant_id, code_id=code_id, device_id=device_id)
 
 
-def _events(code: _ClaimedCode, device_id: int) -> tuple[Event, Event]:
-    used = code_activated(code.tenant_id, code.id, code.hint, device_id)
-    return used, replace(used, type=EventType.DEVICE_ENROLLED, title=f"Device {device_id} enrolled")
+def _events(code: _UsedCode, device_id: int) -> tuple[Event, Event]:
+    activated = code_activated(code.tenant_id, code.id, code.hint, device_id)
+    return activated, replace(activated, type=EventType.DEVICE_ENROLLED, title=f"Device {device_id} enrolled")
 
 
-def _code(applied: Application) -> tuple[str, bytes]:
-    return applied.tenant_slug, applied.code_hash
-
-
-# One lane: applicants of one tenant would only wait for each other's seats.
-ADMISSIONS = Coalesced("admission", _admit, lanes=1)
+# One lane: two batches with devices of one tenant would only wait for each other's seats.
+ENROLLMENTS = Coalesced("enrollment", _enroll, lanes=1)

@@ -16,7 +16,7 @@ from app.services.operators.local_sign_in import LinkBearer, check_password, new
 from sql.statements import api_tokens
 from sql.statements import operators as statements
 
-MOST_NAME = 255
+MAX_NAME = 255
 
 Change = Literal["created", "updated", "unchanged"]
 
@@ -236,11 +236,11 @@ async def me(ctx: Context) -> SignedInOperator:
 def _name(name: str | None) -> str | None:
     """A name as it is stored, None where there is none; raises ValidationError."""
     given = (name or "").strip()
-    if len(given) > MOST_NAME or "\x00" in given:
+    if len(given) > MAX_NAME or "\x00" in given:
         told = {
             "type": "string_too_long",
             "loc": ["body", "name"],
-            "msg": f"A name has at most {MOST_NAME} characters.",
+            "msg": f"A name has at most {MAX_NAME} characters.",
         }
         raise ValidationError([told])
     return given or None

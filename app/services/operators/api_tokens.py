@@ -15,11 +15,11 @@ from app.services.operators.accounts import TokenHolder
 from app.services.operators.identity import API_TOKEN_PREFIX
 from sql.statements import api_tokens as statements
 
-MOST_NAME = 100
-MOST_DAYS = 3650
+MAX_NAME = 100
+MAX_DAYS = 3650
 HINT_CHARACTERS = 4
 NEWEST_FIRST = 2**63 - 1
-MOST_CREATOR = 255
+MAX_CREATOR = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def create_token(ctx: Context, *, name: str, role: Role, days: int | None 
         "role": role.value,
         "token_hash": ctx.runtime.keys.token_hash("API token", token),
         "hint": hint,
-        "created_by": ctx.actor.name[:MOST_CREATOR],
+        "created_by": ctx.actor.name[:MAX_CREATOR],
         "expires_at": expires_at,
         "created_at": now,
     }
@@ -113,11 +113,11 @@ def _checked(name: str, days: int | None) -> str:
     """The name as it is stored; raises ValidationError."""
     called = name.strip()
     wrong = []
-    if not called or len(called) > MOST_NAME or "\x00" in called:
-        told = f"A name has 1 to {MOST_NAME} characters."
+    if not called or len(called) > MAX_NAME or "\x00" in called:
+        told = f"A name has 1 to {MAX_NAME} characters."
         wrong.append({"type": "name_length", "loc": ["body", "name"], "msg": told})
-    if days is not None and not 1 <= days <= MOST_DAYS:
-        told = f"A token is good for 1 to {MOST_DAYS} days."
+    if days is not None and not 1 <= days <= MAX_DAYS:
+        told = f"A token is good for 1 to {MAX_DAYS} days."
         wrong.append({"type": "days_range", "loc": ["body", "days"], "msg": told})
     if wrong:
         raise ValidationError(wrong)

@@ -7,10 +7,10 @@ import re
 from app.context import Context
 from app.errors import AccountRateLimitedError, RateLimitedError, ValidationError
 from app.limits.addresses import place_of
-from app.limits.exact_limits import Limit, count_hit
+from app.limits.exact_limits import ExactLimit, count_hit
 
 # What is long enough for any address and leaves room in an event's title.
-MOST_CHARACTERS = 200
+MAX_CHARACTERS = 200
 _ADDRESS = re.compile(r"[^\s@\x00-\x1f<>]+@[^\s@\x00-\x1f<>.]+(\.[^\s@\x00-\x1f<>.]+)*")
 
 WINDOW_SECONDS = 600
@@ -21,7 +21,7 @@ def read_address(text: str) -> str:
     """An e-mail address in lower case; raises ValidationError naming the field ``email``."""
     address = text.strip().lower()
     # Letters of other scripts turn into our own when they are made small; nobody is to become somebody else by that.
-    if not text.isascii() or len(address) > MOST_CHARACTERS or not _ADDRESS.fullmatch(address):
+    if not text.isascii() or len(address) > MAX_CHARACTERS or not _ADDRESS.fullmatch(address):
         told = {"type": "email", "loc": ["body", "email"], "msg": "This is not an e-mail address."}
         raise ValidationError([told])
     return address
@@ -34,8 +34,8 @@ async def count_attempt(ctx: Context, what: str, account: str | None = None) -> 
     too many, wherever they came from.
     """
     settings = ctx.runtime.settings
-    by_address = Limit(f"operator {what}", settings.sign_ins_per_address, WINDOW_SECONDS)
-    by_account = Limit(f"operator {what} by account", settings.sign_ins_per_account, ACCOUNT_WINDOW_SECONDS)
+    by_address = ExactLimit(f"operator {what}", settings.sign_ins_per_address, WINDOW_SECONDS)
+    by_account = ExactLimit(f"operator {what} by account", settings.sign_ins_per_account, ACCOUNT_WINDOW_SECONDS)
     account_wait = None
     async with ctx.write() as conn:
         wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))

@@ -16,8 +16,8 @@ from app.services.operators.emails import count_attempt
 from app.services.operators.sessions import SignedIn, begin_session
 from sql.statements import operators as statements
 
-LEAST_CHARACTERS = 12
-MOST_CHARACTERS = 256
+MIN_CHARACTERS = 12
+MAX_CHARACTERS = 256
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ async def sign_in(ctx: Context, *, email: str, password: str) -> SignedIn:
         async with ctx.read() as conn:
             found = await conn.maybe(statements.password_by_email, Credentials, email=address)
     stored = None if found is None else found.password_hash
-    is_right = await ctx.runtime.passwords.verify(stored, password[: MOST_CHARACTERS + 1])
+    is_right = await ctx.runtime.passwords.verify(stored, password[: MAX_CHARACTERS + 1])
     if not is_right or found is None or stored is None or found.disabled_at is not None:
         raise _refused(ctx)
     rehashed = await ctx.runtime.passwords.hash(password) if ctx.runtime.passwords.is_outdated(stored) else None
@@ -87,9 +87,9 @@ def _refused(ctx: Context) -> CredentialsInvalidError:
 
 def check_password(password: str) -> None:
     """Raise ValidationError naming the field ``password`` unless it is one that may be chosen."""
-    if LEAST_CHARACTERS <= len(password) <= MOST_CHARACTERS:
+    if MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
         return
-    told = f"A password has {LEAST_CHARACTERS} to {MOST_CHARACTERS} characters."
+    told = f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters."
     raise ValidationError([{"type": "password_length", "loc": ["body", "password"], "msg": told}])
 
 

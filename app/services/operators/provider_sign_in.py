@@ -120,7 +120,7 @@ def _not_allowed(email: str, reason: str) -> OperatorNotAllowedError:
 
 def _name(claims: Mapping[str, Any]) -> str | None:
     told = str(claims.get("name") or claims.get("preferred_username") or "").replace("\x00", "").strip()
-    return told[: accounts.MOST_NAME] or None
+    return told[: accounts.MAX_NAME] or None
 
 
 async def _let_in(ctx: Context, claims: Mapping[str, Any], email: str, role: Role | None) -> SignedIn:

@@ -19,7 +19,7 @@ from sql.statements import billing, statistics
 
 DateRange = Literal["today", "7d", "30d", "90d", "1y"]
 DAYS: Final[dict[str, int]] = {"today": 0, "7d": 7, "30d": 30, "90d": 90, "1y": 365}
-MOST_TENANTS: Final = 10
+MAX_TENANTS: Final = 10
 STAYS: Final = timedelta(days=30)
 COLOURS: Final = {"starter": "#4CAF50", "pro": "#9B59B6", "enterprise": "#FF6B9D"}
 OTHER_COLOUR: Final = "#6B7280"
@@ -27,7 +27,7 @@ OTHER_COLOUR: Final = "#6B7280"
 # is not, the number is used again for a hundred times as long as it took, and for five minutes at most.
 QUICK_SECONDS: Final = 0.01
 USED_AGAIN: Final = 100
-MOST_SECONDS: Final = 300.0
+MAX_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ async def analytics(ctx: Context, date_range: DateRange, project_filter: str | N
         busiest = (
             []
             if filters_projects(project_filter)
-            else await conn.many(statistics.busiest_tenants, BusyTenant, most=MOST_TENANTS)
+            else await conn.many(statistics.busiest_tenants, BusyTenant, max_rows=MAX_TENANTS)
         )
     shares = [(plan, held.get((plan.id, "active"), 0)) for plan in plans]
     quota = sum(plan.monthly_run_quota * count for plan, count in shares)
@@ -149,6 +149,6 @@ async def _tenants_that_stay(ctx: Context) -> int:
             async with ctx.read() as conn:
                 known.tenants = (await conn.one(statistics.tenants_with_new_devices, Retained, since=since)).tenants
             took = time.monotonic() - began
-            kept = min(USED_AGAIN * took, MOST_SECONDS) if took > QUICK_SECONDS else 0.0
+            kept = min(USED_AGAIN * took, MAX_SECONDS) if took > QUICK_SECONDS else 0.0
             known.until = time.monotonic() + kept
         return known.tenants

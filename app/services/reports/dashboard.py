@@ -14,7 +14,7 @@ from app.events import EventType
 from app.services.figures.sums import ALL_TIME, EXPIRED, Figures, days_between, read_figures, read_with_expired, span
 from sql.statements import events
 
-MOST_ACTIVITIES = 20
+MAX_ACTIVITIES = 20
 WEEK = timedelta(days=7)
 
 
@@ -244,7 +244,7 @@ async def recent_activities(ctx: Context, days: int) -> list[Activity]:
     """The newest of the trail's events, at most 20 and none older than so many days."""
     since = ctx.now() - timedelta(days=days)
     async with ctx.read() as conn:
-        found = await conn.many(events.recent_events, RecentEvent, since=since, most=MOST_ACTIVITIES)
+        found = await conn.many(events.recent_events, RecentEvent, since=since, max_rows=MAX_ACTIVITIES)
     return [_activity(event) for event in found]
 
 

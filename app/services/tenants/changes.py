@@ -19,7 +19,7 @@ from sql.statements import tenant_changes as statements
 # For so many of the plan's monthly runs one code is given to who is admitted: at least one, and no more than a tenth of
 # the largest quota that a tenant is admitted with. A plan without a limit has a quota of millions.
 RUNS_PER_CODE = 10
-MOST_FIRST_CODES = 10_000
+MAX_FIRST_CODES = 10_000
 
 
 @dataclass(frozen=True, slots=True)

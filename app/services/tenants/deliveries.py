@@ -26,7 +26,7 @@ State = Literal["sent", "failed", "unreachable"]
 DELIVERY = "delivery"
 PASSWORD_DIGITS = 6
 # As often as the engine tries again by itself: within a minute and a half.
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 # Seconds after which a row that still waits is put into the queue again; how many at a time.
 MISSED_SECONDS = 20
 SWEPT_AT_ONCE = 1000
@@ -94,7 +94,7 @@ async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
     except _UnreachableError as failure:
         state, reason = "unreachable", str(failure)
     except DeliveryError as failure:
-        if isinstance(failure, DeliveryDeferredError) and attempt.attempts < MOST_ATTEMPTS:
+        if isinstance(failure, DeliveryDeferredError) and attempt.attempts < MAX_ATTEMPTS:
             raise
         state, reason = "failed", failure.message
     await _finish(ctx, attempt, recipient, state, reason)
@@ -105,14 +105,14 @@ async def deliveries_waiting(ctx: Context) -> list[int]:
     """The deliveries that should have been attempted by now."""
     before = ctx.now() - timedelta(seconds=MISSED_SECONDS)
     async with ctx.read() as conn:
-        return await conn.many(statements.deliveries_waiting, int, before=before, most=SWEPT_AT_ONCE)
+        return await conn.many(statements.deliveries_waiting, int, before=before, max_rows=SWEPT_AT_ONCE)
 
 
 async def _send(ctx: Context, attempt: Attempt, recipient: Recipient | None) -> None:
     if recipient is None:
         raise _UnreachableError("there is no such tenant")
-    if attempt.attempts > MOST_ATTEMPTS:
-        raise DeliveryError(reason=f"given up after {MOST_ATTEMPTS} attempts")
+    if attempt.attempts > MAX_ATTEMPTS:
+        raise DeliveryError(reason=f"given up after {MAX_ATTEMPTS} attempts")
     if attempt.kind == "welcome":
         if not recipient.email:
             raise _UnreachableError("the tenant has no e-mail address")

@@ -12,7 +12,7 @@ from app.context import Actor, Context
 from app.errors import OneTimePasswordInvalidError, RateLimitedError
 from app.events import Event, EventType, record
 from app.limits.addresses import place_of
-from app.limits.exact_limits import Limit, count_hit
+from app.limits.exact_limits import ExactLimit, count_hit
 from app.services.directory.lookup import Tenant
 from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
 from app.services.tenants.sessions import SignedIn
@@ -46,8 +46,8 @@ async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
     RateLimitedError by slug, known or not, and by address.
     """
     settings, now = ctx.runtime.settings, ctx.now()
-    by_address = Limit("passwords of an address", settings.one_time_passwords_per_address, TEN_MINUTES)
-    by_slug = Limit("passwords of a tenant", settings.one_time_passwords_per_tenant, HOUR)
+    by_address = ExactLimit("passwords of an address", settings.one_time_passwords_per_address, TEN_MINUTES)
+    by_slug = ExactLimit("passwords of a tenant", settings.one_time_passwords_per_tenant, HOUR)
     delivery_id = None
     async with ctx.write() as conn:
         wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))
@@ -67,11 +67,11 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
     by address.
     """
     settings = ctx.runtime.settings
-    limit = Limit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
+    limit = ExactLimit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
     challenge = None
     async with ctx.write() as conn:
         if (wait := await count_hit(conn, ctx, limit, place_of(ctx.address))) is None:
-            guess = {"tenant_slug": tenant_slug, "most": settings.one_time_password_attempts}
+            guess = {"tenant_slug": tenant_slug, "max_attempts": settings.one_time_password_attempts}
             challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.now())
     if wait is not None:
         raise RateLimitedError(retry_after=wait)

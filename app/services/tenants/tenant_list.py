@@ -17,7 +17,7 @@ from sql.statements import months
 SortField = Literal["name", "slug", "created_at", "updated_at", "usage", "usage_current"]
 
 TRIGRAM = 3
-MOST_WORDS = 3
+MAX_WORDS = 3
 _WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 
 _page = cache(statements.tenant_page)
@@ -78,7 +78,7 @@ async def list_tenants(
         if by is None:
             is_opened = bool(await conn.rows(months.opened_month, month=values["month"]))
             statement = _page_by_usage(is_descending, how, _kind(status), is_opened)
-            values["most"] = skip + page_size
+            values["max_rows"] = skip + page_size
         elif how == "found":
             statement = _chosen(by, is_descending)
         else:
@@ -96,7 +96,7 @@ async def tenants_by_slug(ctx: Context, *, after_slug: str = "", page_size: int 
 def _words(search: str) -> list[str]:
     """Some of a text's words, the longest first, if there are several."""
     words = sorted({word for word in _WORD.findall(search) if word != search}, key=len, reverse=True)
-    return words[:MOST_WORDS]
+    return words[:MAX_WORDS]
 
 
 def _kind(status: str | None) -> str | None:

@@ -36,7 +36,7 @@ async def fold_runs(ctx: Context) -> int:
 
 async def _fold_some(ctx: Context) -> int:
     async with ctx.write() as conn:
-        changes = await conn.many(statements.take_run_changes, RunChange, most=CHANGES_AT_ONCE)
+        changes = await conn.many(statements.take_run_changes, RunChange, max_rows=CHANGES_AT_ONCE)
         sums: Counter[tuple[int, date]] = Counter()
         for tenant_id, month, runs in changes:
             sums[tenant_id, month] += runs

@@ -42,7 +42,7 @@ async def _some_sessions(ctx: Context) -> int:
         "idle_before": ended_before - timedelta(seconds=ctx.runtime.settings.session_idle_seconds),
     }
     async with ctx.write() as conn:
-        removed = Counter(await conn.many(sign_in.delete_ended_sessions, int, **ends, most=AT_ONCE))
+        removed = Counter(await conn.many(sign_in.delete_ended_sessions, int, **ends, max_rows=AT_ONCE))
         if removed:
             told = [
                 Event(EventType.SESSION_EXPIRED, _title(count), tenant_id=tenant_id, metadata={"sessions": count})

@@ -16,7 +16,7 @@ from sql.tables.statistics import COUNTED, GRAINS, TOTAL
 
 # So many that a transaction of them takes a few hundredths of a second.
 CHANGES_AT_ONCE = 2000
-MOST_REPORTED = 100
+MAX_REPORTED = 100
 METRICS = [counted.metric for table in COUNTED.values() for counted in table]
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ async def fold_statistics(ctx: Context) -> Mapping[str, object]:
 
 async def _fold_some(ctx: Context) -> int:
     async with ctx.write() as conn:
-        changes = await conn.many(statistics.take_changes, Change, most=CHANGES_AT_ONCE)
+        changes = await conn.many(statistics.take_changes, Change, max_rows=CHANGES_AT_ONCE)
         sums: Counter[tuple[str, int, int, str]] = Counter()
         for metric, dimension, bucket, change in changes:
             sums[metric, TOTAL, 0, dimension] += change
@@ -87,10 +87,10 @@ async def check_statistics(ctx: Context) -> Mapping[str, object]:
     found: list[dict[str, object]] = []
     for metric in METRICS:
         async with ctx.read() as conn:
-            sums = await conn.many(statistics.sums_that_differ, DifferentSum, metric=metric, most=MOST_REPORTED)
+            sums = await conn.many(statistics.sums_that_differ, DifferentSum, metric=metric, max_rows=MAX_REPORTED)
         found += [{"metric": metric, **wrong._asdict()} for wrong in sums]
     async with ctx.read() as conn:
-        grains = await conn.many(statistics.grains_that_differ, DifferentGrain, most=MOST_REPORTED)
+        grains = await conn.many(statistics.grains_that_differ, DifferentGrain, max_rows=MAX_REPORTED)
     found += [wrong._asdict() for wrong in grains]
     for difference in found:
         log.error("statistics_differ", **difference)

@@ -13,7 +13,7 @@ from app.calendar import month_around, months_later
 from app.context import Context
 from sql.statements import licensing, months, usage
 
-MOST_REPORTED = 100
+MAX_REPORTED = 100
 # So many take a few hundredths of a second.
 EVENTS_REMOVED_AT_ONCE = 2000
 
@@ -51,12 +51,12 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
     async with ctx.read() as conn:
         # One after the other: all of them at once outlast any time that a statement may take.
         for day in (first_day + timedelta(days=ahead) for ahead in range((today - first_day).days)):
-            if most := MOST_REPORTED - len(differing):
+            if room := MAX_REPORTED - len(differing):
                 of_day = {"first_day": day, "next_day": day + timedelta(days=1)}
-                differing += await conn.many(usage.rollups_that_differ, Difference, **of_day, most=most)
+                differing += await conn.many(usage.rollups_that_differ, Difference, **of_day, max_rows=room)
         month, next_month = month_around(today)
         months_differing = await conn.many(
-            months.months_that_differ, DifferentMonth, month=month, next_month=next_month, most=MOST_REPORTED
+            months.months_that_differ, DifferentMonth, month=month, next_month=next_month, max_rows=MAX_REPORTED
         )
     for difference in differing:
         log.error("usage_rollup_differs", **asdict(difference))
@@ -88,5 +88,5 @@ async def _remove_events(ctx: Context, first_kept_day: date) -> int:
     """Some of those before a day: all of a month at once would outlast any time that a statement may take."""
     async with ctx.runtime.db.write_alone() as conn:
         return await conn.affected(
-            usage.delete_old_usage_events, first_kept_day=first_kept_day, most=EVENTS_REMOVED_AT_ONCE
+            usage.delete_old_usage_events, first_kept_day=first_kept_day, max_rows=EVENTS_REMOVED_AT_ONCE
         )

@@ -16,7 +16,7 @@ from app.services.usage.access import metered_tenant
 from app.telemetry import metrics
 from sql.statements import usage
 
-MOST_EVENTS = 1000
+MAX_EVENTS = 1000
 COUNTED = {status: metrics.usage_events.labels(status) for status in ("accepted", "duplicate", "rejected")}
 
 
