@@ -79,7 +79,7 @@ tenants_by_slug = (
         tenants.c.id,
         tenants.c.name,
         tenants.c.slug,
-        plans.c.name.label("plan_name"),
+        plans.c.name.label("plan"),
         subscriptions.c.state,
         subscriptions.c.seats_used,
         plans.c.max_devices,
