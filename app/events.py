@@ -28,7 +28,6 @@ class EventType(StrEnum):
     CODE_ACTIVATED = "code_activated"
     CODE_GENERATED = "code_generated"
     CODE_REVOKED = "code_revoked"
-    CONFIG_UPDATED = "config_updated"
     DELIVERY_FAILED = "delivery_failed"
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
@@ -58,7 +57,6 @@ class EventType(StrEnum):
 _MINOR = frozenset(
     {
         EventType.CODE_ACTIVATED,
-        EventType.CONFIG_UPDATED,
         EventType.DEVICE_ENROLLED,
         EventType.DEVICE_REACTIVATED,
         EventType.DEVICE_REVOKED,

@@ -36,10 +36,10 @@ async def healthz(ctx: Context) -> Health:
     "/readyz",
     caller=ANYONE,
     answers=Readiness,
-    errors=(errors.DatabaseUnavailableError, errors.ShuttingDownError),
+    errors=(errors.DatabaseUnavailableError, errors.SchemaBehindError, errors.ShuttingDownError),
 )
 async def readyz(ctx: Context) -> Readiness:
-    """Whether this process can do its work: the database answers and is at the right migration."""
+    """Whether this process can do its work: the database answers and is at its migration, or at a later one."""
     return await readiness.readiness(ctx)
 
 

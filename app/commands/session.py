@@ -49,7 +49,7 @@ async def make_ready(settings: Settings) -> bool:
     found = None if is_new_file(settings) else await schema.current_revision(settings)
     if settings.environment == "production":
         if found != schema.head_revision():
-            raise SchemaBehindError(found=found or "none", needed=schema.head_revision())
+            raise SchemaBehindError(found=found, needed=schema.head_revision())
         return False
     if found != schema.head_revision():
         await migrate(settings)

@@ -4,7 +4,7 @@ The docstring's first paragraph is the message, a second one says what would fre
 values in braces, which the raiser passes; the same values travel as extra members of the problem document.
 
     PortalError
-    ├── SettingsError, SchemaBehindError          the server does not start
+    ├── SettingsError                             the server does not start
     ├── RequestError                              the request cannot be read
     │   ├── MalformedBodyError, ValidationError, PayloadTooLargeError
     │   └── NotFoundError, MethodNotAllowedError, RequestTimeoutError
@@ -34,7 +34,7 @@ values in braces, which the raiser passes; the same values travel as extra membe
     ├── RateLimitedError
     │   └── AccountRateLimitedError
     └── UnavailableError                          come back later
-        ├── OverloadedError, ShuttingDownError, SignInUnavailableError
+        ├── OverloadedError, ShuttingDownError, SignInUnavailableError, SchemaBehindError
         └── DatabaseUnavailableError
             └── DatabaseConflictError
 """

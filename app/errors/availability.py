@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.errors.root import PortalError
 
 
@@ -31,8 +33,8 @@ class UnavailableError(PortalError):
     code = "service_unavailable"
     status = 503
 
-    def __init__(self, *, retry_after: int = 1) -> None:
-        super().__init__(retry_after=retry_after)
+    def __init__(self, *, retry_after: int = 1, **values: Any) -> None:
+        super().__init__(retry_after=retry_after, **values)
 
 
 class SignInUnavailableError(UnavailableError):

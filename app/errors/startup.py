@@ -1,7 +1,8 @@
-"""Why the portal does not start."""
+"""Why the portal does not start, or cannot work any more."""
 
 from __future__ import annotations
 
+from app.errors.availability import UnavailableError
 from app.errors.root import PortalError
 
 
@@ -14,10 +15,13 @@ class SettingsError(PortalError):
         super().__init__(key=key, reason=reason, variable=variable)
 
 
-class SchemaBehindError(PortalError):
+class SchemaBehindError(UnavailableError):
     """The database is at migration {found}, this version needs {needed}.
 
     Run: portal migrate
     """
 
     code = "schema_behind"
+
+    def __init__(self, *, found: str | None, needed: str, retry_after: int = 1) -> None:
+        super().__init__(found=found or "none", needed=needed, retry_after=retry_after)

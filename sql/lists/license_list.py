@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -83,7 +83,7 @@ _device_details = (
 )
 
 
-def code_page(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
+def code_page(is_of_tenant: bool, search: Literal["way", "code"] | None, has_status: bool) -> Select[Any]:
     """A page of codes, newest first, beside their total, unless that is known already.
 
     ``search`` says whether each is compared on the ``way``, or whether one whole ``code`` is looked for.

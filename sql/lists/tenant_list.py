@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -79,7 +79,7 @@ tenants_by_slug = (
         tenants.c.id,
         tenants.c.name,
         tenants.c.slug,
-        plans.c.name.label("plan_name"),
+        plans.c.name.label("plan"),
         subscriptions.c.state,
         subscriptions.c.seats_used,
         plans.c.max_devices,
@@ -98,31 +98,38 @@ tenant_by_slug = _any_tenant.where(tenants.c.slug == bindparam("tenant_slug"))
 
 tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"))
 
+# ``state`` stands for any one, whose word is a parameter.
+StatusFilter = Literal["none", "state"] | None
+SortColumn = Literal["name", "slug", "created_at", "updated_at"]
 _COLUMNS = ("name", "slug", "updated_at")
 _MAX_ROWS = bindparam("max_rows", type_=BigInteger, literal_execute=True)
 
 _chosen = batch_rows(id=BigInteger)
 
 
-def tenant_page(by: str, is_descending: bool, search: str | None, status: str | None) -> Select[Any]:
-    """A page of tenants beside their total, ordered by a column: ``created_at`` unless another one is known.
+def tenant_page(
+    by: SortColumn, is_descending: bool, search: Literal["way"] | None, status: StatusFilter
+) -> Select[Any]:
+    """A page of tenants beside their total, ordered by a column.
 
     With ``search``, each is compared on the way along the order, and the total is whatever the search has counted.
-    ``status`` is None for all, ``none`` for those without a subscription; for any other word its value is a parameter.
+    ``status`` is None for all, ``none`` for those without a subscription.
     """
     order = _order(tenants, by, is_descending)
     found = _filtered(select(tenants.c.id).select_from(tenants), search, status).order_by(*order)
     return _shown(found.limit(PAGE_SIZE).offset(SKIP).subquery("page"), search, status).order_by(*order)
 
 
-def tenants_chosen(by: str, is_descending: bool) -> Select[Any]:
+def tenants_chosen(by: SortColumn, is_descending: bool) -> Select[Any]:
     """The tenants whose ids the batch brings, beside no total, ordered by a column."""
     found = select(literal(0).label("total"), *_details).select_from(_chosen)
     found = _subscribed(found.join(tenants, tenants.c.id == _chosen.c.id))
     return found.order_by(*_order(tenants, by, is_descending))
 
 
-def tenant_page_by_usage(is_descending: bool, search: str | None, status: str | None, is_opened: bool) -> Select[Any]:
+def tenant_page_by_usage(
+    is_descending: bool, search: Literal["way", "found"] | None, status: StatusFilter, is_opened: bool
+) -> Select[Any]:
     """A page of tenants beside their total, ordered by the month's usage; a search may also name those ``found``.
 
     In an opened month the index has the order of what is folded: from it come the first ``max_rows``, as many as
@@ -209,7 +216,7 @@ def _directed(key: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any
 
 
 def tenants_named(
-    status: str | None, is_short: bool, words: int, by: str | None = None, is_descending: bool = True
+    status: StatusFilter, is_short: bool, words: int, by: SortColumn | None = None, is_descending: bool = True
 ) -> Select[Any]:
     """The tenants that a search finds, as ``found_ids``: a page of them ordered ``by`` a column, or else all of them.
 

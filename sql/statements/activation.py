@@ -19,7 +19,7 @@ activation_situation = (
         plans.c.max_devices,
         plans.c.monthly_run_quota,
         activation_codes.c.id.label("code_id"),
-        activation_codes.c.hint,
+        activation_codes.c.hint.label("code_hint"),
         activation_codes.c.revoked_at.label("code_revoked_at"),
         activation_codes.c.expires_at.label("code_expires_at"),
         activation_codes.c.use_count,
@@ -118,7 +118,7 @@ use_codes = (
     .returning(
         activation_codes.c.id,
         activation_codes.c.tenant_id,
-        looked_up(tenants.c.slug, tenants.c.id, activation_codes.c.tenant_id),
+        looked_up(tenants.c.slug, tenants.c.id, activation_codes.c.tenant_id).label("tenant_slug"),
         activation_codes.c.code_hash,
         activation_codes.c.hint,
     )

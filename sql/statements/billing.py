@@ -82,7 +82,7 @@ take_seats = (
     .returning(
         subscriptions.c.tenant_id,
         subscriptions.c.state,
-        looked_up(plans.c.name, plans.c.id, subscriptions.c.plan_id),
+        looked_up(plans.c.name, plans.c.id, subscriptions.c.plan_id).label("plan_name"),
         looked_up(plans.c.monthly_run_quota, plans.c.id, subscriptions.c.plan_id),
     )
 )

@@ -197,7 +197,7 @@ end_stale_sessions = delete(operator_sessions).where(
 insert_sign_in_link = insert(sign_in_links)
 
 sign_in_link = (
-    select(operators.c.id, operators.c.email)
+    select(operators.c.id.label("operator_id"), operators.c.email)
     .join(sign_in_links, sign_in_links.c.operator_id == operators.c.id)
     .where(
         sign_in_links.c.token_hash == bindparam("token_hash"),

@@ -58,7 +58,12 @@ insert_usage_events = (
 )
 
 metered_tenant = (
-    select(tenants.c.id, tenants.c.slug, plans.c.name.label("plan_name"), plans.c.monthly_run_quota)
+    select(
+        tenants.c.id.label("tenant_id"),
+        tenants.c.slug.label("tenant_slug"),
+        plans.c.name.label("plan_name"),
+        plans.c.monthly_run_quota,
+    )
     .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
     .where(tenants.c.slug == bindparam("tenant_slug"))

@@ -1,11 +1,21 @@
-"""Worker heartbeats and leases."""
+"""Worker heartbeats and leases, and what a worker needs in order to be of use."""
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 
 from sql.dialect import insert
+from sql.statements.licensing import verifying_keys
 from sql.tables import leases, worker_heartbeats
+from sql.tables.workers import alembic_version
+
+current_migration = select(func.max(alembic_version.c.version_num).label("migration"))
+
+# A schema that it knows, and keys to sign with.
+readiness = select(
+    current_migration.scalar_subquery().label("migration"),
+    select(func.count()).select_from(verifying_keys.order_by(None).subquery()).scalar_subquery().label("signing_keys"),
+)
 
 _beat = insert(worker_heartbeats)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, String, Table
+from sqlalchemy import Column, String, Table, column, table
 
 from sql.tables.columns import Instant, metadata
 
@@ -22,3 +22,6 @@ leases = Table(
     Column("holder", String(100), nullable=False),
     Column("expires_at", Instant, nullable=False),
 )
+
+# What migrates makes it and writes to it, so it is none of the tables that migrations make.
+alembic_version = table("alembic_version", column("version_num", String))

@@ -59,7 +59,7 @@ CODES = {
     "refresh_token_invalid": 401,
     "refresh_token_reused": 401,
     "request_timeout": 408,
-    "schema_behind": 500,
+    "schema_behind": 503,
     "service_unavailable": 503,
     "session_expired": 401,
     "session_invalid": 401,

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 from support.builders import activate, activated, licensed, report, run_event
+from support.clocks import MovableClock
 from support.live import LiveServer
+from support.rows import change
+from support.statements import counted_statements
 
 from app.server import PAGES
+from app.services import readiness
+from app.services.licensing.signing_keys import rotate_keys
+from sql.tables.workers import alembic_version
 
 
 async def figures(live: LiveServer) -> dict[str, float]:
@@ -34,6 +41,55 @@ async def test_a_server_that_can_work_says_so(sanic_client: LiveServer) -> None:
     answer = await sanic_client.http.get("/readyz")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "signing_keys": 1})
+
+
+@pytest.fixture
+async def at_migration(sanic_client: LiveServer) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
+    """Says that the database is at another migration, until the test has ended."""
+
+    def say(revision: str) -> Awaitable[int]:
+        return change(sanic_client, alembic_version.update().values(version_num=revision))
+
+    yield say
+    await say(readiness.NEEDED)
+
+
+@pytest.mark.parametrize("revision", ["0003", ""])
+async def test_a_server_whose_database_is_behind_is_not_ready(
+    sanic_client: LiveServer, at_migration: Callable[[str], Awaitable[int]], revision: str
+) -> None:
+    """One that was restored from a copy of last month's, for example."""
+    assert await at_migration(revision) == 1
+
+    answer = await sanic_client.http.get("/readyz")
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (503, "schema_behind")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["message"] == (
+        f"The database is at migration {revision or 'none'}, this version needs {readiness.NEEDED}."
+    )
+
+
+async def test_a_server_whose_database_a_newer_one_has_migrated_stays_ready(
+    sanic_client: LiveServer, at_migration: Callable[[str], Awaitable[int]]
+) -> None:
+    assert await at_migration("9999") == 1
+
+    with counted_statements(sanic_client.runtime.db) as statements:
+        answer = await sanic_client.http.get("/readyz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "signing_keys": 1})
+    assert len(statements) == 1
+
+
+async def test_keys_that_verify_no_more_are_not_counted(sanic_client: LiveServer, clock: MovableClock) -> None:
+    await rotate_keys(sanic_client.ctx)
+    both = await sanic_client.http.get("/readyz")
+    clock.move(days=30)
+
+    newest = await sanic_client.http.get("/readyz")
+
+    assert [answer.json()["signing_keys"] for answer in (both, newest)] == [2, 1]
 
 
 async def test_the_figures_count_what_happened(sanic_client: LiveServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression
 from support.live import LiveServer
+from support.variants import values_of, variants
 
 import sql.lists
 import sql.statements
@@ -41,21 +43,27 @@ from sql.statements import licensing
 from sql.tables import devices, plans, tenants, usage_events
 
 
+def statement_modules() -> list[pkgutil.ModuleInfo]:
+    """The modules of statements and of lists."""
+    packages = (sql.statements, sql.lists)
+    return [info for package in packages for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+
+
 def statements() -> Iterator[tuple[str, Executable]]:
-    """Every named statement, and what every function that needs no argument of ours returns."""
-    rooms = [
-        *pkgutil.iter_modules(sql.statements.__path__, "sql.statements."),
-        *pkgutil.iter_modules(sql.lists.__path__, "sql.lists."),
-    ]
-    for module in rooms:
-        found = importlib.import_module(module.name)
-        for name, value in vars(found).items():
-            if name.startswith("_") or inspect.ismodule(value) or inspect.isclass(value):
+    """Every named statement, and every variant of those that a function makes, by its arguments."""
+    for info in statement_modules():
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            if name.startswith("_") or inspect.isclass(value):
                 continue
             if isinstance(value, Executable):
-                yield f"{module.name}.{name}", value
-            elif inspect.isfunction(value) and value.__module__ == found.__name__:
-                yield f"{module.name}.{name}", value(*([True] * len(inspect.signature(value).parameters)))
+                yield f"{_last(info.name)}.{name}", value
+            elif callable(value) and getattr(value, "__module__", None) == module.__name__:
+                yield from ((f"{_last(info.name)}.{name}({text})", statement) for text, statement in variants(value))
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def tables_of(statement: Any) -> set[Table]:
@@ -121,13 +129,35 @@ STATEMENTS = dict(statements())
 
 
 def test_there_are_statements_to_look_at() -> None:
-    assert len(STATEMENTS) >= 40
-    assert {name.split(".")[-2] for name in STATEMENTS} >= {"billing", "events", "licensing", "tenants", "usage"}
+    modules = {_last(info.name) for info in statement_modules()}
+
+    assert {name.partition(".")[0] for name in STATEMENTS} == modules
+    assert len(STATEMENTS) >= 400
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
-def test_a_statement_names_the_tenant_whose_rows_it_touches(name: str) -> None:
-    assert unscoped(STATEMENTS[name]) == set()
+def test_every_variant_of_a_function_is_looked_at() -> None:
+    counts = Counter(name.partition("(")[0] for name in STATEMENTS if "(" in name)
+
+    assert counts == {
+        "events.events_page": 2**6 * 2,
+        "license_list.code_page": 2 * 3 * 2,
+        "license_list.codes_named": 2,
+        "license_list.device_page": 2 * 2,
+        "tenant_list.tenant_page": 4 * 2 * 2 * 3,
+        "tenant_list.tenants_chosen": 4 * 2,
+        "tenant_list.tenant_page_by_usage": 2 * 3 * 3 * 2,
+        "tenant_list.tenants_named": 3 * 2 * 4 * 5 * 2,
+    }
+
+
+@pytest.mark.parametrize("kind", [str, int, str | None, list[bool]])
+def test_a_parameter_of_any_value_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match="nobody says which values"):
+        values_of(kind)
+
+
+def test_a_statement_names_the_tenant_whose_rows_it_touches() -> None:
+    assert {name: tables for name, statement in STATEMENTS.items() if (tables := unscoped(statement))} == {}
 
 
 def test_who_looks_across_tenants_says_why() -> None:
@@ -138,7 +168,8 @@ def test_who_looks_across_tenants_says_why() -> None:
     }
 
     assert all(len(reason.split()) >= 5 for reason in marked.values())
-    assert len(marked) < len(STATEMENTS) / 4
+    by_name = [{name.partition("(")[0] for name in names} for names in (marked, STATEMENTS)]
+    assert 0 < len(by_name[0]) < len(by_name[1]) / 4
 
 
 UNSCOPED = {
@@ -179,7 +210,7 @@ async def test_every_statement_is_understood_by_the_database(sanic_client: LiveS
     async with db.writer.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         for name, statement in STATEMENTS.items():
-            if "database_server." in name:
+            if name.startswith("database_server."):
                 # Each of them is for one kind of server.
                 continue
             compiled: Any = statement.compile(dialect=db.writer.dialect)  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ class LinkBearer(NamedTuple):
 class OperatorId(NamedTuple):
     """The id under which an account is stored."""
 
-    id: int
+    operator_id: int
 
 
 class Email(NamedTuple):

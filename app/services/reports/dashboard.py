@@ -140,8 +140,8 @@ LOOKS = {
     EventType.USER_LOGOUT: ("[LOGOUT]", "gray-100", "gray-600"),
     EventType.SESSION_CREATED: ("[SESSION]", "blue-100", "blue-600"),
     EventType.SESSION_EXPIRED: ("[EXPIRED]", "yellow-100", "yellow-600"),
-    EventType.CONFIG_UPDATED: ("[CONFIG]", "cyan-100", "cyan-600"),
-    # Projects, by the names their events will have.
+    # By the names that the front ends know: nothing records them yet.
+    "config_updated": ("[CONFIG]", "cyan-100", "cyan-600"),
     "project_created": ("[PROJECT]", "green-100", "green-600"),
     "project_updated": ("[UPDATE]", "blue-100", "blue-600"),
     "project_deleted": ("[REMOVE]", "red-100", "red-600"),

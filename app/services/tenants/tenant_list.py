@@ -72,8 +72,8 @@ async def list_tenants(
         if search := search.strip():
             values["pattern"] = contains(search)
             words = {f"word_{number}": contains(word) for number, word in enumerate(_words(search))}
-            statement = _named(_kind(status), len(search) < TRIGRAM, len(words), by, is_descending)
-            found = await conn.one(statement, Found, **values, **words)
+            lookup = _named(_kind(status), len(search) < TRIGRAM, len(words), by, is_descending)
+            found = await conn.one(lookup, Found, **values, **words)
             how, total, values["batch"] = found.way, found.counted, found.batch
         if by is None:
             is_opened = bool(await conn.rows(months.opened_month, month=values["month"]))
