@@ -26,7 +26,7 @@ from app.services.audit.chain import Proof, seal_events, verify_audit
 from app.services.audit.trail import Chosen, list_events
 from sql.tables import audit_seals, platform_events, tenants
 
-OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+OPERATING = (Path(__file__).parents[4] / "docs" / "operating.md").read_text()
 ROUNDS = 20 if os.environ.get("PORTAL_PROOF") == "full" else 4
 
 
