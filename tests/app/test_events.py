@@ -85,11 +85,12 @@ async def test_repeating_what_is_so_tells_nothing(sanic_client: LiveServer) -> N
     device = await activated(sanic_client)
     cursor = await newest(sanic_client)
 
-    await sanic_client.http.get("/licenses/policy", headers=device.headers)
-    await sanic_client.http.post(
+    policy = await sanic_client.http.get("/licenses/policy", headers=device.headers)
+    heartbeat = await sanic_client.http.post(
         "/licenses/heartbeat", headers=device.headers, json={"hw_fingerprint": device.hw_fingerprint}
     )
 
+    assert (policy.status_code, heartbeat.status_code) == (200, 200)
     assert await trail_after(sanic_client, cursor) == []
 
 

@@ -231,7 +231,9 @@ async def test_a_change_to_the_same_writes_nothing(admin: Admin, plan: str) -> N
 async def test_what_cannot_be_cleared_or_changed_is_refused(admin: Admin, plan: str, wrong: dict[str, Any]) -> None:
     await admin.admit("acme")
 
-    await admin.ask("PUT", "/tenants/acme", 422, json=wrong)
+    refused = await admin.ask("PUT", "/tenants/acme", 422, json=wrong)
+
+    assert [problem["loc"] for problem in refused["detail"]] == [["body", *wrong]]
 
 
 async def test_a_plan_change_keeps_the_state(admin: Admin) -> None:

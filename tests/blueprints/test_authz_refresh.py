@@ -204,6 +204,7 @@ async def test_a_refused_refresh_writes_nothing(sanic_client: LiveServer) -> Non
     await subscribe(sanic_client, device.tenant, "unpaid")
     before = await row_counts(sanic_client), await rows(sanic_client, refresh_families.select())
 
-    await refresh(sanic_client, device)
+    answer = await refresh(sanic_client, device)
 
+    assert (answer.status_code, answer.json()["errorCode"]) == (403, "subscription_inactive")
     assert (await row_counts(sanic_client), await rows(sanic_client, refresh_families.select())) == before

@@ -151,19 +151,23 @@ async def test_the_document_lists_every_route_and_resolves(sanic_client: LiveSer
     unlisted = {("GET", path) for path in ("/", "/docs", "/openapi.json", "/.well-known/jwks.json", "/dev/mailbox")}
     unlisted |= {(page.method, page.path) for pages in PAGES for page in pages.pages}
     assert served == described | unlisted
-    for name in set(re.findall(r'"#/components/schemas/(\w+)"', answer.text)):
-        assert name in document["components"]["schemas"]
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', answer.text))
+    assert len(names) > 10
+    assert names <= document["components"]["schemas"].keys()
 
 
 async def test_every_operation_is_explained(sanic_client: LiveServer) -> None:
     document = (await sanic_client.http.get("/openapi.json")).json()
 
+    parameters = []
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["summary"], path
             assert operation["responses"].keys() & {"200", "201", "204"}, path
             assert "500" in operation["responses"], path
-            assert all(parameter["description"] for parameter in operation.get("parameters", [])), path
+            parameters += operation.get("parameters", [])
+    assert len(parameters) > 10
+    assert [parameter for parameter in parameters if not parameter["description"]] == []
 
 
 async def test_the_page_and_its_files_load_nothing_from_elsewhere(sanic_client: LiveServer) -> None:

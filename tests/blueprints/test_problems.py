@@ -156,6 +156,7 @@ async def test_a_wrong_value_is_not_repeated_to_whoever_reads_the_answer(sanic_c
         sanic_client, {"tenant_slug": "acme", "activation_code": "TOP-SECRET" * 20, "hw_fingerprint": "h"}
     )
 
+    assert told(answer) == (422, "validation_error")
     assert "TOP-SECRET" not in answer.text
 
 

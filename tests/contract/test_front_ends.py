@@ -310,8 +310,9 @@ async def test_a_tenant_is_admitted_changed_and_deleted_as_the_forms_do_it(sanic
     ):
         put = await http.put(f"{path}/acme", headers=sent, json=changed)
         assert (put.status_code, wrong_in(put.json(), TENANT)) == (200, [])
-        plain = {name: value for name, value in changed.items() if name in put.json() and name != "usageQuota"}
+        plain = {name: value for name, value in changed.items() if name not in {"subscriptionPlan", "usageQuota"}}
         assert {name: put.json()[name] for name in plain} == plain
+        assert put.json()["subscription"]["planName"] == "Pro"
 
     assert [(await http.delete(f"{path}/acme", headers=sent)).status_code for _ in range(2)] == [204, 404]
 

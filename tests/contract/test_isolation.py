@@ -6,6 +6,7 @@ Generated from the stated rules, so an operation that is added is asked too.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 from httpx2 import Response
@@ -109,26 +110,29 @@ async def test_every_kind_of_caller_is_refused_where_the_rule_does_not_name_it(s
     people = {name: await headers_of(sanic_client, name, tenant) for name in CALLERS}
     before = await row_counts(sanic_client)
 
-    let_in = []
+    let_in, asked = [], Counter[str]()
     for name, headers in people.items():
         for operation in GUARDED:
             if accepts(operation, name):
                 continue
+            asked[name] += 1
             answer = await ask(sanic_client, operation, headers, tenant.slug)
             if not refused(answer, expected_refusal(operation, name)):
                 let_in.append(f"{name}: {label(operation)}: {answer.status_code} {answer.text[:200]}")
 
     assert let_in == []
+    assert asked.keys() == people.keys()
     assert await row_counts(sanic_client) == before
 
 
 async def test_every_kind_of_caller_is_let_in_where_the_rule_names_it(sanic_client: LiveServer) -> None:
     """Each is a new one, because what one asks may end its own session."""
-    shut_out = []
+    shut_out, asked = [], Counter[str]()
     for name in CALLERS:
         for operation in GUARDED:
             if not accepts(operation, name):
                 continue
+            asked[name] += 1
             answer = await ask(sanic_client, operation, await headers_of(sanic_client, name))
             code = answer.json().get("errorCode") if "problem" in answer.headers.get("content-type", "") else None
             if (
@@ -139,6 +143,7 @@ async def test_every_kind_of_caller_is_let_in_where_the_rule_names_it(sanic_clie
                 shut_out.append(f"{name}: {label(operation)}: {answer.status_code} {answer.text[:200]}")
 
     assert shut_out == []
+    assert asked.keys() == set(CALLERS)
 
 
 async def test_a_cookie_changes_nothing_from_a_page_that_is_not_allowed(sanic_client: LiveServer) -> None:
@@ -146,17 +151,19 @@ async def test_a_cookie_changes_nothing_from_a_page_that_is_not_allowed(sanic_cl
     cookie = await headers_of(sanic_client, "owner cookie")
     before = await row_counts(sanic_client)
 
-    changed = []
+    changed, asked = [], 0
     for origin in ({}, {"origin": "https://evil.example"}, {"origin": "null"}):
         headers = {"cookie": cookie["cookie"], **origin}
         for operation in GUARDED:
             if operation.caller.permission is None or operation.method in READING:
                 continue
+            asked += 1
             answer = await ask(sanic_client, operation, headers, tenant.slug)
             if not refused(answer, 403) or answer.json()["errorCode"] != "origin_refused":
                 changed.append(f"{origin}: {label(operation)}: {answer.status_code} {answer.text[:200]}")
 
     assert changed == []
+    assert asked >= 3 * 10
     assert await row_counts(sanic_client) == before
 
 
@@ -166,16 +173,19 @@ async def test_a_tenant_gets_nothing_of_another_by_its_slug(sanic_client: LiveSe
     device = (await activated(sanic_client, mine)).headers
     before = await row_counts(sanic_client)
 
-    told = []
+    told, asked = [], set()
     for name, headers in (("tenant session", session), ("device", device)):
         for operation in GUARDED:
             if not accepts(operation, name) or "tenant_slug" not in operation.path_parameters:
                 continue
+            asked.add((name, label(operation)))
             answer = await ask(sanic_client, operation, headers, other.slug)
             if not (refused(answer, 403) or refused(answer, 404)):
                 told.append(f"{name}: {label(operation)}: {answer.status_code} {answer.text[:200]}")
 
     assert told == []
+    ways = ("GET /usage/{tenant_slug}", "POST /usage/{tenant_slug}/events")
+    assert asked >= {(name, way) for name in ("tenant session", "device") for way in ways}
     assert await row_counts(sanic_client) == before
 
 
@@ -187,5 +197,6 @@ def test_reading_is_all_that_who_may_only_read_may() -> None:
     }
 
     assert writing == {}
+    assert len(permissions_of("read_only token")) > 3
     assert all(permission.endswith(":read") for permission in permissions_of("read_only token"))
     assert permissions_of("owner token") == frozenset(Permission)

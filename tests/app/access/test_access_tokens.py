@@ -314,6 +314,7 @@ async def test_the_first_key_is_made_once_and_found_again(sanic_client: LiveServ
 
     await sanic_client.runtime.tokens.load()
 
+    assert len(before["keys"]) == 1
     assert sanic_client.runtime.tokens.jwks == before
 
 

@@ -39,7 +39,7 @@ def test_case_spaces_and_dashes_do_not_matter(plain: str, data: st.DataObject) -
     assert code_text.normalize(typed) == grouped(plain)
 
 
-@given(text=st.text())
+@given(text=st.text() | CODES)
 def test_whatever_is_typed_is_a_code_or_nothing(text: str) -> None:
     normalized = code_text.normalize(text)
 
