@@ -22,14 +22,14 @@ from app.runtime import Runtime
 from app.settings import Settings
 from app.telemetry import metrics
 from app.telemetry.log import configure_logging
-from blueprints import admin_api, auth_sso, authz, health, licenses, tenant_api, usage
+from blueprints import admin_api, admin_pages, authz, health, licenses, operator_auth, tenant_api, usage
 from blueprints.documentation import add_documentation
 from blueprints.mailbox import add_mailbox
 from blueprints.web.answer_headers import install_answer_headers
 from blueprints.web.problems import ProblemHandler
 
-APIS = (admin_api.api, auth_sso.api, authz.api, health.api, licenses.api, tenant_api.api, usage.api)
-PAGES = (auth_sso.pages,)
+APIS = (admin_api.api, operator_auth.api, authz.api, health.api, licenses.api, tenant_api.api, usage.api)
+PAGES = (operator_auth.pages, admin_pages.pages)
 READ_TO_REFUSE = 4
 # Seconds until the last batches are given up on; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
@@ -59,6 +59,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
         app.blueprint(api.blueprint)
     for pages in PAGES:
         app.blueprint(pages.blueprint)
+    app.ctx.menu = tuple(page for pages in PAGES for page in pages.pages if page.menu is not None)
     add_documentation(app, _described)
     add_mailbox(app)
     app.before_server_start(_start)

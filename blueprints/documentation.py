@@ -6,9 +6,8 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
 from functools import cache
-from html import escape
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sanic import Request, Sanic
@@ -17,7 +16,9 @@ from sanic.response import HTTPResponse, empty, html, redirect
 from app.errors import PortalError
 from app.runtime import Runtime
 from blueprints.web.answer_headers import finish
+from blueprints.web.pages import HOME_PATH, NOBODY, reads_pages
 from blueprints.web.routes import add_route
+from blueprints.web.templates import render
 
 Page = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
@@ -25,6 +26,7 @@ ASSETS = {
     "admin.css": "text/css",
     "docs.css": "text/css",
     "docs.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
     "swagger-ui/swagger-ui.css": "text/css",
     "swagger-ui/swagger-ui-bundle.js": "text/javascript",
 }
@@ -34,6 +36,14 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'"
 )
 JWKS_SECONDS = 300
+
+
+class ErrorCode(NamedTuple):
+    """A code with the statuses under which it is answered, and what it means."""
+
+    code: str
+    statuses: str
+    meaning: str
 
 
 def add_documentation(app: Sanic[Any, Any], describe: Callable[[], bytes]) -> None:
@@ -55,7 +65,8 @@ def add_documentation(app: Sanic[Any, Any], describe: Callable[[], bytes]) -> No
         return HTTPResponse(orjson.dumps(runtime.tokens.jwks), 200, headers, "application/jwk-set+json")
 
     async def root(request: Request) -> HTTPResponse:
-        return redirect("/docs")
+        # People administer; programs look for what they may call.
+        return redirect(HOME_PATH if reads_pages(request) else "/docs", headers={"vary": "accept, origin"})
 
     for path, handler in (("/openapi.json", openapi), ("/docs", docs), ("/.well-known/jwks.json", jwks), ("/", root)):
         add_route(app, _public(handler), path, ["GET", "HEAD"], handler.__name__)
@@ -93,32 +104,10 @@ def _public(handler: Page) -> Page:
 
 @cache
 def _page() -> str:
-    rows = "".join(
-        f'<tr id="error-{code}"><td><code>{code}</code></td><td>{statuses}</td><td>{escape(text)}</td></tr>'
-        for code, statuses, text in _errors(PortalError)
-    )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Addon portal API</title>
-<link rel="stylesheet" href="/static/swagger-ui/swagger-ui.css"><link rel="stylesheet" href="/static/docs.css">
-<script src="/static/swagger-ui/swagger-ui-bundle.js" defer></script><script src="/static/docs.js" defer></script>
-</head><body><a class="skip" href="#errors">Skip to the errors</a>
-<header><h1>Addon portal API</h1><p><a href="/openapi.json">OpenAPI document</a> ·
-<a href="/.well-known/jwks.json">signing keys</a> · <a href="#errors">errors</a></p>
-<p>A first device on a development server:</p>
-<pre><code>portal gen-codes --tenant demo
-curl -X POST /authz/activate -H 'Content-Type: application/json' \\
-  -d '{{"tenant_slug": "demo", "activation_code": "…", "hw_fingerprint": "my-machine"}}'
-curl /licenses/policy -H 'Authorization: Bearer …'</code></pre></header>
-<main><div id="swagger-ui"><noscript>This page needs JavaScript; the same is said by
-<a href="/openapi.json">the OpenAPI document</a>.</noscript></div>
-<h2 id="errors">Errors</h2>
-<p>Every error is a problem document (RFC 9457): decide by <code>errorCode</code>, show <code>detail</code>.</p>
-<table><thead><tr><th scope="col">errorCode</th><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead>
-<tbody>{rows}</tbody></table></main></body></html>"""
+    return render("documentation.html", errors=_errors(PortalError), reader=NOBODY)
 
 
-def _errors(root: type[PortalError]) -> list[tuple[str, str, str]]:
+def _errors(root: type[PortalError]) -> list[ErrorCode]:
     """Each code of the tree once, by status, with what its classes say; branches are silent where leaves say more."""
     classes: dict[str, list[type[PortalError]]] = {}
     pending = [root]
@@ -126,10 +115,10 @@ def _errors(root: type[PortalError]) -> list[tuple[str, str, str]]:
         current = pending.pop()
         pending += current.__subclasses__()
         classes.setdefault(current.code, []).append(current)
-    found = []
+    codes = []
     for code, same in classes.items():
-        told = [error for error in same if error.paragraphs()[1]] or same
+        explained = [error for error in same if error.paragraphs()[1]] or same
         statuses = ", ".join(sorted({str(error.status) for error in same}))
-        texts = sorted({" ".join(error.paragraphs()).strip() for error in told})
-        found.append((code, statuses, " Or: ".join(texts)))
-    return sorted(found, key=lambda row: (row[1], row[0]))
+        texts = sorted({" ".join(error.paragraphs()).strip() for error in explained})
+        codes.append(ErrorCode(code, statuses, " Or: ".join(texts)))
+    return sorted(codes, key=lambda error: (error.statuses, error.code))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 from sanic import Request, Sanic
-from sanic.response import HTTPResponse, html
+from sanic.response import HTTPResponse
 
 from app.errors import NotFoundError
 from app.messages.mail import is_loopback
-from app.messages.mailbox import Mailbox, Received
+from app.messages.mailbox import Mailbox
 from app.runtime import Runtime
+from blueprints.web.pages import html_page
 from blueprints.web.routes import add_route
-
-CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 def add_mailbox(app: Sanic[Any, Any]) -> None:
@@ -32,7 +30,9 @@ def add_mailbox(app: Sanic[Any, Any]) -> None:
         headers = {"cache-control": "no-store", "vary": "accept"}
         if "application/json" in (request.headers.get("accept") or ""):
             return HTTPResponse(orjson.dumps({"messages": messages}), 200, headers, "application/json")
-        return html(_page(messages), headers={**headers, "content-security-policy": CONTENT_SECURITY_POLICY})
+        page = html_page("mailbox.html", {"messages": messages})
+        page.headers.update(headers)
+        return page
 
     add_route(app, dev_mailbox, "/dev/mailbox", ["GET", "HEAD"], "dev_mailbox")
 
@@ -51,20 +51,3 @@ def _is_at_this_machine(request: Request) -> bool:
         return False
     addresses = [request.ip, *([request.remote_addr] if request.remote_addr else [])]
     return all(map(is_loopback, (host, *addresses)))
-
-
-def _page(messages: list[Received]) -> str:
-    shown = "".join(
-        f"<article><h2>{escape(message.subject)}</h2><p>To {escape(message.to)}, {escape(message.at)}</p>"
-        f"<pre>{escape(message.text)}</pre></article>"
-        for message in messages
-    )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Development mailbox</title><style>
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 45rem; margin: 2rem auto; padding: 0 1rem }}
-article {{ border-top: 1px solid #888; padding: 1rem 0 }} h2 {{ font-size: 1.1rem; margin: 0 }}
-pre {{ white-space: pre-wrap; font-size: 1rem }}
-</style></head><body><main><h1>Development mailbox</h1>
-<p>Newest first. Without PORTAL_SMTP_URL, mail stays here in development.</p>
-{shown or "<p>Nothing has been sent yet.</p>"}</main></body></html>"""

@@ -152,16 +152,21 @@ async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer) -> None:
     A key under which something was committed is not released, whatever was answered: a connection may be lost while the
     database commits, and then nobody knows whether it has.
     """
-    own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     if answer.status >= 500 or answer.status in NEVER_KEPT:
-        async with ctx.runtime.db.write_alone() as conn:
-            await conn.affected(statements.release_key, **own)
+        await release(ctx, hold)
         return
+    own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     nonce = os.urandom(NONCE_BYTES)
     plain = orjson.dumps([answer.status, answer.media_type, answer.headers]) + b"\n" + answer.body
     sealed = nonce + hold.cipher.encrypt(nonce, plain, hold.key_hash)
     async with ctx.runtime.db.write_alone() as conn:
         await conn.affected(statements.keep_answer, sealed_answer=sealed, **own)
+
+
+async def release(ctx: Context, hold: KeyHold) -> None:
+    """Give the key up, so that a repeat runs; not one under which something was committed."""
+    async with ctx.runtime.db.write_alone() as conn:
+        await conn.affected(statements.release_key, of_key_hash=hold.key_hash, of_created_at=hold.held_since)
 
 
 async def purge_idempotent_answers(ctx: Context) -> Mapping[str, object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from html import escape
 from urllib.parse import parse_qsl
 
 from sanic import Request
@@ -49,20 +48,19 @@ class FormGuard:
 
     def __init__(self, request: Request, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._new_cookie = None
-        holder = _holder(request, runtime)
-        if holder is None:
-            self._new_cookie = secrets.token_urlsafe(24)
-            holder = _unsigned(self._new_cookie)
-        self._form_token = _token(runtime, holder)
+        self._new_cookie: str | None = None
+        self._holder = _holder(request, runtime)
 
     @property
-    def field(self) -> str:
-        """The hidden field of each form."""
-        return f'<input type="hidden" name="{FORM_FIELD}" value="{escape(self._form_token)}">'
+    def token(self) -> str:
+        """What the hidden field ``form_token`` of each form holds."""
+        if self._holder is None:
+            self._new_cookie = secrets.token_urlsafe(24)
+            self._holder = _unsigned(self._new_cookie)
+        return _token(self._runtime, self._holder)
 
     def applied(self, response: HTTPResponse) -> HTTPResponse:
-        """The page with its cookie, where the browser has none yet."""
+        """The page with its cookie, where it has a form and the browser had none."""
         if self._new_cookie is not None:
             set_cookie(response, self._runtime, FORM_COOKIE, self._new_cookie)
         return response

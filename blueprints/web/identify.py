@@ -18,8 +18,13 @@ SESSION_COOKIE = "session"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-async def identified(request: Request, runtime: Runtime, caller: Caller, request_id: str) -> Context:
-    """The context of a request whose caller is one that the operation accepts; raises what the rule says otherwise."""
+async def identified(
+    request: Request, runtime: Runtime, caller: Caller, request_id: str, *, is_form: bool = False
+) -> Context:
+    """The context of a request whose caller is one that the operation accepts; raises what the rule says otherwise.
+
+    ``is_form`` says that the form of a page is sent, which ``read_form`` checks: its origin, and its token besides.
+    """
     if caller is DEVICE:
         device, allowance = await _device(runtime, bearer_token(request))
         return Context(runtime, device, request_id, None, allowance)
@@ -31,7 +36,7 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
             return Context(runtime, ANONYMOUS, request_id, _address(request), session_token=token)
         session = await authenticate(runtime, shown)
         return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=token)
-    actor, allowance = await _actor(request, runtime, caller)
+    actor, allowance = await _actor(request, runtime, caller, is_form=is_form)
     if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionMissingError(permission=caller.permission.value)
     # Nobody asks where a device is, and finding out takes as long as finding out who it is.
@@ -43,7 +48,9 @@ def _address(request: Request) -> str:
     return request.remote_addr or request.ip
 
 
-async def _actor(request: Request, runtime: Runtime, caller: Caller) -> tuple[Actor, Allowance | None]:
+async def _actor(
+    request: Request, runtime: Runtime, caller: Caller, *, is_form: bool
+) -> tuple[Actor, Allowance | None]:
     if (caller.device or caller.is_operator) and request.headers.get("authorization"):
         token = bearer_token(request)
         if caller.is_operator and token.startswith(API_TOKEN_PREFIX):
@@ -51,7 +58,7 @@ async def _actor(request: Request, runtime: Runtime, caller: Caller) -> tuple[Ac
         if caller.device:
             return await _device(runtime, token)
     if caller.is_operator and (cookie := request.cookies.get(SESSION_COOKIE)):
-        if request.method not in READING:
+        if request.method not in READING and not is_form:
             check_origin(request, runtime)
         return await cookie_actor(runtime, cookie), None
     raise caller.missing

@@ -1,9 +1,8 @@
-"""How a handler becomes a page for people: who may see it, what it is embedded in, and errors in words."""
+"""How a handler becomes a page for people: who may see it, which template shows it, and errors in words."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from html import escape
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -12,18 +11,21 @@ from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
 from app.access.callers import ANYONE, Caller
+from app.context import Context
 from app.errors import PortalError, UnauthenticatedError
 from app.runtime import Runtime
 from app.telemetry import metrics
 from blueprints.web.answer_headers import finish
 from blueprints.web.bodies import request_id_of
-from blueprints.web.identify import READING, identified
+from blueprints.web.forms import FormGuard, read_form
+from blueprints.web.identify import READING, SESSION_COOKIE, identified
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
+from blueprints.web.templates import NAMES, render
 
-Handler = Callable[..., Awaitable[HTTPResponse]]
-
+HOME_PATH = "/admin"
 SIGN_IN_PATH = "/admin/login"
+HTML = "text/html; charset=utf-8"
 HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
@@ -39,30 +41,69 @@ HEADERS = {
 log = structlog.get_logger(__name__)
 
 
+class View(NamedTuple):
+    """What a page shows: the values of its template, and the error that its reader can mend there."""
+
+    values: Mapping[str, object]
+    status: int = 200
+    error: PortalError | None = None
+
+
+Handler = Callable[..., Awaitable[View | HTTPResponse]]
+
+
 class Page(NamedTuple):
-    """A page's method, route and who may see it."""
+    """A page's method, route, and who may see it; ``menu`` is its name in the menu, where it is there."""
 
     method: str
     path: str
     caller: Caller
+    template: str | None
+    menu: str | None
+
+
+class Link(NamedTuple):
+    """An entry of the menu; ``current`` is what it says of itself where it leads to the page it is on."""
+
+    path: str
+    text: str
+    current: str | None
+
+
+class Reader(NamedTuple):
+    """Who looks at a page: the name under which they are signed in, if they are, and where they may go."""
+
+    name: str | None = None
+    menu: tuple[Link, ...] = ()
+
+
+NOBODY = Reader()
 
 
 class Pages:
-    """A blueprint of pages; ``pages`` lists them with their rules."""
+    """A blueprint of pages, named like the folder that holds their templates; ``pages`` lists them with their rules."""
 
     def __init__(self, name: str) -> None:
         self.blueprint = Blueprint(name)
         self.pages: list[Page] = []
+        self._folder = name
 
-    def page(self, method: str, path: str, *, caller: Caller = ANYONE) -> Callable[[Handler], Handler]:
-        """Make a handler ``(request, ctx, **path)`` answer here.
+    def page(
+        self, method: str, path: str, *, template: str | None = None, caller: Caller = ANYONE, menu: str | None = None
+    ) -> Callable[[Handler], Handler]:
+        """Make a handler ``(request, ctx, [form], **path)`` answer here with a View of the template.
 
-        Who is not signed in is led to the sign-in page, if it is a person who reads a page; errors are shown in words
-        to people and as problem documents to programs.
+        A page that is posted gets the fields of a form that the portal gave to this browser, and refuses any other
+        before its handler runs. A handler may answer an HTTPResponse instead of a View. Who is not signed in is led to
+        the sign-in page, if it is a person who reads a page; errors are shown in words to people and as problem
+        documents to programs.
         """
+        file = template and f"{self._folder}/{template}"
+        if file is not None and file not in NAMES:
+            raise LookupError(file)
 
         def register(handler: Handler) -> Handler:
-            page = Page(method, path, caller)
+            page = Page(method, path, caller, file, menu)
             self.pages.append(page)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
             route = path.replace("{", "<").replace("}", ":str>")
@@ -78,8 +119,7 @@ def _endpoint(page: Page, handler: Handler) -> Callable[..., Coroutine[Any, Any,
         runtime: Runtime = request.app.ctx.runtime
         request_id = request_id_of(request)
         try:
-            ctx = await identified(request, runtime, page.caller, request_id)
-            response = await handler(request, ctx, **path)
+            response = await _answer(request, runtime, page, request_id, handler, path)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the reader is told in words
             response = _failed(request, page, request_id, failure)
         response.headers["x-request-id"] = request_id
@@ -100,14 +140,58 @@ def _endpoint(page: Page, handler: Handler) -> Callable[..., Coroutine[Any, Any,
     return endpoint
 
 
+async def _answer(
+    request: Request, runtime: Runtime, page: Page, request_id: str, handler: Handler, path: Mapping[str, Any]
+) -> HTTPResponse:
+    is_form = page.method not in READING
+    ctx = await identified(request, runtime, page.caller, request_id, is_form=is_form)
+    form = (read_form(request, runtime),) if is_form else ()
+    view = await handler(request, ctx, *form, **path)
+    if isinstance(view, HTTPResponse):
+        return view
+    if view.error is not None and not reads_pages(request):
+        raise view.error
+    if page.template is None:
+        raise TypeError(f"{page.method} {page.path} has a view and no template")
+    guard = FormGuard(request, runtime)
+    values = {**view.values, "guard": guard, "zone": runtime.zone}
+    response = html_page(page.template, values, reader=_reader(request, ctx, page), status=view.status)
+    if view.error is not None:
+        _say_when_again(response, view.error)
+    return guard.applied(response)
+
+
+def _reader(request: Request, ctx: Context, page: Page) -> Reader:
+    if ctx.actor.type != "operator":
+        return NOBODY
+    entries: tuple[Page, ...] = request.app.ctx.menu
+    offered = [entry for entry in entries if entry.caller.permission in ctx.actor.permissions]
+    return Reader(ctx.actor.name, tuple(Link(entry.path, entry.menu or "", _current(page, entry)) for entry in offered))
+
+
+def _current(page: Page, entry: Page) -> str | None:
+    if page.path == entry.path:
+        return "page"
+    return "true" if page.path.startswith(f"{entry.path}/") else None
+
+
 def _failed(request: Request, page: Page, request_id: str, failure: Exception) -> HTTPResponse:
     problem = problem_of(request, request_id, failure)
     if not reads_pages(request):
         return problem
-    if isinstance(failure, UnauthenticatedError) and not page.caller.is_anyone and request.method in READING:
+    is_unknown = isinstance(failure, UnauthenticatedError)
+    if is_unknown and not page.caller.is_anyone and request.method in READING:
         return see_other(SIGN_IN_PATH)
     error = failure if isinstance(failure, PortalError) else PortalError()
-    return failure_page(error, problem.status)
+    is_signed_in = not is_unknown and SESSION_COOKIE in request.cookies
+    values = {"error": error, "is_signed_in": is_signed_in}
+    return _say_when_again(html_page("web/failure.html", values, status=problem.status), error)
+
+
+def _say_when_again(response: HTTPResponse, error: PortalError) -> HTTPResponse:
+    if (retry_after := error.values.get("retry_after")) is not None:
+        response.headers["retry-after"] = str(retry_after)
+    return response
 
 
 def reads_pages(request: Request) -> bool:
@@ -117,28 +201,11 @@ def reads_pages(request: Request) -> bool:
 
 def see_other(path: str) -> HTTPResponse:
     """Lead on to another page."""
-    return HTTPResponse(b"", 303, {"location": path, **HEADERS}, "text/html; charset=utf-8")
+    return HTTPResponse(b"", 303, {"location": path, **HEADERS}, HTML)
 
 
-def html_page(title: str, body: str, *, status: int = 200) -> HTTPResponse:
-    """A whole page around a body that is HTML already."""
-    text = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)} · Addon portal</title><link rel="stylesheet" href="/static/admin.css"></head>
-<body><header><p>Addon portal</p></header><main><h1>{escape(title)}</h1>
-{body}
-</main></body></html>
-"""
-    return HTTPResponse(text.encode(), status, dict(HEADERS), "text/html; charset=utf-8")
-
-
-def failure_page(error: PortalError, status: int) -> HTTPResponse:
-    """An error in words, and a way on."""
-    body = (
-        f'<p role="alert" class="error">{escape(error.message)}</p>\n<p>{escape(error.remedy)}</p>\n'
-        f'<p><a href="{SIGN_IN_PATH}">Sign in</a></p>'
-    )
-    answer = html_page(error.title, body, status=status)
-    if (retry_after := error.values.get("retry_after")) is not None:
-        answer.headers["retry-after"] = str(retry_after)
-    return answer
+def html_page(
+    template: str, values: Mapping[str, object], *, reader: Reader = NOBODY, status: int = 200
+) -> HTTPResponse:
+    """A whole page, with the headers of all pages."""
+    return HTTPResponse(render(template, **values, reader=reader).encode(), status, dict(HEADERS), HTML)

@@ -215,10 +215,13 @@ async def test_a_file_that_is_known_is_not_sent_again(sanic_client: LiveServer) 
     assert (first.status_code, second.status_code, second.content) == (200, 304, b"")
 
 
-async def test_the_root_leads_to_the_documentation(sanic_client: LiveServer) -> None:
-    answer = await sanic_client.http.get("/")
+@pytest.mark.parametrize(("accept", "place"), [("*/*", "/docs"), ("text/html,*/*", "/admin")])
+async def test_the_root_leads_people_to_the_pages_and_programs_to_the_documentation(
+    sanic_client: LiveServer, accept: str, place: str
+) -> None:
+    answer = await sanic_client.http.get("/", headers={"accept": accept})
 
-    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+    assert (answer.status_code, answer.headers["location"], answer.headers["vary"]) == (302, place, "accept, origin")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/.well-known/jwks.json", "/docs"])

@@ -14,7 +14,7 @@ from app.server import PAGES
 
 # What anybody may read, and why; it is the same for everybody and made when the server starts.
 WITHOUT_A_RULE = {
-    "/": "leads to the documentation",
+    "/": "leads to the pages, or to the documentation",
     "/docs": "the documentation of the API",
     "/openapi.json": "the description of the API",
     "/.well-known/jwks.json": "public keys",
@@ -22,6 +22,7 @@ WITHOUT_A_RULE = {
     "/static/admin.css": "how the pages look",
     "/static/docs.css": "how the documentation looks",
     "/static/docs.js": "what shows the documentation",
+    "/static/icon.svg": "the icon of the pages",
     "/static/swagger-ui/swagger-ui.css": "how the documentation looks",
     "/static/swagger-ui/swagger-ui-bundle.js": "what shows the documentation",
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection
 from app.errors import TenantNotFoundError
+from app.services.directory.rules import is_slug
 from sql.statements import tenants as statements
 
 
@@ -16,6 +18,14 @@ class Tenant:
     id: int
     name: str
     slug: str
+
+
+async def tenant_named(ctx: Context, tenant_slug: str) -> Tenant:
+    """The tenant that a person has named by its slug, whatever they typed; raises TenantNotFoundError."""
+    if not is_slug(tenant_slug):
+        raise TenantNotFoundError(slug=tenant_slug)
+    async with ctx.read() as conn:
+        return await find_tenant(conn, tenant_slug)
 
 
 async def find_tenant(conn: ReadConnection, tenant_slug: str) -> Tenant:

@@ -1,26 +1,27 @@
-"""Operators sign in and out, with the organisation's identity provider or by a password."""
+"""The pages on which operators sign in and out, where that leads, and what a front end asks about it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from sanic import Request
 from sanic.response import HTTPResponse
 
 from app.access.callers import OPERATOR
 from app.context import Context
-from app.errors import PortalError
+from app.errors import PortalError, ValidationError
 from app.services.operators import accounts, local_sign_in, provider_sign_in, sessions
 from app.services.operators.accounts import SignedInOperator
+from app.services.operators.local_sign_in import MAX_CHARACTERS, MIN_CHARACTERS, LinkBearer
 from app.services.operators.sessions import SignedIn
-from blueprints.sign_in_pages import password_page, sign_in_page, sign_out_page, welcome_page
-from blueprints.web.forms import FormGuard, read_form, set_cookie
+from blueprints.web.forms import set_cookie
 from blueprints.web.identify import SESSION_COOKIE
 from blueprints.web.operations import Api
-from blueprints.web.pages import SIGN_IN_PATH, Pages, reads_pages, see_other
+from blueprints.web.pages import HOME_PATH, SIGN_IN_PATH, Pages, View, see_other
 
 api = Api("operators", "/auth")
-pages = Pages("sign-in")
+pages = Pages("operator_auth")
 
-HOME_PATH = "/admin"
 ATTEMPT_COOKIE = "sign_in"
 ATTEMPT_PATH = "/auth"
 
@@ -31,58 +32,44 @@ async def me(ctx: Context) -> SignedInOperator:
     return await accounts.me(ctx)
 
 
-@pages.page("GET", HOME_PATH, caller=OPERATOR)
-async def administration(request: Request, ctx: Context) -> HTTPResponse:
+@pages.page("GET", HOME_PATH, caller=OPERATOR, template="welcome.html")
+async def administration(request: Request, ctx: Context) -> View:
     """Where signing in leads."""
-    return welcome_page(await accounts.me(ctx))
+    return View({"me": await accounts.me(ctx)})
 
 
-@pages.page("GET", SIGN_IN_PATH)
-async def sign_in_form(request: Request, ctx: Context) -> HTTPResponse:
+@pages.page("GET", SIGN_IN_PATH, template="sign_in.html")
+async def sign_in_form(request: Request, ctx: Context) -> View:
     """The ways to sign in."""
-    guard = FormGuard(request, ctx.runtime)
-    return guard.applied(sign_in_page(guard.field, has_provider=ctx.runtime.identity_provider.is_configured))
+    return _ways(ctx)
 
 
-@pages.page("POST", "/auth/local")
-async def sign_in_locally(request: Request, ctx: Context) -> HTTPResponse:
+@pages.page("POST", "/auth/local", template="sign_in.html")
+async def sign_in_locally(request: Request, ctx: Context, form: Mapping[str, str]) -> View | HTTPResponse:
     """Sign in by a password."""
-    email = ""
+    email = form.get("email", "")
     try:
-        form = read_form(request, ctx.runtime)
-        email = form.get("email", "")
         return _signed_in(ctx, await local_sign_in.sign_in(ctx, email=email, password=form.get("password", "")))
     except PortalError as error:
-        if not reads_pages(request):
-            raise
-        guard = FormGuard(request, ctx.runtime)
-        has_provider = ctx.runtime.identity_provider.is_configured
-        page = sign_in_page(guard.field, has_provider=has_provider, error=error, status=error.status, email=email)
-        return guard.applied(_told_to_wait(page, error))
+        return _ways(ctx, email, error)
 
 
-@pages.page("GET", "/auth/link/{token}")
-async def choose_password(request: Request, ctx: Context, token: str) -> HTTPResponse:
+@pages.page("GET", "/auth/link/{token}", template="choose_password.html")
+async def choose_password(request: Request, ctx: Context, token: str) -> View:
     """Ask for the password that a sign-in link is good for; to look at it does not use it."""
-    bearer = await local_sign_in.link_bearer(ctx, token)
-    guard = FormGuard(request, ctx.runtime)
-    return guard.applied(password_page(guard.field, token=token, email=bearer.email))
+    return _choice(token, await local_sign_in.link_bearer(ctx, token))
 
 
-@pages.page("POST", "/auth/link")
-async def use_sign_in_link(request: Request, ctx: Context) -> HTTPResponse:
+@pages.page("POST", "/auth/link", template="choose_password.html")
+async def use_sign_in_link(request: Request, ctx: Context, form: Mapping[str, str]) -> View | HTTPResponse:
     """Use a sign-in link: set the password, and sign in."""
-    form = read_form(request, ctx.runtime)
     token = form.get("token", "")
     try:
         return _signed_in(ctx, await local_sign_in.use_link(ctx, token=token, password=form.get("password", "")))
     except PortalError as error:
-        if not reads_pages(request) or error.status == 401:
+        if error.status == 401:
             raise
-        bearer = await local_sign_in.link_bearer(ctx, token)
-        guard = FormGuard(request, ctx.runtime)
-        page = password_page(guard.field, token=token, email=bearer.email, error=error, status=error.status)
-        return guard.applied(_told_to_wait(page, error))
+        return _choice(token, await local_sign_in.link_bearer(ctx, token), error)
 
 
 @pages.page("GET", "/auth/login")
@@ -112,19 +99,17 @@ async def back_from_provider(request: Request, ctx: Context) -> HTTPResponse:
     return response
 
 
-@pages.page("GET", "/auth/logout")
-async def sign_out_form(request: Request, ctx: Context) -> HTTPResponse:
+@pages.page("GET", "/auth/logout", template="sign_out.html")
+async def sign_out_form(request: Request, ctx: Context) -> View | HTTPResponse:
     """Ask whether to sign out; to follow a link here ends nothing."""
     if not request.cookies.get(SESSION_COOKIE):
         return see_other(SIGN_IN_PATH)
-    guard = FormGuard(request, ctx.runtime)
-    return guard.applied(sign_out_page(guard.field))
+    return View({})
 
 
 @pages.page("POST", "/auth/logout")
-async def sign_out(request: Request, ctx: Context) -> HTTPResponse:
+async def sign_out(request: Request, ctx: Context, form: Mapping[str, str]) -> HTTPResponse:
     """End the session."""
-    read_form(request, ctx.runtime)
     await sessions.sign_out(ctx, request.cookies.get(SESSION_COOKIE) or "")
     response = see_other(SIGN_IN_PATH)
     set_cookie(response, ctx.runtime, SESSION_COOKIE, "", seconds=0)
@@ -137,7 +122,18 @@ def _signed_in(ctx: Context, signed_in: SignedIn) -> HTTPResponse:
     return response
 
 
-def _told_to_wait(page: HTTPResponse, error: PortalError) -> HTTPResponse:
-    if (retry_after := error.values.get("retry_after")) is not None:
-        page.headers["retry-after"] = str(retry_after)
-    return page
+def _ways(ctx: Context, email: str = "", error: PortalError | None = None) -> View:
+    values = {"has_provider": ctx.runtime.identity_provider.is_configured, "email": email, "alert": _words(error)}
+    return View(values, error.status if error else 200, error)
+
+
+def _choice(token: str, bearer: LinkBearer, error: PortalError | None = None) -> View:
+    length = {"minimum": MIN_CHARACTERS, "maximum": MAX_CHARACTERS}
+    values = {"token": token, "email": bearer.email, "alert": _words(error), **length}
+    return View(values, error.status if error else 200, error)
+
+
+def _words(error: PortalError | None) -> str:
+    if isinstance(error, ValidationError):
+        return " ".join(str(field["msg"]) for field in error.errors)
+    return error.detail if error else ""
