@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from pydantic import SecretStr
 
 from app.access.permissions import Permission
-from app.calendar import Month
+from app.calendar import Month, day_of
 from app.database.connections import Loan, ReadConnection, WriteConnection
 from app.database.key_holds import KeyHold, confirm_key_holds
 from app.errors import SessionMissingError, TokenMissingError
@@ -75,7 +75,7 @@ class Context(NamedTuple):
 
     def today(self) -> date:
         """The running day in the installation's time zone."""
-        return self.now().astimezone(self.runtime.zone).date()
+        return day_of(self.now(), self.runtime.zone)
 
     def month(self) -> Month:
         """The running month in the installation's time zone."""
@@ -95,6 +95,13 @@ class Context(NamedTuple):
             yield conn
             if self.key_hold is not None:
                 await confirm_key_holds(conn, [self.key_hold], self.runtime.clock, is_final=is_final)
+
+    def write_alone(self) -> Loan[WriteConnection]:
+        """A connection for one changing statement, a transaction by itself: one round trip instead of three.
+
+        Nothing confirms here that this request still holds its Idempotency-Key: it is for what may happen twice.
+        """
+        return self.runtime.db.write_alone()
 
     @property
     def device(self) -> tuple[int, int]:

@@ -22,7 +22,7 @@ async def test_of_two_changes_that_wait_for_each_other_one_is_told_to_try_again(
     have_begun = asyncio.Barrier(2)
 
     async def rename(*tenant_ids: int) -> None:
-        async with live.runtime.db.write() as conn:
+        async with live.ctx.write() as conn:
             for tenant_id in tenant_ids:
                 await conn.affected(update(tenants).where(tenants.c.id == tenant_id).values(name="changed"))
                 if tenant_id == tenant_ids[0]:
@@ -42,7 +42,7 @@ async def test_a_snapshot_that_is_too_old_is_told_to_try_again(sanic_client: Liv
     rename = update(tenants).where(tenants.c.id == tenant_id).values(name="changed")
 
     async def rename_late() -> None:
-        async with live.runtime.db.write() as conn:
+        async with live.ctx.write() as conn:
             await conn.affected(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             await conn.rows(select(tenants.c.id))
             async with live.runtime.db.write_alone() as other:

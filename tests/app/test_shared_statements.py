@@ -180,7 +180,7 @@ async def test_of_two_that_show_one_token_the_first_has_the_next(sanic_client: L
 
 
 def brought(live: LiveServer, device: Activated, *event_ids: str, slug: str = "") -> Batch:
-    now = live.runtime.clock.now()
+    now = live.ctx.now()
     rows = [
         {
             "event_id": event_id,

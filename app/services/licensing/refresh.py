@@ -78,7 +78,7 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     token = read_refresh_token(runtime.keys, refresh_token)
     if token is None:
         # Not ours; all that its bearer may learn is whether there is such a tenant.
-        async with runtime.db.read() as conn:
+        async with ctx.read() as conn:
             await find_tenant(conn, tenant_slug)
         raise RefreshTokenInvalidError
     # By the family, which the token proves; anybody may write any device's id beside it.

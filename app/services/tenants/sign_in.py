@@ -90,7 +90,7 @@ async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -
     runtime, now = ctx.runtime, ctx.now()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
-    async with runtime.db.write() as conn:
+    async with ctx.write() as conn:
         tenant = await conn.maybe(tenants.by_slug_kept, Tenant, tenant_slug=tenant_slug)
         if tenant is None or not await conn.affected(statements.take_challenge, **challenge._asdict()):
             raise OneTimePasswordInvalidError

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from app.calendar import day_of
 from app.context import Context
 from app.database.connections import as_batch
 from app.runtime import Coalesced, Runtime
@@ -103,7 +104,7 @@ def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
         "kind": event.kind,
         "quantity": event.quantity,
         "at": at.astimezone(UTC),
-        "day": at.astimezone(runtime.zone).date(),
+        "day": day_of(at, runtime.zone),
         "metadata": None if event.metadata is None else orjson.dumps(event.metadata).decode(),
     }
 
