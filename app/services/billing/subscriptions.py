@@ -34,13 +34,6 @@ class Subscription:
     max_devices: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewSubscription:
-    """The row of a subscription that was just stored."""
-
-    id: int
-
-
 async def link_subscription(
     ctx: Context,
     *,
@@ -108,7 +101,7 @@ async def _set(
     if known is None:
         await conn.one(
             billing.insert_subscription,
-            NewSubscription,
+            int,
             of_tenant_id=tenant.id,
             tenant_id=tenant.id,
             plan_id=plan.id,
