@@ -197,5 +197,5 @@ def _whose(ctx: Context) -> str:
     if actor.tenant_id is not None:
         return f"{actor.type} {actor.tenant_id} {actor.device_id}"
     if actor.id is not None:
-        return f"{actor.type} {'token' if actor.session_id is None else 'account'} {actor.id}"
+        return f"{actor.type} {actor.id}"
     return f"anyone {ctx.address}"

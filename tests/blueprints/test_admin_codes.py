@@ -88,6 +88,7 @@ async def test_codes_are_made_and_shown_once(admin: Admin) -> None:
     assert lasts == timedelta(days=30)
     assert newest["expiresAt"].endswith("Z")
     event = (await told(admin.live, tenant.tenant_id))[-1]
+    assert event.actor_type == "program"
     assert (event.event_type, event.actor_name, orjson.loads(event.metadata)["code_count"]) == (
         "code_generated",
         "token tests as operator",

@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 from support.contract import OPERATIONS
 
 import app
 import blueprints
 from app.access.permissions import Permission, Role
+from app.context import ActorType
 from app.errors import PortalError
 from app.events import EventType
+from sql.tables import platform_events
 
 DOCS = Path(__file__).parents[2] / "docs"
 # Branches of the tree: what is raised is a leaf.
@@ -54,6 +57,14 @@ def test_every_error_is_raised_somewhere() -> None:
 
     silent = {error.__name__ for error in tree() if not re.search(rf"\b{error.__name__}\b", raised)}
     assert silent - BRANCHES == set()
+
+
+def test_every_kind_of_actor_may_be_stored_and_is_documented() -> None:
+    kinds = set(get_args(ActorType))
+
+    assert set(platform_events.c.actor_type.type.enums) == kinds
+    section = (DOCS / "administering.md").read_text().partition("| `actor_type` |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == kinds
 
 
 def test_every_event_is_told_by_something() -> None:

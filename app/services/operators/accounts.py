@@ -215,10 +215,10 @@ async def find_account(conn: ReadConnection, email: str) -> Account | None:
 
 async def me(ctx: Context) -> SignedInOperator:
     """What an operator or a program is and may do; raises OperatorMissingError for anybody else."""
-    if ctx.actor.type != "operator" or ctx.actor.id is None:
+    if ctx.actor.type not in {"operator", "program"} or ctx.actor.id is None:
         raise OperatorMissingError
     async with ctx.read() as conn:
-        if ctx.actor.session_id is not None:
+        if ctx.actor.type == "operator":
             account = await conn.one(statements.operator_by_id, Account, operator_id=ctx.actor.id)
             email, name, role = account.email, account.name, account.role
         else:

@@ -137,8 +137,8 @@ async def replace_password(conn: WriteConnection, ctx: Context, bearer: LinkBear
     if await conn.maybe(statements.set_password, str, **change) is None:
         raise SignInLinkInvalidError
     await conn.affected(statements.end_sessions_of_operator, operator_id=bearer.operator_id)
-    # At the command line somebody else acts.
-    who = ctx if ctx.actor.type == "operator" else ctx._replace(actor=_self(bearer))
+    # Whoever has the link is its owner; at the command line somebody else sets the password.
+    who = ctx._replace(actor=_self(bearer)) if ctx.actor.type == "visitor" else ctx
     title = f"Password of {bearer.email} set"
     await record(conn, who, Event(EventType.OPERATOR_UPDATED, title, metadata={"email": bearer.email}))
 
