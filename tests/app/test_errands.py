@@ -105,7 +105,7 @@ async def test_a_delivery_that_nobody_enqueued_is_swept_up_and_sent(place: Place
         tenant, _ = await ensure_tenant(ctx, name="Swept", slug="swept", email="it@example.com")
         async with ctx.write() as conn:
             delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.now())
-        await enqueue_deliveries(ctx, [delivery])
+        enqueue_deliveries(ctx, [delivery])
         # It waits for longer than it should.
         at = datetime.now(UTC).replace(microsecond=0).timestamp() - 60
         async with ctx.write() as conn:

@@ -82,7 +82,7 @@ def _reference(field: str, given: str | None) -> str | None:
     return reference or None
 
 
-async def hold_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:
+async def put_on_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:
     """Put the tenant's current subscription on this plan, in whatever state it is, or give it an active one.
 
     Whoever calls holds the tenant in this transaction, or has just made it.

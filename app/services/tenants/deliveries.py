@@ -43,8 +43,11 @@ async def request_delivery(conn: WriteConnection, kind: Kind, slug: str, *, at: 
     return await conn.one(statements.insert_delivery, int, **row)
 
 
-async def enqueue_deliveries(ctx: Context, ids: Iterable[int]) -> None:
-    """Have committed deliveries sent soon; one that is missed here, by a crash or an outage, is swept up later."""
+def enqueue_deliveries(ctx: Context, ids: Iterable[int]) -> None:
+    """Have committed deliveries sent soon; one that is missed here, by a crash or an outage, is swept up later.
+
+    It does not wait for the engine, so that no outage makes a failure of what is committed.
+    """
     for delivery_id in ids:
         ctx.runtime.enqueue(DELIVERY, delivery_id)
 

@@ -55,7 +55,7 @@ async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
             delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=now)
     if delivery_id is None:
         raise RateLimitedError(retry_after=wait)
-    await enqueue_deliveries(ctx, [delivery_id])
+    enqueue_deliveries(ctx, [delivery_id])
     return PasswordRequested("", settings.one_time_password_seconds, PASSWORD_SENT)
 
 
