@@ -18,19 +18,14 @@ class Month(NamedTuple):
     @classmethod
     def of(cls, day: date, zone: ZoneInfo) -> Month:
         """The month in which a day lies."""
-        days = month_around(day)
-        return cls(*days, *(datetime.combine(each, time.min, zone).astimezone(UTC) for each in days))
+        first_day = day.replace(day=1)
+        next_day = months_later(first_day, 1)
+        return cls(first_day, next_day, start_of(first_day, zone), start_of(next_day, zone))
 
     @property
     def as_parameters(self) -> dict[str, date]:
         """The month as the parameters of statements."""
         return {"month": self.first_day, "next_month": self.next_day, "first": self.first, "next": self.next}
-
-
-def month_around(day: date) -> tuple[date, date]:
-    """The first day of the month and the first day of the next one."""
-    first = day.replace(day=1)
-    return first, months_later(first, 1)
 
 
 def months_later(first_of_month: date, months: int) -> date:
@@ -39,6 +34,11 @@ def months_later(first_of_month: date, months: int) -> date:
     return date(years, month + 1, 1)
 
 
+def day_of(moment: datetime, zone: ZoneInfo) -> date:
+    """The day in which a moment lies somewhere."""
+    return moment.astimezone(zone).date()
+
+
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """The moment at which a day begins somewhere."""
-    return datetime.combine(day, time(), zone)
+    """The moment at which a day begins somewhere, in UTC."""
+    return datetime.combine(day, time.min, zone).astimezone(UTC)

@@ -104,7 +104,7 @@ def seconds(pids: Sequence[int]) -> float:
 
 async def sessions_of(server: ServerProcess) -> list[int]:
     """PostgreSQL's processes for this database."""
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         return [row[0] for row in await conn.rows(SESSIONS)]
 
 

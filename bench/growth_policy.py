@@ -42,7 +42,7 @@ MIN_RATIO = 0.9
 async def tokens_of(server: ServerProcess) -> list[str]:
     """The access tokens of one device each of tenants from the first to the last."""
     await server.runtime.tokens.load()
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         ((count,),) = await conn.rows(select(func.count()).select_from(tenants))
         asking = [slug(1 + number * count // TOKENS) for number in range(TOKENS)]
         found = await conn.rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -28,24 +29,33 @@ def as_batch(rows: Sequence[Mapping[str, Any]]) -> str:
     return orjson.dumps(rows).decode()
 
 
+def moment(stored: datetime) -> datetime:
+    """The moment of a statement that has one column of moments: unlike int or str, datetime copies none."""
+    return stored
+
+
 class ReadConnection:
-    """Runs statements that change nothing; each sees what was committed before it began."""
+    """Runs statements that change nothing; each sees what was committed before it began.
+
+    ``into`` makes the answer out of a row's columns, in their order: a record with a field for each of them, or for one
+    column a plain type such as int or str, and ``moment`` for a datetime.
+    """
 
     def __init__(self, connection: AsyncConnection, on_statement: Callable[[], None]) -> None:
         self._connection = connection
         self._on_statement = on_statement
 
-    async def many(self, statement: Executable, into: type[Record], **values: Any) -> list[Record]:
-        """All rows as records, whose fields are in the order of the statement's columns."""
+    async def many(self, statement: Executable, into: Callable[..., Record], **values: Any) -> list[Record]:
+        """All rows, each made into a record or a plain value."""
         return [into(*row) for row in (await self._run(statement, values)).all()]
 
-    async def maybe(self, statement: Executable, into: type[Record], **values: Any) -> Record | None:
-        """The only row as a record, or None."""
+    async def maybe(self, statement: Executable, into: Callable[..., Record], **values: Any) -> Record | None:
+        """The only row, or None."""
         row = (await self._run(statement, values)).one_or_none()
         return None if row is None else into(*row)
 
-    async def one(self, statement: Executable, into: type[Record], **values: Any) -> Record:
-        """The only row as a record; it is a fault of ours if there is none."""
+    async def one(self, statement: Executable, into: Callable[..., Record], **values: Any) -> Record:
+        """The only row; it is a fault of ours if there is none."""
         return into(*(await self._run(statement, values)).one())
 
     async def rows(self, statement: Executable, **values: Any) -> Sequence[Row[Any]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.context import Context
-from app.database.connections import WriteConnection
+from app.database.connections import WriteConnection, moment
 from sql.statements import limits as statements
 
 
@@ -18,11 +18,6 @@ class ExactLimit:
     what: str
     max_hits: int
     seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    ends_at: datetime
 
 
 async def count_hit(conn: WriteConnection, ctx: Context, limit: ExactLimit, whom: str) -> int | None:
@@ -39,5 +34,5 @@ async def count_hit(conn: WriteConnection, ctx: Context, limit: ExactLimit, whom
     first = {"key_hash": key_hash, "hits": 1, "ends_at": ends_at}
     if await conn.maybe(statements.count_hit, int, **first, now=now, max_hits=limit.max_hits) is not None:
         return None
-    window = await conn.maybe(statements.window_end, _Window, key_hash=key_hash)
-    return max(1, math.ceil((window.ends_at - now).total_seconds())) if window else 1
+    full_until = await conn.maybe(statements.window_end, moment, key_hash=key_hash)
+    return max(1, math.ceil((full_until - now).total_seconds())) if full_until else 1

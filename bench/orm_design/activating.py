@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from app.access.keys import fingerprint_hash
-from app.context import ANONYMOUS, Context
+from app.context import VISITOR, Context
 from app.errors import (
     CodeExpiredError,
     CodeRevokedError,
@@ -65,7 +65,7 @@ async def activate(body: Activate, session: Session) -> TokenPair:
             continue
         held = tenant.subscription
         granted = Entitlements(held.plan.name, held.plan.monthly_run_quota, held.state)
-        pair = token_pair(Context(runtime, ANONYMOUS), tenant.id, device.id, token, granted)
+        pair = token_pair(Context(runtime, VISITOR), tenant.id, device.id, token, granted)
         return TokenPair.model_validate(pair)
     raise OverloadedError
 
@@ -217,8 +217,8 @@ def _event(kind: str, code: ActivationCode, device: Device, now: datetime) -> Pl
         event_type=kind,
         severity="minor",
         title=titles[kind],
-        actor_type=ANONYMOUS.type,
-        actor_name=ANONYMOUS.name,
+        actor_type="device",
+        actor_name=f"device {device.id}",
         tenant_id=device.tenant_id,
         code_id=code.id,
         device_id=device.id,

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from app.context import ANONYMOUS, Context
+from app.context import VISITOR, Context
 from app.errors import (
     DeviceAccessRevokedError,
     RefreshTokenExpiredError,
@@ -47,7 +47,7 @@ async def refresh(body: Refresh, session: Session) -> TokenPair:
         await session.commit()
         raise RefreshTokenReusedError
     await session.commit()
-    pair = token_pair(Context(runtime, ANONYMOUS), family.tenant_id, family.device_id, renewed, granted)
+    pair = token_pair(Context(runtime, VISITOR), family.tenant_id, family.device_id, renewed, granted)
     return TokenPair.model_validate(pair)
 
 
@@ -126,8 +126,8 @@ async def _close(session: AsyncSession, family: RefreshFamily, now: datetime) ->
                 event_type="refresh_token_reused",
                 severity="major",
                 title=f"Refresh token of device {family.device_id} used twice; its tokens are revoked",
-                actor_type=ANONYMOUS.type,
-                actor_name=ANONYMOUS.name,
+                actor_type="device",
+                actor_name=f"device {family.device_id}",
                 tenant_id=family.tenant_id,
                 device_id=family.device_id,
                 details="{}",

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from sanic import Request
 
 from app.access.callers import DEVICE, Caller
-from app.context import ANONYMOUS, Actor, Context
+from app.context import VISITOR, Actor, Context
 from app.errors import OriginRefusedError, PermissionMissingError
 from app.limits.rate_limits import Allowance
 from app.runtime import Runtime
@@ -29,15 +29,16 @@ async def identified(
         device, allowance = await _device(runtime, bearer_token(request))
         return Context(runtime, device, request_id, None, allowance)
     if caller.is_anyone:
-        return Context(runtime, ANONYMOUS, request_id, _address(request))
+        return Context(runtime, VISITOR, request_id, _address(request))
     if (caller.tenant_token or caller.tenant) and (shown := request.headers.get("x-session-token")):
         token = SecretStr(shown)
         if caller.tenant_token:
-            return Context(runtime, ANONYMOUS, request_id, _address(request), session_token=token)
+            return Context(runtime, VISITOR, request_id, _address(request), session_token=token)
         session = await authenticate(runtime, shown)
         return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=token)
     actor, allowance = await _actor(request, runtime, caller, is_form=is_form)
-    if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
+    # A device has no permissions, and needs none where it is accepted beside operators and programs.
+    if actor.type != "device" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionMissingError(permission=caller.permission.value)
     # Nobody asks where a device is, and finding out takes as long as finding out who it is.
     address = None if actor.type == "device" else _address(request)
@@ -67,7 +68,7 @@ async def _actor(
 async def _device(runtime: Runtime, access_token: str) -> tuple[Actor, Allowance | None]:
     token = await runtime.tokens.verify(access_token)
     allowance = await runtime.rate_limits.count_device_request(token.device_id)
-    return Actor("device", f"device {token.device_id}", token.tenant_id, token.device_id), allowance
+    return Actor.of_device(token.tenant_id, token.device_id), allowance
 
 
 def check_origin(request: Request, runtime: Runtime) -> None:

@@ -17,7 +17,7 @@ platform_events = Table(
     Column("event_type", String(50), nullable=False),
     choice("severity", "major", "minor"),
     Column("title", String(255), nullable=False),
-    choice("actor_type", "operator", "tenant", "device", "system"),
+    choice("actor_type", "operator", "program", "tenant", "device", "visitor", "stripe", "system"),
     Column("actor_name", String(255), nullable=False),
     Column("actor_id", Id),
     # Plain numbers without foreign keys: what happened stays as it was when its subject is deleted.

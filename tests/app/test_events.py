@@ -98,7 +98,7 @@ async def test_what_is_rolled_back_was_never_told(sanic_client: LiveServer) -> N
     cursor = await newest(sanic_client)
 
     async def write_and_fail() -> None:
-        async with sanic_client.runtime.db.write() as conn:
+        async with sanic_client.ctx.write() as conn:
             await record(conn, sanic_client.ctx, titled("never"))
             fail()
 
@@ -112,7 +112,7 @@ async def test_several_events_of_one_transaction_keep_their_order(sanic_client: 
     cursor = await newest(sanic_client)
     titles = [f"event {number}" for number in range(20)]
 
-    async with sanic_client.runtime.db.write() as conn:
+    async with sanic_client.ctx.write() as conn:
         await record(conn, sanic_client.ctx, *map(titled, titles))
 
     first = await trail_after(sanic_client, cursor, 7)
@@ -133,10 +133,10 @@ async def test_a_transaction_held_open_across_a_read_is_never_skipped(sanic_clie
             seen.extend(event.title for event in events)
 
     async def quick() -> None:
-        async with live.runtime.db.write() as conn:
+        async with live.ctx.write() as conn:
             await record(conn, live.ctx, titled("quick"))
 
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await record(conn, live.ctx, titled("slow"))
         other = asyncio.create_task(quick())
         if not live.runtime.db.is_sqlite:
@@ -162,7 +162,7 @@ async def test_whoever_writes_however_long_a_reader_meets_every_event_once(sanic
             title = f"{number}/{turn}"
             rolled_back = chance.random() < 0.2
             try:
-                async with live.runtime.db.write() as conn:
+                async with live.ctx.write() as conn:
                     await record(conn, live.ctx, titled(title))
                     await asyncio.sleep(chance.random() * 0.02)
                     if rolled_back:

@@ -88,6 +88,7 @@ async def test_codes_are_made_and_shown_once(admin: Admin) -> None:
     assert lasts == timedelta(days=30)
     assert newest["expiresAt"].endswith("Z")
     event = (await told(admin.live, tenant.tenant_id))[-1]
+    assert event.actor_type == "program"
     assert (event.event_type, event.actor_name, orjson.loads(event.metadata)["code_count"]) == (
         "code_generated",
         "token tests as operator",
@@ -330,7 +331,7 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin) 
             {"tenant_id": tenant.tenant_id, "hw_fingerprint": f"{number}", "last_seen": now, "created_at": now}
             for number in range(counts["devices"], wanted)
         ]
-        async with admin.live.runtime.db.write() as conn:
+        async with admin.live.ctx.write() as conn:
             for table, fresh in ((activation_codes, codes), (devices, hardware)):
                 if fresh:
                     await conn.insert_all(insert(table), fresh)
@@ -372,7 +373,7 @@ async def test_a_search_that_finds_many_is_capped_and_still_in_order(admin: Admi
     whose = {"tenant_id": tenant.tenant_id, "label": "Many", "created_at": now}
     codes = [{**whose, "code_hash": b"%d" % number, "hint": f"{number % 10000:04}"} for number in range(10_001)]
     hardware = [{**whose, "hw_fingerprint": f"{number:05}", "last_seen": now} for number in range(10_001)]
-    async with admin.live.runtime.db.write() as conn:
+    async with admin.live.ctx.write() as conn:
         await conn.insert_all(insert(activation_codes), codes)
         await conn.insert_all(insert(devices), hardware)
 

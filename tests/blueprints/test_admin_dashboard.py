@@ -179,7 +179,7 @@ async def test_what_is_rolled_back_was_never_counted(sanic_client: LiveServer) -
     await licensed(live)
 
     async def delete_and_fail() -> None:
-        async with live.runtime.db.write() as conn:
+        async with live.ctx.write() as conn:
             await conn.affected(delete(tenants))
             raise RuntimeError("rolled back")
 

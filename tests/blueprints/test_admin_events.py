@@ -40,7 +40,7 @@ async def listed(live: LiveServer, **query: Any) -> list[dict[str, Any]]:
 
 async def write(live: LiveServer, *titles: str, by: str = "tests", tenant_id: int | None = None) -> None:
     ctx = live.ctx._replace(actor=Actor("operator", by))
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await record(conn, ctx, *(Event(EventType.PLAN_UPDATED, title, tenant_id=tenant_id) for title in titles))
 
 
@@ -125,7 +125,7 @@ async def test_pages_neither_skip_nor_repeat_while_others_write(sanic_client: Li
             written.append(f"late {number}")
             await asyncio.sleep(0.001)
 
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await record(conn, live.ctx, Event(EventType.PLAN_UPDATED, "slow"))
         writing = asyncio.create_task(write_on())
         if not live.runtime.db.is_sqlite:

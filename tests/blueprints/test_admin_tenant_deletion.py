@@ -126,7 +126,7 @@ async def test_a_deletion_locks_rows_in_the_order_of_batches(admin: Admin, table
     # A row that was changed stands behind the others in its table.
     await change(admin.live, update(table).where(table.c.id == first).values(label="changed"))
 
-    async with admin.live.runtime.db.write() as conn:
+    async with admin.live.ctx.write() as conn:
         await conn.rows(mine.where(table.c.id == first).with_for_update())
         deleting = asyncio.create_task(delete_tenant(admin.live.ctx, tenant.slug))
         await asyncio.wait({deleting}, timeout=0.5)
@@ -185,7 +185,7 @@ async def test_each_role_may_do_its_part(admin: Admin, plan: str, role: str, sta
 
 async def test_codes_for_a_tenant_that_is_deleted_at_that_moment_are_refused(admin: Admin) -> None:
     live, tenant = admin.live, await licensed(admin.live, codes=1)
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await conn.affected(activation_codes.delete())
         await conn.affected(subscriptions.delete())
         await conn.affected(tenant_changes.delete_tenant, of_id=tenant.tenant_id)

@@ -176,7 +176,7 @@ async def test_a_page_takes_the_same_statements_whatever_is_on_it(admin: Admin, 
             {"name": f"T {number}", "slug": f"tenant-{number}", "created_at": now, "updated_at": now}
             for number in range(have, wanted)
         ]
-        async with admin.live.runtime.db.write() as conn:
+        async with admin.live.ctx.write() as conn:
             await conn.insert_all(insert(tenants), fresh)
         queries: list[dict[str, Any]] = [{}, {"sort_field": "usage"}, {"search": "tenant-"}, {"status": "none"}]
         queries.append({"search": "tenant-", "sort_field": "usage"})
@@ -208,7 +208,7 @@ async def test_a_filtered_total_is_capped(admin: Admin) -> None:
     fresh = [
         {"name": "many", "slug": f"many-{number}", "created_at": now, "updated_at": now} for number in range(10_001)
     ]
-    async with admin.live.runtime.db.write() as conn:
+    async with admin.live.ctx.write() as conn:
         await conn.insert_all(insert(tenants), fresh)
 
     found = await admin.tenants(search="many", page_size=1000, page=11)

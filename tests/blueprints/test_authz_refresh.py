@@ -71,7 +71,9 @@ async def test_a_token_shown_twice_closes_its_family(sanic_client: LiveServer) -
 
     assert (again.status_code, again.json()["errorCode"]) == (401, "refresh_token_reused")
     assert (after.status_code, after.json()["errorCode"]) == (401, "refresh_token_invalid")
-    assert [event.event_type for event in await told(sanic_client)][-1] == "refresh_token_reused"
+    event = (await told(sanic_client))[-1]
+    assert (event.event_type, event.device_id) == ("refresh_token_reused", device.device_id)
+    assert (event.actor_type, event.actor_name) == ("device", f"device {device.device_id}")
 
 
 async def test_a_closed_family_leaves_the_device_its_way_back(sanic_client: LiveServer) -> None:

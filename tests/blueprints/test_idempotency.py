@@ -288,8 +288,8 @@ async def test_callers_who_choose_the_same_key_have_nothing_to_do_with_each_othe
             (sanic_client.ctx.actor._replace(type="tenant", tenant_id=1), None),
             (sanic_client.ctx.actor._replace(type="tenant", tenant_id=2), None),
             (sanic_client.ctx.actor._replace(type="device", tenant_id=1, device_id=1), None),
-            (sanic_client.ctx.actor._replace(id=1), None),
             (sanic_client.ctx.actor._replace(id=1, session_id=5), None),
+            (sanic_client.ctx.actor._replace(type="program", id=1), None),
             (sanic_client.ctx.actor, "192.0.2.1"),
             (sanic_client.ctx.actor, "192.0.2.2"),
         )

@@ -224,7 +224,7 @@ async def test_a_fault_after_the_commit_does_not_give_the_key_back(
     tenant = await licensed(sanic_client)
     asked = Repeated(sanic_client, "tenant", await as_operator(sanic_client), tenant)
 
-    async def fails(*arguments: Any) -> None:
+    def fails(*arguments: Any) -> None:
         raise DatabaseUnavailableError
 
     monkeypatch.setattr(onboarding, "enqueue_deliveries", fails)

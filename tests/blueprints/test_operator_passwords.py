@@ -198,7 +198,7 @@ async def test_a_password_that_is_replaced_while_it_is_checked_opens_nothing(
 async def test_whoever_sets_a_password_ends_a_session_that_begins_at_that_moment(sanic_client: LiveServer) -> None:
     live, email = sanic_client, await admitted(sanic_client)
     ((operator_id, stored),) = await rows(live, select(operators.c.id, operators.c.password_hash))
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         begun = await sessions.begin_session(
             conn, live.ctx, operator_id=operator_id, email=email, by="password", checked_hash=stored
         )

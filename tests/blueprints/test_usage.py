@@ -312,7 +312,7 @@ async def test_sums_equal_their_events_after_a_storm(sanic_client: LiveServer) -
 async def test_a_sum_that_was_changed_is_found(sanic_client: LiveServer, clock: MovableClock) -> None:
     device = await activated(sanic_client)
     await report(sanic_client, device, run_event("a", 5))
-    async with sanic_client.runtime.db.write() as conn:
+    async with sanic_client.ctx.write() as conn:
         await conn.affected(usage_rollups.update().values(quantity=4))
     clock.move(days=1)
 

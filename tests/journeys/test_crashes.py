@@ -89,7 +89,7 @@ async def wait_until(reached: Any, what: str) -> None:
 
 async def every_acknowledged_event_is_stored_once(server: ServerProcess, tenant_id: int, made: list[Sender]) -> None:
     acknowledged = {event_id for sender in made for event_id in sender.acknowledged}
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         rows = await conn.rows(select(usage_events.c.event_id).where(usage_events.c.tenant_id == tenant_id))
         rolled = await conn.rows(
             select(func.sum(usage_rollups.c.quantity)).where(usage_rollups.c.tenant_id == tenant_id)

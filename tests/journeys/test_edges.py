@@ -55,7 +55,7 @@ async def a_hundred_requests_with_one_key(server: ServerProcess) -> str:
     assert {answer.status_code for answer in answers} <= {200, 409}
     tokens = {answer.json()["refresh_token"] for answer in answers if answer.status_code == 200}
     assert len(tokens) == 1
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         for table in (devices, refresh_families):
             question = select(func.count()).where(table.c.tenant_id == tenant.tenant_id)
             assert (await conn.rows(question))[0][0] == 1

@@ -54,7 +54,7 @@ async def stored(server: ServerProcess, tenant: Licensed) -> dict[str, int]:
             platform_events.c.tenant_id == tenant.tenant_id, platform_events.c.event_type == "device_enrolled"
         ),
     }
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         return {name: (await conn.rows(question))[0][0] for name, question in questions.items()}
 
 

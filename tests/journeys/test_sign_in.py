@@ -49,7 +49,7 @@ async def mailbox(server: ServerProcess) -> list[dict[str, str]]:
 async def everything_stored(server: ServerProcess, folder: Path) -> str:
     """The texts and bytes of every table of ours and of the engine."""
     found: list[Any] = []
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         for table in metadata.tables.values():
             found += await conn.rows(select(table))
         if not server.runtime.db.is_sqlite:
@@ -84,7 +84,7 @@ async def many_guesses_have_five_tries_and_no_secret_stays(server: ServerProcess
     guesses = [f"{number:06d}" for number in range(GUESSES) if f"{number:06d}" != code]
     assert Counter(await asyncio.gather(*map(guess, guesses))) == {401: len(guesses)}
     assert await guess(code) == 401
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         assert [tuple(row) for row in await conn.rows(select(otp_challenges.c.attempts))] == [(5,)]
 
     second = await new_code(server, "guessed")
@@ -104,7 +104,7 @@ async def many_guesses_have_five_tries_and_no_secret_stays(server: ServerProcess
         assert not alone.search(logged)
     assert token not in stored + logged
     assert (await server.http.post("/api/tenant/auth/logout", headers=headers)).status_code == 204
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         assert (await conn.rows(select(func.count()).select_from(tenant_sessions)))[0][0] == 0
 
 
@@ -116,7 +116,7 @@ async def parallel_requests_never_pass_the_limit(server: ServerProcess) -> None:
         assert answers == {200: 3, 429: GUESSES // 4 - 3}
 
     async def all_ended() -> Counter[tuple[str, str]]:
-        async with server.runtime.db.read() as conn:
+        async with server.ctx.read() as conn:
             return Counter(map(tuple, await conn.rows(select(deliveries.c.tenant_slug, deliveries.c.state))))
 
     ended = {("guessed", "sent"): 2, ("asked", "sent"): 3, ("nobody-has-this", "unreachable"): 3}

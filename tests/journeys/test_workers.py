@@ -40,7 +40,7 @@ async def test_four_busy_workers_stay_below_a_hundred_connections(database: str,
         most = 0
         for _ in range(5):
             await asyncio.gather(*(server.http.get("/licenses/branding/demo") for _ in range(200)))
-            async with server.runtime.db.read() as conn:
+            async with server.ctx.read() as conn:
                 told = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                 most = max(most, (await conn.rows(text(told)))[0][0])
         settings = server.runtime.settings

@@ -42,7 +42,7 @@ async def test_a_moment_of_a_batch_is_the_moment_that_any_statement_stores(
     moment = datetime(2025, 1, 1, 23, 59, 59, microsecond, tzinfo=UTC)
     elsewhere = moment.astimezone(timezone(timedelta(hours=2)))
 
-    async with sanic_client.runtime.db.read() as conn:
+    async with sanic_client.ctx.read() as conn:
         found = await conn.rows(same, batch=as_batch([{"at": moment}, {"at": None}, {"at": elsewhere}]), at=moment)
 
     # SQLite compares texts, and takes none that is not in UTC.

@@ -23,7 +23,7 @@ async def fill(live: LiveServer) -> list[dict[str, object]]:
     now = datetime.now(UTC)
     stamps = {"created_at": now, "updated_at": now}
     numbers = range(1, TENANTS + 1)
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await conn.affected(
             insert(plans), id=1_000_000, name="Big", stripe_price_id="big", monthly_run_quota=1, **stamps
         )
@@ -56,7 +56,7 @@ async def fill(live: LiveServer) -> list[dict[str, object]]:
                 for number in numbers
             ],
         )
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await conn.affected(text("ANALYZE"))
     return [
         {"tenant_id": 9_000 + number, "device_id": 90_000 + number, "hw_fingerprint": "0"} for number in range(1, 33)
@@ -88,14 +88,14 @@ async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
     month = sanic_client.ctx.month().as_parameters
     pages: dict[str, tuple[Executable, dict[str, Any]]] = {
         "tenants": (tenant_list.tenant_page("created_at", True, None, None), month),
-        "codes": (license_list.code_page(False, None, False), {"now": sanic_client.runtime.clock.now()}),
+        "codes": (license_list.code_page(False, None, False), {"now": sanic_client.ctx.now()}),
         "devices": (license_list.device_page(False, False), {}),
     }
     plans_made = (
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements "
         "WHERE statement LIKE 'SELECT known.total%' ORDER BY prepare_time"
     )
-    async with sanic_client.runtime.db.read() as conn:
+    async with sanic_client.ctx.read() as conn:
         for statement, values in pages.values():
             for _ in range(10):
                 await conn.rows(statement, page_size=10, skip=0, **values)

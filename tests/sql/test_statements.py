@@ -242,7 +242,7 @@ async def test_a_batch_of_any_length_is_one_statement_that_is_compiled_once(sani
         compiled.append(context.compiled.cache_key and context.cache_hit.name)
 
     engine = sanic_client.runtime.db.reader.sync_engine
-    async with sanic_client.runtime.db.read() as conn:
+    async with sanic_client.ctx.read() as conn:
         event.listen(engine, "before_cursor_execute", note)
         for length in (1, 2, 300):
             batch = orjson.dumps([{"tenant_id": 1, "device_id": number} for number in range(length)]).decode()
@@ -257,7 +257,7 @@ async def test_a_batch_of_any_length_is_one_statement_that_is_compiled_once(sani
 async def test_a_pattern_is_planned_anew_each_time(sanic_client: LiveServer) -> None:
     plans_made = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH found AS%'"
     statement = tenant_list.tenants_named(None, False, 0)
-    async with sanic_client.runtime.db.read() as conn:
+    async with sanic_client.ctx.read() as conn:
         for number in range(10):
             await conn.rows(statement, pattern=f"%acme {number}%")
         ((custom, generic),) = await conn.rows(text(plans_made))

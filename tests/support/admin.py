@@ -38,7 +38,7 @@ async def as_operator(live: LiveServer, role: Role | str = Role.OWNER) -> dict[s
     """What a program with a token of this role sends with each request."""
     role = Role(role).value
     token = API_TOKEN_PREFIX + secrets.token_urlsafe(32)
-    now = live.runtime.clock.now()
+    now = live.ctx.now()
     row: dict[str, Any] = {
         "name": f"tests as {role}",
         "role": role,
@@ -59,9 +59,9 @@ async def operator_cookie(
 ) -> dict[str, str]:
     """What the browser of a new operator of this role sends; from the portal's own page unless told otherwise."""
     token = secrets.token_urlsafe(32)
-    now = live.runtime.clock.now()
+    now = live.ctx.now()
     account = {"email": f"{uuid.uuid4().hex[:8]}@example.com", "role": Role(role).value}
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         made = operators.insert().returning(operators.c.id)
         operator_id = await conn.one(made, int, **account, created_at=now, updated_at=now)
         row: dict[str, Any] = {
@@ -81,7 +81,7 @@ async def operator_cookie(
 async def as_tenant(live: LiveServer, tenant_id: int) -> dict[str, str]:
     """What a browser sends in which this tenant is signed in."""
     token = secrets.token_urlsafe(32)
-    now = live.runtime.clock.now()
+    now = live.ctx.now()
     row: dict[str, Any] = {
         "tenant_id": tenant_id,
         "token_hash": live.runtime.keys.token_hash("tenant session", token),

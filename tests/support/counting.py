@@ -24,7 +24,7 @@ class Counting:
     """Every figure, counted row by row."""
 
     def __init__(self, live: LiveServer, found: dict[str, list[Any]]) -> None:
-        self.zone, self.now = live.runtime.zone, live.runtime.clock.now()
+        self.zone, self.now = live.runtime.zone, live.ctx.now()
         self.codes, self.devices, self.tenants = found["codes"], found["devices"], found["tenants"]
         self.subscriptions = [row for row in found["subscriptions"] if row.ended_at is None]
         self.plans = {row.id: row for row in found["plans"]}

@@ -135,7 +135,7 @@ async def note(ctx: Context, step: str) -> None:
     """Write down that the run under way did a step."""
     from dbos import DBOS
 
-    async with ctx.runtime.db.write() as conn:
+    async with ctx.write() as conn:
         values = {"run": DBOS.workflow_id, "executor": ctx.runtime.executor_id, "step": step, "at": time.time()}
         await conn.affected(insert(steps).values(**values))
 

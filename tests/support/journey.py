@@ -102,7 +102,7 @@ class Journey:
 
     async def change(self, statement: str, **values: Any) -> None:
         """Change the database behind the server's back."""
-        async with self.server.runtime.db.write() as conn:
+        async with self.server.ctx.write() as conn:
             await conn.affected(text(statement), **values)
 
 

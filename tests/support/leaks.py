@@ -143,7 +143,7 @@ def _is_at(at: int, needle: bytes, haystack: bytes) -> bool:
 async def stored(server: ServerProcess, folder: Path) -> dict[str, bytes]:
     """Every column of every table of the database, the engine's among them, and what the server shows of it."""
     found: dict[str, bytes] = {}
-    async with server.runtime.db.read() as conn:
+    async with server.ctx.read() as conn:
         if server.runtime.db.is_sqlite:
             listed = await conn.rows(text("SELECT 'main', name FROM sqlite_master WHERE type = 'table'"))
         else:

@@ -16,13 +16,13 @@ from sql.tables import metadata
 
 async def rows(live: LiveServer, statement: Executable, **values: Any) -> Sequence[Row[Any]]:
     """The rows of any statement."""
-    async with live.runtime.db.read() as conn:
+    async with live.ctx.read() as conn:
         return await conn.rows(statement, **values)
 
 
 async def change(live: LiveServer, statement: Executable, **values: Any) -> int:
     """Change rows behind the portal's back."""
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         return await conn.affected(statement, **values)
 
 

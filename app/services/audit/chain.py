@@ -122,15 +122,15 @@ async def verify_audit(ctx: Context, *, expected: bytes | None = None) -> Proof:
         if broken is None and expected is not None and expected_at is None:
             message = "no link has the expected seal: the end of the chain was cut off, or this is another chain"
             broken = Break("head_missing", None, None, message)
-        slipped_in = await conn.maybe(statements.first_unsealed_before, int, after_xid=place[0], after_id=place[1])
-        if slipped_in is not None:
-            message = f"event {slipped_in} stands among sealed events and has no seal: it was put in later"
-            broken = Break("inserted", slipped_in, None, message)
-        waiting = await conn.one(statements.unsealed_after, int, after_xid=place[0], after_id=place[1])
+        inserted_id = await conn.maybe(statements.first_unsealed_before, int, after_xid=place[0], after_id=place[1])
+        if inserted_id is not None:
+            message = f"event {inserted_id} stands among sealed events and has no seal: it was put in later"
+            broken = Break("inserted", inserted_id, None, message)
+        unsealed = await conn.one(statements.unsealed_after, int, after_xid=place[0], after_id=place[1])
     return Proof(
         intact=broken is None,
         sealed=walked,
-        unsealed=waiting,
+        unsealed=unsealed,
         head=seal.hex() if walked else None,
         broken=broken,
         expected_at=expected_at,

@@ -32,13 +32,6 @@ class Plan:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class NewPlan:
-    """The row of a plan that was just stored."""
-
-    id: int
-
-
 async def find_plan(conn: ReadConnection, name: str) -> Plan:
     """The plan with this name; raises PlanNotFoundError."""
     if (plan := await conn.maybe(billing.plan_by_name, Plan, name=name)) is None:
@@ -74,9 +67,9 @@ async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan,
     async with ctx.write() as conn:
         known = await conn.maybe(billing.plan_by_name, Plan, name=name)
         if known is None:
-            stored = await conn.one(billing.insert_plan, NewPlan, name=name, **figures, created_at=now, updated_at=now)
+            plan_id = await conn.one(billing.insert_plan, int, name=name, **figures, created_at=now, updated_at=now)
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
-            return Plan(stored.id, name, created_at=now, updated_at=now, **figures), "created"
+            return Plan(plan_id, name, created_at=now, updated_at=now, **figures), "created"
         if all(getattr(known, figure) == value for figure, value in figures.items()):
             return known, "unchanged"
         await conn.affected(billing.set_plan, of_id=known.id, **figures, updated_at=now)
@@ -103,12 +96,12 @@ async def create_plan(
     }
     try:
         async with ctx.write() as conn:
-            stored = await conn.one(billing.insert_plan, NewPlan, **row, created_at=now, updated_at=now)
-            metadata = {"plan_id": stored.id, **row}
+            plan_id = await conn.one(billing.insert_plan, int, **row, created_at=now, updated_at=now)
+            metadata = {"plan_id": plan_id, **row}
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=metadata))
     except IntegrityError as failure:
         raise _conflict(failure, row) from None
-    return Plan(stored.id, name, stripe_price_id, monthly_run_quota, max_devices, now, now)
+    return Plan(plan_id, name, stripe_price_id, monthly_run_quota, max_devices, now, now)
 
 
 async def update_plan(ctx: Context, plan_id: int, changes: Mapping[str, Any]) -> Plan:

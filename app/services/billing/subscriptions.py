@@ -34,13 +34,6 @@ class Subscription:
     max_devices: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewSubscription:
-    """The row of a subscription that was just stored."""
-
-    id: int
-
-
 async def link_subscription(
     ctx: Context,
     *,
@@ -89,7 +82,7 @@ def _reference(field: str, given: str | None) -> str | None:
     return reference or None
 
 
-async def hold_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:
+async def put_on_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:
     """Put the tenant's current subscription on this plan, in whatever state it is, or give it an active one.
 
     Whoever calls holds the tenant in this transaction, or has just made it.
@@ -108,7 +101,7 @@ async def _set(
     if known is None:
         await conn.one(
             billing.insert_subscription,
-            NewSubscription,
+            int,
             of_tenant_id=tenant.id,
             tenant_id=tenant.id,
             plan_id=plan.id,

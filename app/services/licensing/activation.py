@@ -185,6 +185,6 @@ async def _activate_known(ctx: Context, situation: Situation) -> Enrollment:
             raise GuardRefusedError
         family = family_row(ctx.runtime, token, tenant_id, device_id, now)
         await conn.affected(licensing.insert_refresh_family, **family)
-        await record(conn, ctx, event)
+        await record(conn, ctx.as_device(tenant_id, device_id), event)
     entitlements = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
     return Enrollment(tenant_id, device_id, token, entitlements)

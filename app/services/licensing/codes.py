@@ -47,13 +47,6 @@ class RevokedCode:
     revoked_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CodeId:
-    """The id under which a code is stored."""
-
-    id: int
-
-
 async def generate_codes(
     ctx: Context,
     tenant_slug: str,
@@ -148,8 +141,7 @@ async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = N
         tenant = await find_tenant(conn, tenant_slug)
         if code_id is None and (normalized := code_text.normalize(code)):
             code_hash = ctx.runtime.keys.code_hash(normalized)
-            found = await conn.maybe(licensing.code_by_hash, CodeId, tenant_id=tenant.id, code_hash=code_hash)
-            code_id = None if found is None else found.id
+            code_id = await conn.maybe(licensing.code_by_hash, int, tenant_id=tenant.id, code_hash=code_hash)
         return await _revoke(conn, ctx, tenant, code_id)
 
 

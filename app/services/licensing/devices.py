@@ -27,13 +27,6 @@ class Device:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceId:
-    """The id under which a device is stored."""
-
-    id: int
-
-
 async def list_devices(
     ctx: Context, tenant_slug: str, *, before_id: int = NEWEST_FIRST, page_size: int = 100
 ) -> list[Device]:
@@ -66,7 +59,7 @@ async def revoke_device_by_id(ctx: Context, device_id: int) -> bool:
 async def _revoke(conn: WriteConnection, ctx: Context, tenant_slug: str, device_id: int) -> bool:
     tenant = await lock_tenant(conn, tenant_slug)
     if not await conn.affected(licensing.revoke_device, of_tenant_id=tenant.id, device_id=device_id):
-        if await conn.maybe(licensing.device_exists, DeviceId, tenant_id=tenant.id, device_id=device_id) is None:
+        if await conn.maybe(licensing.device_exists, int, tenant_id=tenant.id, device_id=device_id) is None:
             raise DeviceNotFoundError(device_id=device_id)
         return False
     now = ctx.now()

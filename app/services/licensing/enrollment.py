@@ -94,7 +94,7 @@ async def _enroll(runtime: Runtime, pending: Sequence[PendingActivation]) -> lis
         await record_each(
             conn,
             (
-                (distinct[request].ctx, event)
+                (distinct[request].ctx.as_device(code.tenant_id, device_ids[request]), event)
                 for request, code in enrolling.items()
                 for event in _events(code, device_ids[request])
             ),

@@ -78,7 +78,7 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     token = read_refresh_token(runtime.keys, refresh_token)
     if token is None:
         # Not ours; all that its bearer may learn is whether there is such a tenant.
-        async with runtime.db.read() as conn:
+        async with ctx.read() as conn:
             await find_tenant(conn, tenant_slug)
         raise RefreshTokenInvalidError
     # By the family, which the token proves; anybody may write any device's id beside it.
@@ -88,7 +88,7 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     if situation is None:
         raise TenantNotFoundError(slug=tenant_slug)
     if renewed is None:
-        await _close_family(ctx, situation, token)
+        await _close_family(ctx.as_device(situation.tenant_id, device_id), token)
         raise RefreshTokenReusedError
     granted = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
     return token_pair(ctx, situation.tenant_id, device_id, renewed, granted)
@@ -179,17 +179,16 @@ def _is_current(keys: Keys, situation: Situation, token: RefreshToken) -> bool:
     )
 
 
-async def _close_family(ctx: Context, situation: Situation, token: RefreshToken) -> None:
-    now = ctx.now()
+async def _close_family(ctx: Context, token: RefreshToken) -> None:
+    """Revoke the family of a token that its device, or whoever has it beside the device, has shown a second time."""
+    tenant_id, device_id = ctx.device
     async with ctx.write() as conn:
         closed = await conn.affected(
-            licensing.revoke_refresh_family, of_tenant_id=situation.tenant_id, family_id=token.family_id, now=now
+            licensing.revoke_refresh_family, of_tenant_id=tenant_id, family_id=token.family_id, now=ctx.now()
         )
         if closed:
-            title = f"Refresh token of device {situation.device_id} used twice; its tokens are revoked"
-            event = Event(
-                EventType.REFRESH_TOKEN_REUSED, title, tenant_id=situation.tenant_id, device_id=situation.device_id
-            )
+            title = f"Refresh token of device {device_id} used twice; its tokens are revoked"
+            event = Event(EventType.REFRESH_TOKEN_REUSED, title, tenant_id=tenant_id, device_id=device_id)
             await record(conn, ctx, event)
 
 

@@ -70,12 +70,6 @@ class TokenHolder(NamedTuple):
     role: str
 
 
-class AccountId(NamedTuple):
-    """The id under which an account is stored."""
-
-    id: int
-
-
 class Subject(NamedTuple):
     """A person as the identity provider names them for good."""
 
@@ -121,9 +115,9 @@ async def create(
 ) -> int | None:
     """Store a new account in the caller's transaction and answer its id; None if the address or the person has one."""
     now = ctx.now()
-    created = await conn.maybe(
+    account_id = await conn.maybe(
         statements.insert_operator,
-        AccountId,
+        int,
         email=email,
         name=name,
         role=role.value,
@@ -132,11 +126,11 @@ async def create(
         created_at=now,
         updated_at=now,
     )
-    if created is None:
+    if account_id is None:
         return None
     told = {"email": email, "role": role.value, **_named(bound_to)}
     await record(conn, ctx, Event(EventType.OPERATOR_CREATED, f"Operator {email} created", metadata=told))
-    return created.id
+    return account_id
 
 
 async def _create_or_update(conn: WriteConnection, ctx: Context, email: str, role: Role, name: str | None) -> Change:
@@ -166,13 +160,13 @@ async def disable(ctx: Context, email: str) -> bool:
     address = read_address(email)
     now = ctx.now()
     async with ctx.write() as conn:
-        disabled = await conn.maybe(statements.disable_operator, AccountId, of_email=address, now=now)
-        if disabled is None:
+        account_id = await conn.maybe(statements.disable_operator, int, of_email=address, now=now)
+        if account_id is None:
             if await find_account(conn, address) is None:
                 raise OperatorNotFoundError(email=address)
             return False
-        await conn.affected(statements.end_sessions_of_operator, operator_id=disabled.id)
-        await conn.affected(statements.delete_sign_in_links_of_operator, operator_id=disabled.id)
+        await conn.affected(statements.end_sessions_of_operator, operator_id=account_id)
+        await conn.affected(statements.delete_sign_in_links_of_operator, operator_id=account_id)
         told = {"email": address, "disabled": True}
         await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {address} disabled", metadata=told))
     return True
@@ -194,10 +188,10 @@ async def unbind(ctx: Context, email: str) -> bool:
 
 async def _unbind(conn: WriteConnection, ctx: Context, email: str) -> bool:
     now = ctx.now()
-    unbound = await conn.maybe(statements.unbind_from_subject, AccountId, of_email=email, now=now)
-    if unbound is None:
+    account_id = await conn.maybe(statements.unbind_from_subject, int, of_email=email, now=now)
+    if account_id is None:
         return False
-    await conn.affected(statements.end_sessions_of_operator, operator_id=unbound.id)
+    await conn.affected(statements.end_sessions_of_operator, operator_id=account_id)
     told = {"email": email, "unbound": True}
     title = f"Operator {email} unbound from the identity provider"
     await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, title, metadata=told))
@@ -221,10 +215,10 @@ async def find_account(conn: ReadConnection, email: str) -> Account | None:
 
 async def me(ctx: Context) -> SignedInOperator:
     """What an operator or a program is and may do; raises OperatorMissingError for anybody else."""
-    if ctx.actor.type != "operator" or ctx.actor.id is None:
+    if ctx.actor.type not in {"operator", "program"} or ctx.actor.id is None:
         raise OperatorMissingError
     async with ctx.read() as conn:
-        if ctx.actor.session_id is not None:
+        if ctx.actor.type == "operator":
             account = await conn.one(statements.operator_by_id, Account, operator_id=ctx.actor.id)
             email, name, role = account.email, account.name, account.role
         else:

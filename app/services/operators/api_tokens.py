@@ -49,12 +49,6 @@ class ListedToken:
     revoked_at: datetime | None
 
 
-class TokenId(NamedTuple):
-    """The id under which a token is stored."""
-
-    id: int
-
-
 class RevokedToken(NamedTuple):
     """What a token is told from others by."""
 
@@ -84,10 +78,10 @@ async def create_token(ctx: Context, *, name: str, role: Role, days: int | None 
         "created_at": now,
     }
     async with ctx.write() as conn:
-        made = await conn.one(statements.insert_api_token, TokenId, **row)
-        told = {"token_id": made.id, "name": called, "role": role.value, "expires_at": expires_at}
+        token_id = await conn.one(statements.insert_api_token, int, **row)
+        told = {"token_id": token_id, "name": called, "role": role.value, "expires_at": expires_at}
         await record(conn, ctx, Event(EventType.API_TOKEN_CREATED, f"API token {called} created", metadata=told))
-    return NewToken(made.id, called, role, token, hint, expires_at)
+    return NewToken(token_id, called, role, token, hint, expires_at)
 
 
 async def list_tokens(ctx: Context, *, before_id: int = NEWEST_FIRST, page_size: int = 100) -> list[ListedToken]:

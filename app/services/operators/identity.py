@@ -83,7 +83,7 @@ async def token_actor(runtime: Runtime, token: str) -> Actor:
     if found.last_used_at is None or found.last_used_at < before:
         async with runtime.db.write_alone() as conn:
             await conn.affected(api_tokens.touch_api_token, token_id=found.id, before=before, now=now)
-    return Actor("operator", f"token {found.name}", id=found.id, permissions=Role(found.role).permissions)
+    return Actor("program", f"token {found.name}", id=found.id, permissions=Role(found.role).permissions)
 
 
 async def _sessions(runtime: Runtime, hashes: Sequence[bytes]) -> list[OperatorSession | None]:

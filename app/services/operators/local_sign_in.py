@@ -38,18 +38,6 @@ class LinkBearer(NamedTuple):
     email: str
 
 
-class OperatorId(NamedTuple):
-    """The id under which an account is stored."""
-
-    operator_id: int
-
-
-class Email(NamedTuple):
-    """The address of an account."""
-
-    email: str
-
-
 async def sign_in(ctx: Context, *, email: str, password: str) -> SignedIn:
     """Begin a session for the right password, unless it was replaced while it was being checked.
 
@@ -131,7 +119,7 @@ async def use_link(ctx: Context, *, token: str, password: str) -> SignedIn:
     now = ctx.now()
     token_hash = ctx.runtime.keys.token_hash("sign-in link", token)
     async with ctx.write() as conn:
-        if await conn.maybe(statements.consume_sign_in_link, OperatorId, token_hash=token_hash, now=now) is None:
+        if await conn.maybe(statements.consume_sign_in_link, int, token_hash=token_hash, now=now) is None:
             raise SignInLinkInvalidError
         await replace_password(conn, ctx, bearer, hashed)
         signed_in = await begin_session(
@@ -146,11 +134,11 @@ async def replace_password(conn: WriteConnection, ctx: Context, bearer: LinkBear
     """Store a password's hash in the caller's transaction, and end what the old one has begun."""
     now = ctx.now()
     change = {"of_operator_id": bearer.operator_id, "new_password_hash": hashed, "now": now}
-    if await conn.maybe(statements.set_password, Email, **change) is None:
+    if await conn.maybe(statements.set_password, str, **change) is None:
         raise SignInLinkInvalidError
     await conn.affected(statements.end_sessions_of_operator, operator_id=bearer.operator_id)
-    # At the command line somebody else acts.
-    who = ctx if ctx.actor.type == "operator" else ctx._replace(actor=_self(bearer))
+    # Whoever has the link is its owner; at the command line somebody else sets the password.
+    who = ctx._replace(actor=_self(bearer)) if ctx.actor.type == "visitor" else ctx
     title = f"Password of {bearer.email} set"
     await record(conn, who, Event(EventType.OPERATOR_UPDATED, title, metadata={"email": bearer.email}))
 

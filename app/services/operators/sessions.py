@@ -34,12 +34,6 @@ class EndedSession(NamedTuple):
     email: str
 
 
-class SessionId(NamedTuple):
-    """The id under which a session is stored."""
-
-    id: int
-
-
 async def begin_session(
     conn: WriteConnection, ctx: Context, *, operator_id: int, email: str, by: Way, checked_hash: str | None = None
 ) -> SignedIn | None:
@@ -50,18 +44,18 @@ async def begin_session(
     token = secrets.token_urlsafe(32)
     now = ctx.now()
     seconds = ctx.runtime.settings.operator_session_seconds
-    begun = await conn.maybe(
+    session_id = await conn.maybe(
         statements.insert_session,
-        SessionId,
+        int,
         operator_id=operator_id,
         checked_hash=checked_hash,
         token_hash=ctx.runtime.keys.token_hash("operator session", token),
         now=now,
         expires_at=now + timedelta(seconds=seconds),
     )
-    if begun is None:
+    if session_id is None:
         return None
-    who = ctx._replace(actor=Actor("operator", email, id=operator_id, session_id=begun.id))
+    who = ctx._replace(actor=Actor("operator", email, id=operator_id, session_id=session_id))
     await record(conn, who, Event(EventType.USER_LOGIN, f"{email} signed in", metadata={"by": by}))
     return SignedIn(signed_cookie(ctx.runtime.keys, token), seconds)
 

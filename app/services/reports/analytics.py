@@ -90,12 +90,6 @@ class BusyTenant(NamedTuple):
     monthly_run_quota: int
 
 
-class Retained(NamedTuple):
-    """How many tenants had a device activated lately that they still have."""
-
-    tenants: int
-
-
 @dataclass
 class _Remembered:
     tenants: int = 0
@@ -147,7 +141,7 @@ async def _tenants_that_stay(ctx: Context) -> int:
         if began >= known.until:
             since = ctx.now() - STAYS
             async with ctx.read() as conn:
-                known.tenants = (await conn.one(statistics.tenants_with_new_devices, Retained, since=since)).tenants
+                known.tenants = await conn.one(statistics.tenants_with_new_devices, int, since=since)
             took = time.monotonic() - began
             kept = min(USED_AGAIN * took, MAX_SECONDS) if took > QUICK_SECONDS else 0.0
             known.until = time.monotonic() + kept

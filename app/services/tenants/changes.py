@@ -1,4 +1,4 @@
-"""Admitting tenants and changing them; each change is compared with what was there and told in its transaction."""
+"""Changing tenants: what differs from what is stored is written, and recorded in the same transaction."""
 
 from __future__ import annotations
 
@@ -11,15 +11,10 @@ from app.database.connections import WriteConnection
 from app.errors import TenantNotFoundError
 from app.events import Event, EventType, record
 from app.services.billing.plans import find_plan
-from app.services.billing.subscriptions import hold_plan
+from app.services.billing.subscriptions import put_on_plan
 from app.services.directory.lookup import Tenant
-from app.services.tenants.details import TenantDetails, own_details, tenant_details
+from app.services.tenants.details import TenantDetails, details_on
 from sql.statements import tenant_changes as statements
-
-# For so many of the plan's monthly runs one code is given to who is admitted: at least one, and no more than a tenth of
-# the largest quota that a tenant is admitted with. A plan without a limit has a quota of millions.
-RUNS_PER_CODE = 10
-MAX_FIRST_CODES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +39,35 @@ async def update_tenant(
     Raises TenantNotFoundError, PlanNotFoundError; then nothing has changed.
     """
     async with ctx.write() as conn:
-        known = await conn.maybe(statements.profile_by_slug_locked, Profile, tenant_slug=tenant_slug)
-        if known is None:
+        profile = await conn.maybe(statements.profile_by_slug_locked, Profile, tenant_slug=tenant_slug)
+        if profile is None:
             raise TenantNotFoundError(slug=tenant_slug)
-        await _change(conn, ctx, known, changes)
+        await _change(conn, ctx, profile, changes)
         if plan_name is not None:
             plan = await find_plan(conn, plan_name)
-            await hold_plan(conn, ctx, Tenant(known.id, str(changes.get("name", known.name)), known.slug), plan)
-    return await tenant_details(ctx, tenant_slug)
+            name = str(changes.get("name", profile.name))
+            await put_on_plan(conn, ctx, Tenant(profile.id, name, profile.slug), plan)
+        # Read before the commit: a change that is committed is answered, whatever becomes of the tenant afterwards.
+        return await details_on(conn, ctx, profile.slug)
 
 
 async def update_own_profile(ctx: Context, changes: Mapping[str, Any]) -> TenantDetails:
     """Set these columns of the tenant whose session asks; raises TenantNotFoundError if it was deleted just now."""
     async with ctx.write() as conn:
-        known = await conn.maybe(statements.profile_by_id_locked, Profile, tenant_id=ctx.tenant_id)
-        if known is None:
+        profile = await conn.maybe(statements.profile_by_id_locked, Profile, tenant_id=ctx.tenant_id)
+        if profile is None:
             raise TenantNotFoundError(slug=ctx.tenant_slug)
-        await _change(conn, ctx, known, changes)
-    return await own_details(ctx)
+        await _change(conn, ctx, profile, changes)
+        return await details_on(conn, ctx, profile.slug)
 
 
-async def _change(conn: WriteConnection, ctx: Context, known: Profile, changes: Mapping[str, Any]) -> None:
-    """Store what differs from what is there, and tell each difference; nothing, where nothing differs."""
-    differing = {name: value for name, value in changes.items() if value != getattr(known, name)}
-    if not differing:
+async def _change(conn: WriteConnection, ctx: Context, profile: Profile, changes: Mapping[str, Any]) -> None:
+    """Store and record what differs from the stored profile; nothing, where nothing differs."""
+    new_values = {name: value for name, value in changes.items() if value != getattr(profile, name)}
+    if not new_values:
         return
-    told = {name: {"from": getattr(known, name), "to": value} for name, value in differing.items()}
-    await conn.affected(statements.set_tenant, of_id=known.id, **differing, updated_at=ctx.now())
-    title = f"Tenant {differing.get('name', known.name)} updated"
-    event = Event(EventType.TENANT_UPDATED, title, tenant_id=known.id, metadata={"slug": known.slug, "changes": told})
-    await record(conn, ctx, event)
+    await conn.affected(statements.set_tenant, of_id=profile.id, **new_values, updated_at=ctx.now())
+    differences = {name: {"from": getattr(profile, name), "to": value} for name, value in new_values.items()}
+    title = f"Tenant {new_values.get('name', profile.name)} updated"
+    metadata = {"slug": profile.slug, "changes": differences}
+    await record(conn, ctx, Event(EventType.TENANT_UPDATED, title, tenant_id=profile.id, metadata=metadata))

@@ -43,8 +43,11 @@ async def request_delivery(conn: WriteConnection, kind: Kind, slug: str, *, at: 
     return await conn.one(statements.insert_delivery, int, **row)
 
 
-async def enqueue_deliveries(ctx: Context, ids: Iterable[int]) -> None:
-    """Have committed deliveries sent soon; one that is missed here, by a crash or an outage, is swept up later."""
+def enqueue_deliveries(ctx: Context, ids: Iterable[int]) -> None:
+    """Have committed deliveries sent soon; one that is missed here, by a crash or an outage, is swept up later.
+
+    It does not wait for the engine, so that no outage makes a failure of what is committed.
+    """
     for delivery_id in ids:
         ctx.runtime.enqueue(DELIVERY, delivery_id)
 
@@ -81,7 +84,7 @@ async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
 
     Raises DeliveryDeferredError while it is worth another attempt, which is the caller's to make.
     """
-    async with ctx.runtime.db.write_alone() as conn:
+    async with ctx.write_alone() as conn:
         attempt = await conn.maybe(statements.begin_attempt, Attempt, of_id=delivery_id)
     if attempt is None:
         return {"state": "ended before"}
@@ -146,7 +149,7 @@ async def _send_password(ctx: Context, attempt: Attempt, recipient: Recipient) -
         "expires_at": now + life,
         "created_at": now,
     }
-    async with runtime.db.write_alone() as conn:
+    async with ctx.write_alone() as conn:
         await conn.affected(sign_in.store_challenge, **challenge)
     await _any_way(ways, password)
 

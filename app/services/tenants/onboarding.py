@@ -14,7 +14,7 @@ from app.database.failures import violated_constraint
 from app.errors import TenantConflictError, ValidationError
 from app.events import Event, EventType, record
 from app.services.billing.plans import Plan, find_plan
-from app.services.billing.subscriptions import hold_plan
+from app.services.billing.subscriptions import put_on_plan
 from app.services.directory.lookup import Tenant, find_tenant
 from app.services.directory.rules import is_email, is_slug
 from app.services.licensing.codes import AUTOMATIC_LABEL, code_rows, store_codes
@@ -51,7 +51,7 @@ async def create_tenant(ctx: Context, *, plan_name: str, **columns: Any) -> NewT
         if violated_constraint(failure) == "uq_tenants_slug":
             raise TenantConflictError(slug=slug) from None
         raise
-    await enqueue_deliveries(ctx, deliveries)
+    enqueue_deliveries(ctx, deliveries)
     return NewTenant(details, codes)
 
 
@@ -90,7 +90,7 @@ async def _create(
     metadata = {"slug": tenant.slug, "plan": plan.name}
     event = Event(EventType.TENANT_CREATED, f"Tenant {tenant.name} created", tenant_id=tenant.id, metadata=metadata)
     await record(conn, ctx, event)
-    await hold_plan(conn, ctx, tenant, plan)
+    await put_on_plan(conn, ctx, tenant, plan)
     count = min(max(1, plan.monthly_run_quota // RUNS_PER_CODE), MAX_FIRST_CODES)
     # A large plan brings thousands of codes, whose hashes would hold the loop up.
     codes, rows = await asyncio.to_thread(code_rows, ctx, tenant, count, label=AUTOMATIC_LABEL)

@@ -55,7 +55,7 @@ async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
             delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=now)
     if delivery_id is None:
         raise RateLimitedError(retry_after=wait)
-    await enqueue_deliveries(ctx, [delivery_id])
+    enqueue_deliveries(ctx, [delivery_id])
     return PasswordRequested("", settings.one_time_password_seconds, PASSWORD_SENT)
 
 
@@ -90,7 +90,7 @@ async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -
     runtime, now = ctx.runtime, ctx.now()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
-    async with runtime.db.write() as conn:
+    async with ctx.write() as conn:
         tenant = await conn.maybe(tenants.by_slug_kept, Tenant, tenant_slug=tenant_slug)
         if tenant is None or not await conn.affected(statements.take_challenge, **challenge._asdict()):
             raise OneTimePasswordInvalidError

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
-from app.calendar import month_around
 from app.context import Context
 from app.database.connections import as_batch
 from sql.statements import months as statements
@@ -48,13 +47,13 @@ async def _fold_some(ctx: Context) -> int:
 
 async def keep_months(ctx: Context) -> Mapping[str, object]:
     """Give every tenant its row for the next month, and take those of the months before this one away."""
-    this_month, next_month = month_around(ctx.today())
+    month = ctx.month()
     async with ctx.write() as conn:
-        await conn.affected(statements.close_months, first_month=this_month)
-        await conn.affected(statements.open_month, month=next_month)
+        await conn.affected(statements.close_months, first_month=month.first_day)
+        await conn.affected(statements.open_month, month=month.next_day)
     # Opened before it is filled: who comes in between is given a row by the database.
     async with ctx.write() as conn:
-        filled = await conn.affected(statements.fill_month, of_month=next_month)
+        filled = await conn.affected(statements.fill_month, of_month=month.next_day)
     async with ctx.write() as conn:
-        removed = await conn.affected(statements.delete_closed_runs, first_month=this_month)
-    return {"next_month": next_month.isoformat(), "rows": filled, "removed": removed}
+        removed = await conn.affected(statements.delete_closed_runs, first_month=month.first_day)
+    return {"next_month": month.next_day.isoformat(), "rows": filled, "removed": removed}

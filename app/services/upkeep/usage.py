@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
-from app.calendar import month_around, months_later
+from app.calendar import months_later
 from app.context import Context
 from sql.statements import licensing, months, usage
 
@@ -45,7 +45,7 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
     The days are those that still receive events. Nothing is mended silently: the sums are kept by the database in
     the transaction of the events, so a difference is a fault that somebody must look at.
     """
-    today = ctx.today()
+    today, month = ctx.today(), ctx.month()
     first_day = today - timedelta(days=ctx.runtime.settings.usage_past_days + 1)
     differing: list[Difference] = []
     async with ctx.read() as conn:
@@ -54,14 +54,17 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
             if room := MAX_REPORTED - len(differing):
                 of_day = {"first_day": day, "next_day": day + timedelta(days=1)}
                 differing += await conn.many(usage.rollups_that_differ, Difference, **of_day, max_rows=room)
-        month, next_month = month_around(today)
         months_differing = await conn.many(
-            months.months_that_differ, DifferentMonth, month=month, next_month=next_month, max_rows=MAX_REPORTED
+            months.months_that_differ,
+            DifferentMonth,
+            month=month.first_day,
+            next_month=month.next_day,
+            max_rows=MAX_REPORTED,
         )
     for difference in differing:
         log.error("usage_rollup_differs", **asdict(difference))
     for wrong in months_differing:
-        log.error("usage_month_differs", month=month.isoformat(), **wrong._asdict())
+        log.error("usage_month_differs", month=month.first_day.isoformat(), **wrong._asdict())
     return {
         "first_day": first_day.isoformat(),
         "next_day": today.isoformat(),
@@ -73,8 +76,7 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
 async def apply_retention(ctx: Context) -> Mapping[str, object]:
     """Remove usage events older than the configured months (their sums stay), and keys and tokens nobody can use."""
     now = ctx.now()
-    this_month = now.astimezone(ctx.runtime.zone).date().replace(day=1)
-    first_kept_day = months_later(this_month, -ctx.runtime.settings.usage_retention_months)
+    first_kept_day = months_later(ctx.month().first_day, -ctx.runtime.settings.usage_retention_months)
     events = 0
     while removed := await _remove_events(ctx, first_kept_day):
         events += removed
@@ -86,7 +88,7 @@ async def apply_retention(ctx: Context) -> Mapping[str, object]:
 
 async def _remove_events(ctx: Context, first_kept_day: date) -> int:
     """Some of those before a day: all of a month at once would outlast any time that a statement may take."""
-    async with ctx.runtime.db.write_alone() as conn:
+    async with ctx.write_alone() as conn:
         return await conn.affected(
             usage.delete_old_usage_events, first_kept_day=first_kept_day, max_rows=EVENTS_REMOVED_AT_ONCE
         )

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from app.calendar import day_of
 from app.context import Context
 from app.database.connections import as_batch
 from app.runtime import Coalesced, Runtime
@@ -85,8 +86,9 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
             refused[place] = EventOutcome(event.id, "rejected", _untimely(ctx.runtime, at, now))
     brought = Batch(tenant_id, tenant_slug, device_id, now, rows)
     new = await ctx.runtime.coalescer(INGESTS).ask(brought, len(rows)) if rows else set()
-    if len(new) < len(events):
-        # Repeated or rejected ones, or a device that may not: only now it is worth a question.
+    if not new:
+        # Repeated or rejected events, or a device that may not report any: only now it is worth a question. Where one
+        # event is stored, the device may; and no outage after the commit must be answered instead of the report.
         await metered_tenant(ctx, tenant_slug)
     return _report(events, refused, new)
 
@@ -103,7 +105,7 @@ def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
         "kind": event.kind,
         "quantity": event.quantity,
         "at": at.astimezone(UTC),
-        "day": at.astimezone(runtime.zone).date(),
+        "day": day_of(at, runtime.zone),
         "metadata": None if event.metadata is None else orjson.dumps(event.metadata).decode(),
     }
 

@@ -24,21 +24,14 @@ class UsageSummary:
     plan: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """The sum of a period."""
-
-    quantity: int
-
-
 async def usage_summary(ctx: Context, tenant_slug: str) -> UsageSummary:
     """The running month in the installation's time zone; raises TenantMismatchError or TenantNotFoundError."""
     tenant = await metered_tenant(ctx, tenant_slug)
     month = ctx.month()
     async with ctx.read() as conn:
-        used = await conn.one(
+        runs = await conn.one(
             usage.quantity_between,
-            Quantity,
+            int,
             tenant_id=tenant.tenant_id,
             kind=RUN,
             first_day=month.first_day,
@@ -48,7 +41,7 @@ async def usage_summary(ctx: Context, tenant_slug: str) -> UsageSummary:
         tenant=tenant.tenant_slug,
         year=month.first_day.year,
         month=month.first_day.month,
-        runs=int(used.quantity),
+        runs=runs,
         quota=tenant.monthly_run_quota or 0,
         plan=tenant.plan_name,
     )

@@ -54,8 +54,11 @@ def upgrade() -> None:
             "actor_type",
             sa.Enum(
                 "operator",
+                "program",
                 "tenant",
                 "device",
+                "visitor",
+                "stripe",
                 "system",
                 name="actor_type",
                 native_enum=False,

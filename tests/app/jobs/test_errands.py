@@ -103,12 +103,12 @@ async def test_an_errand_that_failed_is_swept_up_until_its_row_is_done(place: Pl
 async def test_a_delivery_that_nobody_enqueued_is_swept_up_and_sent(place: Place) -> None:
     async with another_process(place) as ctx:
         tenant, _ = await ensure_tenant(ctx, name="Swept", slug="swept", email="it@example.com")
-        async with ctx.runtime.db.write() as conn:
-            delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.runtime.clock.now())
-        await enqueue_deliveries(ctx, [delivery])
+        async with ctx.write() as conn:
+            delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.now())
+        enqueue_deliveries(ctx, [delivery])
         # It waits for longer than it should.
         at = datetime.now(UTC).replace(microsecond=0).timestamp() - 60
-        async with ctx.runtime.db.write() as conn:
+        async with ctx.write() as conn:
             of = deliveries.c.id == delivery
             await conn.affected(deliveries.update().where(of).values(created_at=datetime.fromtimestamp(at, UTC)))
 
@@ -128,8 +128,8 @@ async def test_a_delivery_that_nobody_enqueued_is_swept_up_and_sent(place: Place
 async def test_a_delivery_leaves_without_a_sweep_and_its_arguments_hold_no_secret(place: Place) -> None:
     async with another_process(place) as ctx:
         tenant, _ = await ensure_tenant(ctx, name="Quick", slug="quick", email="it@example.com")
-        async with ctx.runtime.db.write() as conn:
-            delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.runtime.clock.now())
+        async with ctx.write() as conn:
+            delivery = await request_delivery(conn, "one_time_password", tenant.slug, at=ctx.now())
         async with launched(place.settings(), errands=[Errand("delivery", DELIVERIES.run, nothing_waits)]) as jobs:
             await asyncio.wait_for(jobs.wait_until_running(), PATIENCE)
             jobs.enqueue("delivery", delivery)

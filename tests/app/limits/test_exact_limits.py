@@ -17,7 +17,7 @@ THREE_A_MINUTE = ExactLimit("tests", 3, 60)
 
 
 async def hit(live: LiveServer, whom: str = "somebody") -> int | None:
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         return await count_hit(conn, live.ctx, THREE_A_MINUTE, whom)
 
 
@@ -40,7 +40,7 @@ async def test_parallel_hits_never_pass_the_limit(sanic_client: LiveServer) -> N
 
 async def test_what_was_counted_goes_when_its_transaction_fails(sanic_client: LiveServer) -> None:
     async def fail() -> None:
-        async with sanic_client.runtime.db.write() as conn:
+        async with sanic_client.ctx.write() as conn:
             assert await count_hit(conn, sanic_client.ctx, THREE_A_MINUTE, "somebody") is None
             raise KeyError
 

@@ -10,7 +10,7 @@ from support.rows import row_counts, rows
 from support.statements import counted_statements
 
 from app.access.keys import fingerprint_hash
-from app.context import ANONYMOUS, Context
+from app.context import VISITOR, Context
 from app.services.licensing import code_text
 from app.services.licensing.codes import generate_codes
 from app.services.licensing.devices import revoke_device
@@ -35,7 +35,7 @@ def pending_activation(
     request = ActivationRequest(
         slug or tenant.slug, live.runtime.keys.code_hash(normalized), fingerprint_hash(hardware)
     )
-    return PendingActivation(Context(live.runtime, ANONYMOUS, f"request-{hardware}"), request)
+    return PendingActivation(Context(live.runtime, VISITOR, f"request-{hardware}"), request)
 
 
 async def enroll(live: LiveServer, *pending: PendingActivation) -> list[Enrollment | None]:
@@ -180,7 +180,7 @@ async def test_of_two_that_show_one_token_the_first_has_the_next(sanic_client: L
 
 
 def brought(live: LiveServer, device: Activated, *event_ids: str, slug: str = "") -> Batch:
-    now = live.runtime.clock.now()
+    now = live.ctx.now()
     rows = [
         {
             "event_id": event_id,

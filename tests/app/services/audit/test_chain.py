@@ -31,7 +31,7 @@ ROUNDS = 20 if os.environ.get("PORTAL_PROOF") == "full" else 4
 
 
 async def write(live: LiveServer, *titles: str) -> None:
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await record(conn, live.ctx, *(Event(EventType.PLAN_UPDATED, title) for title in titles))
 
 
@@ -88,7 +88,7 @@ async def test_a_long_trail_is_sealed_and_proved_in_batches(
 @pytest.mark.postgresql_only("SQLite has one writer: nothing can be sealed meanwhile")
 async def test_an_open_transaction_is_waited_for_and_not_skipped(sanic_client: LiveServer) -> None:
     live = sanic_client
-    async with live.runtime.db.write() as conn:
+    async with live.ctx.write() as conn:
         await record(conn, live.ctx, Event(EventType.PLAN_UPDATED, "slow"))
         await write(live, "quick")
         assert await seal_events(live.ctx) == {"sealed": 0}

@@ -35,8 +35,8 @@ async def server_with(database: str, folder: Path, **settings: Any) -> AsyncIter
 
 
 async def requested(live: LiveServer, slug: str, kind: Any = "one_time_password") -> int:
-    async with live.runtime.db.write() as conn:
-        return await request_delivery(conn, kind, slug, at=live.runtime.clock.now())
+    async with live.ctx.write() as conn:
+        return await request_delivery(conn, kind, slug, at=live.ctx.now())
 
 
 async def ended(live: LiveServer) -> list[tuple[str, str | None, int]]:
@@ -335,7 +335,7 @@ async def test_without_a_provider_phones_are_not_reached_and_operators_read_why(
 
 async def test_a_delivery_that_keeps_killing_its_worker_is_given_up(sanic_client: LiveServer) -> None:
     row = {"kind": "one_time_password", "tenant_slug": (await reachable(sanic_client)).slug, "attempts": MAX_ATTEMPTS}
-    await change(sanic_client, insert(deliveries).values(**row, created_at=sanic_client.runtime.clock.now()))
+    await change(sanic_client, insert(deliveries).values(**row, created_at=sanic_client.ctx.now()))
 
     assert await deliver_all(sanic_client) == ["failed"]
     assert await mailed(sanic_client) == []
