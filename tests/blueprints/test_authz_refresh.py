@@ -71,7 +71,7 @@ async def test_a_token_shown_twice_closes_its_family(sanic_client: LiveServer) -
 
     assert (again.status_code, again.json()["errorCode"]) == (401, "refresh_token_reused")
     assert (after.status_code, after.json()["errorCode"]) == (401, "refresh_token_invalid")
-    event = (await told(sanic_client))[-1]
+    event = (await told(sanic_client, device.tenant.tenant_id))[-1]
     assert (event.event_type, event.device_id) == ("refresh_token_reused", device.device_id)
     assert (event.actor_type, event.actor_name) == ("device", f"device {device.device_id}")
 
@@ -136,6 +136,7 @@ async def test_an_unknown_tenant_is_not_found(sanic_client: LiveServer) -> None:
     answer = await refresh(sanic_client, device, tenant_slug="nobody")
 
     assert (answer.status_code, answer.json()["errorCode"]) == (404, "tenant_not_found")
+    assert "the slug nobody" in answer.json()["detail"]
 
 
 async def test_a_token_is_good_for_its_own_tenant_and_device_only(sanic_client: LiveServer) -> None:
@@ -182,6 +183,21 @@ async def test_a_revoked_device_gets_no_new_tokens(sanic_client: LiveServer) -> 
     answer = await refresh(sanic_client, device)
 
     assert (answer.status_code, answer.json()["errorCode"]) == (401, "device_revoked")
+
+
+async def test_of_a_revoked_device_no_family_is_left_and_of_its_neighbour_all_are(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    await activated(sanic_client, device.tenant)
+    neighbour = await activated(sanic_client, device.tenant, "hardware-2")
+
+    await revoke_device(sanic_client.ctx, device.tenant.slug, device.device_id)
+
+    families = await rows(sanic_client, refresh_families.select())
+    assert sorted((family.device_id, family.revoked_at is None) for family in families) == [
+        (device.device_id, False),
+        (device.device_id, False),
+        (neighbour.device_id, True),
+    ]
 
 
 async def test_a_stranger_does_not_learn_that_a_device_is_revoked(sanic_client: LiveServer) -> None:

@@ -36,6 +36,15 @@ async def test_a_tenants_session_sees_and_reports_its_own_usage(sanic_client: Li
     assert (month.json()["tenant"], month.json()["runs"], month.json()["quota"]) == (tenant.slug, 2, 7)
 
 
+async def test_without_a_subscription_the_month_has_no_quota_and_no_plan(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client, state=None)
+    session = await as_tenant(sanic_client, tenant.tenant_id)
+
+    month = (await seen(sanic_client, tenant.slug, session)).json()
+
+    assert (month["runs"], month["quota"], month["plan"]) == (0, 0, None)
+
+
 async def test_a_tenants_session_sees_no_other_tenant_whether_there_is_one_or_not(sanic_client: LiveServer) -> None:
     mine, other = await two_tenants(sanic_client)
     session = await as_tenant(sanic_client, mine.tenant_id)
@@ -53,7 +62,9 @@ async def test_an_operator_sees_every_tenant_and_is_told_of_one_that_is_not_ther
         ]
 
         assert told(*answers) == [(200, None)] * 4
-        assert told(await seen(sanic_client, "nobody", headers)) == [(404, "tenant_not_found")]
+        nobodys = await seen(sanic_client, "nobody", headers)
+        assert told(nobodys) == [(404, "tenant_not_found")]
+        assert "the slug nobody" in nobodys.json()["detail"]
 
 
 async def test_who_may_only_read_reports_nothing(sanic_client: LiveServer) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
-<<<<<<< HEAD
-=======
-from types import ModuleType
 from typing import get_args
->>>>>>> usecases
 
 import pytest
 from support.contract import OPERATIONS
@@ -115,7 +112,6 @@ def test_every_error_is_raised_somewhere() -> None:
     assert {error.__name__ for error in tree()} - raised == BRANCHES
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "mention",
     [
@@ -127,18 +123,14 @@ def test_every_error_is_raised_somewhere() -> None:
 )
 def test_an_error_that_is_only_mentioned_is_not_raised(mention: str) -> None:
     assert "CodeUnknownError" not in set(raised_names(ast.parse(mention)))
-=======
+
+
 def test_every_kind_of_actor_may_be_stored_and_is_documented() -> None:
     kinds = set(get_args(ActorType))
 
     assert set(platform_events.c.actor_type.type.enums) == kinds
     section = (DOCS / "administering.md").read_text().partition("| `actor_type` |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == kinds
-
-
-def test_every_event_is_told_by_something() -> None:
-    told = set(re.findall(r"EventType\.([A-Z_]+)", source(app, without="events.py")))
->>>>>>> usecases
 
 
 def test_every_event_is_recorded_by_something() -> None:

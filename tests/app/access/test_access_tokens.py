@@ -13,10 +13,10 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 from pydantic import SecretStr
 from sqlalchemy import delete, select
-from support.builders import Activated, activated, refresh
+from support.builders import Activated, activated, licensed, refresh
 from support.clocks import MovableClock
 from support.live import LiveServer
-from support.rows import rows
+from support.rows import rows, told
 
 from app.access import access_tokens as app_tokens
 from app.access.access_tokens import AccessTokens, SigningKey
@@ -77,6 +77,20 @@ async def test_a_token_says_who_and_what(sanic_client: LiveServer) -> None:
         },
     }
     assert header == {"alg": "EdDSA", "typ": "JWT", "kid": header["kid"]}
+
+
+@pytest.mark.parametrize("quota", [0, 70])
+async def test_whichever_way_it_is_had_a_token_says_what_the_plan_grants(sanic_client: LiveServer, quota: int) -> None:
+    tenant = await licensed(sanic_client, codes=2, quota=quota, state="trialing")
+
+    first = await activated(sanic_client, tenant)
+    again = await activated(sanic_client, tenant)
+    with_another_code = await activated(sanic_client, tenant, code=tenant.codes[1])
+    renewed = (await refresh(sanic_client, with_another_code)).json()["access_token"]
+
+    tokens = [first.access_token, again.access_token, with_another_code.access_token, renewed]
+    granted = {"plan": tenant.plan, "monthly_run_quota": quota, "subscription_state": "trialing"}
+    assert [parts(token)[1]["entitlements"] for token in tokens] == [granted] * 4
 
 
 async def test_the_published_keys_alone_verify_a_token(sanic_client: LiveServer) -> None:
@@ -266,6 +280,30 @@ async def test_a_compromised_key_ends_at_once_and_devices_refresh(sanic_client: 
     renewed = (await refresh(sanic_client, device)).json()["access_token"]
     assert parts(renewed)[0]["kid"] == rotation.kid
     assert await status_of(sanic_client, renewed) == (200, None)
+
+
+async def test_a_compromised_key_ends_at_once_though_its_end_was_set_before(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    await rotate_keys(sanic_client.ctx)
+
+    rotation = await rotate_keys(sanic_client.ctx, compromised=True)
+    await sanic_client.runtime.tokens.load()
+
+    assert {key["kid"] for key in sanic_client.runtime.tokens.jwks["keys"]} == {rotation.kid}
+    assert await status_of(sanic_client, device.access_token) == (401, "token_invalid")
+
+
+@pytest.mark.parametrize(("is_compromised", "reason"), [(False, "rotation"), (True, "compromised")])
+async def test_a_rotation_is_told_with_its_key_and_its_reason(
+    sanic_client: LiveServer, is_compromised: bool, reason: str
+) -> None:
+    rotation = await rotate_keys(sanic_client.ctx, compromised=is_compromised)
+
+    (event,) = await told(sanic_client)
+    assert (event.event_type, event.title) == ("signing_key_rotated", "Signing key rotated")
+    assert orjson.loads(event.metadata) == {"kid": rotation.kid, "reason": reason}
+    (stored,) = await rows(sanic_client, select(signing_keys).where(signing_keys.c.kid == rotation.kid))
+    assert rotation.signs_from == stored.signs_from
 
 
 async def test_a_worker_reads_the_keys_again_when_it_meets_an_unknown_one(sanic_client: LiveServer) -> None:

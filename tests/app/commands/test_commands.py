@@ -172,6 +172,7 @@ def test_migrate_says_from_where_to_where(stored: Portal) -> None:
         (("gen-codes", "--tenant", "nope"), 2, "tenant_not_found"),
         (("link-sub", "--tenant", "demo", "--plan", "Nope"), 2, "plan_not_found"),
         (("revoke-code", "--tenant", "demo", "--code", "AAAA"), 2, "activation_code_not_found"),
+        (("revoke-code", "--tenant", "demo", "--code", "AAAA-BBBB-CCCC-DDDD"), 2, "activation_code_not_found"),
         (("revoke-device", "--tenant", "demo", "--device", "9"), 2, "device_not_found"),
         (("revoke-device", "--tenant", "demo", "--device", "9" * 20), 2, "usage"),
         (("revoke-code", "--tenant", "demo", "--id", "9" * 20), 2, "usage"),
