@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from app.access.permissions import Permission
 from app.calendar import Month, day_of
-from app.database.connections import Loan, ReadConnection, WriteConnection
+from app.database.connections import Checkout, ReadConnection, WriteConnection
 from app.database.key_holds import KeyHold, confirm_key_holds
 from app.errors import SessionMissingError, TokenMissingError
 from app.limits.rate_limits import Allowance
@@ -87,7 +87,7 @@ class Context(NamedTuple):
         """The running month in the installation's time zone."""
         return Month.of(self.today(), self.runtime.zone)
 
-    def read(self) -> Loan[ReadConnection]:
+    def read(self) -> Checkout[ReadConnection]:
         """A connection for reading: one round trip per statement, and no transaction around them."""
         return self.runtime.db.read()
 
@@ -102,12 +102,12 @@ class Context(NamedTuple):
             if self.key_hold is not None:
                 await confirm_key_holds(conn, [self.key_hold], self.runtime.clock, is_final=is_final)
 
-    def write_alone(self) -> Loan[WriteConnection]:
+    def write_autocommit(self) -> Checkout[WriteConnection]:
         """A connection for one changing statement, a transaction by itself: one round trip instead of three.
 
         Nothing confirms here that this request still holds its Idempotency-Key: it is for what may happen twice.
         """
-        return self.runtime.db.write_alone()
+        return self.runtime.db.write_autocommit()
 
     def as_device(self, tenant_id: int, device_id: int) -> Context:
         """The same call as one of the device that its code or its token has proved to ask."""

@@ -1,4 +1,4 @@
-"""Worker heartbeats and leases, and what a worker needs in order to be of use."""
+"""Worker heartbeats and leases, and what a worker needs before it can work."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ readiness = select(
     select(func.count()).select_from(verifying_keys.order_by(None).subquery()).scalar_subquery().label("signing_keys"),
 )
 
-_beat = insert(worker_heartbeats)
+_heartbeat = insert(worker_heartbeats)
 
-record_worker_heartbeat = _beat.on_conflict_do_update(
-    index_elements=[worker_heartbeats.c.executor_id], set_={"beat_at": _beat.excluded.beat_at}
+record_worker_heartbeat = _heartbeat.on_conflict_do_update(
+    index_elements=[worker_heartbeats.c.executor_id], set_={"beat_at": _heartbeat.excluded.beat_at}
 )
 
 executors_alive = select(worker_heartbeats.c.executor_id).where(worker_heartbeats.c.beat_at >= bindparam("since"))
@@ -31,7 +31,7 @@ delete_dead_worker_heartbeats = delete(worker_heartbeats).where(worker_heartbeat
 
 _lease = insert(leases)
 
-# Taken or kept by one row in one statement: whoever holds it prolongs it, anybody else takes it when it has run out.
+# One upsert: the holder extends its lease, and any other worker takes it once it has expired.
 take_lease = _lease.on_conflict_do_update(
     index_elements=[leases.c.name],
     set_={"holder": _lease.excluded.holder, "expires_at": _lease.excluded.expires_at},
