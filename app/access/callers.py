@@ -46,16 +46,16 @@ class Caller:
         return tuple(name for name, accepted in ways.items() if accepted)
 
     @property
-    def missing(self) -> type[PortalError]:
-        """What is said to who shows nothing."""
+    def not_sent(self) -> type[PortalError]:
+        """What is said to who sends nothing to be known by."""
         if self.device:
-            return errors.TokenMissingError
-        return errors.SessionMissingError if self.tenant or self.tenant_token else errors.OperatorMissingError
+            return errors.TokenNotSentError
+        return errors.SessionNotSentError if self.tenant or self.tenant_token else errors.NotSignedInError
 
     @property
     def errors(self) -> tuple[type[PortalError], ...]:
         """What the check itself may answer, whatever the operation."""
-        found: list[type[PortalError]] = [] if self.is_anyone else [self.missing]
+        found: list[type[PortalError]] = [] if self.is_anyone else [self.not_sent]
         if self.device:
             found += [
                 errors.TokenInvalidError,
@@ -70,7 +70,7 @@ class Caller:
             found += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
             found += [errors.OriginRefusedError]
         if self.permission is not None:
-            found += [errors.PermissionMissingError]
+            found += [errors.PermissionDeniedError]
         return tuple(dict.fromkeys(found))
 
 

@@ -17,7 +17,7 @@ from app.errors import (
     DatabaseUnavailableError,
     DeviceNotFoundError,
     OperatorNotFoundError,
-    PlanNotFoundError,
+    PlanNameNotFoundError,
     PortalError,
     SettingsError,
     TenantNotFoundError,
@@ -33,7 +33,7 @@ MISUSES = (
     CodeNotFoundError,
     DeviceNotFoundError,
     OperatorNotFoundError,
-    PlanNotFoundError,
+    PlanNameNotFoundError,
     TenantNotFoundError,
     ValidationError,
 )

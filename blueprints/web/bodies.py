@@ -11,7 +11,7 @@ import pydantic
 from pydantic import BaseModel
 from sanic import Request
 
-from app.errors import MalformedBodyError, TokenMissingError, ValidationError
+from app.errors import MalformedBodyError, TokenNotSentError, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -38,10 +38,10 @@ def read_query(request: Request, model: type[Model]) -> Model:
 
 
 def bearer_token(request: Request) -> str:
-    """The token of the Authorization header; raises TokenMissingError."""
+    """The token of the Authorization header; raises TokenNotSentError."""
     scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not (token := token.strip()):
-        raise TokenMissingError
+        raise TokenNotSentError
     return token
 
 

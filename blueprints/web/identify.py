@@ -7,7 +7,7 @@ from sanic import Request
 
 from app.access.callers import DEVICE, Caller
 from app.context import ANONYMOUS, Actor, Context
-from app.errors import OriginRefusedError, PermissionMissingError
+from app.errors import OriginRefusedError, PermissionDeniedError
 from app.limits.rate_limits import Allowance
 from app.runtime import Runtime
 from app.services.operators.identity import API_TOKEN_PREFIX, cookie_actor, token_actor
@@ -33,7 +33,7 @@ async def identified(request: Request, runtime: Runtime, caller: Caller, request
         return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=token)
     actor, allowance = await _actor(request, runtime, caller)
     if actor.type == "operator" and caller.permission is not None and caller.permission not in actor.permissions:
-        raise PermissionMissingError(permission=caller.permission.value)
+        raise PermissionDeniedError(permission=caller.permission.value)
     # Nobody asks where a device is, and finding out takes as long as finding out who it is.
     address = None if actor.type == "device" else _address(request)
     return Context(runtime, actor, request_id, address, allowance)
@@ -54,7 +54,7 @@ async def _actor(request: Request, runtime: Runtime, caller: Caller) -> tuple[Ac
         if request.method not in READING:
             check_origin(request, runtime)
         return await cookie_actor(runtime, cookie), None
-    raise caller.missing
+    raise caller.not_sent
 
 
 async def _device(runtime: Runtime, access_token: str) -> tuple[Actor, Allowance | None]:

@@ -12,7 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from app.context import Context
 from app.database.connections import ReadConnection
 from app.database.failures import violated_constraint
-from app.errors import PlanConflictError, PlanMissingError, PlanNameConflictError, PlanNotFoundError, ValidationError
+from app.errors import (
+    PlanConflictError,
+    PlanIdNotFoundError,
+    PlanNameConflictError,
+    PlanNameNotFoundError,
+    ValidationError,
+)
 from app.events import Event, EventType, record
 from sql.statements import billing
 
@@ -40,9 +46,9 @@ class NewPlan:
 
 
 async def find_plan(conn: ReadConnection, name: str) -> Plan:
-    """The plan with this name; raises PlanNotFoundError."""
+    """The plan with this name; raises PlanNameNotFoundError."""
     if (plan := await conn.maybe(billing.plan_by_name, Plan, name=name)) is None:
-        raise PlanNotFoundError(plan=name)
+        raise PlanNameNotFoundError(plan=name)
     return plan
 
 
@@ -114,13 +120,13 @@ async def create_plan(
 async def update_plan(ctx: Context, plan_id: int, changes: Mapping[str, Any]) -> Plan:
     """Set these columns of a plan; what its tenants may do changes with it at once.
 
-    Raises PlanMissingError, PlanNameConflictError, PlanConflictError.
+    Raises PlanIdNotFoundError, PlanNameConflictError, PlanConflictError.
     """
     now = ctx.now()
     try:
         async with ctx.write() as conn:
             if (known := await conn.maybe(billing.plan_by_id_locked, Plan, plan_id=plan_id)) is None:
-                raise PlanMissingError(plan_id=plan_id)
+                raise PlanIdNotFoundError(plan_id=plan_id)
             differing = {name: value for name, value in changes.items() if value != getattr(known, name)}
             if not differing:
                 return known

@@ -53,7 +53,7 @@ async def link_subscription(
     """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
 
     A Stripe id that is None or blank stays as it is. Raises ValidationError for an unknown state or an id that is too
-    long, TenantNotFoundError, PlanNotFoundError, or SubscriptionConflictError
+    long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError
     when another tenant's subscription has the Stripe id.
     """
     if state not in SUBSCRIPTION_STATES:

@@ -38,7 +38,7 @@ class NewTenant(NamedTuple):
 async def create_tenant(ctx: Context, *, plan_name: str, **columns: Any) -> NewTenant:
     """Create a tenant with an active subscription, its first codes, and a welcome where it has an e-mail address.
 
-    ``columns`` are those of the tenant's row. Raises PlanNotFoundError, TenantConflictError.
+    ``columns`` are those of the tenant's row. Raises PlanNameNotFoundError, TenantConflictError.
     """
     slug: str = columns["slug"]
     try:
