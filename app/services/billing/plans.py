@@ -157,4 +157,4 @@ def _check(name: str, price_id: str, quota: int, max_devices: int | None) -> Non
         ("max_devices", max_devices is None or 0 <= max_devices <= MAX_RUNS, f"must be from 0 to {MAX_RUNS}"),
     ):
         if not good:
-            raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message}])
+            raise ValidationError.of(field, message, kind="out_of_range")

@@ -237,10 +237,5 @@ def _name(name: str | None) -> str | None:
     """A name as it is stored, None where there is none; raises ValidationError."""
     given = (name or "").strip()
     if len(given) > MAX_NAME or "\x00" in given:
-        told = {
-            "type": "string_too_long",
-            "loc": ["body", "name"],
-            "msg": f"A name has at most {MAX_NAME} characters.",
-        }
-        raise ValidationError([told])
+        raise ValidationError.of("name", f"A name has at most {MAX_NAME} characters.", kind="string_too_long")
     return given or None

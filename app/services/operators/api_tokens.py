@@ -112,13 +112,8 @@ async def revoke_token(ctx: Context, token_id: int) -> None:
 def _checked(name: str, days: int | None) -> str:
     """The name as it is stored; raises ValidationError."""
     called = name.strip()
-    wrong = []
     if not called or len(called) > MAX_NAME or "\x00" in called:
-        told = f"A name has 1 to {MAX_NAME} characters."
-        wrong.append({"type": "name_length", "loc": ["body", "name"], "msg": told})
+        raise ValidationError.of("name", f"A name has 1 to {MAX_NAME} characters.", kind="name_length")
     if days is not None and not 1 <= days <= MAX_DAYS:
-        told = f"A token is good for 1 to {MAX_DAYS} days."
-        wrong.append({"type": "days_range", "loc": ["body", "days"], "msg": told})
-    if wrong:
-        raise ValidationError(wrong)
+        raise ValidationError.of("days", f"A token is good for 1 to {MAX_DAYS} days.", kind="days_range")
     return called
