@@ -13,7 +13,7 @@ from app.access.permissions import Permission
 from app.calendar import Month, day_of
 from app.database.connections import Checkout, ReadConnection, WriteConnection
 from app.database.key_holds import KeyHold, confirm_key_holds
-from app.errors import SessionMissingError, TokenMissingError
+from app.errors import SessionNotSentError, TokenNotSentError
 from app.limits.rate_limits import Allowance
 from app.runtime import Runtime
 
@@ -115,23 +115,23 @@ class Context(NamedTuple):
 
     @property
     def device(self) -> tuple[int, int]:
-        """The tenant and the device that ask; raises TokenMissingError for anybody else."""
+        """The tenant and the device that ask; raises TokenNotSentError for anybody else."""
         if self.actor.tenant_id is None or self.actor.device_id is None:
-            raise TokenMissingError
+            raise TokenNotSentError
         return self.actor.tenant_id, self.actor.device_id
 
     @property
     def tenant_id(self) -> int:
-        """The tenant whose session asks; raises SessionMissingError for anybody else."""
+        """The tenant whose session asks; raises SessionNotSentError for anybody else."""
         return self._own_session.tenant_id
 
     @property
     def tenant_slug(self) -> str:
-        """The slug of the tenant whose session asks; raises SessionMissingError for anybody else."""
+        """The slug of the tenant whose session asks; raises SessionNotSentError for anybody else."""
         return self._own_session.tenant_slug
 
     @property
     def _own_session(self) -> Session:
         if self.session is None:
-            raise SessionMissingError
+            raise SessionNotSentError
         return self.session

@@ -46,16 +46,16 @@ class Caller:
         return tuple(name for name, is_accepted in schemes.items() if is_accepted)
 
     @property
-    def missing(self) -> type[PortalError]:
+    def not_sent(self) -> type[PortalError]:
         """The error for a request without credentials."""
         if self.device:
-            return errors.TokenMissingError
-        return errors.SessionMissingError if self.tenant or self.tenant_token else errors.OperatorMissingError
+            return errors.TokenNotSentError
+        return errors.SessionNotSentError if self.tenant or self.tenant_token else errors.NotSignedInError
 
     @property
     def errors(self) -> tuple[type[PortalError], ...]:
         """The errors that the check itself may raise, for any operation."""
-        kinds: list[type[PortalError]] = [] if self.is_anyone else [self.missing]
+        kinds: list[type[PortalError]] = [] if self.is_anyone else [self.not_sent]
         if self.device:
             kinds += [
                 errors.TokenInvalidError,
@@ -70,7 +70,7 @@ class Caller:
             kinds += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
             kinds += [errors.OriginRefusedError]
         if self.permission is not None:
-            kinds += [errors.PermissionMissingError]
+            kinds += [errors.PermissionDeniedError]
         return tuple(dict.fromkeys(kinds))
 
 

@@ -88,8 +88,8 @@ async def list_operators(*, as_json: AsJson = False) -> None:
 
 async def _unbind_alone(email: str, *, is_alone: bool, as_json: bool) -> None:
     if not is_alone:
-        told = "What they may do is missing: owner, operator or read-only; only --unbind alone needs none."
-        raise ValidationError([{"type": "missing", "loc": ["body", "role"], "msg": told}])
+        message = "What they may do is missing: owner, operator or read-only; only --unbind alone needs none."
+        raise ValidationError.of("role", message, kind="missing")
     async with operating() as ctx:
         is_new = await accounts.unbind(ctx, email)
     told = f"Operator {escape(email)} {'is bound to nobody any more' if is_new else 'was bound to nobody'}."

@@ -17,7 +17,7 @@ from app.errors import (
     DatabaseUnavailableError,
     DeviceNotFoundError,
     OperatorNotFoundError,
-    PlanNotFoundError,
+    PlanNameNotFoundError,
     PortalError,
     SettingsError,
     TenantNotFoundError,
@@ -29,11 +29,13 @@ FAILED = 1
 REFUSALS = ("28", "3D")
 # What the caller can mend by calling differently: wrong options, and names that nothing has.
 MISUSED = 2
+# Where a field is given by an option that has another name.
+OPTIONS = {"password": "--password-stdin"}
 MISUSES = (
     CodeNotFoundError,
     DeviceNotFoundError,
     OperatorNotFoundError,
-    PlanNotFoundError,
+    PlanNameNotFoundError,
     TenantNotFoundError,
     ValidationError,
 )
@@ -105,7 +107,7 @@ def _told(failure: Exception) -> tuple[str, str, str]:
         variable = failure.values["variable"]
         return failure.code, failure.message, failure.message + (f" (environment: {variable})" if variable else "")
     if isinstance(failure, PortalError):
-        return failure.code, failure.message, failure.detail
+        return failure.code, *(_of_options(failure) if isinstance(failure, ValidationError) else _words(failure))
     if isinstance(failure, CommandFailedError):
         return failure.code, str(failure), str(failure)
     if isinstance(failure, CycloptsError | UnicodeEncodeError):
@@ -118,6 +120,17 @@ def _told(failure: Exception) -> tuple[str, str, str]:
     reason = reason_of(failure) if isinstance(failure, SQLAlchemyError | OSError) else ""
     message = f"{name}: {reason}" if reason else f"Unexpected {name}"
     return "internal_error", message, f"{message}; run again with PORTAL_LOG_LEVEL=debug to see where"
+
+
+def _words(error: PortalError) -> tuple[str, str]:
+    return error.message, error.detail
+
+
+def _of_options(error: ValidationError) -> tuple[str, str]:
+    """The first wrong field, as the option by which it is given."""
+    name, wrong = error.fields[0].name, error.fields[0].message
+    message = f"{OPTIONS.get(name) or '--' + name.replace('_', '-')}: {wrong}"
+    return message, message
 
 
 def reason_of(failure: BaseException) -> str:

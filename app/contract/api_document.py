@@ -95,6 +95,12 @@ class Operation:
         """Whether its answers are for anybody to get and to keep."""
         return self.method == "GET" and self.caller.is_anyone
 
+    def place_of(self, field: str) -> str:
+        """Where a field came from that a use case has refused."""
+        if field in self.path_parameters:
+            return "path"
+        return "query" if self.body is None else "body"
+
     # Another media type in which the same is answered.
     download: str | None = None
 

@@ -12,7 +12,7 @@ class UnauthenticatedError(PortalError):
     status = 401
 
 
-class TokenMissingError(UnauthenticatedError):
+class TokenNotSentError(UnauthenticatedError):
     """No access token was sent.
 
     Send the header Authorization: Bearer <access token> of an activated device.

@@ -48,7 +48,7 @@ class DeviceLimitReachedError(DeniedError):
     code = "device_limit_reached"
 
 
-class SubscriptionMissingError(DeniedError):
+class NoSubscriptionError(DeniedError):
     """The tenant has no subscription.
 
     Subscribe to a plan first.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple, Self
 
 from app.errors.root import PortalError
 
@@ -23,22 +24,46 @@ class MalformedBodyError(RequestError):
     code = "malformed_body"
 
 
+class WrongField(NamedTuple):
+    """The way to a field that is missing or wrong, and what is wrong with it, in words and as a word for programs.
+
+    ``place`` is body, query, path or header: whoever reads the request knows, and a use case does not.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    kind: str
+    place: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The field as people are told of it; where all of a body is wrong, it is the body."""
+        return ".".join(map(str, self.path)) or self.place or ""
+
+
 class ValidationError(RequestError):
     """A field of the request is missing or wrong."""
 
     code = "validation_error"
     status = 422
 
-    def __init__(self, errors: list[dict[str, Any]]) -> None:
-        self.errors = errors
+    def __init__(self, *fields: WrongField) -> None:
+        self.fields = fields
         super().__init__()
+
+    @classmethod
+    def of(cls, field: str, message: str, *, kind: str) -> Self:
+        """The error of one field."""
+        return cls(WrongField((field,), message, kind))
+
+    def placed(self, place_of: Callable[[str], str]) -> Self:
+        """The same error, which says of each field where it came from."""
+        return type(self)(*(field._replace(place=field.place or place_of(field.name)) for field in self.fields))
 
     @property
     def message(self) -> str:
         """Name the first wrong field; the problem's ``detail`` lists all of them."""
-        first = self.errors[0]
-        field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        return f"{field}: {first['msg']}"
+        return f"{self.fields[0].name}: {self.fields[0].message}"
 
 
 class PayloadTooLargeError(RequestError):

@@ -6,7 +6,7 @@ from app.errors.identity import UnauthenticatedError
 from app.errors.licensing import DeniedError
 
 
-class SessionMissingError(UnauthenticatedError):
+class SessionNotSentError(UnauthenticatedError):
     """No session was shown.
 
     Sign in, and send the session token in the header X-Session-Token.
@@ -42,7 +42,7 @@ class OneTimePasswordInvalidError(UnauthenticatedError):
     code = "one_time_password_invalid"
 
 
-class OperatorMissingError(UnauthenticatedError):
+class NotSignedInError(UnauthenticatedError):
     """Nobody is signed in.
 
     Sign in as an operator, or send an API token as Authorization: Bearer.
@@ -87,7 +87,7 @@ class SignInFailedError(UnauthenticatedError):
     code = "sign_in_failed"
 
 
-class PermissionMissingError(DeniedError):
+class PermissionDeniedError(DeniedError):
     """This needs the permission {permission}, which you do not have.
 
     Ask an owner for a role that has it.

@@ -76,8 +76,8 @@ async def hold_key(ctx: Context, request: Repeatable) -> KeyHold | KeptAnswer:
     and its server died before it answered.
     """
     if not _KEY.fullmatch(request.key):
-        wrong = f"must be 1 to {MAX_KEY_LENGTH} visible ASCII characters"
-        raise ValidationError([{"type": "idempotency_key", "loc": ["header", KEY_HEADER], "msg": wrong}])
+        message = f"must be 1 to {MAX_KEY_LENGTH} visible ASCII characters"
+        raise ValidationError.of(KEY_HEADER, message, kind="idempotency_key")
     keys, settings = ctx.runtime.keys, ctx.runtime.settings
     key_hash = keys.request_hash(*(part.encode() for part in (_whose(ctx), request.operation, request.key)))
     request_hash = keys.request_hash(request.method.encode(), request.address.encode(), request.body)

@@ -15,7 +15,7 @@ from app.errors import (
     DeviceUnknownError,
     FingerprintMismatchError,
     TenantNotFoundError,
-    TokenMissingError,
+    TokenNotSentError,
 )
 from bench.orm_design.database import Session, runtime
 from bench.orm_design.messages import Acknowledged, Branding, Heartbeat, Policy
@@ -30,7 +30,7 @@ def asking_device(*loaded: Any) -> Callable[..., Awaitable[Device]]:
     async def find(session: Session, authorization: Annotated[str | None, Header()] = None) -> Device:
         scheme, _, text = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not text:
-            raise TokenMissingError
+            raise TokenNotSentError
         token = await runtime.tokens.verify(text)
         asked = select(Device).where(Device.tenant_id == token.tenant_id, Device.id == token.device_id)
         device = (await session.scalars(asked.options(*loaded))).one_or_none()

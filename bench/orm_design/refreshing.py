@@ -13,10 +13,10 @@ from sqlalchemy.orm import joinedload
 from app.context import VISITOR, Context
 from app.errors import (
     DeviceAccessRevokedError,
+    NoSubscriptionError,
     RefreshTokenExpiredError,
     RefreshTokenInvalidError,
     RefreshTokenReusedError,
-    SubscriptionMissingError,
     TenantNotFoundError,
 )
 from app.services.billing.allowance import may
@@ -84,7 +84,7 @@ def _granted(family: RefreshFamily, now: datetime) -> Entitlements:
         raise RefreshTokenExpiredError
     held = family.device.tenant.subscription
     if held is None:
-        raise SubscriptionMissingError
+        raise NoSubscriptionError
     may("refresh_token", held.state).enforce()
     return Entitlements(held.plan.name, held.plan.monthly_run_quota, held.state)
 

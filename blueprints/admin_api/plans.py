@@ -97,7 +97,7 @@ async def create_plan(ctx: Context, body: PlanCreate) -> PlanAnswer:
     caller=operator(Permission.PLANS_WRITE),
     body=PlanUpdate,
     answers=PlanAnswer,
-    errors=(errors.PlanMissingError, *CONFLICTS, *DATABASE_ERRORS),
+    errors=(errors.PlanIdNotFoundError, *CONFLICTS, *DATABASE_ERRORS),
     path_parameters={"plan_id": "The plan's id."},
 )
 async def update_plan(ctx: Context, body: PlanUpdate, plan_id: int) -> PlanAnswer:

@@ -175,7 +175,7 @@ async def tenants(ctx: Context, query: TenantQuery) -> dict[str, Any]:
     status=201,
     body=TenantCreate,
     answers=TenantAdmitted,
-    errors=(errors.TenantConflictError, errors.PlanNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.TenantConflictError, errors.PlanNameNotFoundError, *DATABASE_ERRORS),
     creates=True,
 )
 async def create_tenant(ctx: Context, body: TenantCreate) -> dict[str, Any]:
@@ -218,7 +218,7 @@ async def tenant(ctx: Context, tenant_slug: str) -> dict[str, Any]:
     caller=operator(Permission.TENANTS_WRITE),
     body=TenantUpdate,
     answers=TenantAnswer,
-    errors=(errors.PlanNotFoundError, *ERRORS),
+    errors=(errors.PlanNameNotFoundError, *ERRORS),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
 async def update_tenant(ctx: Context, body: TenantUpdate, tenant_slug: str) -> dict[str, Any]:

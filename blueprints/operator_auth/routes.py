@@ -135,5 +135,5 @@ def _choice(token: str, bearer: LinkBearer, error: PortalError | None = None) ->
 
 def _words(error: PortalError | None) -> str:
     if isinstance(error, ValidationError):
-        return " ".join(str(field["msg"]) for field in error.errors)
+        return " ".join(field.message for field in error.fields)
     return error.detail if error else ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pydantic
 from pydantic import BaseModel
 from sanic import Request
 
-from app.errors import MalformedBodyError, TokenMissingError, ValidationError
+from app.errors import MalformedBodyError, TokenNotSentError, ValidationError
+from app.errors.requests import WrongField
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -38,10 +39,10 @@ def read_query(request: Request, model: type[Model]) -> Model:
 
 
 def bearer_token(request: Request) -> str:
-    """The token of the Authorization header; raises TokenMissingError."""
+    """The token of the Authorization header; raises TokenNotSentError."""
     scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not (token := token.strip()):
-        raise TokenMissingError
+        raise TokenNotSentError
     return token
 
 
@@ -57,9 +58,7 @@ def _told(failure: pydantic.ValidationError, place: str) -> MalformedBodyError |
     found = failure.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return MalformedBodyError(reason=found[0]["msg"].removeprefix("Invalid JSON: "))
-    listed: list[dict[str, Any]] = [
-        # Of our own checks the library says that they are checks.
-        {"type": error["type"], "loc": [place, *error["loc"]], "msg": error["msg"].removeprefix("Value error, ")}
-        for error in found
-    ]
-    return ValidationError(listed)
+    # Of our own checks the library says that they are checks.
+    return ValidationError(
+        *(WrongField(error["loc"], error["msg"].removeprefix("Value error, "), error["type"], place) for error in found)
+    )

@@ -9,6 +9,7 @@ import pydantic
 from pydantic import BaseModel
 
 from app.errors import PortalError, ValidationError
+from app.errors.requests import WrongField
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,7 +37,7 @@ class Filled(NamedTuple):
     def with_error(cls, values: Mapping[str, object], error: PortalError, alert: str = "") -> Filled:
         """What was sent, with each error beside its field; ``alert`` replaces an error's own words."""
         if isinstance(error, ValidationError):
-            return cls(values, {str(wrong["loc"][-1]): str(wrong["msg"]) for wrong in reversed(error.errors)})
+            return cls(values, {str(field.path[-1]): field.message for field in reversed(error.fields)})
         return cls(values, {}, alert or error.detail)
 
 
@@ -46,9 +47,9 @@ def read_fields(model: type[Model], form: Mapping[str, str]) -> Model:
     try:
         return model.model_validate(fields)
     except pydantic.ValidationError as failure:
-        raise ValidationError([_in_words(dict(error)) for error in failure.errors(include_url=False)]) from None
+        raise ValidationError(*(_in_words(dict(error)) for error in failure.errors(include_url=False))) from None
 
 
-def _in_words(error: dict[str, Any]) -> dict[str, Any]:
+def _in_words(error: dict[str, Any]) -> WrongField:
     words = _WORDS.get(error["type"], "is not something that can be kept")
-    return {"type": error["type"], "loc": ["body", *error["loc"]], "msg": words.format(**error.get("ctx", {}))}
+    return WrongField(error["loc"], words.format(**error.get("ctx", {})), error["type"])

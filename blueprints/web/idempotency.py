@@ -11,7 +11,7 @@ from sanic.response import HTTPResponse
 from app.context import Context
 from app.contract.api_document import Operation
 from app.database.key_holds import KeyHold
-from app.errors import PortalError
+from app.errors import PortalError, ValidationError
 from app.services.idempotency import KeptAnswer, Repeatable, hold_key, run_held, settle
 from blueprints.web.answers import Answer
 from blueprints.web.problems import problem_of
@@ -31,23 +31,34 @@ async def answered_once(
     """
     address = f"{request.path}?{request.query_string}"
     repeatable = Repeatable(stated.name, key, request.method, address, request.body)
-    return await ctx.runtime.to_its_end(_once(request, ctx, repeatable, run))
+    return await ctx.runtime.to_its_end(_once(request, ctx, stated, repeatable, run))
 
 
 async def _once(
-    request: Request, ctx: Context, repeatable: Repeatable, run: Callable[[Context], Awaitable[HTTPResponse]]
+    request: Request,
+    ctx: Context,
+    stated: Operation,
+    repeatable: Repeatable,
+    run: Callable[[Context], Awaitable[HTTPResponse]],
 ) -> HTTPResponse:
-    held = await hold_key(ctx, repeatable)
+    try:
+        held = await hold_key(ctx, repeatable)
+    except ValidationError as failure:
+        raise failure.placed(lambda _: "header") from None
     if isinstance(held, KeptAnswer):
         return _replayed(held, ctx.request_id or "")
-    response = await run_held(ctx, held, _answered(request, ctx._replace(key_hold=held), run))
+    response = await run_held(ctx, held, _answered(request, ctx._replace(key_hold=held), stated, run))
     await _settle(ctx, held, response)
     return response
 
 
-async def _answered(request: Request, ctx: Context, run: Callable[[Context], Awaitable[HTTPResponse]]) -> HTTPResponse:
+async def _answered(
+    request: Request, ctx: Context, stated: Operation, run: Callable[[Context], Awaitable[HTTPResponse]]
+) -> HTTPResponse:
     try:
         return await run(ctx)
+    except ValidationError as failure:
+        return problem_of(request, ctx.request_id or "", failure.placed(stated.place_of))
     except Exception as failure:  # noqa: BLE001 - an error is an answer too
         return problem_of(request, ctx.request_id or "", failure)
 

@@ -7,7 +7,7 @@ from sanic import Request
 
 from app.access.callers import DEVICE, Caller
 from app.context import VISITOR, Actor, Context
-from app.errors import OriginRefusedError, PermissionMissingError
+from app.errors import OriginRefusedError, PermissionDeniedError
 from app.limits.rate_limits import Allowance
 from app.runtime import Runtime
 from app.services.operators.identity import API_TOKEN_PREFIX, cookie_actor, token_actor
@@ -39,7 +39,7 @@ async def identified(
     actor, allowance = await _actor(request, runtime, caller, is_form=is_form)
     # A device has no permissions, and needs none where it is accepted beside operators and programs.
     if actor.type != "device" and caller.permission is not None and caller.permission not in actor.permissions:
-        raise PermissionMissingError(permission=caller.permission.value)
+        raise PermissionDeniedError(permission=caller.permission.value)
     # Nobody asks where a device is, and finding out takes as long as finding out who it is.
     address = None if actor.type == "device" else _address(request)
     return Context(runtime, actor, request_id, address, allowance)
@@ -62,7 +62,7 @@ async def _actor(
         if request.method not in READING and not is_form:
             check_origin(request, runtime)
         return await cookie_actor(runtime, cookie), None
-    raise caller.missing
+    raise caller.not_sent
 
 
 async def _device(runtime: Runtime, access_token: str) -> tuple[Actor, Allowance | None]:

@@ -21,7 +21,7 @@ from sanic.response import HTTPResponse
 from app.access.callers import Caller
 from app.context import Context
 from app.contract.api_document import Operation
-from app.errors import NotFoundError, PayloadTooLargeError, PortalError
+from app.errors import NotFoundError, PayloadTooLargeError, PortalError, ValidationError
 from app.runtime import Runtime
 from app.telemetry import metrics
 from blueprints.web.answer_headers import finish
@@ -124,6 +124,8 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
                 response, status = None, await send(request, answer, request_id)
             else:
                 response = _response(answer, write, stated.status, request_id)
+        except ValidationError as failure:
+            response = problem_of(request, request_id, failure.placed(stated.place_of))
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
         if response is not None:

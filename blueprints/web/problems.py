@@ -27,11 +27,18 @@ log = structlog.get_logger(__name__)
 
 def problem(error: PortalError, request_id: str, headers: dict[str, str] | None = None) -> HTTPResponse:
     """The problem document of an error, with the headers its status calls for."""
+    detail: Any = error.detail
+    if isinstance(error, errors.ValidationError):
+        # What no operation has placed came with a form.
+        detail = [
+            {"type": field.kind, "loc": [field.place or "body", *field.path], "msg": field.message}
+            for field in error.fields
+        ]
     body: dict[str, Any] = {
         "type": f"/docs#error-{error.code}",
         "title": error.title,
         "status": error.status,
-        "detail": error.errors if isinstance(error, errors.ValidationError) else error.detail,
+        "detail": detail,
         "errorCode": error.code,
         "message": error.message,
         "requestId": request_id,

@@ -17,7 +17,7 @@ from support.statements import counted_statements
 
 from app.access.permissions import Permission, Role
 from app.context import Actor
-from app.errors import ApiTokenInvalidError, PermissionMissingError
+from app.errors import ApiTokenInvalidError, PermissionDeniedError
 from app.services.operators import api_tokens
 from app.services.operators.identity import token_actor
 from sql.tables import api_tokens as table
@@ -136,7 +136,7 @@ async def test_nobody_makes_a_token_that_may_more_than_they(sanic_client: LiveSe
 
     await api_tokens.create_token(ctx, name="less", role=Role.READ_ONLY)
     await api_tokens.create_token(ctx, name="as much", role=Role.OPERATOR)
-    with pytest.raises(PermissionMissingError, match="plans:write"):
+    with pytest.raises(PermissionDeniedError, match="plans:write"):
         await api_tokens.create_token(ctx, name="more", role=Role.OWNER)
 
 

@@ -85,7 +85,7 @@ def test_the_document_states_every_error_by_its_status(described: dict[str, Any]
 def test_a_guarded_operation_states_how_it_refuses(described: dict[str, Any], operation: Operation) -> None:
     responses = described["paths"][operation.path][operation.method.lower()]["responses"]
 
-    assert f"`{operation.caller.missing.code}`" in responses["401"]["description"]
+    assert f"`{operation.caller.not_sent.code}`" in responses["401"]["description"]
     if operation.caller.permission is not None:
         assert "`permission_missing`" in responses["403"]["description"]
         assert "`origin_refused`" in responses["403"]["description"]

@@ -136,7 +136,7 @@ def _place(cursor: str | None, chosen: Chosen) -> Place:
         place = (0, -1)
     minimum, maximum = (NOWHERE[0], END) if chosen.is_oldest_first else (0, NEWEST[0])
     if not (minimum <= place[0] < maximum and 0 <= place[1] < END):
-        raise ValidationError([{"type": "cursor", "loc": ["query", "cursor"], "msg": "is not one that was answered"}])
+        raise ValidationError.of("cursor", "is not one that was answered", kind="cursor")
     return place
 
 

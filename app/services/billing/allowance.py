@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from app.errors import SubscriptionInactiveError, SubscriptionMissingError
+from app.errors import NoSubscriptionError, SubscriptionInactiveError
 from app.errors.verdict import ALLOWED, Verdict
 from sql.statements.billing import LICENSED_STATES
 
@@ -18,7 +18,7 @@ def may(action: Action, state: str | None) -> Verdict:
     policy, heartbeats and metering go on in every state.
     """
     if state is None:
-        return Verdict(SubscriptionMissingError)
+        return Verdict(NoSubscriptionError)
     if state not in LICENSED_STATES:
         return Verdict(SubscriptionInactiveError, {"state": state})
     return ALLOWED

@@ -12,7 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from app.context import Context
 from app.database.connections import ReadConnection
 from app.database.failures import violated_constraint
-from app.errors import PlanConflictError, PlanMissingError, PlanNameConflictError, PlanNotFoundError, ValidationError
+from app.errors import (
+    PlanConflictError,
+    PlanIdNotFoundError,
+    PlanNameConflictError,
+    PlanNameNotFoundError,
+    ValidationError,
+)
 from app.events import Event, EventType, record
 from sql.statements import billing
 
@@ -33,9 +39,9 @@ class Plan:
 
 
 async def find_plan(conn: ReadConnection, name: str) -> Plan:
-    """The plan with this name; raises PlanNotFoundError."""
+    """The plan with this name; raises PlanNameNotFoundError."""
     if (plan := await conn.maybe(billing.plan_by_name, Plan, name=name)) is None:
-        raise PlanNotFoundError(plan=name)
+        raise PlanNameNotFoundError(plan=name)
     return plan
 
 
@@ -107,13 +113,13 @@ async def create_plan(
 async def update_plan(ctx: Context, plan_id: int, changes: Mapping[str, Any]) -> Plan:
     """Set these columns of a plan; what its tenants may do changes with it at once.
 
-    Raises PlanMissingError, PlanNameConflictError, PlanConflictError.
+    Raises PlanIdNotFoundError, PlanNameConflictError, PlanConflictError.
     """
     now = ctx.now()
     try:
         async with ctx.write() as conn:
             if (known := await conn.maybe(billing.plan_by_id_locked, Plan, plan_id=plan_id)) is None:
-                raise PlanMissingError(plan_id=plan_id)
+                raise PlanIdNotFoundError(plan_id=plan_id)
             differing = {name: value for name, value in changes.items() if value != getattr(known, name)}
             if not differing:
                 return known
@@ -144,4 +150,4 @@ def _check(name: str, price_id: str, quota: int, max_devices: int | None) -> Non
         ("max_devices", max_devices is None or 0 <= max_devices <= MAX_RUNS, f"must be from 0 to {MAX_RUNS}"),
     ):
         if not good:
-            raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message}])
+            raise ValidationError.of(field, message, kind="out_of_range")

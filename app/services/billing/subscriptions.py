@@ -46,12 +46,12 @@ async def link_subscription(
     """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
 
     A Stripe id that is None or blank stays as it is. Raises ValidationError for an unknown state or an id that is too
-    long, TenantNotFoundError, PlanNotFoundError, or SubscriptionConflictError
+    long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError
     when another tenant's subscription has the Stripe id.
     """
     if state not in SUBSCRIPTION_STATES:
         message = f"must be one of {', '.join(SUBSCRIPTION_STATES)}"
-        raise ValidationError([{"type": "enum", "loc": ["body", "state"], "msg": message, "input": state}])
+        raise ValidationError.of("state", message, kind="enum")
     stripe = {
         "stripe_customer_id": _reference("customer", stripe_customer_id),
         "stripe_subscription_id": _reference("sub", stripe_subscription_id),
@@ -77,8 +77,7 @@ def _reference(field: str, given: str | None) -> str | None:
     """An id at Stripe as it is stored, None for a blank, which is nobody's id; raises ValidationError."""
     reference = (given or "").strip()
     if len(reference) > MAX_REFERENCE:
-        message = f"must have at most {MAX_REFERENCE} characters"
-        raise ValidationError([{"type": "string_too_long", "loc": ["body", field], "msg": message}])
+        raise ValidationError.of(field, f"must have at most {MAX_REFERENCE} characters", kind="string_too_long")
     return reference or None
 
 

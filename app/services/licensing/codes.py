@@ -64,8 +64,7 @@ async def generate_codes(
     _check_range("ttl_days", ttl_days or 1, 1, MAX_DAYS)
     _check_range("max_uses", max_uses, 1, MAX_USES)
     if len(label or "") > MAX_LABEL:
-        message = f"must have at most {MAX_LABEL} characters"
-        raise ValidationError([{"type": "string_too_long", "loc": ["body", "label"], "msg": message, "input": label}])
+        raise ValidationError.of("label", f"must have at most {MAX_LABEL} characters", kind="string_too_long")
     async with ctx.write() as conn:
         tenant = await keep_tenant(conn, tenant_slug)
         made, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
@@ -169,5 +168,4 @@ async def _revoke(conn: WriteConnection, ctx: Context, tenant: Tenant, code_id: 
 
 def _check_range(field: str, value: int, minimum: int, maximum: int) -> None:
     if not minimum <= value <= maximum:
-        message = f"must be from {minimum} to {maximum}"
-        raise ValidationError([{"type": "out_of_range", "loc": ["body", field], "msg": message, "input": value}])
+        raise ValidationError.of(field, f"must be from {minimum} to {maximum}", kind="out_of_range")

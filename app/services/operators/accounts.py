@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from app.access.permissions import Permission, Role
 from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection
-from app.errors import OperatorMissingError, OperatorNotFoundError, ValidationError
+from app.errors import NotSignedInError, OperatorNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from app.services.operators.emails import read_address
 from app.services.operators.local_sign_in import LinkBearer, check_password, new_link, replace_password
@@ -214,9 +214,9 @@ async def find_account(conn: ReadConnection, email: str) -> Account | None:
 
 
 async def me(ctx: Context) -> SignedInOperator:
-    """What an operator or a program is and may do; raises OperatorMissingError for anybody else."""
+    """What an operator or a program is and may do; raises NotSignedInError for anybody else."""
     if ctx.actor.type not in {"operator", "program"} or ctx.actor.id is None:
-        raise OperatorMissingError
+        raise NotSignedInError
     async with ctx.read() as conn:
         if ctx.actor.type == "operator":
             account = await conn.one(statements.operator_by_id, Account, operator_id=ctx.actor.id)
@@ -231,10 +231,5 @@ def _name(name: str | None) -> str | None:
     """A name as it is stored, None where there is none; raises ValidationError."""
     given = (name or "").strip()
     if len(given) > MAX_NAME or "\x00" in given:
-        told = {
-            "type": "string_too_long",
-            "loc": ["body", "name"],
-            "msg": f"A name has at most {MAX_NAME} characters.",
-        }
-        raise ValidationError([told])
+        raise ValidationError.of("name", f"A name has at most {MAX_NAME} characters.", kind="string_too_long")
     return given or None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from app.access.permissions import Role
 from app.context import Context
-from app.errors import ApiTokenNotFoundError, PermissionMissingError, ValidationError
+from app.errors import ApiTokenNotFoundError, PermissionDeniedError, ValidationError
 from app.events import Event, EventType, record
 from app.services.operators.accounts import TokenHolder
 from app.services.operators.identity import API_TOKEN_PREFIX
@@ -59,11 +59,11 @@ class RevokedToken(NamedTuple):
 async def create_token(ctx: Context, *, name: str, role: Role, days: int | None = None) -> NewToken:
     """Make a token that is good for so many days, or as many as the settings say.
 
-    Raises PermissionMissingError for a role that may do more than who asks, ValidationError.
+    Raises PermissionDeniedError for a role that may do more than who asks, ValidationError.
     """
     called = _checked(name, days)
     if beyond := role.permissions - ctx.actor.permissions:
-        raise PermissionMissingError(permission=min(beyond).value)
+        raise PermissionDeniedError(permission=min(beyond).value)
     now = ctx.now()
     expires_at = now + timedelta(days=ctx.runtime.settings.api_token_days if days is None else days)
     token = API_TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -106,13 +106,8 @@ async def revoke_token(ctx: Context, token_id: int) -> None:
 def _checked(name: str, days: int | None) -> str:
     """The name as it is stored; raises ValidationError."""
     called = name.strip()
-    wrong = []
     if not called or len(called) > MAX_NAME or "\x00" in called:
-        told = f"A name has 1 to {MAX_NAME} characters."
-        wrong.append({"type": "name_length", "loc": ["body", "name"], "msg": told})
+        raise ValidationError.of("name", f"A name has 1 to {MAX_NAME} characters.", kind="name_length")
     if days is not None and not 1 <= days <= MAX_DAYS:
-        told = f"A token is good for 1 to {MAX_DAYS} days."
-        wrong.append({"type": "days_range", "loc": ["body", "days"], "msg": told})
-    if wrong:
-        raise ValidationError(wrong)
+        raise ValidationError.of("days", f"A token is good for 1 to {MAX_DAYS} days.", kind="days_range")
     return called

@@ -22,8 +22,7 @@ def read_address(text: str) -> str:
     address = text.strip().lower()
     # Letters of other scripts turn into our own when they are made small; nobody is to become somebody else by that.
     if not text.isascii() or len(address) > MAX_CHARACTERS or not _ADDRESS.fullmatch(address):
-        told = {"type": "email", "loc": ["body", "email"], "msg": "This is not an e-mail address."}
-        raise ValidationError([told])
+        raise ValidationError.of("email", "This is not an e-mail address.", kind="email")
     return address
 
 

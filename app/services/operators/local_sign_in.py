@@ -77,8 +77,8 @@ def check_password(password: str) -> None:
     """Raise ValidationError naming the field ``password`` unless it is one that may be chosen."""
     if MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
         return
-    told = f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters."
-    raise ValidationError([{"type": "password_length", "loc": ["body", "password"], "msg": told}])
+    message = f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters."
+    raise ValidationError.of("password", message, kind="password_length")
 
 
 async def new_link(conn: WriteConnection, ctx: Context, operator_id: int) -> str:

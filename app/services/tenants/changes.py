@@ -36,7 +36,7 @@ async def update_tenant(
 ) -> TenantDetails:
     """Set the columns of ``changes`` and, where it is named, the plan of the current subscription.
 
-    Raises TenantNotFoundError, PlanNotFoundError; then nothing has changed.
+    Raises TenantNotFoundError, PlanNameNotFoundError; then nothing has changed.
     """
     async with ctx.write() as conn:
         profile = await conn.maybe(statements.profile_by_slug_locked, Profile, tenant_slug=tenant_slug)

@@ -38,7 +38,7 @@ class NewTenant(NamedTuple):
 async def create_tenant(ctx: Context, *, plan_name: str, **columns: Any) -> NewTenant:
     """Create a tenant with an active subscription, its first codes, and a welcome where it has an e-mail address.
 
-    ``columns`` are those of the tenant's row. Raises PlanNotFoundError, TenantConflictError.
+    ``columns`` are those of the tenant's row. Raises PlanNameNotFoundError, TenantConflictError.
     """
     slug: str = columns["slug"]
     try:
@@ -102,9 +102,9 @@ async def _create(
 
 def _check(name: str, slug: str, email: str | None) -> None:
     if not 1 <= len(name) <= 255:
-        raise ValidationError([{"type": "name", "loc": ["body", "name"], "msg": "must have 1 to 255 characters"}])
+        raise ValidationError.of("name", "must have 1 to 255 characters", kind="name")
     if not is_slug(slug):
         message = "must have 3 to 100 lowercase letters or digits in words joined by single hyphens"
-        raise ValidationError([{"type": "slug", "loc": ["body", "slug"], "msg": message}])
+        raise ValidationError.of("slug", message, kind="slug")
     if email and (len(email) > 255 or not is_email(email)):
-        raise ValidationError([{"type": "email", "loc": ["body", "email"], "msg": "is not an e-mail address"}])
+        raise ValidationError.of("email", "is not an e-mail address", kind="email")

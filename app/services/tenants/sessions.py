@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from app.context import Context, Session
 from app.database.connections import as_batch
-from app.errors import SessionExpiredError, SessionInvalidError, SessionMissingError
+from app.errors import SessionExpiredError, SessionInvalidError, SessionNotSentError
 from app.events import Event, EventType, record
 from app.runtime import Coalesced, Runtime
 from sql.statements import sign_in as statements
@@ -38,7 +38,7 @@ class SignedIn:
 
 
 def session_state(ctx: Context) -> SessionState:
-    """The session that asks, as it was read when its token was checked; raises SessionMissingError without one."""
+    """The session that asks, as it was read when its token was checked; raises SessionNotSentError without one."""
     session, _ = _shown(ctx)
     return SessionState(session.tenant_id, session.tenant_slug, session.expires_at, session.created_at)
 
@@ -52,7 +52,7 @@ def refreshed(ctx: Context) -> SignedIn:
 async def sign_out(ctx: Context) -> None:
     """End the session of the token that was shown; one that is not known has ended before."""
     if ctx.session_token is None:
-        raise SessionMissingError
+        raise SessionNotSentError
     token_hash = ctx.runtime.keys.token_hash("tenant session", ctx.session_token.get_secret_value())
     if (found := await ctx.runtime.coalescer(SESSIONS).ask(token_hash)) is None:
         return
@@ -65,7 +65,7 @@ async def sign_out(ctx: Context) -> None:
 
 def _shown(ctx: Context) -> tuple[Session, str]:
     if ctx.session is None or ctx.session_token is None:
-        raise SessionMissingError
+        raise SessionNotSentError
     return ctx.session, ctx.session_token.get_secret_value()
 
 

@@ -122,15 +122,15 @@ def test_an_operator_can_be_unbound_from_the_identity_provider(portal: Portal, s
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (("create-operator", "--email", "ann", "--role", "owner"), 2, "email: This is not an e-mail address."),
-        ((*ANN, "--password-stdin"), 2, "password: A password has 12 to 256 characters."),
+        (("create-operator", "--email", "ann", "--role", "owner"), 2, "--email: This is not an e-mail address."),
+        ((*ANN, "--password-stdin"), 2, "--password-stdin: A password has 12 to 256 characters."),
         (("create-operator", "--email", "ann@example.com", "--role", "king"), 2, "Invalid value"),
-        (("create-operator", "--email", "ann@example.com"), 2, "role: What they may do is missing"),
-        (("create-operator", "--email", "ann@example.com", "--unbind", "--name", "Ann"), 2, "role: What they may do"),
+        (("create-operator", "--email", "ann@example.com"), 2, "--role: What they may do is missing"),
+        (("create-operator", "--email", "ann@example.com", "--unbind", "--name", "Ann"), 2, "--role: What they may do"),
         (("create-operator", "--email", "bob@example.com", "--unbind"), 2, "There is no operator bob@example.com."),
         (("disable-operator", "--email", "bob@example.com"), 2, "There is no operator bob@example.com."),
-        (("create-token", "--name", " ", "--role", "owner"), 2, "name: A name has 1 to 100 characters."),
-        (("create-token", "--name", "ci", "--role", "owner", "--days", "0"), 2, "days: A token is good for 1 to"),
+        (("create-token", "--name", " ", "--role", "owner"), 2, "--name: A name has 1 to 100 characters."),
+        (("create-token", "--name", "ci", "--role", "owner", "--days", "0"), 2, "--days: A token is good for 1 to"),
     ],
 )
 def test_an_error_is_one_line_or_one_object(

@@ -1,0 +1,48 @@
+"""Something else already has what was asked for."""
+
+from __future__ import annotations
+
+from app.errors.root import PortalError
+
+
+class ConflictError(PortalError):
+    """Something else already has what was asked for."""
+
+    code = "conflict"
+    status = 409
+
+
+class TenantConflictError(ConflictError):
+    """The slug {slug} is taken by another tenant.
+
+    Choose another slug.
+    """
+
+    code = "tenant_conflict"
+
+
+class PlanConflictError(ConflictError):
+    """The price id {price_id} belongs to another plan.
+
+    Use a price of its own for each plan.
+    """
+
+    code = "plan_conflict"
+
+
+class PlanNameConflictError(ConflictError):
+    """There is already a plan named {name}.
+
+    Choose another name, or update that plan.
+    """
+
+    code = "plan_conflict"
+
+
+class SubscriptionConflictError(ConflictError):
+    """The Stripe {kind} {reference} belongs to another tenant's subscription.
+
+    Link each Stripe customer and subscription to one tenant.
+    """
+
+    code = "subscription_conflict"

@@ -1,0 +1,75 @@
+"""What was asked for by its name or id is not there."""
+
+from __future__ import annotations
+
+from app.errors.root import PortalError
+
+
+class TenantNotFoundError(PortalError):
+    """There is no tenant with the slug {slug}.
+
+    Check the spelling of the slug.
+    """
+
+    code = "tenant_not_found"
+    status = 404
+
+
+class PlanNameNotFoundError(PortalError):
+    """There is no plan named {plan}.
+
+    Choose one of the existing plans: portal list-plans.
+    """
+
+    code = "plan_not_found"
+    status = 400
+
+
+class PlanIdNotFoundError(PortalError):
+    """There is no plan {plan_id}.
+
+    List the plans to see their ids.
+    """
+
+    code = "plan_missing"
+    status = 404
+
+
+class CodeNotFoundError(PortalError):
+    """The tenant has no such activation code.
+
+    List its codes to see their ids and hints.
+    """
+
+    code = "activation_code_not_found"
+    status = 404
+
+
+class DeviceNotFoundError(PortalError):
+    """The tenant has no device {device_id}.
+
+    List its devices to see their ids.
+    """
+
+    code = "device_not_found"
+    status = 404
+
+
+class ApiTokenNotFoundError(PortalError):
+    """There is no API token {token_id}.
+
+    List the tokens to see their ids.
+    """
+
+    code = "api_token_not_found"
+    status = 404
+
+
+class OperatorNotFoundError(PortalError):
+    """There is no operator {email}.
+
+    Check the spelling of the address.
+    """
+
+    code = "operator_not_found"
+    status = 404
