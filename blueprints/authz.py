@@ -9,7 +9,6 @@ from pydantic import Field
 from app import errors
 from app.access.callers import ANYONE
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
 from app.services.licensing import activation, refresh
 from app.services.licensing.token_pairs import TokenPair
 from blueprints.web.fields import NO_NUL, DeviceId, HardwareFingerprint, RequestModel, TenantSlug
@@ -63,7 +62,6 @@ class RefreshRequest(RequestModel):
         errors.DeviceRevokedError,
         errors.DeviceLimitReachedError,
         errors.RateLimitedError,
-        *DATABASE_ERRORS,
     ),
 )
 async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
@@ -90,7 +88,6 @@ async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
         errors.NoSubscriptionError,
         errors.SubscriptionInactiveError,
         errors.RateLimitedError,
-        *DATABASE_ERRORS,
     ),
 )
 async def refresh_tokens(ctx: Context, body: RefreshRequest) -> TokenPair:

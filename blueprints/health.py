@@ -25,7 +25,7 @@ class Health:
     status: str = "ok"
 
 
-@api.operation("GET", "/healthz", caller=ANYONE, answers=Health)
+@api.operation("GET", "/healthz", caller=ANYONE, answers=Health, asks_database=False)
 async def healthz(ctx: Context) -> Health:
     """Whether this process answers; asks nothing else."""
     return Health()
@@ -36,14 +36,14 @@ async def healthz(ctx: Context) -> Health:
     "/readyz",
     caller=ANYONE,
     answers=Readiness,
-    errors=(errors.DatabaseUnavailableError, errors.SchemaBehindError, errors.ShuttingDownError),
+    errors=(errors.SchemaBehindError,),
 )
 async def readyz(ctx: Context) -> Readiness:
     """Whether this process can do its work: the database answers and is at its migration, or at a later one."""
     return await readiness.readiness(ctx)
 
 
-@api.operation("GET", "/metrics", caller=ANYONE, answers=metrics.CONTENT_TYPE)
+@api.operation("GET", "/metrics", caller=ANYONE, answers=metrics.CONTENT_TYPE, asks_database=False)
 async def prometheus(ctx: Context) -> HTTPResponse:
     """The figures of all workers of this server, in Prometheus' format."""
     return HTTPResponse(await asyncio.to_thread(metrics.exposition), content_type=metrics.CONTENT_TYPE)

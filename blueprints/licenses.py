@@ -5,7 +5,6 @@ from __future__ import annotations
 from app import errors
 from app.access.callers import ANYONE, DEVICE
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
 from app.services.licensing import heartbeat as heartbeats
 from app.services.licensing import policy as policies
 from app.services.licensing.heartbeat import Heartbeat
@@ -24,7 +23,7 @@ class HeartbeatRequest(RequestModel):
     hw_fingerprint: HardwareFingerprint
 
 
-@api.operation("GET", "/policy", caller=DEVICE, answers=Policy, errors=DATABASE_ERRORS)
+@api.operation("GET", "/policy", caller=DEVICE, answers=Policy)
 async def policy(ctx: Context) -> Policy:
     """What the device may do, read anew at every call."""
     return await policies.policy(ctx)
@@ -36,7 +35,7 @@ async def policy(ctx: Context) -> Policy:
     caller=DEVICE,
     body=HeartbeatRequest,
     answers=Heartbeat,
-    errors=(errors.FingerprintMismatchError, *DATABASE_ERRORS),
+    errors=(errors.FingerprintMismatchError,),
 )
 async def heartbeat(ctx: Context, body: HeartbeatRequest) -> Heartbeat:
     """Say that the device is alive; answered once it is stored."""
@@ -48,7 +47,7 @@ async def heartbeat(ctx: Context, body: HeartbeatRequest) -> Heartbeat:
     "/branding/{tenant_slug}",
     caller=ANYONE,
     answers=Branding,
-    errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.TenantNotFoundError,),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
 async def branding(ctx: Context, tenant_slug: str) -> Branding:

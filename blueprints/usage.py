@@ -11,7 +11,6 @@ from app import errors
 from app.access.callers import Caller
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
 from app.services.usage import metering, summary
 from app.services.usage.metering import MAX_EVENTS, IngestReport, UsageEvent
 from app.services.usage.summary import UsageSummary
@@ -59,7 +58,7 @@ class IngestRequest(RequestModel):
     "/{tenant_slug}",
     caller=Caller(device=True, tenant=True, permission=Permission.USAGE_READ),
     answers=UsageSummary,
-    errors=(errors.TenantMismatchError, errors.TenantNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.TenantMismatchError, errors.TenantNotFoundError),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
 async def usage(ctx: Context, tenant_slug: str) -> UsageSummary:
@@ -73,7 +72,7 @@ async def usage(ctx: Context, tenant_slug: str) -> UsageSummary:
     caller=Caller(device=True, tenant=True, permission=Permission.USAGE_WRITE),
     body=IngestRequest,
     answers=IngestReport,
-    errors=(errors.TenantMismatchError, errors.TenantNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.TenantMismatchError, errors.TenantNotFoundError),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
 async def usage_events(ctx: Context, body: IngestRequest, tenant_slug: str) -> IngestReport:

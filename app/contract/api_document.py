@@ -82,13 +82,17 @@ class Operation:
     caller: Caller
     answers: type | str | None
     status: int = 200
-    body: type[BaseModel] | None = None
+    body: type[BaseModel | bytes] | None = None
     query: type[BaseModel] | None = None
-    body_is_optional: bool = False
     errors: tuple[type[PortalError], ...] = ()
     path_parameters: dict[str, str] = field(default_factory=dict)
     numbers_in_path: frozenset[str] = frozenset()
+    # Headers that a request must have, with what each is for.
+    headers: dict[str, str] = field(default_factory=dict)
     creates: bool = False
+    # Another media type in which the same is answered.
+    download: str | None = None
+    asks_database: bool = True
 
     @property
     def is_public(self) -> bool:
@@ -101,14 +105,27 @@ class Operation:
             return "path"
         return "query" if self.body is None else "body"
 
-    # Another media type in which the same is answered.
-    download: str | None = None
+    @property
+    def json_body(self) -> type[BaseModel] | None:
+        """The model of a body that is JSON; None where there is no body, or one that is taken as it is."""
+        return self.body if self.body is not None and issubclass(self.body, BaseModel) else None
+
+    @property
+    def body_is_optional(self) -> bool:
+        """Whether the fields of the body may come as a query instead."""
+        return self.body is not None and self.query is not None
 
     @property
     def all_errors(self) -> list[type[PortalError]]:
         """Every error this operation may answer, by status and code."""
         found = {*self.caller.errors, *self.errors, PortalError}
-        if self.body or self.query:
+        if self.asks_database:
+            found |= set(DATABASE_ERRORS)
+        if self.body is bytes:
+            found.add(errors.PayloadTooLargeError)
+        if self.headers:
+            found.add(errors.ValidationError)
+        if self.json_body or self.query:
             found |= set(BODY_ERRORS)
         if self.creates:
             found |= set(IDEMPOTENCY_ERRORS)
@@ -167,11 +184,17 @@ def _operation(operation: Operation) -> dict[str, Any]:
     ]
     parameters += [SESSION_TOKEN] if operation.caller.tenant_token else []
     parameters += _query_parameters(operation.query) if operation.query else []
+    parameters += [
+        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in operation.headers.items()
+    ]
     if operation.creates:
         parameters.append(_IDEMPOTENCY_KEY)
     if parameters:
         described["parameters"] = parameters
-    if operation.body:
+    if operation.body is bytes:
+        described["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+    elif operation.body:
         schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.body.__name__)}
         described["requestBody"] = {
             "required": not operation.body_is_optional,
@@ -222,7 +245,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
-    models = {model for operation in operations for model in (operation.body, operation.query) if model}
+    models = {model for operation in operations for model in (operation.json_body, operation.query) if model}
     _, requests = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
         ref_template=SCHEMA_REFERENCE,

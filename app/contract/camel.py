@@ -9,3 +9,6 @@ from pydantic.alias_generators import to_camel
 
 # As ``__pydantic_config__`` of a dataclass it is found by whatever describes the answer and by whatever writes it.
 CAMEL: Final = ConfigDict(alias_generator=to_camel, serialize_by_alias=True)
+
+# Of a record whose members keep their names, around records in camelCase.
+AS_NAMED: Final = ConfigDict(serialize_by_alias=True)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
+from app.contract.camel import AS_NAMED, CAMEL
 from app.services.licensing import codes as activation_codes
 from app.services.licensing import license_lists
 from app.services.licensing.codes import MAX_CODES, MAX_DAYS, MAX_USES
 from app.services.licensing.license_lists import ListedCode
 from blueprints.admin_api import api
-from blueprints.web.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug, blank_is_null
+from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug, blank_is_null
 
 PAGE_SIZES = (10, 25, 50, 100, 200)
 USUAL_PAGE_SIZE = 25
-MAX_PAGES = 10**9
 Label = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
 STATUSES = ("active", "expired", "used", "revoked")
 
@@ -37,7 +37,7 @@ class CodeQuery(RequestModel):
         str,
         Field(max_length=200, pattern=NO_NUL, description="A part of hint, label or tenant's name, or a whole code."),
     ] = ""
-    page: Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")] = 1
+    page: PageNumber = 1
     page_size: Annotated[int, Field(description="10, 25, 50, 100 or 200; anything else means 25.")] = USUAL_PAGE_SIZE
 
     @field_validator("status")
@@ -51,9 +51,11 @@ class CodeQuery(RequestModel):
         return page_size if page_size in PAGE_SIZES else USUAL_PAGE_SIZE
 
 
-class CodeAnswer(CamelAnswer):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeAnswer:
     """A code after its creation: its text is shown once and stored nowhere."""
 
+    __pydantic_config__ = CAMEL
     id: int
     code: Annotated[None, Field(description="Always null.")] = None
     hint: Annotated[str, Field(description="The last four characters.")]
@@ -67,10 +69,17 @@ class CodeAnswer(CamelAnswer):
     use_count: int
     max_uses: int
 
+    @classmethod
+    def of(cls, code: ListedCode) -> CodeAnswer:
+        """The answer about a code of the list."""
+        return cls(**code._asdict())
 
-class CodePage(BaseModel):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodePage:
     """A page of codes; where the total is capped, there are more."""
 
+    __pydantic_config__ = AS_NAMED
     codes: list[CodeAnswer]
     total: int
     total_is_capped: bool
@@ -89,7 +98,8 @@ class GenerateCodes(RequestModel):
     max_uses: Annotated[int, Field(ge=1, le=MAX_USES, description="Devices that each may activate.")] = 1
 
 
-class GeneratedCodes(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedCodes:
     """The new codes in clear, for the only time."""
 
     success: bool = True
@@ -97,7 +107,8 @@ class GeneratedCodes(BaseModel):
     codes: list[str]
 
 
-class Done(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
     """What was done."""
 
     success: bool = True
@@ -110,14 +121,13 @@ class Done(BaseModel):
     caller=operator(Permission.CODES_READ),
     query=CodeQuery,
     answers=CodePage,
-    errors=DATABASE_ERRORS,
 )
-async def codes(ctx: Context, query: CodeQuery) -> dict[str, Any]:
+async def codes(ctx: Context, query: CodeQuery) -> CodePage:
     """List activation codes, newest first.
 
     The total is exact for all codes, and for a filter up to 10,000.
     """
-    found = await license_lists.list_all_codes(
+    listed = await license_lists.list_all_codes(
         ctx,
         tenant_slug=query.tenant_slug,
         status=query.status,
@@ -125,32 +135,14 @@ async def codes(ctx: Context, query: CodeQuery) -> dict[str, Any]:
         page=query.page,
         page_size=query.page_size,
     )
-    return {
-        "codes": [_shown(code) for code in found.rows],
-        "total": found.total.total,
-        "total_is_capped": found.total.is_capped,
-        "page": query.page,
-        "page_size": query.page_size,
-        "total_pages": found.total.pages(query.page_size),
-    }
-
-
-def _shown(code: ListedCode) -> dict[str, Any]:
-    """The members of a CodeAnswer, as they are: what the database has given is not checked again."""
-    return {
-        "id": code.id,
-        "code": None,
-        "hint": code.hint,
-        "tenant": code.tenant,
-        "tenantSlug": code.tenant_slug,
-        "label": code.label,
-        "status": code.status,
-        "expiresAt": code.expires_at,
-        "usedAt": code.used_at,
-        "createdAt": code.created_at,
-        "useCount": code.use_count,
-        "maxUses": code.max_uses,
-    }
+    return CodePage(
+        codes=[CodeAnswer.of(code) for code in listed.rows],
+        total=listed.total.total,
+        total_is_capped=listed.total.is_capped,
+        page=query.page,
+        page_size=query.page_size,
+        total_pages=listed.total.pages(query.page_size),
+    )
 
 
 @api.operation(
@@ -159,7 +151,7 @@ def _shown(code: ListedCode) -> dict[str, Any]:
     caller=operator(Permission.CODES_WRITE),
     body=GenerateCodes,
     answers=GeneratedCodes,
-    errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.TenantNotFoundError,),
     creates=True,
 )
 async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
@@ -181,7 +173,7 @@ async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
     "/codes/{code_id:int}",
     caller=operator(Permission.CODES_WRITE),
     answers=Done,
-    errors=(errors.CodeNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.CodeNotFoundError,),
     path_parameters={"code_id": "The code's id."},
 )
 async def revoke_code(ctx: Context, code_id: int) -> Done:

@@ -10,7 +10,6 @@ from pydantic import Field
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
 from app.contract.camel import CAMEL
 from app.services.reports import analytics as analysis
 from app.services.reports import dashboard
@@ -60,7 +59,7 @@ class AnalyticsQuery(RequestModel):
     ] = None
 
 
-@api.operation("GET", "/dashboard-stats", caller=READER, answers=DashboardStats, errors=DATABASE_ERRORS)
+@api.operation("GET", "/dashboard-stats", caller=READER, answers=DashboardStats)
 async def dashboard_stats(ctx: Context) -> DashboardStats:
     """Counts of codes, devices and tenants, and how they moved.
 
@@ -75,28 +74,25 @@ async def dashboard_stats(ctx: Context) -> DashboardStats:
     caller=READER,
     query=ActivitiesQuery,
     answers=RecentActivities,
-    errors=DATABASE_ERRORS,
 )
 async def recent_activities(ctx: Context, query: ActivitiesQuery) -> RecentActivities:
     """The newest events, at most 20."""
     return RecentActivities(await dashboard.recent_activities(ctx, query.days))
 
 
-@api.operation(
-    "GET", "/activation-trend", caller=READER, query=TrendQuery, answers=ActivationTrend, errors=DATABASE_ERRORS
-)
+@api.operation("GET", "/activation-trend", caller=READER, query=TrendQuery, answers=ActivationTrend)
 async def activation_trend(ctx: Context, query: TrendQuery) -> ActivationTrend:
     """Codes, projects and devices by the day of their creation, today and so many days before it."""
     return ActivationTrend(await dashboard.activation_trend(ctx, query.days))
 
 
-@api.operation("GET", "/project-device-distribution", caller=READER, answers=Distribution, errors=DATABASE_ERRORS)
+@api.operation("GET", "/project-device-distribution", caller=READER, answers=Distribution)
 async def project_device_distribution(ctx: Context) -> Distribution:
     """How many projects and devices there are."""
     return await dashboard.distribution(ctx)
 
 
-@api.operation("GET", "/analytics", caller=READER, query=AnalyticsQuery, answers=Analytics, errors=DATABASE_ERRORS)
+@api.operation("GET", "/analytics", caller=READER, query=AnalyticsQuery, answers=Analytics)
 async def analytics(ctx: Context, query: AnalyticsQuery) -> Analytics:
     """What was created by day, the ten tenants with the most devices, the plans that are held, and rates.
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
+from app.contract.camel import AS_NAMED, CAMEL
 from app.services.licensing import devices as licensed
 from app.services.licensing import license_lists
 from app.services.licensing.license_lists import ListedDevice
 from blueprints.admin_api import api
-from blueprints.admin_api.codes import MAX_PAGES, Done
-from blueprints.web.fields import NO_NUL, CamelAnswer, RequestModel, TenantSlug
+from blueprints.admin_api.codes import Done
+from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug
 
 
 class DeviceQuery(RequestModel):
@@ -32,13 +33,15 @@ class DeviceQuery(RequestModel):
             description="A part of the label or the tenant's name, or the beginning of the fingerprint.",
         ),
     ] = ""
-    page: Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")] = 1
+    page: PageNumber = 1
     page_size: Annotated[int, Field(ge=1, le=100, description="Devices a page.")] = 25
 
 
-class DeviceAnswer(CamelAnswer):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceAnswer:
     """A device that was activated at some time."""
 
+    __pydantic_config__ = CAMEL
     id: int
     tenant: str
     tenant_slug: str
@@ -49,10 +52,17 @@ class DeviceAnswer(CamelAnswer):
     created_at: datetime
     is_revoked: bool
 
+    @classmethod
+    def of(cls, device: ListedDevice) -> DeviceAnswer:
+        """The answer about a device of the list."""
+        return cls(**device._asdict())
 
-class DevicePage(BaseModel):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePage:
     """A page of devices; where the total is capped, there are more."""
 
+    __pydantic_config__ = AS_NAMED
     devices: list[DeviceAnswer]
     total: int
     total_is_capped: bool
@@ -64,36 +74,20 @@ class DevicePage(BaseModel):
     caller=operator(Permission.DEVICES_READ),
     query=DeviceQuery,
     answers=DevicePage,
-    errors=DATABASE_ERRORS,
 )
-async def devices(ctx: Context, query: DeviceQuery) -> dict[str, Any]:
+async def devices(ctx: Context, query: DeviceQuery) -> DevicePage:
     """List devices: a tenant's by when they were last seen, those of all tenants newest first.
 
     The total is exact for all devices, and for a filter up to 10,000.
     """
-    found = await license_lists.list_all_devices(
+    listed = await license_lists.list_all_devices(
         ctx, tenant_slug=query.tenant_slug, search=query.search, page=query.page, page_size=query.page_size
     )
-    return {
-        "devices": [_shown(device) for device in found.rows],
-        "total": found.total.total,
-        "total_is_capped": found.total.is_capped,
-    }
-
-
-def _shown(device: ListedDevice) -> dict[str, Any]:
-    """The members of a DeviceAnswer, as they are: what the database has given is not checked again."""
-    return {
-        "id": device.id,
-        "tenant": device.tenant,
-        "tenantSlug": device.tenant_slug,
-        "label": device.label,
-        "hwFingerprint": device.hw_fingerprint,
-        "deviceType": "desktop",
-        "lastSeen": device.last_seen,
-        "createdAt": device.created_at,
-        "isRevoked": device.is_revoked,
-    }
+    return DevicePage(
+        devices=[DeviceAnswer.of(device) for device in listed.rows],
+        total=listed.total.total,
+        total_is_capped=listed.total.is_capped,
+    )
 
 
 @api.operation(
@@ -101,7 +95,7 @@ def _shown(device: ListedDevice) -> dict[str, Any]:
     "/devices/{device_id:int}",
     caller=operator(Permission.DEVICES_WRITE),
     answers=Done,
-    errors=(errors.DeviceNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.DeviceNotFoundError,),
     path_parameters={"device_id": "The device's id."},
 )
 async def revoke_device(ctx: Context, device_id: int) -> Done:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from sanic import Request
 
 from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
 from app.events import StoredEvent
 from app.services.audit import trail
 from app.services.audit.trail import MAX_EVENTS, Chosen
 from blueprints.admin_api import api
 from blueprints.web.downloads import Download
-from blueprints.web.fields import NO_NUL, RequestModel
+from blueprints.web.fields import MAX_ID, NO_NUL, RequestModel
 
-MAX_ID = 2**63 - 1
 YEARS = range(1970, 9999)
 
 
@@ -66,7 +65,8 @@ class EventsQuery(RequestModel):
     ] = None
 
 
-class ListedEvent(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedEvent:
     """One event as operators see it."""
 
     id: int
@@ -84,8 +84,16 @@ class ListedEvent(BaseModel):
     request_id: str | None
     created_at: datetime
 
+    @classmethod
+    def of(cls, event: StoredEvent) -> ListedEvent:
+        """The answer about an event of the trail."""
+        members = event._asdict()
+        del members["xid"]
+        return cls(**members | {"metadata": orjson.loads(event.metadata)})
 
-class EventPage(BaseModel):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
     """A page, and where the next one begins; None at the end."""
 
     events: list[ListedEvent]
@@ -98,10 +106,10 @@ class EventPage(BaseModel):
     caller=operator(Permission.EVENTS_READ),
     query=EventsQuery,
     answers=EventPage,
-    errors=(errors.TenantNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.TenantNotFoundError,),
     download="text/csv",
 )
-async def events(ctx: Context, query: EventsQuery) -> dict[str, Any] | Download:
+async def events(ctx: Context, query: EventsQuery) -> EventPage | Download:
     """What happened, newest first, one page at a time.
 
     Going on with `next_cursor` neither skips nor repeats an event that was there at the beginning. With the oldest
@@ -120,28 +128,8 @@ async def events(ctx: Context, query: EventsQuery) -> dict[str, Any] | Download:
     )
     if query.format == "csv" or (query.format is None and _accepts_csv(Request.get_current())):
         return Download("text/csv; charset=utf-8", "events.csv", await trail.export_events(ctx, chosen))
-    found = await trail.list_events(ctx, chosen, cursor=query.cursor, page_size=query.page_size)
-    return {"events": [_shown(event) for event in found.events], "next_cursor": found.next_cursor}
-
-
-def _shown(event: StoredEvent) -> dict[str, Any]:
-    """The members of a ListedEvent, as they are: what the database has given is not checked again."""
-    return {
-        "id": event.id,
-        "event_type": event.event_type,
-        "severity": event.severity,
-        "title": event.title,
-        "actor_type": event.actor_type,
-        "actor_name": event.actor_name,
-        "actor_id": event.actor_id,
-        "tenant_id": event.tenant_id,
-        "code_id": event.code_id,
-        "device_id": event.device_id,
-        "project_id": event.project_id,
-        "metadata": orjson.loads(event.metadata),
-        "request_id": event.request_id,
-        "created_at": event.created_at,
-    }
+    page = await trail.list_events(ctx, chosen, cursor=query.cursor, page_size=query.page_size)
+    return EventPage(events=[ListedEvent.of(event) for event in page.events], next_cursor=page.next_cursor)
 
 
 def _accepts_csv(request: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -10,11 +11,11 @@ from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
+from app.contract.camel import AS_NAMED, CAMEL
 from app.services.billing import plans as catalogue
-from app.services.billing.plans import MAX_RUNS
+from app.services.billing.plans import MAX_RUNS, Plan
 from blueprints.admin_api import api
-from blueprints.web.fields import NO_NUL, CamelAnswer, CamelChanges, CamelRequest, trimmed
+from blueprints.web.fields import NO_NUL, CamelChanges, CamelRequest, trimmed
 
 PlanName = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL)]
 PriceId = Annotated[
@@ -47,26 +48,41 @@ class PlanUpdate(CamelChanges):
     max_devices: MostDevices = None
 
 
-class PlanAnswer(CamelAnswer):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAnswer:
     """A plan."""
 
+    __pydantic_config__ = CAMEL
     id: int
     name: str
     stripe_price_id: str
     monthly_run_quota: int
     max_devices: int | None
 
+    @classmethod
+    def of(cls, plan: Plan) -> PlanAnswer:
+        """The answer about a plan."""
+        return cls(
+            id=plan.id,
+            name=plan.name,
+            stripe_price_id=plan.stripe_price_id,
+            monthly_run_quota=plan.monthly_run_quota,
+            max_devices=plan.max_devices,
+        )
 
-class PlanList(CamelAnswer):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanList:
     """All plans."""
 
+    __pydantic_config__ = AS_NAMED
     plans: list[PlanAnswer]
 
 
-@api.operation("GET", "/plans", caller=operator(Permission.PLANS_READ), answers=PlanList, errors=DATABASE_ERRORS)
+@api.operation("GET", "/plans", caller=operator(Permission.PLANS_READ), answers=PlanList)
 async def plans(ctx: Context) -> PlanList:
     """All plans, the smallest quota first."""
-    return PlanList(plans=[PlanAnswer.model_validate(plan) for plan in await catalogue.list_plans(ctx)])
+    return PlanList(plans=[PlanAnswer.of(plan) for plan in await catalogue.list_plans(ctx)])
 
 
 @api.operation(
@@ -76,19 +92,19 @@ async def plans(ctx: Context) -> PlanList:
     status=201,
     body=PlanCreate,
     answers=PlanAnswer,
-    errors=(*CONFLICTS, *DATABASE_ERRORS),
+    errors=CONFLICTS,
     creates=True,
 )
 async def create_plan(ctx: Context, body: PlanCreate) -> PlanAnswer:
     """Offer a new plan."""
-    made = await catalogue.create_plan(
+    plan = await catalogue.create_plan(
         ctx,
         name=body.name,
         stripe_price_id=body.stripe_price_id,
         monthly_run_quota=body.monthly_run_quota,
         max_devices=body.max_devices,
     )
-    return PlanAnswer.model_validate(made)
+    return PlanAnswer.of(plan)
 
 
 @api.operation(
@@ -97,7 +113,7 @@ async def create_plan(ctx: Context, body: PlanCreate) -> PlanAnswer:
     caller=operator(Permission.PLANS_WRITE),
     body=PlanUpdate,
     answers=PlanAnswer,
-    errors=(errors.PlanIdNotFoundError, *CONFLICTS, *DATABASE_ERRORS),
+    errors=(errors.PlanIdNotFoundError, *CONFLICTS),
     path_parameters={"plan_id": "The plan's id."},
 )
 async def update_plan(ctx: Context, body: PlanUpdate, plan_id: int) -> PlanAnswer:
@@ -105,4 +121,4 @@ async def update_plan(ctx: Context, body: PlanUpdate, plan_id: int) -> PlanAnswe
 
     A lower device limit takes no device away; it refuses new ones until there is room again.
     """
-    return PlanAnswer.model_validate(await catalogue.update_plan(ctx, plan_id, body.changes()))
+    return PlanAnswer.of(await catalogue.update_plan(ctx, plan_id, body.changes()))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.api_document import DATABASE_ERRORS
+from app.contract.camel import CAMEL
 from app.services.tenants import changes, deletion, details, onboarding, tenant_list
 from app.services.tenants.tenant_list import SortField
 from blueprints.admin_api import api
-from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, CamelAnswer, CamelRequest, RequestModel
+from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, CamelRequest, PageNumber, RequestModel
 from blueprints.web.tenant_fields import (
     Domain,
     Email,
@@ -25,21 +26,19 @@ from blueprints.web.tenant_fields import (
     ProfileUpdate,
     Slug,
     TenantAnswer,
-    shown,
 )
 
-MAX_PAGES = 10**9
 Status = Literal["active", "past_due", "canceled", "unpaid", "trialing", "suspended", "none"]
 DeliveryMethod = Literal["email", "sms", "whatsapp", "both"]
 PlanName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The plan's name.")]
 Quota = Annotated[int, Field(ge=1, le=100_000, description="Accepted and ignored: the plan decides.")]
-ERRORS = (errors.TenantNotFoundError, *DATABASE_ERRORS)
+ERRORS = (errors.TenantNotFoundError,)
 
 
 class TenantQuery(RequestModel):
     """Which tenants, in which order."""
 
-    page: Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")] = 1
+    page: PageNumber = 1
     page_size: Annotated[int, Field(ge=1, le=1000, description="Tenants a page.")] = 10
     search: Annotated[
         str, Field(max_length=200, pattern=NO_NUL, description="A part of the name or the slug, in any case.")
@@ -49,9 +48,11 @@ class TenantQuery(RequestModel):
     sort_direction: Annotated[Literal["asc", "desc"], Field(description="Upwards or downwards.")] = "desc"
 
 
-class TenantCollection(CamelAnswer):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantCollection:
     """A page of tenants; where the total is capped, there are more."""
 
+    __pydantic_config__ = CAMEL
     items: list[TenantAnswer]
     total: int
     total_is_capped: bool
@@ -93,13 +94,16 @@ class TenantUpdate(ProfileUpdate):
         return {name: value for name, value in sent.items() if name in ProfileUpdate.model_fields}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TenantAdmitted(TenantAnswer):
     """A new tenant, with its first codes."""
 
+    __pydantic_config__ = CAMEL
     activation_codes: Annotated[list[str], Field(description="Its first codes in clear, shown this once.")]
 
 
-class ImpactTenant(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImpactTenant:
     """Whose things would go."""
 
     id: int
@@ -107,12 +111,14 @@ class ImpactTenant(BaseModel):
     slug: str
 
 
-class Number(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
     """How many."""
 
     total: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers(Number):
     """How many, and in which state."""
 
@@ -120,10 +126,9 @@ class Numbers(Number):
     revoked: int
 
 
-class DeletionImpact(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionImpact:
     """What would go with a tenant."""
-
-    model_config = ConfigDict(frozen=True)
 
     tenant: ImpactTenant
     activation_codes: Numbers
@@ -142,14 +147,13 @@ class DeletionImpact(BaseModel):
     caller=operator(Permission.TENANTS_READ),
     query=TenantQuery,
     answers=TenantCollection,
-    errors=DATABASE_ERRORS,
 )
-async def tenants(ctx: Context, query: TenantQuery) -> dict[str, Any]:
+async def tenants(ctx: Context, query: TenantQuery) -> TenantCollection:
     """List tenants; equals stand newest first.
 
     The total is exact for all tenants, and for a filter up to 10,000.
     """
-    found = await tenant_list.list_tenants(
+    listed = await tenant_list.list_tenants(
         ctx,
         page=query.page,
         page_size=query.page_size,
@@ -158,14 +162,14 @@ async def tenants(ctx: Context, query: TenantQuery) -> dict[str, Any]:
         sort_field=query.sort_field,
         is_descending=query.sort_direction == "desc",
     )
-    return {
-        "items": [shown(tenant) for tenant in found.tenants],
-        "total": found.total.total,
-        "totalIsCapped": found.total.is_capped,
-        "page": query.page,
-        "pageSize": query.page_size,
-        "totalPages": found.total.pages(query.page_size),
-    }
+    return TenantCollection(
+        items=[TenantAnswer.of(tenant) for tenant in listed.tenants],
+        total=listed.total.total,
+        total_is_capped=listed.total.is_capped,
+        page=query.page,
+        page_size=query.page_size,
+        total_pages=listed.total.pages(query.page_size),
+    )
 
 
 @api.operation(
@@ -175,16 +179,16 @@ async def tenants(ctx: Context, query: TenantQuery) -> dict[str, Any]:
     status=201,
     body=TenantCreate,
     answers=TenantAdmitted,
-    errors=(errors.TenantConflictError, errors.PlanNameNotFoundError, *DATABASE_ERRORS),
+    errors=(errors.TenantConflictError, errors.PlanNameNotFoundError),
     creates=True,
 )
-async def create_tenant(ctx: Context, body: TenantCreate) -> dict[str, Any]:
+async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
     """Admit a tenant with an active subscription to a plan.
 
     A tenth of the plan's monthly runs, at least one and at most 10,000, is made as activation codes that never expire.
     They are shown in this answer and never again. A welcome, which holds none, goes to an e-mail address that is given.
     """
-    made = await onboarding.create_tenant(
+    new = await onboarding.create_tenant(
         ctx,
         plan_name=body.subscription_plan,
         name=body.name,
@@ -196,7 +200,7 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> dict[str, Any]:
         phone_number=body.phone_number,
         otp_delivery_method=body.otp_delivery_method,
     )
-    return {**shown(made.details), "activationCodes": made.codes}
+    return TenantAdmitted.of(new.details, activation_codes=new.codes)
 
 
 @api.operation(
@@ -207,9 +211,9 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> dict[str, Any]:
     errors=ERRORS,
     path_parameters=TENANT_SLUG_IN_PATH,
 )
-async def tenant(ctx: Context, tenant_slug: str) -> dict[str, Any]:
+async def tenant(ctx: Context, tenant_slug: str) -> TenantAnswer:
     """One tenant."""
-    return shown(await details.tenant_details(ctx, tenant_slug))
+    return TenantAnswer.of(await details.tenant_details(ctx, tenant_slug))
 
 
 @api.operation(
@@ -221,13 +225,13 @@ async def tenant(ctx: Context, tenant_slug: str) -> dict[str, Any]:
     errors=(errors.PlanNameNotFoundError, *ERRORS),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
-async def update_tenant(ctx: Context, body: TenantUpdate, tenant_slug: str) -> dict[str, Any]:
+async def update_tenant(ctx: Context, body: TenantUpdate, tenant_slug: str) -> TenantAnswer:
     """Change a tenant; what is absent stays as it is, null or a blank clears what may be absent.
 
     A plan is set on the current subscription, whose state stays; without one, an active one is made.
     """
     plan_name = body.subscription_plan or None
-    return shown(await changes.update_tenant(ctx, tenant_slug, body.changes(), plan_name))
+    return TenantAnswer.of(await changes.update_tenant(ctx, tenant_slug, body.changes(), plan_name))
 
 
 @api.operation(

@@ -37,7 +37,7 @@ class PasswordCheck(RequestModel):
     caller=ANYONE,
     body=PasswordRequest,
     answers=PasswordRequested,
-    errors=(errors.RateLimitedError, errors.DatabaseUnavailableError),
+    errors=(errors.RateLimitedError,),
 )
 async def generate_one_time_password(ctx: Context, asked: PasswordRequest) -> PasswordRequested:
     """Send a one-time password to a tenant.
@@ -54,7 +54,7 @@ async def generate_one_time_password(ctx: Context, asked: PasswordRequest) -> Pa
     caller=ANYONE,
     body=PasswordCheck,
     answers=SignedIn,
-    errors=(errors.OneTimePasswordInvalidError, errors.RateLimitedError, errors.DatabaseUnavailableError),
+    errors=(errors.OneTimePasswordInvalidError, errors.RateLimitedError),
 )
 async def verify_one_time_password(ctx: Context, given: PasswordCheck) -> SignedIn:
     """Sign in with a one-time password.
@@ -69,7 +69,6 @@ async def verify_one_time_password(ctx: Context, given: PasswordCheck) -> Signed
     "/auth/session",
     caller=TENANT,
     answers=SessionState,
-    errors=(errors.DatabaseUnavailableError, errors.OverloadedError),
 )
 async def tenant_session(ctx: Context) -> SessionState:
     """Whose session this is, and when it ends."""
@@ -81,7 +80,6 @@ async def tenant_session(ctx: Context) -> SessionState:
     "/auth/refresh",
     caller=TENANT,
     answers=SignedIn,
-    errors=(errors.DatabaseUnavailableError, errors.OverloadedError),
 )
 async def refresh_tenant_session(ctx: Context) -> SignedIn:
     """Say that the session is in use.
@@ -97,7 +95,6 @@ async def refresh_tenant_session(ctx: Context) -> SignedIn:
     caller=TENANT_TOKEN,
     answers=None,
     status=204,
-    errors=(errors.DatabaseUnavailableError, errors.OverloadedError),
 )
 async def sign_out_tenant(ctx: Context) -> None:
     """End the session.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
+from collections.abc import Iterable
 from typing import TypeVar
 
 import pydantic
@@ -36,6 +37,14 @@ def read_query(request: Request, model: type[Model]) -> Model:
         return model.model_validate(dict(request.get_query_args(keep_blank_values=True)), strict=False)
     except pydantic.ValidationError as failure:
         raise _told(failure, "query") from None
+
+
+def read_headers(request: Request, names: Iterable[str]) -> dict[str, str]:
+    """The headers of these names; raises ValidationError for one that was not sent."""
+    headers = {name: request.headers.get(name) for name in names}
+    if missing := [name for name, value in headers.items() if not value]:
+        raise ValidationError(*(WrongField((name,), "Header required", "missing", "header") for name in missing))
+    return {name: value for name, value in headers.items() if value is not None}
 
 
 def bearer_token(request: Request) -> str:

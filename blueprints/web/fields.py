@@ -9,6 +9,9 @@ from pydantic.alias_generators import to_camel
 
 # PostgreSQL keeps no NUL in a text.
 NO_NUL = r"^[^\x00]*$"
+# The largest number that is an id in either database.
+MAX_ID = 2**63 - 1
+MAX_PAGES = 10**9
 
 
 def trimmed(value: object) -> object:
@@ -31,7 +34,8 @@ HardwareFingerprint = Annotated[
         description="Whatever identifies the hardware, the same at every call; only its SHA-256 is stored.",
     ),
 ]
-DeviceId = Annotated[int, Field(ge=1, le=2**63 - 1, description="The device's id, as activation answered it.")]
+PageNumber = Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")]
+DeviceId = Annotated[int, Field(ge=1, le=MAX_ID, description="The device's id, as activation answered it.")]
 
 TENANT_SLUG_IN_PATH = {"tenant_slug": "The tenant's slug."}
 
@@ -71,14 +75,3 @@ class CamelChanges(CamelRequest):
     def changes(self) -> dict[str, Any]:
         """The members that were sent, by their names here, and only those."""
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-
-
-class CamelAnswer(BaseModel):
-    """A JSON answer whose members are written in camelCase; moments are in UTC, with a Z.
-
-    It may be read off a record of a use case by ``model_validate``.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, from_attributes=True
-    )

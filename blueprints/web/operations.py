@@ -9,11 +9,9 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import orjson
-import structlog
 from pydantic import BaseModel, TypeAdapter
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
@@ -23,11 +21,12 @@ from app.context import Context
 from app.contract.api_document import Operation
 from app.errors import NotFoundError, PayloadTooLargeError, PortalError, ValidationError
 from app.runtime import Runtime
-from app.telemetry import metrics
 from blueprints.web.answer_headers import finish
 from blueprints.web.answers import Answer
-from blueprints.web.bodies import read_body, read_query, request_id_of
+from blueprints.web.bodies import read_body, read_headers, read_query
 from blueprints.web.downloads import Download, send
+from blueprints.web.endpoints import Answered, observed
+from blueprints.web.fields import MAX_ID
 from blueprints.web.idempotency import answered_once
 from blueprints.web.identify import identified
 from blueprints.web.problems import problem_of
@@ -35,11 +34,7 @@ from blueprints.web.routes import add_route
 
 Handler = Callable[..., Awaitable[Any]]
 
-# The largest number that is an id in either database.
-MAX_ID = 2**63 - 1
 _NUMBER_IN_PATH = re.compile(r"\{(\w+):int\}")
-
-log = structlog.get_logger(__name__)
 
 
 class Api:
@@ -59,19 +54,24 @@ class Api:
         caller: Caller,
         answers: type | str | None,
         status: int = 200,
-        body: type[BaseModel] | None = None,
+        body: type[BaseModel | bytes] | None = None,
         query: type[BaseModel] | None = None,
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
         creates: bool = False,
         download: str | None = None,
+        asks_database: bool = True,
     ) -> Callable[[Handler], Handler]:
-        """Make a handler ``(ctx, [body or query], **path)`` answer here; its docstring describes it.
+        """Make a handler ``(ctx, [body or query], [headers], **path)`` answer here; its docstring describes it.
 
-        Where ``query`` is given beside ``body``, the same fields may come either way. A part of the path that is a
-        number is written ``{code_id:int}``. With status 204 the handler answers None. What ``creates`` something
-        accepts the header Idempotency-Key and then runs once, however often it is sent. ``download`` is the media type
-        of the Download that the handler may answer instead.
+        ``answers`` is the frozen record that the handler answers; with status 204 it answers None. With ``query``
+        beside ``body``, the same fields may come either way. ``body=bytes`` hands the body over as it came, and
+        ``headers`` those that must be there, by their names here. A part of the path that is a number is written
+        ``{code_id:int}``. An operation that ``creates`` something accepts the header Idempotency-Key and then runs
+        once, however often the request is sent. ``download`` is the media type of the Download that the handler may
+        answer instead. ``errors`` are those of the use case: the caller's, the body's and the database's are added,
+        the last unless the operation never asks the database.
         """
 
         def register(handler: Handler) -> Handler:
@@ -88,12 +88,13 @@ class Api:
                 status,
                 body,
                 query,
-                body is not None and query is not None,
                 errors,
                 path_parameters or {},
                 frozenset(_NUMBER_IN_PATH.findall(path)),
+                headers or {},
                 creates,
                 download,
+                asks_database,
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
@@ -105,57 +106,37 @@ class Api:
 
 
 def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
-    observed: dict[int, Callable[[float], None]] = {}
     is_public = stated.is_public
     write = _writer(stated.answers)
 
-    async def endpoint(request: Request, **path: Any) -> HTTPResponse | None:
-        started = perf_counter()
+    async def answering(request: Request, request_id: str, path: Mapping[str, Any]) -> Answered:
         runtime: Runtime = request.app.ctx.runtime
-        request_id = request_id_of(request)
         ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
             arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
                 run = partial(_run, handler, write, arguments[1:], path, stated.status)
-                response: HTTPResponse | None = await answered_once(request, ctx, stated, key, run)
+                response = await answered_once(request, ctx, stated, key, run)
             elif isinstance(answer := await handler(*arguments, **path), Download):
-                response, status = None, await send(request, answer, request_id)
+                return Answered(None, await send(request, answer, request_id))
             else:
                 response = _response(answer, write, stated.status, request_id)
         except ValidationError as failure:
             response = problem_of(request, request_id, failure.placed(stated.place_of))
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
-        if response is not None:
-            finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)
-            status = response.status
-        if (observe := observed.get(status)) is None:
-            observe = metrics.requests.labels(stated.method, stated.path, status).observe
-            observed[status] = observe
-        seconds = perf_counter() - started
-        observe(seconds)
-        if runtime.settings.access_log:
-            # The route and not the address: a query may hold a refresh token.
-            log.info(
-                "request",
-                method=request.method,
-                route=stated.path,
-                status=status,
-                seconds=round(seconds, 4),
-                request_id=request_id,
-            )
-        return response
+        finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)
+        return Answered(response, response.status)
 
-    return endpoint
+    return observed(stated.method, stated.path, answering)
 
 
 async def _run(
     handler: Handler,
     write: Callable[[Any], bytes],
     read: tuple[Any, ...],
-    path: dict[str, Any],
+    path: Mapping[str, Any],
     status: int,
     ctx: Context,
 ) -> HTTPResponse:
@@ -166,11 +147,12 @@ def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[
     """What a handler gets beside the parts of its path."""
     if stated.numbers_in_path:
         _check_numbers(stated, path)
+    arguments: tuple[Any, ...] = (ctx,)
     if stated.body is not None:
-        return ctx, _read(request, ctx.runtime, stated, stated.body)
-    if stated.query is not None:
-        return ctx, read_query(request, stated.query)
-    return (ctx,)
+        arguments += (_read(request, ctx.runtime, stated),)
+    elif stated.query is not None:
+        arguments += (read_query(request, stated.query),)
+    return arguments if not stated.headers else (*arguments, read_headers(request, stated.headers))
 
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
@@ -180,7 +162,7 @@ def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
 
 
 def _writer(answers: type | str | None) -> Callable[[Any], bytes]:
-    """What writes an operation's answers as JSON: members in camelCase where the record says so."""
+    """What writes an operation's answers as JSON: with members in camelCase where the record says so."""
     if isinstance(answers, type) and hasattr(answers, "__pydantic_config__"):
         return TypeAdapter[Any](answers).dump_json
     return partial(orjson.dumps, option=orjson.OPT_UTC_Z)
@@ -192,15 +174,15 @@ def _response(answer: Any, write: Callable[[Any], bytes], status: int, request_i
         return answer
     if answer is None:
         return HTTPResponse(None, status, {"x-request-id": request_id})
-    if isinstance(answer, BaseModel):
-        return Answer(answer.model_dump_json(by_alias=True).encode(), request_id, status=status)
     return Answer(write(answer), request_id, status=status)
 
 
-def _read(request: Request, runtime: Runtime, stated: Operation, model: type[BaseModel]) -> BaseModel:
+def _read(request: Request, runtime: Runtime, stated: Operation) -> BaseModel | bytes:
     limit = runtime.settings.request_max_bytes
-    if len(request.body) > limit:
+    body: bytes = request.body
+    if len(body) > limit:
         raise PayloadTooLargeError(limit=limit)
-    if stated.query is not None and not request.body:
+    if stated.query is not None and not body:
         return read_query(request, stated.query)
-    return read_body(request, model)
+    model = stated.json_body
+    return body if model is None else read_body(request, model)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from time import perf_counter
 from typing import Any, NamedTuple
 
-import structlog
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
@@ -14,9 +12,8 @@ from app.access.callers import ANYONE, Caller
 from app.context import Context
 from app.errors import PortalError, UnauthenticatedError
 from app.runtime import Runtime
-from app.telemetry import metrics
 from blueprints.web.answer_headers import finish
-from blueprints.web.bodies import request_id_of
+from blueprints.web.endpoints import Answered, observed
 from blueprints.web.forms import FormGuard, read_form
 from blueprints.web.identify import READING, SESSION_COOKIE, identified
 from blueprints.web.problems import problem_of
@@ -37,8 +34,6 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-
-log = structlog.get_logger(__name__)
 
 
 class View(NamedTuple):
@@ -113,31 +108,17 @@ class Pages:
         return register
 
 
-def _endpoint(page: Page, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
-    async def endpoint(request: Request, **path: Any) -> HTTPResponse:
-        started = perf_counter()
-        runtime: Runtime = request.app.ctx.runtime
-        request_id = request_id_of(request)
+def _endpoint(page: Page, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
+    async def answering(request: Request, request_id: str, path: Mapping[str, Any]) -> Answered:
         try:
-            response = await _answer(request, runtime, page, request_id, handler, path)
+            response = await _answer(request, request.app.ctx.runtime, page, request_id, handler, path)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the reader is told in words
             response = _failed(request, page, request_id, failure)
         response.headers["x-request-id"] = request_id
         finish(request, response)
-        seconds = perf_counter() - started
-        metrics.requests.labels(page.method, page.path, response.status).observe(seconds)
-        if runtime.settings.access_log:
-            log.info(
-                "request",
-                method=request.method,
-                route=page.path,
-                status=response.status,
-                seconds=round(seconds, 4),
-                request_id=request_id,
-            )
-        return response
+        return Answered(response, response.status)
 
-    return endpoint
+    return observed(page.method, page.path, answering)
 
 
 async def _answer(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from app.contract.camel import CAMEL
 from app.services.directory.rules import MAX_SLUG, MIN_SLUG, SLUG, is_color, is_email, is_slug, is_url
 from app.services.tenants.details import TenantDetails
-from blueprints.web.fields import NO_NUL, CamelAnswer, CamelChanges, blank_is_null, trimmed
+from blueprints.web.fields import NO_NUL, CamelChanges, blank_is_null, trimmed
 
 
 def _checked(is_good: Callable[[str], bool], message: str) -> AfterValidator:
@@ -73,16 +75,20 @@ class ProfileUpdate(CamelChanges):
     phone_number: PhoneNumber = None
 
 
-class SubscriptionAnswer(CamelAnswer):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionAnswer:
     """The current subscription; both null without one."""
 
+    __pydantic_config__ = CAMEL
     plan_name: str | None
     status: str | None
 
 
-class TenantAnswer(CamelAnswer):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantAnswer:
     """A tenant; usage and codes are those of the running month."""
 
+    __pydantic_config__ = CAMEL
     id: int
     name: str
     slug: str
@@ -99,23 +105,16 @@ class TenantAnswer(CamelAnswer):
     updated_at: datetime
     subscription: SubscriptionAnswer
 
-
-def shown(tenant: TenantDetails) -> dict[str, Any]:
-    """The members of a TenantAnswer, as they are: what the database has given is not checked again."""
-    return {
-        "id": tenant.id,
-        "name": tenant.name,
-        "slug": tenant.slug,
-        "logoUrl": tenant.logo_url,
-        "primaryColor": tenant.primary_color,
-        "domain": tenant.domain,
-        "email": tenant.email,
-        "phoneNumber": tenant.phone_number,
-        "usageQuota": tenant.usage_quota,
-        "usageCurrent": tenant.usage_current,
-        "activationCodesTotal": tenant.codes_total,
-        "activationCodesUsed": tenant.codes_used,
-        "createdAt": tenant.created_at,
-        "updatedAt": tenant.updated_at,
-        "subscription": {"planName": tenant.plan_name, "status": tenant.subscription_state},
-    }
+    @classmethod
+    def of(cls, tenant: TenantDetails, **more: Any) -> Self:
+        """The answer about a tenant, with the members that an answer like it has besides."""
+        members = tenant._asdict()
+        subscription = SubscriptionAnswer(plan_name=members.pop("plan_name"), status=members.pop("subscription_state"))
+        codes_total, codes_used = members.pop("codes_total"), members.pop("codes_used")
+        return cls(
+            **members,
+            activation_codes_total=codes_total,
+            activation_codes_used=codes_used,
+            subscription=subscription,
+            **more,
+        )
