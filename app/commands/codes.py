@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
 from app.commands.output import MISUSED, CommandFailedError, answer, table
+from app.commands.pages import all_rows
 from app.commands.parameters import AsJson, CodeId, TenantSlug
 from app.commands.session import operating
-from app.services.licensing import codes
-from app.services.licensing.codes import NEWEST_FIRST, ActivationCode
+from app.context import Context
+from app.services.directory.lookup import tenant_named
+from app.services.figures.totals import Page
+from app.services.licensing import code_list, codes
+from app.services.licensing.code_list import ListedCode
 
-PAGE = 500
+# What is printed with --json.
+MEMBERS = ("id", "hint", "status", "use_count", "max_uses", "label", "expires_at", "created_at")
 
 
 async def gen_codes(
@@ -35,12 +40,9 @@ async def gen_codes(
 
 async def list_codes(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
     """List a tenant's activation codes, newest first."""
-    found: list[ActivationCode] = []
     async with operating() as ctx:
-        page = await codes.list_codes(ctx, tenant, page_size=PAGE)
-        while page:
-            found += page
-            page = await codes.list_codes(ctx, tenant, before_id=min(found[-1].id, NEWEST_FIRST), page_size=PAGE)
+        await tenant_named(ctx, tenant)
+        listed = await all_rows(partial(_page, ctx, tenant))
     columns = ("id", "code", "status", "uses", "expires (UTC)", "label")
     rows = [
         (
@@ -51,10 +53,10 @@ async def list_codes(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
             None if code.expires_at is None else f"{code.expires_at:%Y-%m-%d %H:%M}",
             code.label,
         )
-        for code in found
+        for code in listed
     ]
     shown = table(columns, rows) if rows else f"No codes yet: portal gen-codes --tenant {tenant}"
-    answer(as_json, {"codes": [asdict(code) for code in found]}, shown)
+    answer(as_json, {"codes": [{name: getattr(code, name) for name in MEMBERS} for code in listed]}, shown)
 
 
 async def revoke_code(
@@ -71,3 +73,7 @@ async def revoke_code(
         revoked = await codes.revoke_code(ctx, tenant, code_id=code_id, code=code or "")
     result = {"id": revoked.id, "hint": revoked.hint, "status": "revoked", "revoked_at": revoked.revoked_at}
     answer(as_json, result, f"Code …{revoked.hint} of {tenant} is revoked.")
+
+
+async def _page(ctx: Context, tenant: str, number: int, size: int) -> Page[ListedCode]:
+    return await code_list.list_codes(ctx, tenant_slug=tenant, page=number, page_size=size)

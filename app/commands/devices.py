@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from functools import partial
 
 from app.commands.output import answer, table
+from app.commands.pages import all_rows
 from app.commands.parameters import AsJson, DeviceId, TenantSlug
 from app.commands.session import operating
-from app.services.licensing import devices
-from app.services.licensing.devices import Device
+from app.context import Context
+from app.services.directory.lookup import tenant_named
+from app.services.figures.totals import Page
+from app.services.licensing import device_list
+from app.services.licensing import devices as licensed
+from app.services.licensing.device_list import ListedDevice
 
-PAGE = 500
+# What is printed with --json.
+MEMBERS = ("id", "label", "hw_fingerprint", "is_revoked", "last_seen", "created_at")
 
 
 async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
-    """List a tenant's devices, newest first."""
-    found: list[Device] = []
+    """List a tenant's devices, the one that was seen last first."""
     async with operating() as ctx:
-        page = await devices.list_devices(ctx, tenant, page_size=PAGE)
-        while page:
-            found += page
-            page = await devices.list_devices(ctx, tenant, before_id=found[-1].id, page_size=PAGE)
+        await tenant_named(ctx, tenant)
+        devices = await all_rows(partial(_page, ctx, tenant))
     columns = ("id", "fingerprint", "state", "last seen (UTC)", "enrolled (UTC)", "label")
     rows = [
         (
@@ -31,20 +34,24 @@ async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
             f"{device.created_at:%Y-%m-%d %H:%M}",
             device.label,
         )
-        for device in found
+        for device in devices
     ]
     shown = (
         table(columns, rows)
         if rows
         else f"No devices yet: activate one with a code of portal gen-codes --tenant {tenant}"
     )
-    answer(as_json, {"devices": [asdict(device) for device in found]}, shown)
+    answer(as_json, {"devices": [{name: getattr(device, name) for name in MEMBERS} for device in devices]}, shown)
 
 
 async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson = False) -> None:
     """Refuse a device from its next request on, and free its seat."""
     async with operating() as ctx:
-        is_new = await devices.revoke_device(ctx, tenant, device)
+        is_new = await licensed.revoke_device(ctx, tenant, device)
     change = "updated" if is_new else "unchanged"
     told = f"Device {device} of {tenant} is revoked." if is_new else f"Device {device} of {tenant} was revoked before."
     answer(as_json, {"id": device, "tenant": tenant, "is_revoked": True, "change": change}, told)
+
+
+async def _page(ctx: Context, tenant: str, number: int, size: int) -> Page[ListedDevice]:
+    return await device_list.list_devices(ctx, tenant_slug=tenant, page=number, page_size=size)

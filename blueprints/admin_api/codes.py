@@ -13,10 +13,10 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import AS_NAMED, CAMEL
+from app.services.licensing import code_list
 from app.services.licensing import codes as activation_codes
-from app.services.licensing import license_lists
+from app.services.licensing.code_list import ListedCode
 from app.services.licensing.codes import MAX_CODES, MAX_DAYS, MAX_USES
-from app.services.licensing.license_lists import ListedCode
 from blueprints.admin_api import api
 from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug, blank_is_null
 
@@ -127,7 +127,7 @@ async def codes(ctx: Context, query: CodeQuery) -> CodePage:
 
     The total is exact for all codes, and for a filter up to 10,000.
     """
-    listed = await license_lists.list_all_codes(
+    listed = await code_list.list_codes(
         ctx,
         tenant_slug=query.tenant_slug,
         status=query.status,

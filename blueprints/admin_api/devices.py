@@ -13,9 +13,9 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import AS_NAMED, CAMEL
+from app.services.licensing import device_list
 from app.services.licensing import devices as licensed
-from app.services.licensing import license_lists
-from app.services.licensing.license_lists import ListedDevice
+from app.services.licensing.device_list import ListedDevice
 from blueprints.admin_api import api
 from blueprints.admin_api.codes import Done
 from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug
@@ -80,7 +80,7 @@ async def devices(ctx: Context, query: DeviceQuery) -> DevicePage:
 
     The total is exact for all devices, and for a filter up to 10,000.
     """
-    listed = await license_lists.list_all_devices(
+    listed = await device_list.list_devices(
         ctx, tenant_slug=query.tenant_slug, search=query.search, page=query.page, page_size=query.page_size
     )
     return DevicePage(

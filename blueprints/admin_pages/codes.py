@@ -15,9 +15,8 @@ from app.access.permissions import Permission
 from app.context import Context
 from app.errors import ConflictError, PortalError, TenantNotFoundError, ValidationError
 from app.services.directory.lookup import tenant_named
+from app.services.licensing.code_list import code_of_tenant, list_codes
 from app.services.licensing.codes import MAX_CODES, MAX_DAYS, MAX_LABEL, MAX_USES, generate_codes, revoke_code
-from app.services.licensing.license_lists import list_all_codes
-from app.services.licensing.license_lookup import code_of_tenant
 from blueprints.admin_pages import pages
 from blueprints.admin_pages.tenant_choice import (
     PAGE_SIZE,
@@ -107,7 +106,7 @@ async def _codes(
         "bounds": BOUNDS,
     }
     if choice.tenant is not None:
-        listed = await list_all_codes(ctx, tenant_slug=choice.tenant.slug, page=page, page_size=PAGE_SIZE)
+        listed = await list_codes(ctx, tenant_slug=choice.tenant.slug, page=page, page_size=PAGE_SIZE)
         values |= {"codes": listed.rows, "total": listed.total, "links": page_links(page, listed.total)}
     error = choice.error or error
     status = error.status if error else 201 if new_codes else 200

@@ -11,9 +11,8 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.services.directory.lookup import tenant_named
+from app.services.licensing.device_list import device_of_tenant, list_devices
 from app.services.licensing.devices import revoke_device
-from app.services.licensing.license_lists import list_all_devices
-from app.services.licensing.license_lookup import device_of_tenant
 from blueprints.admin_pages import pages
 from blueprints.admin_pages.tenant_choice import (
     PAGE_SIZE,
@@ -37,7 +36,7 @@ async def devices_page(request: Request, ctx: Context) -> View:
     values: dict[str, object] = {"path": PATH, "choice": choice, "may_write": may_write}
     if choice.tenant is not None:
         page = asked_page(request)
-        listed = await list_all_devices(ctx, tenant_slug=choice.tenant.slug, page=page, page_size=PAGE_SIZE)
+        listed = await list_devices(ctx, tenant_slug=choice.tenant.slug, page=page, page_size=PAGE_SIZE)
         values |= {"devices": listed.rows, "total": listed.total, "links": page_links(page, listed.total)}
     return View(values, choice.error.status if choice.error else 200, choice.error)
 

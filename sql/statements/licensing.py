@@ -19,27 +19,10 @@ from sqlalchemy import (
 )
 
 from sql.dialect import batch_rows, insert
-from sql.lists.license_list import code_status
 from sql.scope import across_tenants
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
 
 insert_codes = insert(activation_codes).returning(activation_codes.c.id)
-
-codes_of_tenant = (
-    select(
-        activation_codes.c.id,
-        activation_codes.c.hint,
-        code_status.label("status"),
-        activation_codes.c.use_count,
-        activation_codes.c.max_uses,
-        activation_codes.c.label,
-        activation_codes.c.expires_at,
-        activation_codes.c.created_at,
-    )
-    .where(activation_codes.c.tenant_id == bindparam("tenant_id"), activation_codes.c.id < bindparam("before_id"))
-    .order_by(activation_codes.c.id.desc())
-    .limit(bindparam("page_size"))
-)
 
 code_by_hash = select(activation_codes.c.id).where(
     activation_codes.c.tenant_id == bindparam("tenant_id"), activation_codes.c.code_hash == bindparam("code_hash")
@@ -51,20 +34,6 @@ revoke_code = (
     .where(activation_codes.c.tenant_id == bindparam("of_tenant_id"), activation_codes.c.id == bindparam("code_id"))
     .values(revoked_at=func.coalesce(activation_codes.c.revoked_at, bindparam("now")))
     .returning(activation_codes.c.id, activation_codes.c.hint, activation_codes.c.revoked_at)
-)
-
-devices_of_tenant = (
-    select(
-        devices.c.id,
-        devices.c.label,
-        devices.c.hw_fingerprint,
-        devices.c.is_revoked,
-        devices.c.last_seen,
-        devices.c.created_at,
-    )
-    .where(devices.c.tenant_id == bindparam("tenant_id"), devices.c.id < bindparam("before_id"))
-    .order_by(devices.c.id.desc())
-    .limit(bindparam("page_size"))
 )
 
 revoke_device = (

@@ -9,7 +9,8 @@ from support.live import LiveServer
 from support.rows import change
 from support.statements import asked_together, counted_statements
 
-from app.services.licensing.devices import list_devices, revoke_device
+from app.services.licensing.device_list import list_devices
+from app.services.licensing.devices import revoke_device
 from app.services.licensing.heartbeat import HEARTBEATS
 from app.services.licensing.policy import STANDINGS
 from sql.tables import devices as device_rows
@@ -61,7 +62,7 @@ async def test_a_revoked_device_is_refused_at_its_next_call(sanic_client: LiveSe
 
 async def test_a_heartbeat_moves_last_seen_and_nothing_else(sanic_client: LiveServer, clock) -> None:
     device = await activated(sanic_client)
-    (before,) = await list_devices(sanic_client.ctx, device.tenant.slug)
+    (before,) = (await list_devices(sanic_client.ctx, tenant_slug=device.tenant.slug)).rows
     clock.move(minutes=5)
 
     answer = await sanic_client.http.post(
@@ -69,14 +70,14 @@ async def test_a_heartbeat_moves_last_seen_and_nothing_else(sanic_client: LiveSe
     )
 
     assert (answer.status_code, answer.json()) == (200, {"ok": True})
-    (after,) = await list_devices(sanic_client.ctx, device.tenant.slug)
+    (after,) = (await list_devices(sanic_client.ctx, tenant_slug=device.tenant.slug)).rows
     assert after.last_seen > before.last_seen
     assert (after.id, after.hw_fingerprint, after.created_at) == (before.id, before.hw_fingerprint, before.created_at)
 
 
 async def test_other_hardware_is_refused_and_leaves_last_seen_alone(sanic_client: LiveServer, clock) -> None:
     device = await activated(sanic_client)
-    before = await list_devices(sanic_client.ctx, device.tenant.slug)
+    before = (await list_devices(sanic_client.ctx, tenant_slug=device.tenant.slug)).rows
     clock.move(minutes=5)
 
     answer = await sanic_client.http.post(
@@ -84,14 +85,16 @@ async def test_other_hardware_is_refused_and_leaves_last_seen_alone(sanic_client
     )
 
     assert (answer.status_code, answer.json()["errorCode"]) == (403, "fingerprint_mismatch")
-    assert await list_devices(sanic_client.ctx, device.tenant.slug) == before
+    assert (await list_devices(sanic_client.ctx, tenant_slug=device.tenant.slug)).rows == before
 
 
 async def test_heartbeats_at_once_are_each_acknowledged(sanic_client: LiveServer, clock) -> None:
     """Also two of one device in one batch, one of them from other hardware."""
     tenant = await licensed(sanic_client, max_uses=10)
     devices = [await activated(sanic_client, tenant, f"hardware-{number}") for number in range(10)]
-    before = {device.id: device.last_seen for device in await list_devices(sanic_client.ctx, tenant.slug)}
+    before = {
+        device.id: device.last_seen for device in (await list_devices(sanic_client.ctx, tenant_slug=tenant.slug)).rows
+    }
     clock.move(minutes=5)
 
     runtime = sanic_client.runtime
@@ -115,7 +118,9 @@ async def test_heartbeats_at_once_are_each_acknowledged(sanic_client: LiveServer
     heartbeats = [statement for statement in statements if "UPDATE" in statement]
     assert 1 <= len(heartbeats) <= shared_heartbeats
     assert 1 <= len(statements) - len(heartbeats) <= shared_standings
-    after = {device.id: device.last_seen for device in await list_devices(sanic_client.ctx, tenant.slug)}
+    after = {
+        device.id: device.last_seen for device in (await list_devices(sanic_client.ctx, tenant_slug=tenant.slug)).rows
+    }
     assert all(after[device] > before[device] for device in before)
 
 

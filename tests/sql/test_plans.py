@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Executable, insert, text
 from support.live import LiveServer
 
-from sql.lists import license_list, tenant_list
+from sql.lists import code_list, device_list, tenant_list
 from sql.statements import licensing, usage
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 
@@ -88,12 +88,12 @@ async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
     month = sanic_client.ctx.month().as_parameters
     pages: dict[str, tuple[Executable, dict[str, Any]]] = {
         "tenants": (tenant_list.tenant_page("created_at", True, None, None), month),
-        "codes": (license_list.code_page(False, None, False), {"now": sanic_client.ctx.now()}),
-        "devices": (license_list.device_page(False, False), {}),
+        "codes": (code_list.code_page(False, None, False), {"now": sanic_client.ctx.now()}),
+        "devices": (device_list.device_page(False, False), {}),
     }
     plans_made = (
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements "
-        "WHERE statement LIKE 'SELECT known.total%' ORDER BY prepare_time"
+        "WHERE statement LIKE 'SELECT totals.total%' ORDER BY prepare_time"
     )
     async with sanic_client.ctx.read() as conn:
         for statement, values in pages.values():

@@ -140,9 +140,9 @@ def test_every_variant_of_a_function_is_looked_at() -> None:
 
     assert counts == {
         "events.events_page": 2**6 * 2,
-        "license_list.code_page": 2 * 3 * 2,
-        "license_list.codes_matching": 2,
-        "license_list.device_page": 2 * 2,
+        "code_list.code_page": 2 * 3 * 2,
+        "code_list.codes_matching": 2,
+        "device_list.device_page": 2 * 2,
         "tenant_list.tenant_page": 4 * 2 * 2 * 3,
         "tenant_list.tenants_by_ids": 4 * 2,
         "tenant_list.tenant_page_by_usage": 2 * 3 * 3 * 2,
@@ -255,7 +255,9 @@ async def test_a_batch_of_any_length_is_one_statement_that_is_compiled_once(sani
 
 @pytest.mark.postgresql_only("SQLite plans once, without looking at the values")
 async def test_a_pattern_is_planned_anew_each_time(sanic_client: LiveServer) -> None:
-    plans_made = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH found AS%'"
+    plans_made = (
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH matches AS%'"
+    )
     statement = tenant_list.tenants_matching(None, False, 0)
     async with sanic_client.ctx.read() as conn:
         for number in range(10):

@@ -132,3 +132,10 @@ class Admin:
 def new_tenant(slug: str = "acme", plan: str = "Pro", **more: Any) -> dict[str, Any]:
     """What the front end sends for a tenant."""
     return {"name": slug.title(), "slug": slug, "subscriptionPlan": plan, "usageQuota": 10, **more}
+
+
+async def answer_of(live: LiveServer, path: str, headers: dict[str, str] | None = None) -> Any:
+    """What the admin API answers to a GET, of a read-only operator unless other headers are given."""
+    answer = await live.http.get(f"/admin/api/{path}", headers=headers or await as_operator(live, "read_only"))
+    assert answer.status_code == 200, answer.text
+    return answer.json()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from app.database.connections import ReadConnection
 from app.services.figures.sums import ALL_TIME, EXPIRED, read_with_expired
 from sql.counting import MAX_COUNTED
 
 Record = TypeVar("Record")
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,14 @@ class Total:
     def pages(self, page_size: int) -> int:
         """How many pages of this size hold them, at least one."""
         return max(1, -(-self.total // page_size))
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows of a list, and how long the list is."""
+
+    rows: list[Row]
+    total: Total
 
 
 class Found(NamedTuple):

@@ -1,4 +1,4 @@
-"""Issue activation codes, show what was issued, and take codes back."""
+"""Making activation codes, and revoking one."""
 
 from __future__ import annotations
 
@@ -13,29 +13,14 @@ from app.errors import CodeNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from app.services.directory.lookup import Tenant, find_tenant, keep_tenant
 from app.services.licensing import code_text
-from sql.lists import license_list
+from sql.lists import code_list
 from sql.statements import licensing
 
 MAX_CODES = 100
 MAX_DAYS = 3650
 MAX_USES = 1_000_000
 MAX_LABEL = 255
-NEWEST_FIRST = 2**62
 AUTOMATIC_LABEL = "Created automatically with the tenant"
-
-
-@dataclass(frozen=True, slots=True)
-class ActivationCode:
-    """A code as it may be shown after its creation; ``status`` is active, used, expired or revoked."""
-
-    id: int
-    hint: str
-    status: str
-    use_count: int
-    max_uses: int
-    label: str | None
-    expires_at: datetime | None
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +100,6 @@ async def store_codes(
     await record(conn, ctx, event)
 
 
-async def list_codes(
-    ctx: Context, tenant_slug: str, *, before_id: int = NEWEST_FIRST, page_size: int = 100
-) -> list[ActivationCode]:
-    """A tenant's codes, newest first, from below ``before_id``; raises TenantNotFoundError."""
-    async with ctx.read() as conn:
-        tenant = await find_tenant(conn, tenant_slug)
-        return await conn.many(
-            licensing.codes_of_tenant,
-            ActivationCode,
-            tenant_id=tenant.id,
-            before_id=before_id,
-            page_size=page_size,
-            now=ctx.now(),
-        )
-
-
 async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = None, code: str = "") -> RevokedCode:
     """Take a code back, named by its id or its text; devices it has bound cannot activate with it again.
 
@@ -147,7 +116,7 @@ async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = N
 async def revoke_code_by_id(ctx: Context, code_id: int) -> RevokedCode:
     """Take a code back, whosever it is; raises CodeNotFoundError."""
     async with ctx.write() as conn:
-        slug = await conn.maybe(license_list.slug_of_code, str, code_id=code_id)
+        slug = await conn.maybe(code_list.slug_of_code, str, code_id=code_id)
         if slug is None:
             raise CodeNotFoundError
         return await _revoke(conn, ctx, await find_tenant(conn, slug), code_id)

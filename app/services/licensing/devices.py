@@ -1,41 +1,14 @@
-"""The devices of a tenant: who holds a seat, and taking it back."""
+"""Revoking a device, which frees its seat."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from datetime import datetime
 
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import DeviceNotFoundError
 from app.events import Event, EventType, record
-from app.services.directory.lookup import find_tenant, lock_tenant
-from app.services.licensing.codes import NEWEST_FIRST
-from sql.lists import license_list
+from app.services.directory.lookup import lock_tenant
+from sql.lists import device_list
 from sql.statements import billing, licensing
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device that was activated at some time."""
-
-    id: int
-    label: str | None
-    hw_fingerprint: str
-    is_revoked: bool
-    last_seen: datetime
-    created_at: datetime
-
-
-async def list_devices(
-    ctx: Context, tenant_slug: str, *, before_id: int = NEWEST_FIRST, page_size: int = 100
-) -> list[Device]:
-    """A tenant's devices, newest first, from below ``before_id``; raises TenantNotFoundError."""
-    async with ctx.read() as conn:
-        tenant = await find_tenant(conn, tenant_slug)
-        return await conn.many(
-            licensing.devices_of_tenant, Device, tenant_id=tenant.id, before_id=before_id, page_size=page_size
-        )
 
 
 async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
@@ -50,7 +23,7 @@ async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
 async def revoke_device_by_id(ctx: Context, device_id: int) -> bool:
     """Refuse a device, whosever it is, as ``revoke_device`` does; raises DeviceNotFoundError."""
     async with ctx.write() as conn:
-        tenant_slug = await conn.maybe(license_list.slug_of_device, str, device_id=device_id)
+        tenant_slug = await conn.maybe(device_list.slug_of_device, str, device_id=device_id)
         if tenant_slug is None:
             raise DeviceNotFoundError(device_id=device_id)
         return await _revoke(conn, ctx, tenant_slug, device_id)

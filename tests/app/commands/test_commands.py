@@ -141,7 +141,7 @@ def test_the_first_command_in_development_makes_the_database_and_its_demonstrati
 
 
 def test_list_codes_reads_every_page(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.commands.codes.PAGE", 3)
+    monkeypatch.setattr("app.commands.pages.PAGE_SIZE", 3)
     portal("gen-codes", "--tenant", "demo", "--count", "7")
     ids = [code["id"] for code in portal("list-codes", "--tenant", "demo", "--json").json["codes"]]
     assert ids == [7, 6, 5, 4, 3, 2, 1]

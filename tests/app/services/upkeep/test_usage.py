@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from structlog.testing import capture_logs
-from support.builders import activated, refresh, report, run_event
+from support.builders import activated, licensed, refresh, report, run_event
 from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
 from support.rows import change, row_counts, rows
+from support.statements import counted_statements
 
 from app.calendar import months_later
 from app.services.licensing.signing_keys import rotate_keys
+from app.services.upkeep import usage
 from app.services.upkeep.months import keep_months
 from app.services.upkeep.usage import apply_retention, check_rollups
-from sql.tables import opened_months, refresh_families, run_changes, signing_keys, usage_rollups
+from sql.tables import opened_months, refresh_families, run_changes, signing_keys, usage_events, usage_rollups
 
 
 @pytest.fixture
@@ -112,3 +115,97 @@ async def test_keys_and_tokens_that_nobody_can_use_go_and_the_others_stay(
     assert [family.device_id for family in left] == [alive.device_id]
     assert [key.kid for key in await rows(sanic_client, select(signing_keys.c.kid))] == [rotation.kid]
     assert (await refresh(sanic_client, alive)).status_code == 200
+
+
+async def test_sums_equal_their_events_after_a_storm(sanic_client: LiveServer) -> None:
+    """Two tenants, three days, two kinds, and every second event sent twice at the same time."""
+    devices = [await activated(sanic_client, await licensed(sanic_client)) for _ in range(2)]
+    now = datetime.now(UTC)
+
+    def events(sender: int) -> list[dict[str, object]]:
+        return [
+            run_event(
+                f"event-{(sender // 2) * 20 + n}",
+                n + 1,
+                kind="run" if n % 2 else "tokens",
+                at=(now - timedelta(days=n % 3)).isoformat(),
+            )
+            for n in range(20)
+        ]
+
+    answers = await asyncio.gather(
+        *(report(sanic_client, devices[sender % 2], *events(sender // 2)) for sender in range(60))
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.json()["accepted"] for answer in answers) == 2 * 15 * 20
+    counted = select(
+        usage_events.c.tenant_id,
+        usage_events.c.day,
+        usage_events.c.kind,
+        func.sum(usage_events.c.quantity),
+        func.count(),
+    ).group_by(usage_events.c.tenant_id, usage_events.c.day, usage_events.c.kind)
+    assert sorted(await rows(sanic_client, counted)) == sorted(await rows(sanic_client, usage_rollups.select()))
+    assert (await check_rollups(sanic_client.ctx))["differences"] == 0
+
+
+async def test_a_sum_that_was_changed_is_found(sanic_client: LiveServer, clock: MovableClock) -> None:
+    device = await activated(sanic_client)
+    await report(sanic_client, device, run_event("a", 5))
+    async with sanic_client.ctx.write() as conn:
+        await conn.affected(usage_rollups.update().values(quantity=4))
+    clock.move(days=1)
+
+    found = await check_rollups(sanic_client.ctx)
+
+    assert found["differences"] == 1
+
+
+async def test_the_sums_are_compared_one_day_after_the_other(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client)
+    days_ago = [(clock.now() - timedelta(days=days)).isoformat() for days in range(4)]
+    await report(sanic_client, device, *(run_event(at, at=at) for at in days_ago))
+    clock.move(days=1)
+    await change(sanic_client, usage_rollups.update().values(quantity=4))
+
+    with counted_statements(sanic_client.runtime.db) as seen:
+        found = await check_rollups(sanic_client.ctx)
+    monkeypatch.setattr(usage, "MAX_REPORTED", 3)
+
+    days = sanic_client.runtime.settings.usage_past_days + 1
+    assert len([statement for statement in seen if "FROM usage_events" in statement]) == days
+    assert found["differences"] == 4
+    assert (await check_rollups(sanic_client.ctx))["differences"] == 3
+
+
+async def test_old_events_go_and_their_sums_stay(sanic_client: LiveServer, clock: MovableClock) -> None:
+    device = await activated(sanic_client)
+    await report(sanic_client, device, run_event("a", 5))
+    clock.move(days=31 * 14)
+
+    removed = await apply_retention(sanic_client.ctx)
+
+    assert removed["usage_events"] == 1
+    counts = await row_counts(sanic_client)
+    assert (counts["usage_events"], counts["usage_rollups"]) == (0, 1)
+
+
+async def test_very_many_old_events_go_some_at_a_time(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client)
+    await report(sanic_client, device, *(run_event(f"old {number}") for number in range(5)))
+    clock.move(days=31 * 14)
+    later = await activated(sanic_client, hw_fingerprint="hardware-2")
+    await report(sanic_client, later, run_event("new"))
+    monkeypatch.setattr(usage, "EVENTS_REMOVED_AT_ONCE", 2)
+
+    with counted_statements(sanic_client.runtime.db) as seen:
+        removed = await apply_retention(sanic_client.ctx)
+
+    assert removed["usage_events"] == 5
+    assert len([statement for statement in seen if "DELETE FROM usage_events" in statement]) == 4
+    assert (await row_counts(sanic_client))["usage_events"] == 1

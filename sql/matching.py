@@ -1,0 +1,41 @@
+"""What the lists of codes and devices share: a tenant by its slug, a search for a text, and ids in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, and_, bindparam, func, select, union
+
+from sql.counting import MAX_COUNTED, ids_with_total
+from sql.dialect import batch_rows
+from sql.tables import tenants
+
+
+def is_of_tenant_named(table: Table) -> ColumnElement[bool]:
+    """Whether a row is of the tenant whose slug is the parameter ``tenant_slug``."""
+    tenant_id = select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
+    return and_(table.c.tenant_id == tenant_id)
+
+
+def tenants_matching() -> Select[Any]:
+    """The ids of the tenants whose name matches the search."""
+    return select(tenants.c.id).where(contains_pattern(tenants.c.name))
+
+
+def contains_pattern(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a text matches the parameter ``pattern``, in any case."""
+    return func.lower(column).like(func.lower(bindparam("pattern")), escape="\\")
+
+
+def any_of(searches: Sequence[Select[Any]]) -> Select[Any]:
+    """A page of the ids that any of the searches matches, newest first.
+
+    A union instead of one OR, so that each search uses its own index; each stops above the bound of the count.
+    """
+    limited = [search.limit(MAX_COUNTED + 1).subquery() for search in searches]
+    matches = union(*(select(search.c.id) for search in limited)).subquery("matches")
+    return ids_with_total(select(matches.c.id), lambda rows: [rows.c.id.desc()])
+
+
+page_ids = batch_rows(id=BigInteger)
