@@ -219,13 +219,13 @@ async def test_a_code_is_revoked_by_its_id_once(admin: Admin) -> None:
     tenant = await licensed(admin.live)
     code_id = (await admin.ask("GET", "/codes"))["codes"][0]["id"]
 
-    answers = [await admin.ask("DELETE", f"/codes/{code_id}") for _ in range(2)]
+    for _ in range(2):
+        assert (await admin.ask("DELETE", f"/codes/{code_id}"))["success"] is True
+        events = [event for event in await told(admin.live, tenant.tenant_id) if event.event_type == "code_revoked"]
+        assert [event.code_id for event in events] == [code_id]
 
-    assert [answer["success"] for answer in answers] == [True, True]
     assert await admin.hints(status="revoked") == [tenant.codes[0][-4:]]
     assert (await activate(admin.live, tenant)).status_code == 400
-    events = [event.event_type for event in await told(admin.live, tenant.tenant_id)]
-    assert events.count("code_revoked") == 1
 
 
 @pytest.mark.parametrize("path", ["/codes/12345", "/devices/12345", f"/codes/{2**63}", f"/devices/{2**80}"])

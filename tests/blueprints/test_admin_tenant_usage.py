@@ -17,7 +17,8 @@ from support.live import LiveServer
 from support.rows import change, rows
 
 from app.services.operators.statistics import fold_statistics
-from app.services.usage.months import keep_months
+from app.services.usage import months
+from app.services.usage.months import fold_runs, keep_months
 from app.services.usage.upkeep import check_rollups
 from sql.tables import monthly_runs, opened_months, run_changes, usage_rollups
 
@@ -127,6 +128,21 @@ async def test_the_months_before_this_one_are_closed(sanic_client: LiveServer, c
     assert kept == opened
     assert min(kept) == this_month
     assert len(kept) == 2
+
+
+async def test_very_many_changes_are_folded_some_at_a_time(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client, await licensed(sanic_client))
+    for number in range(5):
+        await report(sanic_client, device, run_event(f"{number}", 2))
+    monkeypatch.setattr(months, "CHANGES_AT_ONCE", 2)
+
+    folded = [await fold_runs(sanic_client.ctx) for _ in range(2)]
+
+    assert folded == [5, 0]
+    assert await rows(sanic_client, run_changes.select()) == []
+    assert await sums_by_tenant(sanic_client, *MONTHS) == {device.tenant.tenant_id: 10}
 
 
 async def test_usage_that_a_deleted_tenant_has_left_is_nobodys(sanic_client: LiveServer, admin: Admin) -> None:

@@ -6,6 +6,11 @@ from httpx2 import Response
 from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import Licensed, activated, licensed
 from support.live import LiveServer
+from support.rows import rows
+from support.statements import counted_statements
+
+from app.services.licensing.devices import revoke_device
+from sql.tables import usage_events
 
 
 async def seen(live: LiveServer, slug: str, headers: dict[str, str]) -> Response:
@@ -34,6 +39,40 @@ async def test_a_tenants_session_sees_and_reports_its_own_usage(sanic_client: Li
 
     assert report.json()["accepted"] == 1
     assert (month.json()["tenant"], month.json()["runs"], month.json()["quota"]) == (tenant.slug, 2, 7)
+
+
+async def test_an_event_is_stored_with_the_device_that_sent_it(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client)
+    device = await activated(sanic_client, tenant)
+
+    await reported(sanic_client, tenant.slug, device.headers, "by a device")
+    await reported(sanic_client, tenant.slug, await as_tenant(sanic_client, tenant.tenant_id), "by a session")
+
+    stored = {row.event_id: (row.device_id, row.metadata) for row in await rows(sanic_client, usage_events.select())}
+    assert stored == {"by a device": (device.device_id, None), "by a session": (None, None)}
+
+
+async def test_a_revoked_device_reports_nothing(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    await revoke_device(sanic_client.ctx, device.tenant.slug, device.device_id)
+
+    answer = await reported(sanic_client, device.tenant.slug, device.headers)
+
+    assert told(answer) == [(401, "device_revoked")]
+    assert await rows(sanic_client, usage_events.select()) == []
+
+
+async def test_events_of_a_device_cost_one_statement_and_another_where_some_are_not_new(
+    sanic_client: LiveServer,
+) -> None:
+    device = await activated(sanic_client)
+    asked = []
+    for _ in range(2):
+        with counted_statements(sanic_client.runtime.db) as statements:
+            await reported(sanic_client, device.tenant.slug, device.headers)
+        asked.append(len(statements))
+
+    assert asked == [1, 2]
 
 
 async def test_without_a_subscription_the_month_has_no_quota_and_no_plan(sanic_client: LiveServer) -> None:
