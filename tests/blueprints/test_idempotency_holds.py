@@ -17,7 +17,7 @@ from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 from support.rows import change, rows
 
-from app.errors import DatabaseUnavailableError, IdempotencyRunningError
+from app.errors import DatabaseUnavailableError, IdempotencyConflictError, IdempotencyRunningError
 from app.services.idempotency import Claim, KeptAnswer, Repeatable, claim, hold_seconds, run_held, settle
 from app.services.licensing import activation
 from app.settings import Settings
@@ -53,6 +53,25 @@ async def test_a_claim_that_nobody_answers_is_taken_over_and_its_old_holder_chan
     await settle(sanic_client.ctx, heir, KeptAnswer(201, "text/plain", {"location": "/x"}, b"in\ntime"))
 
     assert await claim(sanic_client.ctx, request) == KeptAnswer(201, "text/plain", {"location": "/x"}, b"in\ntime")
+
+
+@pytest.mark.parametrize("other", [{"method": "PUT"}, {"address": "/elsewhere"}, {"body": b"[]"}])
+async def test_a_key_belongs_to_one_method_one_address_and_one_body(
+    sanic_client: LiveServer, other: dict[str, Any]
+) -> None:
+    request = Repeatable("op", new_key(), "POST", "/somewhere", b"{}")
+    held = await claim(sanic_client.ctx, request)
+    assert isinstance(held, Claim)
+    await settle(sanic_client.ctx, held, KeptAnswer(200, "text/plain", {}, b"first"))
+
+    with pytest.raises(IdempotencyConflictError):
+        await claim(sanic_client.ctx, request._replace(**other))
+
+
+async def test_a_claim_outlasts_an_answer_a_wait_for_a_connection_and_a_statement(settings: Settings) -> None:
+    times = {"response_timeout_seconds": 7, "pool_timeout_seconds": 2.0, "statement_timeout_seconds": 1.0}
+
+    assert hold_seconds(settings.model_copy(update=times)) == 10
 
 
 async def test_work_that_takes_longer_than_any_hold_runs_once(
@@ -171,10 +190,10 @@ async def test_work_is_ended_before_somebody_else_may_have_its_claim(
         # A renewal before its end, of which there are three in the time of an answer.
         clock.move(seconds=hold_seconds(live.runtime.settings) - 1 / 3)
 
-        with pytest.raises(IdempotencyRunningError), capture_logs() as entries:
+        with pytest.raises(IdempotencyRunningError) as refused, capture_logs() as entries:
             await asyncio.wait_for(run_held(live.ctx, held, asyncio.Event().wait()), timeout=20)
 
-    assert renewals.count == 1
+    assert (renewals.count, refused.value.values) == (1, {"retry_after": 1})
     assert entries == [{"event": "idempotent_work_ended", "log_level": "error", "request_id": live.ctx.request_id}]
 
 
