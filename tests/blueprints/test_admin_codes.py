@@ -15,10 +15,8 @@ from support.live import LiveServer
 from support.rows import change, row_counts, rows, told
 from support.statements import counted_statements
 
-from app.errors import ValidationError
 from app.keys import fingerprint_hash
 from app.services.licensing.codes import new_code
-from app.services.licensing.issue import generate_codes
 from app.services.operators.statistics import fold_statistics
 from sql.tables import activation_codes, devices, subscriptions, tenants
 
@@ -118,13 +116,6 @@ async def test_a_bound_is_kept(admin: Admin, wrong: dict[str, Any]) -> None:
     answer = await admin.ask("POST", "/codes/generate", 422, json={"tenant_slug": tenant.slug, **wrong})
 
     assert answer["detail"][0]["loc"] == ["body", next(iter(wrong))]
-
-
-async def test_a_label_that_is_too_long_is_told_in_characters(admin: Admin) -> None:
-    tenant = await licensed(admin.live)
-
-    with pytest.raises(ValidationError, match="label: must have at most 255 characters"):
-        await generate_codes(admin.live.ctx, tenant.slug, label="l" * 256)
 
 
 async def test_codes_for_nobody_are_refused(admin: Admin) -> None:
