@@ -58,7 +58,7 @@ async def _answered(
     try:
         return await run(ctx)
     except ValidationError as failure:
-        return problem_of(request, ctx.request_id or "", failure.placed(stated.place_of))
+        return problem_of(request, ctx.request_id or "", failure.placed(stated.network_of))
     except Exception as failure:  # noqa: BLE001 - an error is an answer too
         return problem_of(request, ctx.request_id or "", failure)
 

@@ -123,7 +123,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             else:
                 response = _response(answer, write, stated.status, request_id)
         except ValidationError as failure:
-            response = problem_of(request, request_id, failure.placed(stated.place_of))
+            response = problem_of(request, request_id, failure.placed(stated.network_of))
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
         finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)

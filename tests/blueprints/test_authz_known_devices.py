@@ -31,19 +31,22 @@ async def test_a_code_that_a_known_device_uses_shows_when_it_was_used(
     assert round(apart.total_seconds() / 3600) == 5
 
 
-async def test_the_trail_names_the_code_a_known_device_has_used_and_that_it_came_again(
+async def test_the_trail_names_the_code_that_a_device_has_used_and_tells_that_it_came_again(
     sanic_client: LiveServer,
 ) -> None:
     tenant = await licensed(sanic_client, codes=2)
+    first, second = [code[-4:] for code in tenant.codes]
     device = await activated(sanic_client, tenant)
     await activated(sanic_client, tenant)
     await activated(sanic_client, tenant, code=tenant.codes[1])
 
-    titles = [event.title for event in await told(sanic_client, tenant.tenant_id)][-2:]
+    titles = [event.title for event in await told(sanic_client, tenant.tenant_id)][-4:]
 
     assert titles == [
+        f"Code …{first} activated device {device.device_id}",
+        f"Device {device.device_id} enrolled",
         f"Device {device.device_id} activated again",
-        f"Code …{tenant.codes[1][-4:]} activated device {device.device_id}",
+        f"Code …{second} activated device {device.device_id}",
     ]
 
 

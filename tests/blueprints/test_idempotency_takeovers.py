@@ -133,7 +133,8 @@ async def test_who_stood_still_before_its_transaction_changes_nothing(
     heir, late = answers
     assert heir.is_success, heir.text
     assert late.status_code == 409
-    assert late.json()["errorCode"] in {"idempotency_running", "plan_conflict", "tenant_conflict"}
+    refusal = (late.json()["errorCode"], late.headers.get("retry-after"))
+    assert refusal in {("idempotency_running", "1"), ("plan_conflict", None), ("tenant_conflict", None)}
     assert added == plain
     again = await repeated.send(**KEY)
     assert (again.content, again.headers["idempotent-replayed"]) == (heir.content, "true")

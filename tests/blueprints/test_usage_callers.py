@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from httpx2 import Response
 from support.admin import as_operator, as_tenant, operator_cookie
-from support.builders import Licensed, activated, licensed
+from support.builders import Licensed, activated, licensed, report, run_event
 from support.live import LiveServer
+from support.rows import rows
+from support.statements import counted_statements
+
+from app.database.coalesce import Coalescer
+from app.services.licensing.devices import revoke_device
+from sql.tables import usage_events
 
 
 async def seen(live: LiveServer, slug: str, headers: dict[str, str]) -> Response:
@@ -29,11 +38,63 @@ async def test_a_tenants_session_sees_and_reports_its_own_usage(sanic_client: Li
     tenant = await licensed(sanic_client, quota=7)
     session = await as_tenant(sanic_client, tenant.tenant_id)
 
-    report = await reported(sanic_client, tenant.slug, session)
+    sent = await reported(sanic_client, tenant.slug, session)
     month = await seen(sanic_client, tenant.slug, session)
 
-    assert report.json()["accepted"] == 1
+    assert sent.json()["accepted"] == 1
     assert (month.json()["tenant"], month.json()["runs"], month.json()["quota"]) == (tenant.slug, 2, 7)
+
+
+async def test_an_event_is_stored_with_the_device_that_sent_it(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client)
+    device = await activated(sanic_client, tenant)
+
+    await reported(sanic_client, tenant.slug, device.headers, "by a device")
+    await reported(sanic_client, tenant.slug, await as_tenant(sanic_client, tenant.tenant_id), "by a session")
+
+    stored = {row.event_id: (row.device_id, row.metadata) for row in await rows(sanic_client, usage_events.select())}
+    assert stored == {"by a device": (device.device_id, None), "by a session": (None, None)}
+
+
+async def test_a_revoked_device_reports_nothing(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    await revoke_device(sanic_client.ctx, device.tenant.slug, device.device_id)
+
+    answer = await reported(sanic_client, device.tenant.slug, device.headers)
+
+    assert told(answer) == [(401, "device_revoked")]
+    assert await rows(sanic_client, usage_events.select()) == []
+
+
+async def test_events_of_a_device_cost_one_statement_and_another_where_some_are_not_new(
+    sanic_client: LiveServer,
+) -> None:
+    device = await activated(sanic_client)
+    asked = []
+    for _ in range(2):
+        with counted_statements(sanic_client.runtime.db) as statements:
+            await reported(sanic_client, device.tenant.slug, device.headers)
+        asked.append(len(statements))
+
+    assert asked == [1, 2]
+
+
+async def test_a_request_waits_with_the_weight_of_the_events_that_it_would_store(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client)
+    weights: list[int] = []
+    original = Coalescer.ask
+
+    async def weighed(waiting: Coalescer[Any, Any], item: Any, weight: int = 1) -> Any:
+        weights.append(weight)
+        return await original(waiting, item, weight)
+
+    monkeypatch.setattr(Coalescer, "ask", weighed)
+    ancient = run_event("ancient", at="2001-01-01T00:00:00Z")
+    await report(sanic_client, device, *(run_event(f"{number}") for number in range(7)), ancient)
+
+    assert weights[0] == 7
 
 
 async def test_without_a_subscription_the_month_has_no_quota_and_no_plan(sanic_client: LiveServer) -> None:
@@ -73,13 +134,13 @@ async def test_who_may_only_read_reports_nothing(sanic_client: LiveServer) -> No
         await as_operator(sanic_client, "read_only"),
         await operator_cookie(sanic_client, "read_only"),
     ):
-        month, report = (
+        month, sent = (
             await seen(sanic_client, tenant.slug, headers),
             await reported(sanic_client, tenant.slug, headers),
         )
 
-        assert told(month, report) == [(200, None), (403, "permission_missing")]
-        assert report.json()["permission"] == "usage:write"
+        assert told(month, sent) == [(200, None), (403, "permission_missing")]
+        assert sent.json()["permission"] == "usage:write"
         assert (await seen(sanic_client, tenant.slug, headers)).json()["runs"] == 0
 
 

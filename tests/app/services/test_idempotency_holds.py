@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from httpx2 import Response
 from sqlalchemy import select
+from structlog.testing import capture_logs
 from support.builders import Licensed, licensed
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
-from support.rows import rows
+from support.rows import change, rows
 
 from app.database.key_holds import KeyHold
-from app.errors import DatabaseUnavailableError, IdempotencyRunningError
+from app.errors import DatabaseUnavailableError, IdempotencyConflictError, IdempotencyRunningError
 from app.services.idempotency import KeptAnswer, Repeatable, hold_key, hold_seconds, run_held, settle
 from app.services.licensing import activation
 from app.settings import Settings
-from sql.tables import activation_codes
+from sql.tables import activation_codes, idempotent_answers
 
 
 def new_key() -> str:
@@ -48,9 +51,28 @@ async def test_a_claim_that_nobody_answers_is_taken_over_and_its_old_holder_chan
     assert not isinstance(heir, KeptAnswer)
     await settle(sanic_client.ctx, crashed, KeptAnswer(200, "text/plain", {}, b"late"))
     await settle(sanic_client.ctx, crashed, KeptAnswer(500, "text/plain", {}, b"late"))
-    await settle(sanic_client.ctx, heir, KeptAnswer(201, "text/plain", {"location": "/x"}, b"in time"))
+    await settle(sanic_client.ctx, heir, KeptAnswer(201, "text/plain", {"location": "/x"}, b"in\ntime"))
 
-    assert await hold_key(sanic_client.ctx, request) == KeptAnswer(201, "text/plain", {"location": "/x"}, b"in time")
+    assert await hold_key(sanic_client.ctx, request) == KeptAnswer(201, "text/plain", {"location": "/x"}, b"in\ntime")
+
+
+@pytest.mark.parametrize("other", [{"method": "PUT"}, {"address": "/elsewhere"}, {"body": b"[]"}])
+async def test_a_key_belongs_to_one_method_one_address_and_one_body(
+    sanic_client: LiveServer, other: dict[str, Any]
+) -> None:
+    request = Repeatable("op", new_key(), "POST", "/somewhere", b"{}")
+    held = await hold_key(sanic_client.ctx, request)
+    assert isinstance(held, KeyHold)
+    await settle(sanic_client.ctx, held, KeptAnswer(200, "text/plain", {}, b"first"))
+
+    with pytest.raises(IdempotencyConflictError):
+        await hold_key(sanic_client.ctx, request._replace(**other))
+
+
+async def test_a_hold_outlasts_an_answer_a_wait_for_a_connection_and_a_statement(settings: Settings) -> None:
+    times = {"response_timeout_seconds": 7, "pool_timeout_seconds": 2.0, "statement_timeout_seconds": 1.0}
+
+    assert hold_seconds(settings.model_copy(update=times)) == 10
 
 
 async def test_work_that_takes_longer_than_any_hold_runs_once(
@@ -111,3 +133,81 @@ async def test_work_that_has_lost_its_claim_is_ended(
 
 def _away() -> None:
     raise DatabaseUnavailableError
+
+
+class Renewals:
+    """The database as those see it who renew a claim: each time as the next of these says, in the end as it is."""
+
+    def __init__(self, live: LiveServer, *ways: str) -> None:
+        self.count, self.all_came = 0, asyncio.Event()
+        self._as_it_is, self._ways = live.runtime.db.write_autocommit, list(ways)
+
+    def __call__(self) -> Any:
+        """In place of ``write_autocommit``."""
+        way = self._ways.pop(0) if self._ways else "there"
+        self.count += 1
+        if not self._ways:
+            self.all_came.set()
+        if way == "away":
+            raise DatabaseUnavailableError
+        return _never() if way == "silent" else self._as_it_is()
+
+
+@contextlib.asynccontextmanager
+async def _never() -> AsyncIterator[None]:
+    await asyncio.Event().wait()
+    yield
+
+
+async def claimed(live: LiveServer) -> KeyHold:
+    held = await hold_key(live.ctx, Repeatable("op", new_key(), "POST", "/somewhere", b"{}"))
+    assert isinstance(held, KeyHold)
+    return held
+
+
+async def test_work_goes_on_while_the_database_is_away_for_less_than_a_hold(
+    settings: Settings, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_server(settings.model_copy(update={"response_timeout_seconds": 1}), clock) as live:
+        held = await claimed(live)
+        renewals = Renewals(live, "away", "there", "away", "there")
+        monkeypatch.setattr(live.runtime.db, "write_autocommit", renewals)
+
+        async def work() -> str:
+            await renewals.all_came.wait()
+            return "done"
+
+        assert await run_held(live.ctx, held, work()) == "done"
+
+
+@pytest.mark.parametrize("way", ["away", "silent"])
+async def test_work_is_ended_before_somebody_else_may_have_its_claim(
+    settings: Settings, clock: MovableClock, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    async with live_server(settings.model_copy(update={"response_timeout_seconds": 1}), clock) as live:
+        held = await claimed(live)
+        renewals = Renewals(live, *[way] * 100)
+        monkeypatch.setattr(live.runtime.db, "write_autocommit", renewals)
+        # A renewal before its end, of which there are three in the time of an answer.
+        clock.move(seconds=hold_seconds(live.runtime.settings) - 1 / 3)
+
+        with pytest.raises(IdempotencyRunningError) as refused, capture_logs() as entries:
+            await asyncio.wait_for(run_held(live.ctx, held, asyncio.Event().wait()), timeout=20)
+
+    assert (renewals.count, refused.value.values) == (1, {"retry_after": 1})
+    assert entries == [{"event": "idempotent_work_ended", "log_level": "error", "request_id": live.ctx.request_id}]
+
+
+async def test_work_whose_claim_is_gone_is_ended_at_the_next_renewal(
+    settings: Settings, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_server(settings.model_copy(update={"response_timeout_seconds": 1}), clock) as live:
+        held = await claimed(live)
+        await change(live, idempotent_answers.delete())
+        renewals = Renewals(live)
+        monkeypatch.setattr(live.runtime.db, "write_autocommit", renewals)
+
+        with pytest.raises(IdempotencyRunningError):
+            await asyncio.wait_for(run_held(live.ctx, held, asyncio.Event().wait()), timeout=20)
+
+    assert renewals.count == 1

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
 from sqlalchemy import Select, insert, select, update
 from support.builders import activated, licensed, report, run_event
 from support.clocks import MovableClock
@@ -13,7 +14,8 @@ from support.live import LiveServer
 from support.rows import change, rows
 
 from app.services.tenants.deletion import delete_tenant
-from app.services.upkeep.months import keep_months
+from app.services.upkeep import months
+from app.services.upkeep.months import fold_runs, keep_months
 from app.services.upkeep.statistics import fold_statistics
 from app.services.upkeep.usage import check_rollups
 from sql.tables import monthly_runs, opened_months, run_changes, usage_rollups
@@ -85,3 +87,18 @@ async def test_usage_that_a_deleted_tenant_has_left_is_nobodys(sanic_client: Liv
     await fold_statistics(sanic_client.ctx)
 
     assert await rows(sanic_client, run_changes.select()) == await rows(sanic_client, monthly_runs.select()) == []
+
+
+async def test_very_many_changes_are_folded_some_at_a_time(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await activated(sanic_client, await licensed(sanic_client))
+    for number in range(5):
+        await report(sanic_client, device, run_event(f"{number}", 2))
+    monkeypatch.setattr(months, "CHANGES_AT_ONCE", 2)
+
+    folded = [await fold_runs(sanic_client.ctx) for _ in range(2)]
+
+    assert folded == [5, 0]
+    assert await rows(sanic_client, run_changes.select()) == []
+    assert await sums_by_tenant(sanic_client, *MONTHS) == {device.tenant.tenant_id: 10}
