@@ -1,4 +1,4 @@
-"""Days and months where the installation stands."""
+"""Days and months in the installation's time zone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 
 class Month(NamedTuple):
-    """A month of the installation: its first day, that of the next month, and the moments at which both begin."""
+    """A month in a time zone: its first day, the first day of the next month, and the moments at which both begin."""
 
     first_day: date
     next_day: date
@@ -17,7 +17,7 @@ class Month(NamedTuple):
 
     @classmethod
     def of(cls, day: date, zone: ZoneInfo) -> Month:
-        """The month in which a day lies."""
+        """The month that contains a day."""
         first_day = day.replace(day=1)
         next_day = months_later(first_day, 1)
         return cls(first_day, next_day, start_of(first_day, zone), start_of(next_day, zone))
@@ -29,16 +29,16 @@ class Month(NamedTuple):
 
 
 def months_later(first_of_month: date, months: int) -> date:
-    """The first day of the month that many months later, or earlier where negative."""
+    """The first day of the month ``months`` later; a negative number means earlier."""
     years, month = divmod(first_of_month.year * 12 + first_of_month.month - 1 + months, 12)
     return date(years, month + 1, 1)
 
 
 def day_of(moment: datetime, zone: ZoneInfo) -> date:
-    """The day in which a moment lies somewhere."""
+    """The day of a moment in a time zone."""
     return moment.astimezone(zone).date()
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """The moment at which a day begins somewhere, in UTC."""
+    """The moment, in UTC, at which a day begins in a time zone."""
     return datetime.combine(day, time.min, zone).astimezone(UTC)

@@ -33,9 +33,11 @@ async def gen_codes(
 ) -> None:
     """Make activation codes and show them, for the only time."""
     async with operating() as ctx:
-        made = await codes.generate_codes(ctx, tenant, count=count, ttl_days=ttl_days, label=label, max_uses=max_uses)
+        new_codes = await codes.generate_codes(
+            ctx, tenant, count=count, ttl_days=ttl_days, label=label, max_uses=max_uses
+        )
     note = "Keep it: it is not shown again." if count == 1 else "Keep them: they are not shown again."
-    answer(as_json, {"codes": made}, *(Text(code, style="bold") for code in made), Text(note, style="dim"))
+    answer(as_json, {"codes": new_codes}, *(Text(code, style="bold") for code in new_codes), Text(note, style="dim"))
 
 
 async def list_codes(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
@@ -55,8 +57,8 @@ async def list_codes(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
         )
         for code in listed
     ]
-    shown = table(columns, rows) if rows else f"No codes yet: portal gen-codes --tenant {tenant}"
-    answer(as_json, {"codes": [{name: getattr(code, name) for name in MEMBERS} for code in listed]}, shown)
+    output = table(columns, rows) if rows else f"No codes yet: portal gen-codes --tenant {tenant}"
+    answer(as_json, {"codes": [{name: getattr(code, name) for name in MEMBERS} for code in listed]}, output)
 
 
 async def revoke_code(
@@ -70,9 +72,9 @@ async def revoke_code(
     if (code is None) == (code_id is None):
         raise CommandFailedError("usage", "Name the code by --code or by --id.", MISUSED)
     async with operating() as ctx:
-        revoked = await codes.revoke_code(ctx, tenant, code_id=code_id, code=code or "")
-    result = {"id": revoked.id, "hint": revoked.hint, "status": "revoked", "revoked_at": revoked.revoked_at}
-    answer(as_json, result, f"Code …{revoked.hint} of {tenant} is revoked.")
+        revocation = await codes.revoke_code(ctx, tenant, code_id=code_id, code=code or "")
+    result = {"id": revocation.id, "hint": revocation.hint, "status": "revoked", "revoked_at": revocation.revoked_at}
+    answer(as_json, result, f"Code …{revocation.hint} of {tenant} is revoked.")
 
 
 async def _page(ctx: Context, tenant: str, number: int, size: int) -> Page[ListedCode]:

@@ -36,12 +36,12 @@ async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
         )
         for device in devices
     ]
-    shown = (
+    output = (
         table(columns, rows)
         if rows
         else f"No devices yet: activate one with a code of portal gen-codes --tenant {tenant}"
     )
-    answer(as_json, {"devices": [{name: getattr(device, name) for name in MEMBERS} for device in devices]}, shown)
+    answer(as_json, {"devices": [{name: getattr(device, name) for name in MEMBERS} for device in devices]}, output)
 
 
 async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson = False) -> None:
@@ -49,8 +49,10 @@ async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson
     async with operating() as ctx:
         is_new = await licensed.revoke_device(ctx, tenant, device)
     change = "updated" if is_new else "unchanged"
-    told = f"Device {device} of {tenant} is revoked." if is_new else f"Device {device} of {tenant} was revoked before."
-    answer(as_json, {"id": device, "tenant": tenant, "is_revoked": True, "change": change}, told)
+    message = (
+        f"Device {device} of {tenant} is revoked." if is_new else f"Device {device} of {tenant} was revoked before."
+    )
+    answer(as_json, {"id": device, "tenant": tenant, "is_revoked": True, "change": change}, message)
 
 
 async def _page(ctx: Context, tenant: str, number: int, size: int) -> Page[ListedDevice]:

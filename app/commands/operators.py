@@ -21,13 +21,13 @@ LINK_PATH = "/auth/link/"
 SIGN_IN_PATH = "/admin/login"
 
 Address = Annotated[str, Parameter(help="The operator's e-mail address.")]
-AskedRole = Annotated[Role, Parameter(help="What they may do: owner, operator or read-only.")]
+RoleOption = Annotated[Role, Parameter(help="What they may do: owner, operator or read-only.")]
 
 
 async def create_operator(
     *,
     email: Address,
-    role: AskedRole | None = None,
+    role: RoleOption | None = None,
     name: Annotated[str | None, Parameter(help="What they are called.")] = None,
     password_stdin: Annotated[
         bool, Parameter(negative=(), help="Read the password from the first line of standard input.")
@@ -51,15 +51,15 @@ async def create_operator(
         return
     password = (await asyncio.to_thread(sys.stdin.readline)).rstrip("\r\n") if password_stdin else None
     async with operating() as ctx:
-        admitted = await accounts.admit(ctx, email=email, role=role, name=name, password=password, is_unbound=unbind)
+        admission = await accounts.admit(ctx, email=email, role=role, name=name, password=password, is_unbound=unbind)
         public_url = ctx.runtime.settings.public_url.rstrip("/")
         hours = ctx.runtime.settings.sign_in_link_seconds / 3600
-    path = SIGN_IN_PATH if admitted.link_token is None else LINK_PATH + admitted.link_token
+    path = SIGN_IN_PATH if admission.link_token is None else LINK_PATH + admission.link_token
     note = "They sign in by the password there." if password_stdin else f"It works once, within {hours:g} hours."
     answer(
         as_json,
-        {"email": admitted.email, "sign_in_url": public_url + path},
-        f"Operator {escape(admitted.email)} {admitted.change}: {escape(admitted.role.value)}.",
+        {"email": admission.email, "sign_in_url": public_url + path},
+        f"Operator {escape(admission.email)} {admission.change}: {escape(admission.role.value)}.",
         Text(public_url + path, style="bold"),
         Text(note, style="dim"),
     )
@@ -68,7 +68,7 @@ async def create_operator(
 async def list_operators(*, as_json: AsJson = False) -> None:
     """List the operators, by address."""
     async with operating() as ctx:
-        found = await accounts.list_operators(ctx)
+        operators = await accounts.list_operators(ctx)
     columns = ("id", "e-mail", "role", "state", "password", "provider", "name")
     rows = [
         (
@@ -80,10 +80,10 @@ async def list_operators(*, as_json: AsJson = False) -> None:
             "bound" if account.is_bound else None,
             account.name,
         )
-        for account in found
+        for account in operators
     ]
-    shown = table(columns, rows) if rows else "No operators yet: portal create-operator --email … --role owner"
-    answer(as_json, {"operators": [asdict(account) for account in found]}, shown)
+    output = table(columns, rows) if rows else "No operators yet: portal create-operator --email … --role owner"
+    answer(as_json, {"operators": [asdict(account) for account in operators]}, output)
 
 
 async def _unbind_alone(email: str, *, is_alone: bool, as_json: bool) -> None:
@@ -92,27 +92,27 @@ async def _unbind_alone(email: str, *, is_alone: bool, as_json: bool) -> None:
         raise ValidationError.of("role", message, kind="missing")
     async with operating() as ctx:
         is_new = await accounts.unbind(ctx, email)
-    told = f"Operator {escape(email)} {'is bound to nobody any more' if is_new else 'was bound to nobody'}."
-    answer(as_json, {"email": email.strip().lower(), "change": "unbound" if is_new else "unchanged"}, told)
+    message = f"Operator {escape(email)} {'is bound to nobody any more' if is_new else 'was bound to nobody'}."
+    answer(as_json, {"email": email.strip().lower(), "change": "unbound" if is_new else "unchanged"}, message)
 
 
 async def disable_operator(*, email: Address, as_json: AsJson = False) -> None:
     """Keep an operator out, and end their sessions and links; create-operator lets them in again."""
     async with operating() as ctx:
         is_new = await accounts.disable(ctx, email)
-    told = f"Operator {escape(email)} {'is disabled' if is_new else 'was disabled already'}."
-    answer(as_json, {"email": email.strip().lower(), "change": "disabled" if is_new else "unchanged"}, told)
+    message = f"Operator {escape(email)} {'is disabled' if is_new else 'was disabled already'}."
+    answer(as_json, {"email": email.strip().lower(), "change": "disabled" if is_new else "unchanged"}, message)
 
 
 async def create_token(
     *,
     name: Annotated[str, Parameter(help="What it is for.")],
-    role: AskedRole,
+    role: RoleOption,
     days: Annotated[int | None, Parameter(help="Days that it is good for; the settings say how many else.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API token and show it, for the only time."""
     async with operating() as ctx:
-        made = await api_tokens.create_token(ctx, name=name, role=role, days=days)
-    note = f"Keep it: it is not shown again. Good until {made.expires_at:%Y-%m-%d}, as {made.role.value}."
-    answer(as_json, {"token": made.token}, Text(made.token, style="bold"), Text(note, style="dim"))
+        token = await api_tokens.create_token(ctx, name=name, role=role, days=days)
+    note = f"Keep it: it is not shown again. Good until {token.expires_at:%Y-%m-%d}, as {token.role.value}."
+    answer(as_json, {"token": token.token}, Text(token.token, style="bold"), Text(note, style="dim"))
