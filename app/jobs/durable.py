@@ -1,10 +1,11 @@
-"""The durable engine of one worker: DBOS, launched and called off the event loop, running its work on it.
+"""The durable engine of one worker: DBOS, called in a thread, running its steps on the worker's event loop.
 
-Scheduled runs and errands are workflows of one step each, kept in the engine's own tables: schema ``dbos`` of the
-same PostgreSQL database, or a file of its own beside the SQLite one, where its writes would make ours wait. The
-engine takes work from a queue and runs it on a loop of its own; connections belong to the worker's loop, so every step
-hands its body over to that one (``on_worker_loop``). Workflows are module-level functions and DBOS is one per process,
-so what they run for is the process's too: ``Engine.current``, set by ``launch`` and cleared by ``destroy``.
+Each scheduled run and each errand is a workflow of one step, stored in the engine's own tables: in the schema ``dbos``
+of the same PostgreSQL database, or in a file beside the SQLite database, where the engine's writes would block the
+portal's. The engine takes work from a queue and runs it on its own event loop. Database connections belong to the
+worker's event loop, so each step runs its body there (``run_on_worker_loop``). DBOS permits one instance per process
+and its workflows are module-level functions, so they find the engine in ``Engine.current``, which ``launch`` sets and
+``destroy`` clears.
 """
 
 from __future__ import annotations
@@ -27,61 +28,63 @@ from psycopg import ClientCursor
 from sqlalchemy.engine import URL
 
 from app.errors import DeliveryDeferredError, UnavailableError
-from app.jobs.engine_log import calm_logger
+from app.jobs.engine_log import configure_engine_log
 from app.settings import Settings, make_state_dir
 from app.telemetry.log import library_level
 
 Answer = TypeVar("Answer")
-# Runs a slot of a schedule, or an errand for a row, by name.
+# Run a slot of a schedule, or an errand for a row, by name.
 Perform = Callable[[str, str], Awaitable[Mapping[str, object]]]
 PerformErrand = Callable[[str, int], Awaitable[Mapping[str, object]]]
 
 APPLICATION: Final = "addon-portal"
-# Work is only taken over by a worker of the same version. Fixed, since what a step means is kept compatible; left to
-# itself the engine would use a hash of the code and strand everything in flight at each deployment.
+# Workers take over work only of the same version. The version is fixed, because changes to the steps are kept
+# compatible. By default the engine would use a hash of the code, and after a deployment nobody would take over
+# unfinished work.
 VERSION: Final = "1"
 SCHEMA: Final = "dbos"
 SQLITE_FILE: Final = "durable.db"
 
 QUEUE: Final = "schedules"
 RUN_PREFIX: Final = "schedule:"
-# Errands have a queue of their own, so that neither they nor the schedules wait for each other.
+# Errands have their own queue, so that errands and scheduled runs do not wait for each other.
 ERRANDS_QUEUE: Final = "errands"
 ERRANDS_PER_WORKER: Final = 8
-# Runs at a time in one worker, so that slots that fall due together spread over the workers.
+# The maximum of concurrent runs in one worker, so that slots that fall due together are spread over the workers.
 RUNS_PER_WORKER: Final = 4
-# Threads in which the engine talks to its database; it would open one per operation in flight.
+# The maximum of threads in which the engine uses its database; by default it starts one per concurrent operation.
 ENGINE_THREADS: Final = 8
 
-# What met an outage is tried again after 5, 10, 20 and 40 s, which outlasts a restart of the database.
+# A step that met an outage is retried after 5, 10, 20 and 40 seconds, which outlasts a restart of the database.
 OUTAGE_ATTEMPTS: Final = 5
 OUTAGE_WAIT_SECONDS: Final = 5.0
 
-# A run is not taken over once it is this old: it may be what kills its workers, and its next slot is near.
-TAKE_OVER_WITHIN: Final = timedelta(hours=24)
-# Finished runs are kept this long for whoever looks into what happened.
+# An older run is cancelled instead of taken over: it may be the cause of its workers' crashes, and its next slot is
+# near.
+MAX_TAKE_OVER_AGE: Final = timedelta(hours=24)
+# Finished runs stay in the engine's tables for this long, for investigations.
 KEEP_RUNS: Final = timedelta(days=30)
-FORGET_AT_ONCE: Final = 1000
+MAX_DELETED_RUNS: Final = 1000
 
-# How a workflow that will not go on has ended.
+# The statuses of workflows that have failed for good.
 FAILED: Final = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
-# Seconds that may pass beyond the grace until the engine has joined its threads.
+# Seconds after the grace period until the engine must have joined its threads.
 DESTROY_SECONDS: Final = 30.0
 
-# What asyncpg understands in a URL and libpq spells the same.
+# The URL options that asyncpg and libpq both have under the same name.
 LIBPQ_OPTIONS: Final = frozenset({"host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib"})
 
 
 class RunFailedError(Exception):
-    """A run failed; its text is what the engine keeps, since not every error can be pickled."""
+    """A run has failed; the engine stores this error with its text, because not every error can be pickled."""
 
 
 class RunInterruptedError(RunFailedError):
-    """A run failed because something that it needs did not answer; it is tried again."""
+    """A run has failed because a service did not answer; the engine retries it."""
 
 
-_OUTAGES: Final[dict[str, Any]] = {
+_RETRIES: Final[dict[str, Any]] = {
     "retries_allowed": True,
     "interval_seconds": OUTAGE_WAIT_SECONDS,
     "max_attempts": OUTAGE_ATTEMPTS,
@@ -89,42 +92,43 @@ _OUTAGES: Final[dict[str, Any]] = {
 }
 
 
-async def _kept(body: Callable[[], Awaitable[Mapping[str, object]]]) -> dict[str, object]:
+async def _run_step(body: Callable[[], Awaitable[Mapping[str, object]]]) -> dict[str, object]:
     try:
-        return dict(await on_worker_loop(body))
+        return dict(await run_on_worker_loop(body))
     except (UnavailableError, DeliveryDeferredError) as failure:
         raise RunInterruptedError(str(failure)) from None
-    except Exception as failure:  # noqa: BLE001 - whatever it is, the engine must be able to keep it
+    except Exception as failure:  # noqa: BLE001 - the engine must be able to store any failure
         raise RunFailedError(f"{type(failure).__name__}: {failure}") from None
 
 
-@DBOS.step(name="perform", **_OUTAGES)
+@DBOS.step(name="perform", **_RETRIES)
 async def _perform(name: str, slot: str) -> dict[str, object]:
-    return await _kept(partial(_engine().perform, name, slot))
+    return await _run_step(partial(_engine().perform, name, slot))
 
 
-@DBOS.step(name="perform_errand", **_OUTAGES)
+@DBOS.step(name="perform_errand", **_RETRIES)
 async def _perform_errand(name: str, row_id: int) -> dict[str, object]:
-    return await _kept(partial(_engine().perform_errand, name, row_id))
+    return await _run_step(partial(_engine().perform_errand, name, row_id))
 
 
 @DBOS.workflow(name="scheduled_run")
 async def scheduled_run(name: str, slot: str) -> dict[str, object]:
-    """Perform one slot of a schedule and answer what it reports."""
+    """Run one slot of a schedule and return its report."""
     return await _perform(name, slot)
 
 
 @DBOS.workflow(name="errand")
 async def errand(name: str, row_id: int) -> dict[str, object]:
-    """Perform an errand for a row of ours and answer what it reports; the row is the truth."""
+    """Run an errand for a row and return its report; the row's state decides whether anything is left to do."""
     return await _perform_errand(name, row_id)
 
 
-async def on_worker_loop(body: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Run the body of a step on the worker's event loop, from the engine's, and wait for it.
+async def run_on_worker_loop(body: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Run the body of a step on the worker's event loop, called from the engine's event loop, and wait for it.
 
-    When the engine is destroyed the body is cancelled and the workflow stays as it is, for another worker. A
-    cancellation that comes from within the body is a failure: the workflow would otherwise wait for nobody.
+    When the engine is destroyed it cancels the body, and the workflow stays pending for another worker. A cancellation
+    that the body raises by itself counts as a failure: otherwise the workflow would stay pending with no worker to
+    continue it.
     """
     engine = _engine()
 
@@ -144,10 +148,10 @@ async def on_worker_loop(body: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 class Engine:
-    """DBOS in this process; make it on the event loop that the work belongs to.
+    """DBOS in this process; must be constructed on the worker's event loop, where the steps will run.
 
-    All calls run one after the other in one thread of its own. Those that ask the engine's tables use a client that
-    raises when the database is away, where DBOS itself would keep the thread waiting for up to a minute and a half.
+    All calls run one after the other in a single thread. Calls that use the engine's tables go through a client that
+    raises during an outage of the database; DBOS itself would block the thread for up to a minute and a half.
     """
 
     current: ClassVar[Engine | None] = None
@@ -168,7 +172,7 @@ class Engine:
         self.bodies: set[asyncio.Task[Any]] = set()
         self.is_stopping = False
         self.is_launched = False
-        # When the engine's tables were made: slots before that never were anybody's to run.
+        # The creation time of the engine's tables; no worker was responsible for slots before it.
         self.since = datetime.max.replace(tzinfo=UTC)
         self._settings = settings
         self._executor_id = executor_id
@@ -178,7 +182,7 @@ class Engine:
         self._calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable")
 
     async def launch(self) -> None:
-        """Start the engine; raises whatever kept it from starting, after which it may be launched again."""
+        """Start the engine; after a failure, which is raised, it may be launched again."""
         if Engine.current not in {None, self}:
             raise RuntimeError("this process runs a durable engine already")
         Engine.current = self
@@ -186,40 +190,40 @@ class Engine:
         self.is_launched = True
 
     async def destroy(self, grace_seconds: float) -> None:
-        """Stop taking work, wait for what runs, and stop; without grace, at once.
+        """Take no more work, wait for the running steps, and stop; with a grace of 0, stop at once.
 
-        What still runs after the grace is cancelled and left to whoever takes over from this worker.
+        Steps that still run after the grace are cancelled, and another worker takes them over.
         """
         loop = asyncio.get_running_loop()
         self.is_launched = False
-        gone = loop.run_in_executor(self._calls, self._destroy, math.ceil(grace_seconds))
-        cancelling = loop.call_later(grace_seconds, self._stop_bodies)
-        # Waited for and never cancelled: a thread cannot be stopped.
-        await asyncio.wait({gone}, timeout=grace_seconds + DESTROY_SECONDS)
-        cancelling.cancel()
+        destroyed = loop.run_in_executor(self._calls, self._destroy, math.ceil(grace_seconds))
+        cancellation = loop.call_later(grace_seconds, self._stop_bodies)
+        # asyncio.wait does not cancel the future at the time-out; its thread could not be stopped anyway.
+        await asyncio.wait({destroyed}, timeout=grace_seconds + DESTROY_SECONDS)
+        cancellation.cancel()
         self._stop_bodies()
         await asyncio.gather(*self.bodies, return_exceptions=True)
         Engine.current = None
-        if not gone.done():
+        if not destroyed.done():
             self._calls.shutdown(wait=False)
             raise TimeoutError("the durable engine did not stop")
         await asyncio.to_thread(self._calls.shutdown)
-        await gone
+        await destroyed
 
     async def enqueue(self, name: str, slot: datetime) -> None:
-        """Put a slot of a schedule into the queue, unless it ever was there."""
+        """Put a slot of a schedule into the queue, unless it has ever been in it."""
         await self._call(self._enqueue, name, slot.astimezone(UTC).isoformat())
 
     async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> None:
-        """Put an errand for a row into the queue, unless it ever was there; with ``again`` also one that failed."""
+        """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has failed."""
         await self._call(self._enqueue_errand, name, row_id, again)
 
     async def take_over(self, living: Collection[str]) -> list[str]:
-        """Give the unfinished work of workers that are not among the living to one that is; answers its ids."""
+        """Queue the unfinished work of workers that are not in ``living`` again; returns its workflow ids."""
         return await self._call(self._take_over, frozenset(living))
 
     async def forget_runs(self, now: datetime) -> None:
-        """Delete runs that finished longer ago than they are kept."""
+        """Delete the runs that finished longer than KEEP_RUNS ago."""
         await self._call(self._forget_runs, now - KEEP_RUNS)
 
     async def _call(self, call: Callable[..., Answer], *values: object) -> Answer:
@@ -234,7 +238,7 @@ class Engine:
         url = engine_url(self._settings)
         if url.database and url.get_backend_name() == "sqlite":
             _prepare_file(Path(url.database))
-        calm_logger()
+        configure_engine_log()
         try:
             DBOS(config=_configuration(self._settings, url, self._executor_id))
             DBOS.launch()
@@ -252,11 +256,11 @@ class Engine:
                 lazy=True,
                 retry_connection_errors=False,
             )
-            made_at = min(version["created_at"] for version in self._client.list_application_versions())
+            created_at = min(version["created_at"] for version in self._client.list_application_versions())
         except BaseException:
             self._destroy(0)
             raise
-        return datetime.fromtimestamp(made_at / 1000, UTC)
+        return datetime.fromtimestamp(created_at / 1000, UTC)
 
     def _destroy(self, grace_seconds: int) -> None:
         try:
@@ -267,7 +271,7 @@ class Engine:
                 self._client = None
 
     def _enqueue(self, name: str, slot: str) -> None:
-        self._connected.enqueue(
+        self._launched_client.enqueue(
             {
                 "workflow_name": "scheduled_run",
                 "queue_name": QUEUE,
@@ -281,8 +285,8 @@ class Engine:
     def _enqueue_errand(self, name: str, row_id: int, again: bool) -> None:
         workflow_id = f"{name}:{row_id}"
         if again and self._list_workflows(workflow_ids=[workflow_id], status=list(FAILED)):
-            self._connected.delete_workflows([workflow_id])
-        self._connected.enqueue(
+            self._launched_client.delete_workflows([workflow_id])
+        self._launched_client.enqueue(
             {
                 "workflow_name": "errand",
                 "queue_name": ERRANDS_QUEUE,
@@ -294,31 +298,31 @@ class Engine:
         )
 
     def _take_over(self, living: frozenset[str]) -> list[str]:
-        """Resuming has no guard of its own against a healthy owner or a cancelled row, so each row is read again."""
-        taken = []
+        """Read each row again first: resuming checks neither the worker's life nor the workflow's cancellation."""
+        workflow_ids = []
         for listed in self._list_workflows(status="PENDING"):
             if listed.executor_id in living:
                 continue
-            row = next(iter(self._list_workflows(workflow_ids=[listed.workflow_id])), None)
-            if row is None or row.status != "PENDING" or row.executor_id != listed.executor_id:
+            current = next(iter(self._list_workflows(workflow_ids=[listed.workflow_id])), None)
+            if current is None or current.status != "PENDING" or current.executor_id != listed.executor_id:
                 continue
-            if _is_too_old(row):
-                self._connected.cancel_workflow(row.workflow_id)
+            if _is_too_old(current):
+                self._launched_client.cancel_workflow(current.workflow_id)
             else:
-                self._connected.resume_workflow(row.workflow_id, queue_name=row.queue_name)
-                taken.append(row.workflow_id)
-        return taken
+                self._launched_client.resume_workflow(current.workflow_id, queue_name=current.queue_name)
+                workflow_ids.append(current.workflow_id)
+        return workflow_ids
 
     def _forget_runs(self, before: datetime) -> None:
-        rows = self._list_workflows(completed_before=before.isoformat(), limit=FORGET_AT_ONCE)
+        rows = self._list_workflows(completed_before=before.isoformat(), limit=MAX_DELETED_RUNS)
         if rows:
-            self._connected.delete_workflows([row.workflow_id for row in rows])
+            self._launched_client.delete_workflows([row.workflow_id for row in rows])
 
     def _list_workflows(self, **conditions: Any) -> list[WorkflowStatus]:
-        return self._connected.list_workflows(**conditions, load_input=False, load_output=False)
+        return self._launched_client.list_workflows(**conditions, load_input=False, load_output=False)
 
     @property
-    def _connected(self) -> DBOSClient:
+    def _launched_client(self) -> DBOSClient:
         if self._client is None:
             raise RuntimeError("the durable engine is not launched")
         return self._client
@@ -331,7 +335,7 @@ def _engine() -> Engine:
 
 
 def engine_url(settings: Settings) -> URL:
-    """Where the engine keeps its state: the same PostgreSQL through its own driver, or its own SQLite file."""
+    """The URL of the engine's database: the same PostgreSQL with another driver, or the engine's own SQLite file."""
     url = settings.database
     if url.get_backend_name() == "sqlite":
         return URL.create("sqlite", database=str(settings.state_dir.absolute() / SQLITE_FILE))
@@ -351,23 +355,24 @@ def _configuration(settings: Settings, url: URL, executor_id: str) -> DBOSConfig
         "executor_id": executor_id,
         "application_version": VERSION,
         "max_executor_threads": ENGINE_THREADS,
-        # Nothing here waits for the engine's messages; listening would cost a connection and a hundred wake-ups a
-        # second in every worker.
+        # The portal uses none of the engine's messages; listening for them would cost a connection and a hundred
+        # wake-ups a second in every worker.
         "use_listen_notify": False,
-        # The thread that would poll for them instead sleeps this long at a time, and is waited for at the end.
+        # Without listening, a thread polls for messages at this interval; at the end the engine waits for that thread.
         "notification_listener_polling_interval_sec": 0.25,
-        # Its own scheduler has nothing to find.
+        # The engine's own scheduler is not used, so it has nothing to poll for.
         "scheduler_polling_interval_sec": 3600.0,
         "log_level": logging.getLevelName(library_level(settings.log_level)),
     }
 
 
 def _connect_args(url: URL) -> dict[str, Any]:
-    """How the engine connects.
+    """The driver's options.
 
-    One of its workers always sits in a transaction that holds its lock. In the extended protocol the cursor of the
-    lock's statement stays open and with it a snapshot, so that no dead row of the whole database could be removed
-    and a heartbeat's update never found room in its page; a simple query leaves none.
+    One of the engine's threads always has a transaction open, which holds its lock. With the extended query protocol
+    the portal of the lock's statement would keep a snapshot open in it. PostgreSQL could then remove no dead row
+    anywhere in the database, and heartbeats would find no space in their page for a heap-only update. ClientCursor
+    sends simple queries, which leave no snapshot open.
     """
     if url.get_backend_name() == "sqlite":
         return {}
@@ -375,7 +380,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
 
 
 def _prepare_file(path: Path) -> None:
-    """Let readers and the writer of the engine's file not wait for each other; the file remembers."""
+    """Set WAL mode, which the file keeps, so that its readers and its writer do not block each other."""
     make_state_dir(path.parent)
     with contextlib.closing(sqlite3.connect(path, timeout=DESTROY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -383,4 +388,4 @@ def _prepare_file(path: Path) -> None:
 
 def _is_too_old(row: WorkflowStatus) -> bool:
     age_seconds = time.time() - (row.created_at or 0) / 1000
-    return row.workflow_id.startswith(RUN_PREFIX) and age_seconds > TAKE_OVER_WITHIN.total_seconds()
+    return row.workflow_id.startswith(RUN_PREFIX) and age_seconds > MAX_TAKE_OVER_AGE.total_seconds()

@@ -1,4 +1,4 @@
-"""What the durable engine logs: once where it repeats itself, and not where we say it ourselves."""
+"""Filtering the durable engine's log: no repetitions, and no records of failures that the portal logs itself."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import time
 from typing import Final
 
-# The same line of the engine's code is logged at most this often, in seconds: during an outage each thread repeats it.
+# Seconds between two records of the same line of the engine's code: during an outage each of its threads repeats it.
 LOG_AGAIN_SECONDS: Final = 60.0
 
 
-class _Calm(logging.Filter):
-    """Drops what the engine repeats, and what happens to runs, which is logged where it happens."""
+class _EngineFilter(logging.Filter):
+    """Drops repeated records, and those about failed runs, which the portal logs where they fail."""
 
-    ELSEWHERE: Final = (
+    LOGGED_BY_PORTAL: Final = (
         "Asyncio task cancelled",
         "Exception encountered in asynchronous workflow",
         "Step being automatically retried",
@@ -25,10 +25,10 @@ class _Calm(logging.Filter):
         self._logged_at: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to keep the record; who reads everything reads all of it."""
+        """Whether to keep the record; all records below warnings are kept, for the log level that shows them."""
         if record.levelno < logging.WARNING:
             return True
-        if str(record.msg).startswith(self.ELSEWHERE):
+        if str(record.msg).startswith(self.LOGGED_BY_PORTAL):
             return False
         line, now = (record.pathname, record.lineno), time.monotonic()
         if now - self._logged_at.get(line, -math.inf) < LOG_AGAIN_SECONDS:
@@ -37,9 +37,9 @@ class _Calm(logging.Filter):
         return True
 
 
-def calm_logger() -> None:
-    """Let the engine's warnings go where ours go: with a handler in place it adds none of its own."""
+def configure_engine_log() -> None:
+    """Send the engine's records to the portal's log: with a handler present the engine adds none of its own."""
     logger = logging.getLogger("dbos")
-    if not any(isinstance(found, _Calm) for found in logger.filters):
-        logger.addFilter(_Calm())
+    if not any(isinstance(existing, _EngineFilter) for existing in logger.filters):
+        logger.addFilter(_EngineFilter())
         logger.addHandler(logging.NullHandler())

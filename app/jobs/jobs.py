@@ -1,15 +1,16 @@
-"""The jobs of one worker: its heartbeat, the lease by which one worker leads, and schedules that run once.
+"""The jobs of one worker: its heartbeat, the leader's lease, schedules whose slots run once, and errands.
 
-Every worker beats; the one that holds the lease is the leader. It puts the slots of every schedule into the durable
-engine's queue when they fall due, under an id made of schedule and slot, so that a slot runs once however many
-workers there are and whoever led when. It is also the only one that gives the work of dead workers to living ones.
+Every worker writes heartbeats; the worker that holds the lease is the leader. The leader puts each slot of each
+schedule into the durable engine's queue when the slot falls due. The workflow id consists of schedule and slot, so a
+slot runs once, for any number of workers and any change of leader. Only the leader gives the work of dead workers to
+living ones.
 
-An errand is work for one row of ours, which is committed first and then put into the queue under the row's id; the
-leader sweeps up rows whose errand was missed.
+An errand is work for one row of the portal's tables. The row is committed first, then the errand is put into the queue
+under the row's id. The leader regularly queues the errands that were missed.
 
-The engine's own scheduler is not used: a slot whose moment meets an outage is lost to it, what it catches up after a
-standstill is every slot since the last one, and it costs each worker a thread per schedule. The queue, the unique id
-and the take-over are the engine's.
+The engine's own scheduler is not used: it loses a slot that falls due during an outage, after a standstill it runs
+every slot that was missed, and it needs a thread per schedule in each worker. The queue, the unique workflow ids and
+the resumption of workflows are the engine's.
 """
 
 from __future__ import annotations
@@ -41,46 +42,48 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LEASE: Final = "leader"
-# The latest slot that fell due while nobody led is run if it is not older than this.
-CATCH_UP: Final = timedelta(hours=24)
-# Seconds between two removals of finished runs.
-FORGET_SECONDS: Final = 3600.0
-# Seconds until the first heartbeat is looked for again.
+# The latest slot that fell due while there was no leader is still run, up to this age.
+MAX_SLOT_AGE: Final = timedelta(hours=24)
+# Seconds between two deletions of finished runs.
+PURGE_SECONDS: Final = 3600.0
+# Seconds between two checks for the first heartbeat.
 START_SECONDS: Final = 0.1
-# Seconds in which a row's errand gets into the queue, or is left to the sweep.
+# Seconds until an errand must be in the queue; after that the leader's sweep queues it.
 ENQUEUE_SECONDS: Final = 30.0
-# Seconds a background task is given to notice that it should end; then it is cancelled.
+# Seconds that a background task has to end by itself before it is cancelled.
 END_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between heartbeats, until a lease runs out, and until a worker without a heartbeat counts as dead.
+class Timing:
+    """Seconds between heartbeats, until a lease expires, and until a worker without a heartbeat counts as dead.
 
-    Two beats may fail before leadership moves, three before work does. A dead leader's lease runs out after 15 s at
-    most, its successor beats within 5 s and takes over its work once it is 20 s silent: well within a minute.
+    A leader may miss two heartbeats before it loses the lease, a worker three before it loses its work. When a leader
+    dies, its lease expires within 15 seconds, another worker takes it with its next heartbeat within 5 seconds, and
+    takes over the work once the dead worker has been silent for 20 seconds: all within a minute.
     """
 
     beat: float = 5.0
     lease: float = 15.0
     dead: float = 20.0
-    # After a failure, so that a living worker has beaten again before anybody may call it dead.
+    # After a failed step; short enough for the next heartbeat of a living worker to come before it counts as dead.
     retry: float = 2.0
-    # Between two looks at the queue: how late a run may start, against a query per worker each time.
+    # Between two queries of the queue: the delay of a run, against the cost of a query per worker.
     poll: float = 2.0
-    # The same for errands, which somebody waits for; and between two sweeps for those that were missed.
+    # The same for errands, which people wait for.
     errand_poll: float = 1.0
+    # Between two sweeps for missed errands.
     sweep: float = 60.0
 
 
 class Jobs:
-    """Heartbeat, leadership and schedules of one worker; one per process, launched on the worker's loop."""
+    """The jobs of one worker; one instance per process, launched on the worker's event loop."""
 
     def __init__(
         self,
         runtime: Runtime,
         schedules: Sequence[Schedule],
-        pace: Pace | None = None,
+        timing: Timing | None = None,
         errands: Sequence[Errand] = (),
     ) -> None:
         self._runtime = runtime
@@ -88,72 +91,75 @@ class Jobs:
         self._errands = {errand.name: errand for errand in errands}
         self._enqueueing: set[asyncio.Task[None]] = set()
         runtime.enqueue = self.enqueue
-        self._pace = pace or Pace()
+        self._timing = timing or Timing()
         self._engine: Engine | None = None
         self._heartbeat: asyncio.Task[None] | None = None
         self._leadership: asyncio.Task[None] | None = None
         self._ending, self._silent, self._running = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        # One change of our rows at a time, so that a lease that was given back is not taken by a beat under way.
-        self._rows = asyncio.Lock()
-        # On the monotonic clock: the last beat, the first beat of an unbroken series, the end of our lease.
+        # One change of this worker's rows at a time, so that a running heartbeat cannot take a lease again after its
+        # release.
+        self._row_lock = asyncio.Lock()
+        # Times of the monotonic clock: the last heartbeat, the first one of an unbroken series, the end of this
+        # worker's lease.
         self._beat_at = self._steady_since = self._leads_until = -math.inf
-        self._reap_at = self._forget_at = self._sweep_at = time.monotonic()
-        # The latest slot that was put into the queue, by schedule.
+        self._take_over_at = self._purge_at = self._sweep_at = time.monotonic()
+        # The latest slot of each schedule that was put into the queue.
         self._enqueued: dict[str, datetime] = {}
 
     @property
     def is_running(self) -> bool:
-        """Whether this worker takes work."""
+        """Whether this worker takes work from the queue."""
         return self._running.is_set() and not self._ending.is_set()
 
     @property
     def is_leader(self) -> bool:
-        """Whether this worker's lease holds at this moment."""
+        """Whether this worker holds a lease that has not expired."""
         return time.monotonic() < self._leads_until
 
     async def launch(self) -> None:
-        """Begin in the background; a database that is away is waited for."""
+        """Start the background tasks; they wait for the database if it does not answer."""
         self._heartbeat = asyncio.create_task(self._repeat(self._beat, self._silent), name="jobs-heartbeat")
         self._leadership = asyncio.create_task(self._repeat(self._lead, self._ending), name="jobs-leadership")
 
     async def wait_until_running(self) -> None:
-        """Return once this worker takes work."""
+        """Return once this worker takes work from the queue."""
         await self._running.wait()
 
     def enqueue(self, errand: str, row_id: int) -> None:
-        """Have an errand run for a committed row, without waiting for the engine; what fails here is swept up."""
+        """Queue an errand for a committed row in the background; if that fails, the leader's sweep queues it."""
         task = asyncio.create_task(self._enqueue_errand(errand, row_id), name=f"jobs-{errand}-{row_id}")
         self._enqueueing.add(task)
         task.add_done_callback(self._enqueueing.discard)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Lead no more, take no work, and wait this many seconds for what runs.
+        """Give the lease up, take no more work, and wait ``grace_seconds`` for the running work.
 
-        What still runs then is cancelled, and a living worker takes it over.
+        Work that still runs after that is cancelled, and a living worker takes it over.
         """
         self._ending.set()
         await _end(self._leadership)
         await self._end_enqueueing()
-        await self._leave(workers.release_lease, name=LEASE, holder=self._runtime.executor_id)
+        await self._delete_row(workers.release_lease, name=LEASE, holder=self._runtime.executor_id)
         if self._engine is not None:
             try:
                 await self._engine.destroy(grace_seconds)
-            except Exception as failure:  # noqa: BLE001 - our rows must go, whatever the engine does
+            except Exception as failure:  # noqa: BLE001 - this worker's rows must be deleted in any case
                 log.warning("jobs_engine_not_stopped", reason=str(failure))
         self._silent.set()
         await _end(self._heartbeat)
-        await self._leave(workers.delete_worker_heartbeat, executor_id=self._runtime.executor_id)
+        await self._delete_row(workers.delete_worker_heartbeat, executor_id=self._runtime.executor_id)
 
     async def _repeat(self, step: Callable[[], Awaitable[float]], ending: asyncio.Event) -> None:
-        """Do a step again and again, whatever it raises; it answers the seconds until the next time."""
+        """Repeat a step, which returns its pause in seconds, until ``ending`` is set; back off when it raises."""
         failures = 0
         while not ending.is_set():
             try:
                 pause = await step()
             except Exception as failure:
-                # Nobody leads without a database; the next good beat says whether it is still us.
+                # No worker leads without the database; the next successful heartbeat shows whether this one still holds
+                # the lease.
                 self._leads_until = -math.inf
-                pause = min(self._pace.retry * 2 ** min(failures, 10), self._pace.beat)
+                pause = min(self._timing.retry * 2 ** min(failures, 10), self._timing.beat)
                 failures += 1
                 if failures == 1:
                     expected = isinstance(failure, UnavailableError | DBAPIError)
@@ -167,10 +173,10 @@ class Jobs:
                     await ending.wait()
 
     async def _beat(self) -> float:
-        """Say that this worker lives, and take or keep the lease if it takes work."""
-        began, now = time.monotonic(), self._runtime.clock.now()
+        """Write this worker's heartbeat, and take or extend the lease if this worker takes work."""
+        monotonic_now, now = time.monotonic(), self._runtime.clock.now()
         holder = None
-        async with self._rows, self._runtime.db.write() as conn:
+        async with self._row_lock, self._runtime.db.write() as conn:
             await conn.affected(
                 workers.record_worker_heartbeat,
                 executor_id=self._runtime.executor_id,
@@ -179,30 +185,30 @@ class Jobs:
                 beat_at=now,
             )
             if self.is_running:
-                expires_at = now + timedelta(seconds=self._pace.lease)
+                expires_at = now + timedelta(seconds=self._timing.lease)
                 lease = {"name": LEASE, "holder": self._runtime.executor_id, "expires_at": expires_at, "now": now}
                 holder = await conn.maybe(workers.take_lease, str, **lease)
-        if began - self._beat_at > 2 * self._pace.beat:
-            self._steady_since = began
-        self._beat_at = began
-        led, self._leads_until = self.is_leader, began + self._pace.lease if holder else -math.inf
-        if led != self.is_leader:
+        if monotonic_now - self._beat_at > 2 * self._timing.beat:
+            self._steady_since = monotonic_now
+        self._beat_at = monotonic_now
+        was_leader, self._leads_until = self.is_leader, monotonic_now + self._timing.lease if holder else -math.inf
+        if was_leader != self.is_leader:
             log.info("jobs_leader", leads=self.is_leader)
-        return self._pace.beat if self.is_running else self._pace.retry
+        return self._timing.beat if self.is_running else self._timing.retry
 
     async def _lead(self) -> float:
-        """Launch the engine, after the first beat: work of a worker without one would be taken away; then lead."""
+        """Launch the engine, and do the leader's work; before its first heartbeat this worker counts as dead."""
         if self._beat_at == -math.inf:
             return START_SECONDS
         engine = await self._launched_engine()
         if not self.is_leader:
-            return self._pace.beat
+            return self._timing.beat
         pause = await self._enqueue_due(engine)
-        if time.monotonic() >= self._reap_at:
+        if time.monotonic() >= self._take_over_at:
             await self._take_over(engine)
         if time.monotonic() >= self._sweep_at:
             await self._sweep(engine)
-        return min(pause, self._pace.beat)
+        return min(pause, self._timing.beat)
 
     async def _launched_engine(self) -> Engine:
         if self._engine is None:
@@ -213,8 +219,8 @@ class Jobs:
                 executor_id,
                 self._perform,
                 self._perform_errand,
-                poll_seconds=self._pace.poll,
-                errand_poll_seconds=self._pace.errand_poll,
+                poll_seconds=self._timing.poll,
+                errand_poll_seconds=self._timing.errand_poll,
             )
         if not self._engine.is_launched:
             await self._engine.launch()
@@ -222,16 +228,16 @@ class Jobs:
         return self._engine
 
     async def _enqueue_due(self, engine: Engine) -> float:
-        """Put what is due into the queue; answers the seconds until the next slot."""
+        """Put the slots that are due into the queue; returns the seconds until the next one."""
         now, zone = self._runtime.clock.now(), self._runtime.zone
-        earliest = max(engine.since, now - CATCH_UP)
+        earliest = max(engine.since, now - MAX_SLOT_AGE)
         for schedule in self._schedules.values():
             slot = schedule.latest_slot(now, zone)
             if slot > self._enqueued.get(schedule.name, earliest):
                 await engine.enqueue(schedule.name, slot)
                 self._enqueued[schedule.name] = slot
         waits = [(schedule.next_slot(now, zone) - now).total_seconds() for schedule in self._schedules.values()]
-        return min(waits, default=self._pace.beat)
+        return min(waits, default=self._timing.beat)
 
     async def _enqueue_errand(self, errand: str, row_id: int) -> None:
         try:
@@ -239,53 +245,53 @@ class Jobs:
                 await self._running.wait()
                 if self._engine is not None and self._engine.is_launched:
                     await self._engine.enqueue_errand(errand, row_id)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the row waits and is swept up
+        except Exception as failure:  # noqa: BLE001 - the row is committed, so the sweep queues its errand
             log.warning("errand_not_enqueued", errand=errand, row=row_id, reason=str(failure))
 
     async def _end_enqueueing(self) -> None:
-        """Let what is on its way into the queue get there; without an engine it waits for nobody."""
+        """Wait until pending errands are in the queue; without a running engine cancel them at once."""
         if self._enqueueing and self._running.is_set():
             await asyncio.wait(self._enqueueing, timeout=END_SECONDS)
         for task in self._enqueueing:
             task.cancel()
 
     async def _sweep(self, engine: Engine) -> None:
-        """Put errands into the queue whose rows wait for longer than they should."""
-        self._sweep_at = time.monotonic() + self._pace.sweep
+        """Queue the errands of rows that have waited for too long."""
+        self._sweep_at = time.monotonic() + self._timing.sweep
         for errand in self._errands.values():
-            missed = await errand.waiting(Context(self._runtime, Actor("system", f"errand {errand.name}")))
-            for row_id in missed:
+            row_ids = await errand.waiting(Context(self._runtime, Actor("system", f"errand {errand.name}")))
+            for row_id in row_ids:
                 await engine.enqueue_errand(errand.name, row_id, again=True)
-            if missed:
-                log.info("errands_swept", errand=errand.name, rows=len(missed))
+            if row_ids:
+                log.info("errands_swept", errand=errand.name, rows=len(row_ids))
 
     async def _take_over(self, engine: Engine) -> None:
-        """Give the work of dead workers to living ones, and forget them.
+        """Give the work of dead workers to living ones, and delete the dead workers' heartbeats.
 
-        After an outage, or a standstill of this machine, every heartbeat is old: only who has beaten all the while
-        may call another dead.
+        After an outage of the database, or a standstill of this machine, all heartbeats are old. So a leader may only
+        declare others dead if its own heartbeats have been regular for long enough.
         """
-        self._reap_at = time.monotonic() + self._pace.beat
-        if time.monotonic() - self._steady_since < self._pace.dead:
+        self._take_over_at = time.monotonic() + self._timing.beat
+        if time.monotonic() - self._steady_since < self._timing.dead:
             return
         now = self._runtime.clock.now()
-        since = now - timedelta(seconds=self._pace.dead)
+        since = now - timedelta(seconds=self._timing.dead)
         async with self._runtime.db.read() as conn:
-            living = await conn.many(workers.executors_alive, str, since=since)
+            executor_ids = await conn.many(workers.executors_alive, str, since=since)
         if not self.is_leader:
             return
-        if taken := await engine.take_over({*living, self._runtime.executor_id}):
-            log.warning("jobs_taken_over", runs=taken)
+        if workflow_ids := await engine.take_over({*executor_ids, self._runtime.executor_id}):
+            log.warning("jobs_taken_over", runs=workflow_ids)
         async with self._runtime.db.write() as conn:
             await conn.affected(workers.delete_dead_worker_heartbeats, before=since)
-        if time.monotonic() >= self._forget_at:
+        if time.monotonic() >= self._purge_at:
             await engine.forget_runs(now)
-            self._forget_at = time.monotonic() + FORGET_SECONDS
+            self._purge_at = time.monotonic() + PURGE_SECONDS
 
     async def _perform(self, name: str, slot: str) -> Mapping[str, object]:
-        """Run one slot of a schedule; what it raises is logged here and kept by the engine."""
+        """Run one slot of a schedule; log its failure and raise it, so that the engine stores it."""
         run_log = log.bind(schedule=name, slot=slot)
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             schedule = self._schedules[name]
             async with asyncio.timeout(schedule.timeout_seconds):
@@ -297,11 +303,11 @@ class Jobs:
             run_log.exception("scheduled_run_failed")
             raise
         metrics.scheduled_runs.labels(name).inc()
-        run_log.info("scheduled_run_finished", seconds=round(time.monotonic() - began, 3), result=dict(result))
+        run_log.info("scheduled_run_finished", seconds=round(time.monotonic() - started_at, 3), result=dict(result))
         return result
 
     async def _perform_errand(self, name: str, row_id: int) -> Mapping[str, object]:
-        """Run an errand for its row; what it raises is logged here and kept by the engine."""
+        """Run an errand for its row; log its failure and raise it, so that the engine stores it."""
         errand_log = log.bind(errand=name, row=row_id)
         try:
             errand = self._errands[name]
@@ -314,18 +320,18 @@ class Jobs:
             errand_log.exception("errand_failed")
             raise
 
-    async def _leave(self, statement: Executable, **values: str) -> None:
-        """Take a row of ours back; if that fails it runs out by itself."""
+    async def _delete_row(self, statement: Executable, **values: str) -> None:
+        """Delete this worker's lease or heartbeat; if that fails, the row expires by itself."""
         self._leads_until = -math.inf
         try:
-            async with asyncio.timeout(END_SECONDS), self._rows, self._runtime.db.write() as conn:
+            async with asyncio.timeout(END_SECONDS), self._row_lock, self._runtime.db.write() as conn:
                 await conn.affected(statement, **values)
         except (UnavailableError, TimeoutError) as failure:
             log.warning("jobs_row_left_behind", reason=str(failure))
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:
-    """Wait until a task that was told to end has ended."""
+    """Wait until a task has ended by itself, and cancel it if it takes too long."""
     if task is None:
         return
     _, unfinished = await asyncio.wait({task}, timeout=END_SECONDS)
@@ -335,7 +341,7 @@ async def _end(task: asyncio.Task[None] | None) -> None:
 
 
 def _engine_class() -> type[Engine]:
-    """Import the engine, which takes a second and 30 MB that only a server should spend."""
+    """Import the engine only here: the import takes a second and 30 MB, which commands need not spend."""
     from app.jobs.durable import Engine
 
     return Engine

@@ -1,4 +1,4 @@
-"""Everything that runs by itself: the schedules of an installation, and the errands that are done for rows."""
+"""The schedules of an installation, and the errands that run for rows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from app.services.upkeep import months, statistics, usage
 from app.services.upkeep.sessions import purge_sessions
 from app.settings import Settings
 
-# What is done once for a row, soon after its commit.
+# Work that runs once for a row, soon after the row is committed.
 ERRANDS = (DELIVERIES,)
-# Nothing depends on when it runs: a month that is not opened is added up.
+# Nothing depends on the times: for a month that is not opened, the lists add up the daily sums.
 MONTHS_CRON = "*/15 * * * *"
 
 
 def schedules(settings: Settings) -> list[Schedule]:
-    """What runs by itself, once for all workers."""
+    """The schedules; each slot runs once for all workers together."""
     return [
         Schedule("rollup-check", settings.rollup_check_cron, usage.check_rollups),
         Schedule("session-purge", settings.session_purge_cron, purge_sessions),

@@ -16,8 +16,8 @@ from app.context import Context
 class Schedule:
     """A use case that runs at the times of a cron line in the settings' time zone.
 
-    A run is stopped after ``timeout_seconds``. It may be repeated when its worker dies or the database goes away in
-    the middle of it, so the use case must come to the same when it is done twice.
+    A run is cancelled after ``timeout_seconds``. It is repeated if its worker dies or the database fails during the
+    run, so the use case must be idempotent.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Schedule:
 
     def latest_slot(self, now: datetime, zone: ZoneInfo) -> datetime:
         """The last slot at or before a moment."""
-        # The step back is exclusive, and croniter drops what is below a second.
+        # get_prev excludes the start, and croniter ignores fractions of a second.
         after = now.astimezone(zone).replace(microsecond=1)
         slot: datetime = croniter(self.cron, after).get_prev(datetime)
         return slot.astimezone(UTC)
@@ -40,10 +40,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A use case that runs once for a row, soon after its commit: ``runtime.enqueue(name, row_id)``.
+    """A use case that runs once for a row, soon after the row's commit: ``runtime.enqueue(name, row_id)``.
 
-    It may be begun again after a crash or an outage, so it begins with a conditional move on its row. ``waiting``
-    answers the rows that should have been done by now; what is still waiting then is put into the queue again.
+    It may start again after a crash or an outage, so it begins with a conditional update of its row. ``waiting``
+    returns the ids of rows whose errand should have ended by now; those are put into the queue again.
     """
 
     name: str

@@ -32,7 +32,7 @@ from support.jobs import (
 
 import app
 from app.context import Context
-from app.jobs.jobs import Jobs, Pace
+from app.jobs.jobs import Jobs, Timing
 from app.jobs.work import Schedule
 from app.runtime import Runtime
 from app.settings import load_settings
@@ -48,7 +48,7 @@ async def place(database: str, tmp_path: Path) -> AsyncIterator[Place]:
 class Workers:
     """Processes that run jobs, as the server's workers do: copies of one that has imported everything."""
 
-    def __init__(self, place: Place, pace: Pace) -> None:
+    def __init__(self, place: Place, pace: Timing) -> None:
         self.place, self.pace = place, pace
         self.parent: asyncio.subprocess.Process | None = None
 
@@ -86,7 +86,7 @@ def _pid(executor: str) -> int:
 
 @pytest.fixture
 async def workers(place: Place) -> AsyncIterator[Workers]:
-    workers = Workers(place, Pace() if FULL else QUICK)
+    workers = Workers(place, Timing() if FULL else QUICK)
     yield workers
     await workers.end()
 
@@ -173,7 +173,7 @@ async def hold(ctx: Context) -> Mapping[str, object]:
 async def serve(order: Mapping[str, Any]) -> None:
     """What a process of the test above does until it is told to stop."""
     runtime = Runtime(load_settings(state_dir=Path(order["state_dir"]), database_url=order["url"]))
-    jobs = Jobs(runtime, [Schedule("hold", EVERY_SECOND, hold)], Pace(**order["pace"]))
+    jobs = Jobs(runtime, [Schedule("hold", EVERY_SECOND, hold)], Timing(**order["pace"]))
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     await jobs.launch()

@@ -20,7 +20,7 @@ from support.clocks import MovableClock
 from support.databases import settings_for
 
 from app.context import Context
-from app.jobs.jobs import Jobs, Pace
+from app.jobs.jobs import Jobs, Timing
 from app.jobs.work import Errand, Schedule
 from app.runtime import Runtime
 from app.settings import Settings
@@ -28,7 +28,7 @@ from sql.tables import leases
 
 FULL = os.environ.get("PORTAL_PROOF") == "full"
 # Everything ten times as fast as in earnest.
-QUICK = Pace(beat=0.5, lease=1.5, dead=2.0, retry=0.2, poll=0.2, errand_poll=0.2, sweep=0.5)
+QUICK = Timing(beat=0.5, lease=1.5, dead=2.0, retry=0.2, poll=0.2, errand_poll=0.2, sweep=0.5)
 EVERY_SECOND = "* * * * * *"
 # Far longer than anything here takes; only a failing test waits for it.
 PATIENCE = 600.0 if FULL else 60.0
