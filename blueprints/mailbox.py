@@ -12,7 +12,7 @@ from sanic.response import HTTPResponse, html
 
 from app.errors import NotFoundError
 from app.messages.mail import is_loopback
-from app.messages.mailbox import Mailbox, Received
+from app.messages.mailbox import Mailbox, MailboxMessage
 from app.runtime import Runtime
 from blueprints.web.routes import add_route
 
@@ -53,7 +53,7 @@ def _is_at_this_machine(request: Request) -> bool:
     return all(map(is_loopback, (host, *addresses)))
 
 
-def _page(messages: list[Received]) -> str:
+def _page(messages: list[MailboxMessage]) -> str:
     shown = "".join(
         f"<article><h2>{escape(message.subject)}</h2><p>To {escape(message.to)}, {escape(message.at)}</p>"
         f"<pre>{escape(message.text)}</pre></article>"

@@ -1,1 +1,1 @@
-"""What carries messages to people: mail, SMS, WhatsApp, and the development mailbox."""
+"""Sending messages: mail, SMS and WhatsApp, and the development mailbox."""

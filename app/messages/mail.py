@@ -1,4 +1,4 @@
-"""Mail over SMTP; in development without a server it goes to the mailbox, in production without one nowhere."""
+"""Mail over SMTP. Without a server, development puts mail into the mailbox, and production sends none."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from app.messages.mime import as_message
 from app.messages.ports import Mail, Mailer
 from app.settings import Settings
 
-# For the connection, and for each answer of the server.
+# For the connection, and for each reply of the server.
 TIMEOUT_SECONDS = 20.0
 SUBMISSION_PORT = 587
 TLS_PORT = 465
-# Replies from 500 on say no for good; 400 to 499 say not now.
-REFUSED_FROM = 500
+# SMTP replies from 500 on are permanent failures; 400 to 499 are transient ones.
+PERMANENT_FROM = 500
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """Where mail is handed in; ``start_tls`` None takes encryption when it is offered, True refuses to go without."""
+    """The SMTP server; ``start_tls`` None uses STARTTLS if the server offers it, True requires it."""
 
     hostname: str
     port: int
@@ -40,17 +40,17 @@ class SmtpServer:
 def smtp_server(url: str) -> SmtpServer:
     """Read ``smtp://user:password@host:port`` or ``smtps://...``; raises ValueError.
 
-    Without TLS a password only goes to this machine, so with one STARTTLS is required; ``?starttls=required`` asks
-    for the same without a password, ``?starttls=optional`` allows a network that is trusted.
+    A password is sent without TLS only to this machine, so a URL with a password requires STARTTLS for any other host.
+    ``?starttls=required`` requires it without a password too; ``?starttls=optional`` lifts it for a trusted network.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ValueError("must be smtp://host:port or smtps://host:port")
-    wish = parse_qs(parts.query).get("starttls", [""])[0]
-    if wish not in {"", "required", "optional"}:
+    starttls = parse_qs(parts.query).get("starttls", [""])[0]
+    if starttls not in {"", "required", "optional"}:
         raise ValueError("starttls may be required or optional")
     use_tls = parts.scheme == "smtps"
-    required = wish == "required" or (not wish and bool(parts.username) and not is_loopback(parts.hostname))
+    required = starttls == "required" or (not starttls and bool(parts.username) and not is_loopback(parts.hostname))
     return SmtpServer(
         hostname=parts.hostname,
         port=parts.port or (TLS_PORT if use_tls else SUBMISSION_PORT),
@@ -62,7 +62,7 @@ def smtp_server(url: str) -> SmtpServer:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine."""
+    """Whether a host name or an address is this machine."""
     try:
         return host.lower() == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
 
 
 class SmtpMailer:
-    """Hands mail to an SMTP server, one connection a mail."""
+    """Sends mail to an SMTP server, one connection per mail."""
 
     def __init__(self, settings: Settings) -> None:
         self._server = smtp_server(settings.smtp_url.get_secret_value())
@@ -80,35 +80,35 @@ class SmtpMailer:
 
     async def send(self, mail: Mail) -> None:
         """Return once the server has accepted the mail; raises DeliveryDeferredError or DeliveryError."""
-        with _told_failures():
-            async with await self._connected() as server:
+        with _delivery_errors():
+            async with await self._client() as server:
                 await server.send_message(as_message(mail, self._sender, self._sender_name))
 
     async def check(self) -> None:
-        """Connect and sign in, and send nothing; raises as ``send`` does."""
-        with _told_failures():
-            async with await self._connected():
+        """Connect and sign in without sending anything; raises the same errors as ``send``."""
+        with _delivery_errors():
+            async with await self._client():
                 pass
 
-    async def _connected(self) -> Any:
-        """A client that connects when it is entered."""
-        # Reading the library and the machine's certificates takes files.
-        client, self._tls = await asyncio.to_thread(_prepared, self._tls)
-        where = self._server
-        return client(
-            hostname=where.hostname,
-            port=where.port,
-            username=where.username,
-            password=where.password,
-            use_tls=where.use_tls,
-            start_tls=where.start_tls,
+    async def _client(self) -> Any:
+        """An SMTP client, which connects as an async context manager."""
+        # In a thread, because importing the library and loading the machine's certificates read files.
+        client_class, self._tls = await asyncio.to_thread(_load_client, self._tls)
+        server = self._server
+        return client_class(
+            hostname=server.hostname,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.use_tls,
+            start_tls=server.start_tls,
             tls_context=self._tls,
             timeout=TIMEOUT_SECONDS,
         )
 
 
 class NoMailer:
-    """Refuses every mail: production without a server."""
+    """Refuses every mail, for production without a server."""
 
     async def send(self, mail: Mail) -> None:
         """Raise MailUnavailableError."""
@@ -116,7 +116,7 @@ class NoMailer:
 
 
 def mailer_for(settings: Settings) -> Mailer:
-    """How mail leaves an installation with these settings."""
+    """The mailer for these settings."""
     if settings.smtp_url.get_secret_value():
         return SmtpMailer(settings)
     if settings.environment == "development":
@@ -124,32 +124,32 @@ def mailer_for(settings: Settings) -> Mailer:
     return NoMailer()
 
 
-def _prepared(tls: ssl.SSLContext | None) -> tuple[Any, ssl.SSLContext]:
+def _load_client(tls: ssl.SSLContext | None) -> tuple[Any, ssl.SSLContext]:
     import aiosmtplib
 
     return aiosmtplib.SMTP, tls or ssl.create_default_context()
 
 
 @contextlib.contextmanager
-def _told_failures() -> Iterator[None]:
-    """Say of whatever kept a mail from leaving whether it may pass."""
+def _delivery_errors() -> Iterator[None]:
+    """Raise DeliveryDeferredError for a failure that may pass, DeliveryError for a permanent one."""
     try:
         yield
     except Exception as failure:
-        if (told := _told(failure)) is None:
+        if (error := _delivery_error(failure)) is None:
             raise
-        raise told from None
+        raise error from None
 
 
-def _told(failure: Exception) -> DeliveryError | None:
+def _delivery_error(failure: Exception) -> DeliveryError | None:
     import aiosmtplib
 
     if isinstance(failure, aiosmtplib.SMTPRecipientsRefused):
         failure = failure.recipients[0]
     if isinstance(failure, aiosmtplib.SMTPResponseException):
         reason = f"{failure.code} {' '.join(failure.message.split()).rstrip('.')}"
-        return (DeliveryError if failure.code >= REFUSED_FROM else DeliveryDeferredError)(reason=reason)
-    # Lost connections and time-outs of the library are among these.
+        return (DeliveryError if failure.code >= PERMANENT_FROM else DeliveryDeferredError)(reason=reason)
+    # The library's lost connections and time-outs are OSErrors too.
     if isinstance(failure, OSError):
         return DeliveryDeferredError(reason=str(failure).rstrip(".") or type(failure).__name__)
     if isinstance(failure, aiosmtplib.SMTPException | ValueError):

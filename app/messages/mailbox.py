@@ -1,4 +1,4 @@
-"""The development mailbox: a folder of messages that every worker can read, for installations without a mail server."""
+"""The development mailbox: a folder of mail that every worker can read, for development without a mail server."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OWNER_FILE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A message as the mailbox shows it; ``at`` is in ISO 8601."""
+class MailboxMessage:
+    """A mail in the mailbox; ``at`` is in ISO 8601."""
 
     to: str
     subject: str
@@ -32,7 +32,7 @@ class Received:
 
 
 class Mailbox:
-    """A mailer whose mail stays on this machine, for its owner only."""
+    """A mailer that stores mail on this machine, readable by its owner only."""
 
     def __init__(self, state_dir: Path, sender: str = "", sender_name: str = "") -> None:
         self._folder = state_dir / FOLDER
@@ -42,12 +42,12 @@ class Mailbox:
         """Put the mail into the folder."""
         await asyncio.to_thread(self._write, as_message(mail, self._sender, self._sender_name).as_bytes())
 
-    async def messages(self, limit: int = 100) -> list[Received]:
+    async def messages(self, limit: int = 100) -> list[MailboxMessage]:
         """The newest messages, newest first."""
         return await asyncio.to_thread(self._read, limit)
 
     def _write(self, message: bytes) -> None:
-        """Whole or not at all: who reads the folder never finds half a message."""
+        """Write a draft and rename it, so that readers of the folder never see half a message."""
         self._folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
         name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         draft = self._folder / f".{name}"
@@ -55,15 +55,15 @@ class Mailbox:
             file.write(message)
         draft.rename(self._folder / f"{name}{SUFFIX}")
 
-    def _read(self, limit: int) -> list[Received]:
+    def _read(self, limit: int) -> list[MailboxMessage]:
         newest = sorted(self._folder.glob(f"[!.]*{SUFFIX}"), reverse=True)[:limit]
-        return [_received(path.read_bytes()) for path in newest]
+        return [_parse(path.read_bytes()) for path in newest]
 
 
-def _received(message: bytes) -> Received:
+def _parse(message: bytes) -> MailboxMessage:
     parsed = message_from_bytes(message, policy=default_policy)
     text = parsed.get_body(("plain",))
-    return Received(
+    return MailboxMessage(
         str(parsed["To"]),
         str(parsed["Subject"]),
         text.get_content() if text else "",

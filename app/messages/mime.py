@@ -1,4 +1,4 @@
-"""A mail as it travels: text and HTML side by side, in the shape of the Internet's messages."""
+"""The MIME message of a mail, with text and HTML as alternatives."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from app.messages.ports import Mail
 
 
 def as_message(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
-    """The message from a sender; raises DeliveryError where the library can make no headers of the addresses."""
+    """The MIME message from a sender; raises DeliveryError if an address or a text cannot be encoded."""
     try:
-        return _written(mail, sender, sender_name)
+        return _compose(mail, sender, sender_name)
     except (ValueError, LookupError) as failure:
         raise DeliveryError(reason=f"it cannot be written as mail ({failure})") from None
 
 
-def _written(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
+def _compose(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = formataddr((sender_name, sender))
     message["To"] = mail.to
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(mail.at)
-    # The part after the @ is asked of the name server unless it is given.
+    # The domain is passed, because otherwise the library asks the name server for this machine's name.
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or "localhost")
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)

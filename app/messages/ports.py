@@ -1,4 +1,4 @@
-"""What carries messages to tenants, as those who send them see it."""
+"""The interfaces through which use cases send messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Channel = Literal["sms", "whatsapp"]
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One message to one address, as text and as HTML; what a subject says may be read by anybody on its way."""
+    """One message to one address, as text and HTML; the subject holds no secret, as others may read it on its way."""
 
     to: str
     subject: str
@@ -21,22 +21,22 @@ class Mail:
 
 
 class Mailer(Protocol):
-    """Takes mail; an implementation never blocks the event loop and never logs what a message says."""
+    """Sends mail; an implementation never blocks the event loop and never logs the text of a mail."""
 
     async def send(self, mail: Mail) -> None:
-        """Return once the mail was accepted, which is all that is known of it.
+        """Return once the mail server has accepted the mail; nothing is known about its delivery after that.
 
-        Raises DeliveryDeferredError when the same mail may be accepted later, DeliveryError when it will not be,
-        MailUnavailableError where no mail leaves at all.
+        Raises DeliveryDeferredError if the same mail may be accepted later, DeliveryError if it never will be, and
+        MailUnavailableError if the installation sends no mail at all.
         """
 
 
 class Messenger(Protocol):
-    """Takes SMS and WhatsApp messages, with the promises of a mailer."""
+    """Sends SMS and WhatsApp messages, with the same guarantees as a mailer."""
 
     async def send(self, channel: Channel, to: str, text: str) -> None:
-        """Return once the message to a phone number was accepted.
+        """Return once the provider has accepted the message to a phone number.
 
-        Raises DeliveryDeferredError when the same message may be accepted later, DeliveryError when it will not be,
-        MessengerUnavailableError where none leaves at all.
+        Raises DeliveryDeferredError if the same message may be accepted later, DeliveryError if it never will be, and
+        MessengerUnavailableError if the installation sends no such messages at all.
         """

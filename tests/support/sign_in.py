@@ -11,7 +11,7 @@ from sqlalchemy import select
 from support.live import LiveServer
 from support.rows import rows
 
-from app.messages.mailbox import Mailbox, Received
+from app.messages.mailbox import Mailbox, MailboxMessage
 from app.services.directory.lookup import Tenant
 from app.services.tenants.deliveries import deliver
 from app.services.tenants.onboarding import ensure_tenant
@@ -58,7 +58,7 @@ async def deliver_all(live: LiveServer) -> list[object]:
     return [(await deliver(live.ctx, row.id))["state"] for row in waiting]
 
 
-async def mailed(live: LiveServer) -> list[Received]:
+async def mailed(live: LiveServer) -> list[MailboxMessage]:
     """The development mailbox, newest first."""
     return await Mailbox(live.runtime.settings.state_dir).messages()
 
