@@ -13,7 +13,7 @@ import orjson
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse
 
-from app.access.access_tokens import DeviceToken
+from app.access.access_tokens import DeviceClaims
 from app.access.keys import fingerprint_hash
 from app.errors import (
     DeviceAccessRevokedError,
@@ -96,7 +96,7 @@ def answer(body: Any, status: int = 200) -> HTTPResponse:
     return HTTPResponse(orjson.dumps(body), status, content_type="application/json")
 
 
-async def device_of(request: Request) -> DeviceToken:
+async def device_of(request: Request) -> DeviceClaims:
     """What the shown token says; verified once and remembered, as the portal does."""
     return await runtime.tokens.verify(bearer_token(request))
 

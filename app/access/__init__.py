@@ -1,1 +1,1 @@
-"""Who may call, and how they prove who they are: rules, permissions, keys, tokens, passwords, the identity provider."""
+"""Authentication and authorization: callers, permissions, keys, tokens, passwords, the identity provider."""

@@ -1,4 +1,4 @@
-"""Access tokens of devices: EdDSA-signed, checked once and remembered until they expire, with keys that rotate."""
+"""Access tokens of devices: signed with EdDSA by keys that rotate; verified tokens are cached until they expire."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from app.errors import TokenExpiredError, TokenInvalidError
 from app.settings import Settings
 from sql.statements import licensing as statements
 
-# RFC 9864 renames the algorithm to Ed25519; the verifiers in the field know it as EdDSA, and so do we.
+# RFC 9864 renames the algorithm to Ed25519; existing verifiers know it as EdDSA, so the portal keeps that name.
 warnings.filterwarnings("ignore", message="EdDSA is deprecated")
 
 ALGORITHM = "EdDSA"
-REMEMBERED_TOKENS = 50_000
-# Clocks differ: how long after its last token expired a replaced key still verifies.
+MAX_CACHED_TOKENS = 50_000
+# How long a replaced key still verifies after its last token has expired, because clocks differ.
 CLOCK_SKEW = timedelta(seconds=60)
 RELOAD_SECONDS = 30.0
 UNKNOWN_KID_RELOAD_SECONDS = 2.0
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key as it is stored; the private part is sealed."""
+    """One key as it is stored; its private part is encrypted."""
 
     kid: str
     algorithm: str
@@ -50,8 +50,8 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceToken:
-    """What a verified access token says; ``expires_at`` in seconds since the epoch."""
+class DeviceClaims:
+    """The claims of a verified access token; ``expires_at`` is in seconds since the epoch."""
 
     tenant_id: int
     device_id: int
@@ -69,23 +69,23 @@ class AccessTokens:
         self._clock = clock
         self._stored: dict[str, SigningKey] = {}
         self._parsed: dict[str, OKPKey] = {}
-        self._remembered: dict[str, DeviceToken] = {}
+        self._cache: dict[str, DeviceClaims] = {}
         self._loaded_at = 0.0
         self._reloading: asyncio.Task[None] | None = None
 
     @property
     def jwks(self) -> dict[str, Any]:
-        """The public keys that verify, as a JWK set; a key is listed before it signs."""
+        """The public keys that verify tokens, as a JWK set; a new key is in it before it signs."""
         return {"keys": [orjson.loads(key.public_jwk) for key in self._stored.values()]}
 
     async def load(self) -> None:
-        """Read the keys; make the first one where there is none."""
+        """Load the keys from the database; create the first one if there is none."""
         stored = await self._read()
         if not stored:
             await self._store_first()
             stored = await self._read()
         if not self._stored.keys() <= stored.keys():
-            self._remembered.clear()
+            self._cache.clear()
         self._parsed = {
             kid: self._parsed.get(kid) or OKPKey.import_key(orjson.loads(self._keys.open(key.sealed_private_jwk, kid)))
             for kid, key in stored.items()
@@ -94,15 +94,15 @@ class AccessTokens:
         self._loaded_at = asyncio.get_running_loop().time()
 
     async def keep_loaded(self) -> None:
-        """Read the keys again and again, so that a rotation reaches this worker before the new key signs.
+        """Reload the keys regularly, so that this worker has a rotation's new key before the key signs.
 
-        A look that fails is not the last one: a worker that stopped looking would trust an ended key for good.
+        After a failure the next reload follows: a worker that stopped reloading would trust an ended key for ever.
         """
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
             try:
                 await self._reload()
-            except Exception as failure:  # noqa: BLE001 - whatever it is, the next look may go well
+            except Exception as failure:  # noqa: BLE001 - the next reload may succeed
                 log.warning("signing_keys_not_read", reason=str(failure))
 
     def issue(self, tenant_id: int, device_id: int, entitlements: dict[str, Any]) -> str:
@@ -125,23 +125,23 @@ class AccessTokens:
         header = {"alg": ALGORITHM, "kid": key.kid, "typ": "JWT"}
         return jwt.encode(header, claims, self._parsed[key.kid], algorithms=[ALGORITHM])
 
-    async def verify(self, token: str) -> DeviceToken:
-        """Check signature, issuer, audience and expiry; whether the device is revoked is asked elsewhere, every time.
+    async def verify(self, token: str) -> DeviceClaims:
+        """Check signature, issuer, audience and expiry. Callers check at every request whether the device is revoked.
 
         Raises TokenInvalidError or TokenExpiredError.
         """
-        known = self._remembered.get(token)
-        if known is None:
-            known = await self._check(token)
-            if len(self._remembered) >= REMEMBERED_TOKENS:
-                del self._remembered[next(iter(self._remembered))]
-            self._remembered[token] = known
-        if known.expires_at <= self._clock.timestamp():
-            self._remembered.pop(token, None)
+        claims = self._cache.get(token)
+        if claims is None:
+            claims = await self._check(token)
+            if len(self._cache) >= MAX_CACHED_TOKENS:
+                del self._cache[next(iter(self._cache))]
+            self._cache[token] = claims
+        if claims.expires_at <= self._clock.timestamp():
+            self._cache.pop(token, None)
             raise TokenExpiredError
-        return known
+        return claims
 
-    async def _check(self, token: str) -> DeviceToken:
+    async def _check(self, token: str) -> DeviceClaims:
         try:
             kid = _kid(token)
             if kid not in self._parsed:
@@ -150,12 +150,12 @@ class AccessTokens:
             if claims["iss"] != self._settings.token_issuer or claims["aud"] != self._settings.token_audience:
                 raise TokenInvalidError
             _, tenant_id, _, device_id = _subject(str(claims["sub"]))
-            return DeviceToken(int(tenant_id), int(device_id), int(claims["exp"]), kid)
+            return DeviceClaims(int(tenant_id), int(device_id), int(claims["exp"]), kid)
         except (JoseError, ValueError, KeyError, TypeError):
             raise TokenInvalidError from None
 
     async def _reload(self, at_most_every: float = 0.0) -> None:
-        """Load once however many ask at the same moment."""
+        """Load the keys; concurrent calls share one load."""
         if self._reloading is None or self._reloading.done():
             if asyncio.get_running_loop().time() - self._loaded_at < at_most_every:
                 return
@@ -164,8 +164,8 @@ class AccessTokens:
 
     async def _read(self) -> dict[str, SigningKey]:
         async with self._db.read() as conn:
-            found = await conn.many(statements.verifying_keys, SigningKey, now=self._clock.now())
-        return {key.kid: key for key in found}
+            keys = await conn.many(statements.verifying_keys, SigningKey, now=self._clock.now())
+        return {key.kid: key for key in keys}
 
     async def _store_first(self) -> None:
         now = self._clock.now()
@@ -177,7 +177,7 @@ class AccessTokens:
 
 
 def new_signing_key(keys: Keys, now: datetime, *, signs_from: datetime) -> dict[str, Any]:
-    """A fresh key as a row to insert, its private part sealed."""
+    """A new key as a row to insert, with its private part encrypted."""
     key = OKPKey.generate_key("Ed25519", auto_kid=True)
     kid = str(key.kid)
     public = {**key.as_dict(private=False), "alg": ALGORITHM, "use": "sig"}
@@ -193,7 +193,7 @@ def new_signing_key(keys: Keys, now: datetime, *, signs_from: datetime) -> dict[
 
 
 def _kid(token: str) -> str:
-    """The key the token says it was signed with; nothing else of it is believed yet."""
+    """The key id in the header of a token that is not verified yet."""
     return str(extract_compact(token.encode()).headers()["kid"])
 
 

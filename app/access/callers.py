@@ -1,4 +1,4 @@
-"""Who may call an operation: a rule stated once, which is enforced, described and tested from the same value."""
+"""Who may call an operation: one value per rule, from which the portal enforces it and writes its documentation."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from app.errors import PortalError
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at.
+    """The identities that an operation accepts; none of them means that anybody may call it.
 
-    ``tenant_token`` is a session token that is only shown: it may have ended, or never have been one, so it is a
-    header that must be there and no way to identify oneself.
+    The check comes before any other check of a request. ``tenant_token`` means that the request must have the header of
+    a tenant's session token, and that the token is not verified: it may have expired, or may never have been valid.
     """
 
     device: bool = False
     tenant: bool = False
     tenant_token: bool = False
     permission: Permission | None = None
-    # Whoever is an operator, whatever the role permits.
+    # Any operator, whatever the role permits.
     any_operator: bool = False
 
     @property
     def is_anyone(self) -> bool:
-        """Whether nobody needs to say who asks."""
+        """Whether requests without credentials are accepted."""
         return self == ANYONE
 
     @property
     def is_operator(self) -> bool:
-        """Whether operators and their programs are accepted."""
+        """Whether operators and API tokens are accepted."""
         return self.any_operator or self.permission is not None
 
     @property
     def schemes(self) -> tuple[str, ...]:
-        """The names of the ways to identify oneself that are accepted."""
-        ways = {
+        """The names of the accepted security schemes."""
+        schemes = {
             "device": self.device,
             "tenantSession": self.tenant,
             "operatorSession": self.is_operator,
             "apiToken": self.is_operator,
         }
-        return tuple(name for name, accepted in ways.items() if accepted)
+        return tuple(name for name, is_accepted in schemes.items() if is_accepted)
 
     @property
     def missing(self) -> type[PortalError]:
-        """What is said to who shows nothing."""
+        """The error for a request without credentials."""
         if self.device:
             return errors.TokenMissingError
         return errors.SessionMissingError if self.tenant or self.tenant_token else errors.OperatorMissingError
 
     @property
     def errors(self) -> tuple[type[PortalError], ...]:
-        """What the check itself may answer, whatever the operation."""
-        found: list[type[PortalError]] = [] if self.is_anyone else [self.missing]
+        """The errors that the check itself may raise, for any operation."""
+        kinds: list[type[PortalError]] = [] if self.is_anyone else [self.missing]
         if self.device:
-            found += [
+            kinds += [
                 errors.TokenInvalidError,
                 errors.TokenExpiredError,
                 errors.DeviceUnknownError,
@@ -65,13 +65,13 @@ class Caller:
                 errors.RateLimitedError,
             ]
         if self.tenant:
-            found += [errors.SessionInvalidError, errors.SessionExpiredError]
+            kinds += [errors.SessionInvalidError, errors.SessionExpiredError]
         if self.is_operator:
-            found += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
-            found += [errors.OriginRefusedError]
+            kinds += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
+            kinds += [errors.OriginRefusedError]
         if self.permission is not None:
-            found += [errors.PermissionMissingError]
-        return tuple(dict.fromkeys(found))
+            kinds += [errors.PermissionMissingError]
+        return tuple(dict.fromkeys(kinds))
 
 
 ANYONE = Caller()

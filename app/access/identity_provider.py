@@ -1,4 +1,4 @@
-"""Asking an OpenID Connect provider who somebody is: discovery, the code flow with PKCE, a verified ID token."""
+"""Sign-in with an OpenID Connect provider: discovery, the authorization code flow with PKCE, ID token validation."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ if TYPE_CHECKING:
 
 SCOPES = "openid email profile"
 CALLBACK_PATH = "/auth/callback"
-# Signed with a key that only the provider has: never a shared secret, never none.
+# Only asymmetric signatures: no shared secrets (HS256), and never unsigned tokens (none).
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 30
-# How long what the provider says of itself is believed, and how soon keys may be asked for again.
+# How long discovery and keys are cached, and how old the keys must be before a wrong signature loads them again.
 DISCOVERY_SECONDS = 3600.0
 KEYS_SECONDS = 5.0
+# How long nobody asks the provider again after discovery has failed.
 SILENCE_SECONDS = 5.0
-# As long as OpenID Connect lets a subject be.
+# The maximum length of a subject in OpenID Connect.
 MAX_SUBJECT = 255
-# Clocks differ.
+# The difference between clocks that token times may have.
 LEEWAY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What ties the provider's answer to the browser that was sent there; all of it random."""
+    """One attempt to sign in: random values that bind the provider's answer to the browser that began it."""
 
     state: str
     nonce: str
@@ -51,18 +52,18 @@ class Attempt:
 
     @classmethod
     def new(cls) -> Attempt:
-        """An attempt that nobody can guess."""
+        """A new attempt with random values."""
         return cls(*(secrets.token_urlsafe(32) for _ in range(3)))
 
     @property
     def challenge(self) -> str:
-        """The verifier as PKCE shows it beforehand (S256)."""
+        """The PKCE code challenge of the verifier (method S256)."""
         return urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).decode().rstrip("=")
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What the provider's discovery document says."""
+    """The values of the provider's discovery document; ``takes_basic`` allows the client secret in a Basic header."""
 
     issuer: str
     authorization_endpoint: str
@@ -73,7 +74,7 @@ class Discovery:
 
 
 class IdentityProvider:
-    """The configured provider, spoken to by one client that is made when it is first needed."""
+    """The configured provider; its HTTP client is created at the first request."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
@@ -86,18 +87,18 @@ class IdentityProvider:
 
     @property
     def is_configured(self) -> bool:
-        """Whether there is a provider to ask."""
+        """Whether the settings name a provider."""
         return bool(self._settings.oidc_issuer and self._settings.oidc_client_id)
 
     @property
     def callback(self) -> str:
-        """Where the provider sends the browser back to; to be registered there."""
+        """The redirect URI, to which the provider sends the browser back; it must be registered with the provider."""
         return self._settings.public_url.rstrip("/") + CALLBACK_PATH
 
     async def address(self, attempt: Attempt) -> str:
-        """Where to send the browser; raises SignInUnavailableError."""
+        """The authorization URL, to which the browser is redirected; raises SignInUnavailableError."""
         discovery = await self.discovery()
-        asked = {
+        parameters = {
             "response_type": "code",
             "client_id": self._settings.oidc_client_id,
             "redirect_uri": self.callback,
@@ -107,28 +108,28 @@ class IdentityProvider:
             "code_challenge": attempt.challenge,
             "code_challenge_method": "S256",
         }
-        joint = "&" if "?" in discovery.authorization_endpoint else "?"
-        return discovery.authorization_endpoint + joint + urlencode(asked)
+        separator = "&" if "?" in discovery.authorization_endpoint else "?"
+        return discovery.authorization_endpoint + separator + urlencode(parameters)
 
     async def claims(self, attempt: Attempt, code: str) -> Mapping[str, Any]:
-        """What the provider vouches for in exchange for a code.
+        """The claims of the ID token that the provider returns for a code, completed from the userinfo endpoint.
 
-        Raises SignInFailedError when the code or the ID token is not sound, SignInUnavailableError when the provider
-        does not answer.
+        Raises SignInFailedError when the code or the ID token is invalid, SignInUnavailableError when the provider does
+        not answer.
         """
         discovery = await self.discovery()
         tokens = await self._exchange(discovery, attempt, code)
         claims = await self._verified(discovery, str(tokens.get("id_token")), attempt.nonce)
         if {"email", "email_verified"} <= claims.keys() or discovery.userinfo_endpoint is None:
             return claims
-        shown = {"authorization": f"Bearer {tokens.get('access_token')}"}
-        told = _json(await self._ask("GET", discovery.userinfo_endpoint, headers=shown), "it names nobody")
-        if told.get("sub") != claims["sub"]:
+        bearer = {"authorization": f"Bearer {tokens.get('access_token')}"}
+        userinfo = _json(await self._ask("GET", discovery.userinfo_endpoint, headers=bearer), "it names nobody")
+        if userinfo.get("sub") != claims["sub"]:
             raise SignInFailedError(reason="it speaks of two different people")
-        if claims.get("email", told.get("email")) != told.get("email"):
-            # That one address is verified says nothing of another.
+        if claims.get("email", userinfo.get("email")) != userinfo.get("email"):
+            # The two addresses differ, so email_verified of one says nothing about the other.
             return claims
-        return {**told, **claims}
+        return {**userinfo, **claims}
 
     async def discovery(self) -> Discovery:
         """The provider's discovery document, read once an hour; raises SignInUnavailableError."""
@@ -138,27 +139,27 @@ class IdentityProvider:
             if self._discovery is None or self._discovery[0] + DISCOVERY_SECONDS < _seconds():
                 if self._silent_until > _seconds():
                     raise SignInUnavailableError(retry_after=RETRY_SECONDS)
-                # Those who wait meanwhile are not to ask one after the other what does not answer.
+                # If the request fails, the callers waiting for the lock must not each wait for another time-out.
                 self._silent_until = _seconds() + SILENCE_SECONDS
                 issuer = self._settings.oidc_issuer.rstrip("/")
                 try:
-                    answered = await self._ask("GET", f"{issuer}/.well-known/openid-configuration")
+                    response = await self._ask("GET", f"{issuer}/.well-known/openid-configuration")
                 except asyncio.CancelledError:
-                    # It was not the provider that gave up, but whoever asked: the next one may ask it.
+                    # The caller's request was cancelled; the provider has not failed, so the next caller may ask it.
                     self._silent_until = 0.0
                     raise
-                self._discovery = _seconds(), _discovered(issuer, answered)
+                self._discovery = _seconds(), _discovery_from(issuer, response)
                 self._silent_until = 0.0
             return self._discovery[1]
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
 
     async def _exchange(self, discovery: Discovery, attempt: Attempt, code: str) -> Mapping[str, Any]:
         client, secret = self._settings.oidc_client_id, self._settings.oidc_client_secret.get_secret_value()
-        sent = {
+        form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.callback,
@@ -168,25 +169,25 @@ class IdentityProvider:
         if secret and discovery.takes_basic:
             options["auth"] = (quote(client, safe=""), quote(secret, safe=""))
         else:
-            sent |= {"client_id": client, **({"client_secret": secret} if secret else {})}
-        return _json(await self._ask("POST", discovery.token_endpoint, data=sent, **options), "the code is refused")
+            form |= {"client_id": client, **({"client_secret": secret} if secret else {})}
+        return _json(await self._ask("POST", discovery.token_endpoint, data=form, **options), "the code is refused")
 
     async def _verified(self, discovery: Discovery, id_token: str, nonce: str) -> Mapping[str, Any]:
-        """The claims of an ID token that this provider has signed for us, for this attempt, just now."""
+        """The claims of an ID token that this provider signed for this client and attempt, and that is current."""
         try:
             try:
                 claims = jwt.decode(id_token, await self._key_set(discovery), algorithms=ALGORITHMS).claims
             except (InvalidKeyIdError, BadSignatureError):
-                # The provider may have changed its keys since they were read.
-                fresh = await self._key_set(discovery, at_most=KEYS_SECONDS)
-                claims = jwt.decode(id_token, fresh, algorithms=ALGORITHMS).claims
+                # The provider may have rotated its keys since they were loaded.
+                keys = await self._key_set(discovery, max_age=KEYS_SECONDS)
+                claims = jwt.decode(id_token, keys, algorithms=ALGORITHMS).claims
         except (JoseError, ValueError, TypeError, KeyError):
             raise SignInFailedError(reason="its signature is wrong") from None
-        if wrong := self._what_is_wrong(discovery, claims, nonce):
-            raise SignInFailedError(reason=wrong)
+        if reason := self._reason_to_refuse(discovery, claims, nonce):
+            raise SignInFailedError(reason=reason)
         return claims
 
-    def _what_is_wrong(self, discovery: Discovery, claims: Mapping[str, Any], nonce: str) -> str | None:
+    def _reason_to_refuse(self, discovery: Discovery, claims: Mapping[str, Any], nonce: str) -> str | None:
         now = self._clock.timestamp()
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
@@ -207,30 +208,30 @@ class IdentityProvider:
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
             return "it belongs to another attempt"
         subject = claims.get("sub")
-        is_sound = isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT and "\x00" not in subject
-        return None if is_sound else "it names nobody"
+        is_valid = isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT and "\x00" not in subject
+        return None if is_valid else "it names nobody"
 
-    async def _key_set(self, discovery: Discovery, *, at_most: float = DISCOVERY_SECONDS) -> KeySet:
-        """The provider's keys, read so many seconds ago at the most."""
+    async def _key_set(self, discovery: Discovery, *, max_age: float = DISCOVERY_SECONDS) -> KeySet:
+        """The provider's keys, loaded at most ``max_age`` seconds ago."""
         async with self._loading:
-            if self._keys is None or self._keys[0] + at_most < _seconds():
-                listed = _json(await self._ask("GET", discovery.jwks_uri), "its keys cannot be read").get("keys")
-                self._keys = _seconds(), KeySet(_usable(listed if isinstance(listed, list) else []))
+            if self._keys is None or self._keys[0] + max_age < _seconds():
+                jwks = _json(await self._ask("GET", discovery.jwks_uri), "its keys cannot be read").get("keys")
+                self._keys = _seconds(), KeySet(_usable(jwks if isinstance(jwks, list) else []))
             return self._keys[1]
 
     async def _ask(self, method: str, address: str, **options: Any) -> Response:
         if self._client is None:
-            # Reads certificates from the disk.
+            # In a thread, because it reads the certificates from files.
             self._client = await asyncio.to_thread(_client)
         import httpx2
 
         try:
-            answer = await self._client.request(method, address, **options)
+            response = await self._client.request(method, address, **options)
         except httpx2.HTTPError as failure:
             raise SignInUnavailableError(retry_after=RETRY_SECONDS) from failure
-        if answer.status_code >= 500:
+        if response.status_code >= 500:
             raise SignInUnavailableError(retry_after=RETRY_SECONDS)
-        return answer
+        return response
 
 
 def _client() -> AsyncClient:
@@ -238,48 +239,53 @@ def _client() -> AsyncClient:
 
     import httpx2
 
-    # One client for everybody: it keeps nobody's cookies.
-    nothing = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    return httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, cookies=nothing, headers={"accept": "application/json"})
+    # The client is shared by all sign-ins, so it must store no cookies.
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, cookies=no_cookies, headers={"accept": "application/json"})
 
 
-def _discovered(issuer: str, answer: Response) -> Discovery:
-    """Read the document; what it says of itself must be what was configured, and as safe."""
+def _discovery_from(issuer: str, response: Response) -> Discovery:
+    """Parse the discovery document; its issuer must be the configured one, and all endpoints https if the issuer is."""
     try:
-        said = answer.json()
-        methods = said.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        found = Discovery(
-            str(said["issuer"]),
-            str(said["authorization_endpoint"]),
-            str(said["token_endpoint"]),
-            str(said["jwks_uri"]),
-            said.get("userinfo_endpoint"),
+        document = response.json()
+        methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        discovery = Discovery(
+            str(document["issuer"]),
+            str(document["authorization_endpoint"]),
+            str(document["token_endpoint"]),
+            str(document["jwks_uri"]),
+            document.get("userinfo_endpoint"),
             "client_secret_basic" in methods,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
         raise SignInUnavailableError(retry_after=RETRY_SECONDS) from failure
-    addresses = (found.authorization_endpoint, found.token_endpoint, found.jwks_uri, found.userinfo_endpoint or issuer)
-    is_safe = issuer.startswith("http://") or all(address.startswith("https://") for address in addresses)
-    if found.issuer.rstrip("/") != issuer or not is_safe:
+    endpoints = (
+        discovery.authorization_endpoint,
+        discovery.token_endpoint,
+        discovery.jwks_uri,
+        discovery.userinfo_endpoint or issuer,
+    )
+    is_safe = issuer.startswith("http://") or all(endpoint.startswith("https://") for endpoint in endpoints)
+    if discovery.issuer.rstrip("/") != issuer or not is_safe:
         raise SignInUnavailableError(retry_after=RETRY_SECONDS)
-    return found
+    return discovery
 
 
-def _json(answer: Response, otherwise: str) -> Mapping[str, Any]:
-    """What was answered; raises SignInFailedError with this reason when it is no answer."""
+def _json(response: Response, reason: str) -> Mapping[str, Any]:
+    """The JSON object of a response; raises SignInFailedError with this reason for any other response."""
     try:
-        said = answer.json()
+        body = response.json()
     except ValueError:
-        said = None
-    if answer.status_code != 200 or not isinstance(said, dict):
-        raise SignInFailedError(reason=otherwise)
-    return said
+        body = None
+    if response.status_code != 200 or not isinstance(body, dict):
+        raise SignInFailedError(reason=reason)
+    return body
 
 
-def _usable(listed: list[Any]) -> list[Key]:
-    """The keys that may have signed; a key of a kind that is not known here says nothing about the others."""
+def _usable(jwks: list[Any]) -> list[Key]:
+    """The keys that may verify signatures; keys of unsupported types are skipped."""
     keys = []
-    for jwk in listed:
+    for jwk in jwks:
         if isinstance(jwk, dict) and jwk.get("kty") in KEY_TYPES and jwk.get("use", "sig") == "sig":
             with contextlib.suppress(JoseError, ValueError, TypeError, KeyError):
                 keys.append(import_key(jwk))

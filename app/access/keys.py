@@ -1,4 +1,4 @@
-"""Keys derived from the installation's one secret, one per purpose, and the keyed hashes made with them."""
+"""Keys derived from the installation's secret key, one per purpose: for keyed hashes (HMAC) and for encryption."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.settings import Settings
 
 NONCE_BYTES = 12
 
-# What random tokens are for; each kind is hashed with a key of its own.
+# The purposes of random tokens; each kind is hashed with its own key.
 TokenKind = Literal["tenant session", "operator session", "API token", "sign-in link"]
 
 
 class Keys:
-    """Hashes and seals what must not be stored in clear; another secret key makes all of it unreadable."""
+    """Hashes or encrypts values that must not be stored in clear; they are useless with another secret key."""
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.secret_key.get_secret_value().encode()
@@ -47,45 +47,45 @@ class Keys:
         return hmac.digest(self._refresh, token.encode(), hashlib.sha256)
 
     def refresh_token_mark(self, body: str) -> bytes:
-        """The mark by which we recognise a refresh token as ours, used or not."""
+        """The signature (HMAC) that proves that the portal issued a refresh token, used or not."""
         return hmac.digest(self._refresh_mac, body.encode(), hashlib.sha256)[:16]
 
     def token_hash(self, kind: TokenKind, token: str) -> bytes:
         """The keyed hash under which a random token is stored."""
-        return hmac.digest(self._tokens[kind], _as_sent(token), hashlib.sha256)
+        return hmac.digest(self._tokens[kind], _raw_bytes(token), hashlib.sha256)
 
     def one_time_password_hash(self, tenant_id: int, password: str) -> bytes:
-        """The keyed hash under which a tenant's open challenge is stored; another tenant's equal digits differ."""
+        """The keyed hash of a tenant's one-time password; the same digits have another hash for another tenant."""
         return hmac.digest(self._passwords, f"{tenant_id}:{password}".encode(), hashlib.sha256)
 
-    def window_hash(self, what: str, whom: str) -> bytes:
-        """The keyed hash of what is counted and for whom; addresses and slugs are not stored for it."""
-        return hmac.digest(self._windows, f"{what}:{whom}".encode(), hashlib.sha256)
+    def window_hash(self, limit: str, key: str) -> bytes:
+        """The keyed hash of a rate limit's name and key, so that addresses and slugs are not stored."""
+        return hmac.digest(self._windows, f"{limit}:{key}".encode(), hashlib.sha256)
 
     def cookie_mark(self, text: str) -> bytes:
-        """The mark by which a cookie is recognised as ours."""
+        """The signature (HMAC) that proves that the portal issued a cookie."""
         return hmac.digest(self._cookies, text.encode(), hashlib.sha256)[:16]
 
     def request_hash(self, *parts: bytes) -> bytes:
-        """The keyed hash of a request that may be repeated, or of whose it is; the parts cannot run together."""
-        told = b"".join(b"%d:%b" % (len(part), part) for part in parts)
-        return hmac.digest(self._requests, told, hashlib.sha256)
+        """The keyed hash of a request, or of its caller; the parts' lengths are hashed too, so no two lists collide."""
+        message = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+        return hmac.digest(self._requests, message, hashlib.sha256)
 
-    def answer_cipher(self, chosen_key: str) -> AESGCM:
-        """What seals the answer kept under a key that a caller chose; without that key nobody opens it, we neither."""
-        return AESGCM(hmac.digest(self._answers, chosen_key.encode(), hashlib.sha256))
+    def answer_cipher(self, idempotency_key: str) -> AESGCM:
+        """The cipher of an answer stored under a caller's key; without that key not even the portal can decrypt it."""
+        return AESGCM(hmac.digest(self._answers, idempotency_key.encode(), hashlib.sha256))
 
     def audit_seal(self, previous: bytes, event: bytes) -> bytes:
-        """The seal of an event in the audit chain, which covers the seal before it."""
+        """The seal (HMAC) of an event in the audit chain; it covers the previous seal."""
         return hmac.digest(self._audit, previous + event, hashlib.sha256)
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
-        """Encrypt what is stored at rest; ``purpose`` must be the same when it is opened."""
+        """Encrypt a value for the database; ``open`` needs the same ``purpose``."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._sealing.encrypt(nonce, plain, purpose.encode())
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
-        """Decrypt what was sealed; raises SettingsError when the secret key is not the one it was sealed with."""
+        """Decrypt a value from ``seal``; raises SettingsError if it was encrypted with another secret key."""
         try:
             return self._sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
         except InvalidTag:
@@ -93,16 +93,16 @@ class Keys:
             raise SettingsError(key="secret_key", variable="PORTAL_SECRET_KEY", reason=reason) from None
 
     def form_mark(self, text: str) -> bytes:
-        """The mark by which a form is recognised as one that we gave to this browser."""
-        return hmac.digest(self._forms, _as_sent(text), hashlib.sha256)
+        """The signature (HMAC) that proves that the portal served a form to this browser."""
+        return hmac.digest(self._forms, _raw_bytes(text), hashlib.sha256)
 
     def seal_cookie(self, plain: bytes, purpose: str) -> bytes:
-        """Encrypt what a browser keeps for us and must neither read nor change."""
+        """Encrypt the value of a cookie, which the browser must neither read nor change."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cookie_sealing.encrypt(nonce, plain, purpose.encode())
 
     def open_cookie(self, sealed: bytes, purpose: str) -> bytes | None:
-        """Decrypt what ``seal_cookie`` has sealed for the same purpose; None for anything else."""
+        """Decrypt a value from ``seal_cookie`` with the same purpose; None for anything else."""
         try:
             return self._cookie_sealing.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
         except (InvalidTag, ValueError):
@@ -110,12 +110,12 @@ class Keys:
 
 
 def fingerprint_hash(hw_fingerprint: str) -> str:
-    """SHA-256, in hexadecimal, of what a device sends as its hardware fingerprint."""
+    """SHA-256, in hexadecimal, of the hardware fingerprint that a device sends."""
     return hashlib.sha256(hw_fingerprint.encode()).hexdigest()
 
 
-def _as_sent(text: str) -> bytes:
-    """The bytes of a header or a cookie, whatever they are: what was no UTF-8 is told in the text by surrogates."""
+def _raw_bytes(text: str) -> bytes:
+    """The original bytes of a header or a cookie; the text has surrogates where they are not UTF-8."""
     return text.encode(errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Passwords, hashed with argon2id in a thread, and never so many at a time that they take the machine."""
+"""Password hashes with argon2id, computed in a thread, with a limit so that they cannot exhaust the machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from app.errors import OverloadedError
 
-# 32 MiB and three passes: some seventy milliseconds of one core, above what OWASP asks for at the least.
+# 32 MiB and three passes: some seventy milliseconds of one core, more than OWASP's minimum.
 TIME_COST = 3
 MEMORY_KIB = 32 * 1024
 SALT_BYTES = 16
 HASH_BYTES = 32
-AT_A_TIME = 1
+CONCURRENCY = 1
 MAX_WAITING = 40
 RETRY_SECONDS = 5
 
@@ -27,28 +27,29 @@ Result = TypeVar("Result")
 
 
 class Passwords:
-    """Makes and checks password hashes; one at a time in each worker, the others wait, too many are refused."""
+    """Hashes and verifies passwords, one at a time in each worker; beyond MAX_WAITING in the queue it refuses."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(TIME_COST, MEMORY_KIB, 1, HASH_BYTES, SALT_BYTES)
-        self._nobody = _nobody()
-        # Threads of its own: work that nobody waits for any more still counts against how many there are.
-        self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="passwords")
+        self._dummy_hash = _dummy_hash()
+        # An own executor, because a hash still occupies its thread when its request has been cancelled.
+        self._threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="passwords")
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """The argon2id hash to store; raises OverloadedError when too many wait."""
+        """The argon2id hash to store; raises OverloadedError when too many are waiting."""
         return await self._in_turn(lambda: self._hasher.hash(password))
 
     async def verify(self, stored: str | None, password: str) -> bool:
-        """Whether this is the password; where none is stored the same work is done, so that its time tells nothing.
+        """Whether the password matches the stored hash.
 
-        Raises OverloadedError when too many wait.
+        Without a stored hash it does the same work, so that the time does not reveal whether an account has a password.
+        Raises OverloadedError when too many are waiting.
         """
 
         def matches() -> bool:
             try:
-                self._hasher.verify(stored or self._nobody, password)
+                self._hasher.verify(stored or self._dummy_hash, password)
             except (VerificationError, InvalidHashError):
                 return False
             return stored is not None
@@ -56,11 +57,11 @@ class Passwords:
         return await self._in_turn(matches)
 
     def is_outdated(self, stored: str) -> bool:
-        """Whether a hash was made with other costs than today's."""
+        """Whether a hash has other costs than those configured here."""
         return self._hasher.check_needs_rehash(stored)
 
     def close(self) -> None:
-        """Begin nothing new."""
+        """Cancel waiting work and accept no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in_turn(self, work: Callable[[], Result]) -> Result:
@@ -73,7 +74,7 @@ class Passwords:
             self._waiting -= 1
 
 
-def _nobody() -> str:
-    """A hash that no password has, at the same costs; made of random bytes, because hashing would take its time."""
+def _dummy_hash() -> str:
+    """A hash with the same costs that no password matches; of random bytes, because computing one takes time."""
     salt, digest = (b64encode(os.urandom(size)).decode().rstrip("=") for size in (SALT_BYTES, HASH_BYTES))
     return f"$argon2id$v=19$m={MEMORY_KIB},t={TIME_COST},p=1${salt}${digest}"

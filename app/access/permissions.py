@@ -1,4 +1,4 @@
-"""What an operator may do, and the roles that permissions make up."""
+"""Permissions of operators and API tokens, and the roles that group them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """One kind of thing that an operator may see or change, ``noun:verb``."""
+    """The right to read or change one kind of resource, as ``resource:action``."""
 
     API_TOKENS_MANAGE = "api_tokens:manage"
     CODES_READ = "codes:read"
@@ -25,7 +25,7 @@ class Permission(StrEnum):
 
 
 class Role(StrEnum):
-    """What an operator or an API token is; the value is what is stored."""
+    """The role of an operator or an API token; the database stores its value."""
 
     OWNER = "owner"
     OPERATOR = "operator"
@@ -33,15 +33,15 @@ class Role(StrEnum):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What this role may do."""
+        """The permissions of this role."""
         return _PERMISSIONS[self]
 
 
-_READING = frozenset(permission for permission in Permission if permission.endswith(":read"))
-# Plans are money, tokens are access, and a deleted tenant does not come back: those are the owner's.
-_OWNING = frozenset({Permission.API_TOKENS_MANAGE, Permission.PLANS_WRITE, Permission.TENANTS_DELETE})
+_READ_PERMISSIONS = frozenset(permission for permission in Permission if permission.endswith(":read"))
+# Only owners: plans set prices, API tokens give access, and the deletion of a tenant cannot be undone.
+_OWNER_PERMISSIONS = frozenset({Permission.API_TOKENS_MANAGE, Permission.PLANS_WRITE, Permission.TENANTS_DELETE})
 _PERMISSIONS = {
     Role.OWNER: frozenset(Permission),
-    Role.OPERATOR: frozenset(Permission) - _OWNING,
-    Role.READ_ONLY: _READING,
+    Role.OPERATOR: frozenset(Permission) - _OWNER_PERMISSIONS,
+    Role.READ_ONLY: _READ_PERMISSIONS,
 }
