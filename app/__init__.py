@@ -1,4 +1,4 @@
 """What the portal means: use cases, pure rules and the plumbing they stand on."""
 
-# What the server calls itself towards its framework and in its challenges.
+# The name of the Sanic application.
 APP_NAME = "addon-portal"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cyclopts import App
 
-# Where each command is and what it does: its module is imported when it is called, not to list it.
+# The module and function of each command, and its summary: a module is imported only when its command runs.
 COMMANDS = {
     "serve": ("serve:serve", "Start the server; in development it prepares its database by itself."),
     "demo": ("demo:demo", "Play a device's whole journey against a running or a temporary server."),
@@ -34,21 +34,21 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Run one command; answers its exit code."""
+    """Run one command and return its exit code."""
     arguments = sys.argv[1:]
     try:
-        answer = _portal()(arguments, exit_on_error=False, print_error=False)
+        exit_code = _portal()(arguments, exit_on_error=False, print_error=False)
     except KeyboardInterrupt:
         return 130
-    except Exception as failure:  # noqa: BLE001 - nobody above is left to tell the user
+    except Exception as failure:  # noqa: BLE001 - the last place that can report it to the user
         from app.commands.output import report
 
         return report(failure, as_json="--json" in arguments)
-    return answer if isinstance(answer, int) else 0
+    return exit_code if isinstance(exit_code, int) else 0
 
 
 def _portal() -> App:
-    """All commands, none of them imported; a worker process imports this module and needs none of it."""
+    """The command-line application; imported here, because worker processes import this module and need none of it."""
     from importlib.metadata import version
 
     from cyclopts import App
@@ -60,8 +60,8 @@ def _portal() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for name, (where, summary) in COMMANDS.items():
-        portal.command(f"app.commands.{where}", name=name, help=summary)
+    for name, (target, summary) in COMMANDS.items():
+        portal.command(f"app.commands.{target}", name=name, help=summary)
     keys = App(name="keys", help="The keys that sign access tokens.", result_action="return_value")
     keys.command("app.commands.keys:rotate", name="rotate", help="Add a signing key and let the old ones run out.")
     portal.command(keys)

@@ -1,4 +1,4 @@
-"""The composition root: settings in, a Sanic application out; the only module that sees everything."""
+"""The composition root: builds the Sanic application of a worker from the settings."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ from blueprints.web.problems import ProblemHandler
 
 APIS = (admin_api.api, auth_sso.api, authz.api, health.api, licenses.api, tenant_api.api, usage.api)
 PAGES = (auth_sso.pages,)
+# Bodies up to this many times ``request_max_bytes`` are read to their end, and then answered 413.
 READ_TO_REFUSE = 4
-# Seconds until the last batches are given up on; the rest of the grace is for durable steps.
+# Seconds that the last batches have to finish; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool = True) -> Sanic[Any, Any]:
-    """The application of one worker process; its clock is the machine's unless one is given.
+    """The application of one worker process; ``clock`` defaults to the machine's.
 
-    Without ``durable`` it takes no part in scheduled work.
+    Without ``durable`` it runs neither schedules nor errands.
     """
     configure_logging(settings)
     app: Sanic[Any, Any] = Sanic(
@@ -59,7 +60,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
         app.blueprint(api.blueprint)
     for pages in PAGES:
         app.blueprint(pages.blueprint)
-    add_documentation(app, _described)
+    add_documentation(app, _api_document)
     add_mailbox(app)
     app.before_server_start(_start)
     app.before_server_stop(_drain)
@@ -68,14 +69,15 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
 
 
 @cache
-def _described() -> bytes:
-    """The OpenAPI document of all operations, which is the same for every application of a process."""
+def _api_document() -> bytes:
+    """The OpenAPI document of all operations; it is the same for every application of a process."""
     return orjson.dumps(document([operation for api in APIS for operation in api.operations]))
 
 
 def _framework_settings(settings: Settings) -> dict[str, Any]:
     return {
-        # A body over our own limit is read to its end and answered 413; only far beyond it the connection is cut.
+        # Sanic closes the connection beyond this size; a body between the portal's own limit and this one is answered
+        # 413.
         "REQUEST_MAX_SIZE": settings.request_max_bytes * READ_TO_REFUSE,
         "REQUEST_TIMEOUT": settings.request_timeout_seconds,
         "RESPONSE_TIMEOUT": settings.response_timeout_seconds,

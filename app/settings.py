@@ -1,4 +1,4 @@
-"""The portal's settings: public ones from ``sanic.toml``, secrets from the environment or a file, frozen once read."""
+"""The portal's settings: public ones from ``sanic.toml``, secrets from the environment or files; read-only."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
 SECRET_KEY_FILE = "secret_key"  # noqa: S105 - the name of a file, not a secret
 OWNER_ONLY = 0o700
-MINIMUM_SECRET_LENGTH = 32
+MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
-SHORTEST_MONTH = 28
+MIN_DAYS_OF_MONTH = 28
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
 def _split(value: object) -> object:
-    """What the environment gives as ``a, b`` and a file as a list."""
+    """The parts of a text ``a, b``, as in an environment variable; a list from a file is returned unchanged."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
@@ -65,7 +65,7 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecod
 
 
 class Settings(BaseSettings):
-    """Everything an installation may decide; ``sanic.toml`` explains each public key."""
+    """All settings of an installation; ``sanic.toml`` explains each public key."""
 
     model_config = SettingsConfigDict(env_prefix="PORTAL_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -154,7 +154,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Explicit values win over the environment, that over secret files, those over ``sanic.toml``."""
+        """The sources by precedence: explicit values, environment, secret files, ``sanic.toml``."""
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if folder := os.environ.get("PORTAL_SECRETS_DIR"):
             sources.append(SecretsSettingsSource(settings_cls, folder))
@@ -191,10 +191,10 @@ class Settings(BaseSettings):
             return value
         try:
             parts = urlsplit(text)
-            is_sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+            is_valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
         except ValueError:
-            is_sound = False
-        if not is_sound:
+            is_valid = False
+        if not is_valid:
             raise ValueError(f"must start with {schemes[0]}:// or {schemes[1]}:// and name a host")
         return value
 
@@ -205,10 +205,10 @@ class Settings(BaseSettings):
             return value
         try:
             parts = urlsplit(value)
-            is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         except ValueError:
-            is_sound = False
-        if not is_sound or parts.query or parts.fragment or any(character.isspace() for character in value):
+            is_valid = False
+        if not is_valid or parts.query or parts.fragment or any(character.isspace() for character in value):
             raise ValueError(f"{value!r} is not an absolute address such as https://portal.example.com")
         return value
 
@@ -221,14 +221,14 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _a_turn_comes_before_the_answer_is_given_up(self) -> Self:
+    def _a_paced_request_is_answered_before_its_time_out(self) -> Self:
         if self.device_wait_seconds >= self.response_timeout_seconds:
             raise ValueError("device_wait_seconds: must be below response_timeout_seconds, which ends the request")
         return self
 
     @model_validator(mode="after")
     def _events_are_kept_longer_than_they_may_be_late(self) -> Self:
-        if self.usage_past_days >= self.usage_retention_months * SHORTEST_MONTH:
+        if self.usage_past_days >= self.usage_retention_months * MIN_DAYS_OF_MONTH:
             raise ValueError(
                 "usage_past_days: must end before usage_retention_months, or a repeated event counts again"
             )
@@ -243,17 +243,17 @@ class Settings(BaseSettings):
         secret = self.secret_key.get_secret_value()
         if not secret:
             raise ValueError("secret_key: is missing; set PORTAL_SECRET_KEY to at least 32 random characters")
-        if len(secret) < MINIMUM_SECRET_LENGTH or any(word in secret.lower() for word in PLACEHOLDERS):
+        if len(secret) < MIN_SECRET_LENGTH or any(word in secret.lower() for word in PLACEHOLDERS):
             raise ValueError("secret_key: is a placeholder or too short; use at least 32 random characters")
         return self
 
     @property
     def database(self) -> URL:
-        """The database to use: the configured one, or a SQLite file in the state folder.
+        """The URL of the database: the configured one, or a SQLite file in the state folder.
 
-        Raises SettingsError for an address that cannot be read.
+        Raises SettingsError for a URL that cannot be parsed.
         """
-        # Here, because the command that starts the server reads settings long before it needs SQLAlchemy.
+        # Imported here, because ``portal serve`` reads the settings long before it needs SQLAlchemy.
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError
 
@@ -266,13 +266,13 @@ class Settings(BaseSettings):
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is a SQLite file, told without reading the whole address."""
+        """Whether the database is a SQLite file; parses no URL, so it needs no SQLAlchemy."""
         text = self.database_url.get_secret_value()
         return not text or text.startswith("sqlite")
 
     @property
     def trusted_origins(self) -> frozenset[str]:
-        """Whose pages may send changes that a cookie signs: the configured ones and the portal's own."""
+        """The origins whose pages may send changes authenticated by a cookie: configured ones and the portal's own."""
         own = urlsplit(self.public_url.lower())
         return frozenset({*self.allowed_origins, f"{own.scheme}://{own.netloc}"})
 
@@ -283,19 +283,22 @@ class Settings(BaseSettings):
 
     @property
     def worker_count(self) -> int:
-        """Worker processes to start when the command line says nothing."""
+        """The number of worker processes; 0 in the settings chooses by database and cores."""
         if self.workers:
             return self.workers
         return 1 if self.is_sqlite else min(4, os.cpu_count() or 1)
 
 
 def toml_files() -> list[Path]:
-    """The shipped ``sanic.toml``, beside the package in a tree and inside it in a wheel, and the operator's over it."""
+    """The shipped ``sanic.toml``, and the installation's own file, which overrides it.
+
+    The shipped file is beside the package in a source tree, and inside the package in a wheel.
+    """
     shipped = Path(str(files("app"))) / "sanic.toml"
     if not shipped.exists():
         shipped = shipped.parent.parent / "sanic.toml"
-    if named := os.environ.get("PORTAL_CONFIG_FILE"):
-        own = Path(named)
+    if path := os.environ.get("PORTAL_CONFIG_FILE"):
+        own = Path(path)
         if not own.is_file():
             raise SettingsError(key="PORTAL_CONFIG_FILE", reason=f"there is no file {own}")
         return [shipped, own]
@@ -303,14 +306,14 @@ def toml_files() -> list[Path]:
 
 
 def make_state_dir(state_dir: Path) -> None:
-    """Make the state folder, for its owner only; one that is there stays as it is."""
+    """Create the state folder, accessible to its owner only; an existing one is not changed."""
     state_dir.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
 
 
 def load_settings(**explicit: Any) -> Settings:
-    """Read the settings; in development a missing secret key is generated once into the state folder.
+    """Read the settings; in development a missing secret key is generated once and stored in the state folder.
 
-    Raises SettingsError naming the first wrong key.
+    Raises SettingsError, which names the first wrong key.
     """
     try:
         settings = Settings(**explicit)
@@ -337,7 +340,11 @@ def _first_wrong_key(failure: ValidationError) -> SettingsError:
 
 
 def _generated_secret(state_dir: Path) -> str:
-    """Read the development secret, made on first use; two processes that start together agree on one."""
+    """The secret key of development, generated at first use.
+
+    The link makes the file appear complete and at most once, so that two processes that start together use the same
+    key.
+    """
     path = state_dir / SECRET_KEY_FILE
     try:
         make_state_dir(state_dir)

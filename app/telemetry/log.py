@@ -1,4 +1,4 @@
-"""Logs: one event a line, as JSON for machines or in colour for a terminal, never with a secret."""
+"""Logging: one event per line, as JSON or in colour for a terminal, never with a secret."""
 
 from __future__ import annotations
 
@@ -13,53 +13,54 @@ import structlog.tracebacks
 
 from app.settings import Settings
 
-# Sanic says so of a request that was answered before its body was looked at, and then reads and drops the body itself.
+# The end of Sanic's error about a request that was answered before its body was read; Sanic then discards the body.
 UNREAD_BODY = " body not consumed."
-# What these say of every day nobody needs to read, unless everything was asked for.
+# Libraries whose routine records nobody needs, except at the level debug.
 TALKATIVE_LOGGERS = ("alembic", "dbos", "sanic.server")
-# And what these say, warnings apart, nobody may ever read.
+# Libraries whose records below warnings contain secrets, so they are never logged.
 CAPPED_LOGGERS = (
     # Each statement with its parameters: addresses, hashes, sealed answers and keys.
     "aiosqlite",
-    # The headers of answers: cookies, and redirects with whatever stands in them.
+    # Response headers: cookies, and the URLs of redirects.
     "httpcore2",
-    # Each address that is asked, and the message provider's holds its password.
+    # The URL of each request; the message provider's may contain a password.
     "httpx2",
-    # The address of each request, and of one whose caller has hung up: it may hold a sign-in link or a refresh token.
+    # The URL of each request, or of one whose client has disconnected: it may contain a sign-in link or a refresh
+    # token.
     "sanic.access",
     "sanic.root",
-    # The rows that come back, whatever stands in them.
+    # The rows of results.
     "sqlalchemy",
 )
 
 
 def _is_ours_to_log(record: logging.LogRecord) -> bool:
-    """Whether an error of the framework is one.
+    """Whether to log an error of the framework; the one about an unread body is dropped.
 
-    What it says of a body that nobody reads names the address, which may hold a sign-in link, and anybody could fill
-    the log with preflights that bring one.
+    Its text contains the URL, which may be a sign-in link, and anybody could flood the log with preflight requests that
+    have a body.
     """
     return not str(record.msg).endswith(UNREAD_BODY)
 
 
 def library_level(level: str) -> int:
-    """From which level on a library is heard that tells no secrets, where ours is this."""
+    """The log level of libraries whose records contain no secrets, for this level of the portal's own log."""
     return logging.DEBUG if level == "debug" else max(getattr(logging, level.upper()), logging.WARNING)
 
 
 def configure_logging(settings: Settings, *, level: str | None = None) -> None:
-    """Send our log events and the libraries' through one format to standard error."""
+    """Write the log events of the portal and of libraries in one format to standard error."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
-    chosen = level or settings.log_level
-    threshold = getattr(logging, chosen.upper())
-    shared: list[Any] = [
+    level = level or settings.log_level
+    threshold = getattr(logging, level.upper())
+    common: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Never the local variables of a traceback: they hold codes and tokens.
-    rendering: list[Any] = (
+    # Tracebacks without local variables, which may contain codes and tokens.
+    renderers: list[Any] = (
         [
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(serializer=_json),
@@ -72,21 +73,21 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=common,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(threshold)
     for name in (*TALKATIVE_LOGGERS, *CAPPED_LOGGERS):
-        of_library = logging.getLogger(name)
-        of_library.handlers = []
-        of_library.propagate = True
-        of_library.setLevel(library_level(chosen) if name in TALKATIVE_LOGGERS else max(threshold, logging.WARNING))
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+        logger.setLevel(library_level(level) if name in TALKATIVE_LOGGERS else max(threshold, logging.WARNING))
     logging.getLogger("sanic.error").addFilter(_is_ours_to_log)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,

@@ -1,7 +1,7 @@
-"""What Prometheus reads at /metrics, summed over the workers of one server.
+"""The metrics for Prometheus, summed over the workers of one server.
 
-Several workers keep their values in files that they share; ``portal serve`` names the folder before this module is
-imported, which is what the client library asks for. A single worker keeps them in memory, at half the cost.
+Several workers store their values in files of one folder. ``portal serve`` sets the folder before this module is
+imported, as the client library requires. A single worker keeps its values in memory, at half the cost.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-# Its count is the number of requests; a counter beside it would cost each of them a write more.
+# Its count is the number of requests; a separate counter would cost one more write per request.
 requests = Histogram(
     "portal_request_seconds",
     "Requests answered, and the time from their arrival to their answer.",
@@ -33,7 +33,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text format; reads the workers' files, so call it off the event loop."""
+    """All metrics in Prometheus' text format; call it in a thread, because it reads the workers' files."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()
@@ -42,6 +42,6 @@ def exposition() -> bytes:
 
 
 def forget_process(pid: int) -> None:
-    """Drop what only a living process reports."""
+    """Drop the metrics of a dead process that are valid only while it lives."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
