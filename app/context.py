@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from app.access.permissions import Permission
 from app.calendar import Month
-from app.database.connections import Loan, ReadConnection, WriteConnection
+from app.database.connections import Checkout, ReadConnection, WriteConnection
 from app.database.key_holds import KeyHold, confirm_key_holds
 from app.errors import SessionMissingError, TokenMissingError
 from app.limits.rate_limits import Allowance
@@ -81,7 +81,7 @@ class Context(NamedTuple):
         """The running month in the installation's time zone."""
         return Month.of(self.today(), self.runtime.zone)
 
-    def read(self) -> Loan[ReadConnection]:
+    def read(self) -> Checkout[ReadConnection]:
         """A connection for reading: one round trip per statement, and no transaction around them."""
         return self.runtime.db.read()
 

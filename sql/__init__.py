@@ -1,1 +1,1 @@
-"""What we ask the database: tables, named statements, migrations; nothing here runs anything."""
+"""Tables, named statements and migrations; nothing here connects to a database."""

@@ -1,4 +1,4 @@
-"""How many there are of something: kept for everything, counted up to a bound behind a filter, shown page by page."""
+"""Totals of lists: the database keeps that of all rows; behind a filter, rows are counted up to a bound."""
 
 from __future__ import annotations
 
@@ -20,62 +20,63 @@ from sqlalchemy import (
     union_all,
 )
 
-from sql.dialect import batch_of_ids, planned_anew
+from sql.dialect import batch_of_ids, force_custom_plan
 from sql.tables import statistics, statistics_changes
 from sql.tables.statistics import TOTAL
 
-# Filtered totals are exact up to here; what asks for one row more knows whether there are more.
+# Filtered totals are exact up to this number. A count stops one row later, which shows that there are more.
 MAX_COUNTED = 10_000
 _ONE_MORE = literal(MAX_COUNTED + 1, literal_execute=True)
 
-# Which rows of a list are shown. Written out as numbers, because for a limit that is a parameter the planner expects a
-# tenth of the table: it would plan each page anew, and that takes longer than to read it.
+# The limit and the offset of a page. SQLAlchemy writes them into the statement as numbers. For a limit that is a
+# parameter, PostgreSQL expects a tenth of the table, and would plan each page again, which takes longer than reading
+# it.
 PAGE_SIZE = bindparam("page_size", type_=Integer, literal_execute=True)
 SKIP = bindparam("skip", type_=BigInteger, literal_execute=True)
 
 
-def kept(metric: str, ending: ColumnElement[str] | None = None) -> ColumnElement[int]:
-    """What a figure comes to over all time, folded or not, or that of its dimensions with an ending."""
+def total_of(metric: str, ending: ColumnElement[str] | None = None) -> ColumnElement[int]:
+    """The sum of a metric over all time, unfolded changes included; with ``ending``, only of dimensions that end so."""
     parts = []
-    # Names are written out: in a plan for any name there would be many sums.
+    # The metric is written into the statement: a generic plan for any metric would expect many sums.
     for table, value in ((statistics, statistics.c.value), (statistics_changes, statistics_changes.c.change)):
         part = select(value.label("value")).where(table.c.metric == literal(metric, literal_execute=True))
         parts.append(part if ending is None else part.where(table.c.dimension.like(literal("%").concat(ending))))
-    of_all_time = union_all(
-        parts[0].where(statistics.c.grain == literal(TOTAL, literal_execute=True)), parts[1]
-    ).subquery(metric)
-    # A whole number; PostgreSQL would make it a decimal.
-    total = cast(func.coalesce(func.sum(of_all_time.c.value), 0), BigInteger)
+    values = union_all(parts[0].where(statistics.c.grain == literal(TOTAL, literal_execute=True)), parts[1]).subquery(
+        metric
+    )
+    # PostgreSQL would return the sum of whole numbers as a decimal.
+    total = cast(func.coalesce(func.sum(values.c.value), 0), BigInteger)
     return select(total).scalar_subquery()
 
 
-def beside_total(total: ColumnElement[int], page: FromClause) -> tuple[ColumnElement[int], FromClause]:
-    """The total of a list, and a page beside it: of an empty page one row, in which nothing else is."""
-    known = select(total.label("total")).subquery("known")
-    return known.c.total, known.outerjoin(page, true())
+def page_with_total(total: ColumnElement[int], page: FromClause) -> tuple[ColumnElement[int], FromClause]:
+    """The total as a column, and the page joined to it; an empty page gives one row that holds the total only."""
+    totals = select(total.label("total")).subquery("totals")
+    return totals.c.total, totals.outerjoin(page, true())
 
 
-def found_total(found: Select[Any]) -> ColumnElement[int]:
-    """How many rows are found, or one more than are counted."""
-    total = select(func.count()).select_from(found.limit(_ONE_MORE).subquery("found"))
+def bounded_count(matches: Select[Any]) -> ColumnElement[int]:
+    """The number of matching rows; MAX_COUNTED + 1 stands for any larger number."""
+    total = select(func.count()).select_from(matches.limit(_ONE_MORE).subquery("matches"))
     return total.scalar_subquery()
 
 
-def found_ids(
-    found: Select[Any], order: Callable[[FromClause], Sequence[ColumnElement[Any]]] | None = None
+def ids_with_total(
+    matches: Select[Any], order: Callable[[FromClause], Sequence[ColumnElement[Any]]] | None = None
 ) -> Select[Any]:
-    """How many rows are found, or one more than are counted, and, unless there are more, their ids as a batch.
+    """The bounded count of the matching rows, and their ids as a batch; the batch is null above the bound.
 
-    With an ``order``, which is told what is found, those of the page alone. Counted where they are: ten thousand rows
-    would be ten times the work of looking for them.
+    ``order`` gets the matching rows and returns the columns to sort by; the batch then holds one page of ids only. The
+    database counts the rows: to fetch ten thousand of them would be ten times the work of searching.
     """
-    some = found.limit(_ONE_MORE).cte("found")
-    total = select(func.count()).select_from(some).scalar_subquery()
+    rows = matches.limit(_ONE_MORE).cte("matches")
+    total = select(func.count()).select_from(rows).scalar_subquery()
     is_counted = total <= MAX_COUNTED
-    # As a condition of the rows it spares the work, as one of the aggregate it leaves no text.
-    chosen = select(some.c.id).where(is_counted)
+    # Here the condition spares the database the work of reading the ids; in HAVING it makes the batch null.
+    page = select(rows.c.id).where(is_counted)
     if order is not None:
-        chosen = chosen.order_by(*order(some)).limit(bindparam("page_size")).offset(bindparam("skip"))
-    shown = chosen.subquery("chosen")
-    ids = select(batch_of_ids(shown.c.id)).having(is_counted).scalar_subquery()
-    return select(total.label("total"), ids.label("batch")).where(planned_anew())
+        page = page.order_by(*order(rows)).limit(bindparam("page_size")).offset(bindparam("skip"))
+    ids = page.subquery("page")
+    batch = select(batch_of_ids(ids.c.id)).having(is_counted).scalar_subquery()
+    return select(total.label("total"), batch.label("batch")).where(force_custom_plan())

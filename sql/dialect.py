@@ -1,4 +1,4 @@
-"""The one place that knows PostgreSQL from SQLite: constructs that mean the same on both and are spelt differently."""
+"""The one module with SQL that differs between PostgreSQL and SQLite: each construct means the same on both."""
 
 from __future__ import annotations
 
@@ -30,65 +30,66 @@ __all__ = [
     "batch_of_ids",
     "batch_rows",
     "events_horizon",
+    "force_custom_plan",
     "insert",
     "install_trigram_indexes",
     "installer",
-    "looked_up",
     "migration_lock",
     "nested_rows",
-    "planned_anew",
     "quarter_of",
+    "referenced_column",
     "transaction_id",
 ]
 
 
 class _JsonElements(FunctionElement[Any]):
-    """The elements of a JSON array given as text, one row each."""
+    """The elements of a JSON array that is a text, one row each."""
 
     name = "json_elements"
     inherit_cache = True
 
 
 class _JsonMembers(FunctionElement[Any]):
-    """The elements of a JSON array that stands in a column of the row beside it."""
+    """The elements of a JSON array in a column, joined to the row of that column."""
 
     name = "json_members"
     inherit_cache = True
 
 
 class _JsonField(FunctionElement[Any]):
-    """One member of a JSON object as a value of the element's type."""
+    """One member of a JSON object, as a value of this element's type."""
 
     name = "json_field"
     inherit_cache = True
 
 
 class batch_of_ids(FunctionElement[str]):  # noqa: N801 - used like a SQL function
-    """Ids as the one parameter ``batch`` of another statement over ``batch_rows(id=...)``; an aggregate."""
+    """An aggregate: the ids as the parameter ``batch`` of another statement over ``batch_rows(id=...)``."""
 
     name = "batch_of_ids"
     type = Text()
     inherit_cache = True
 
 
-class planned_anew(FunctionElement[bool]):  # noqa: N801 - used like a SQL function
-    """True; a statement that has it among its conditions is planned for the values of its parameters, each time.
+class force_custom_plan(FunctionElement[bool]):  # noqa: N801 - used like a SQL function
+    """A condition that is true, and makes PostgreSQL plan the statement for its parameters' values at each execution.
 
-    PostgreSQL goes over to a plan for any values where that seems to cost no more, and for a pattern nobody knows what
-    matches. Beside a parameter that is known to be true the series is left out; in a plan for any value it would have
-    to be counted, and no such plan is ever chosen.
+    PostgreSQL switches to a generic plan, made for any values, when its estimated cost is no higher. For a pattern that
+    estimate is worthless, because it depends on the pattern how many rows match. When the parameter's value is known,
+    the planner drops the series from the condition; a generic plan would have to count the series, which makes it so
+    expensive that PostgreSQL never chooses it.
     """
 
-    name = "planned_anew"
+    name = "force_custom_plan"
     type = Boolean()
     inherit_cache = True
 
     def __init__(self) -> None:
-        super().__init__(bindparam("is_planned_anew", True, type_=Boolean))
+        super().__init__(bindparam("is_custom_plan", True, type_=Boolean))
 
 
 class transaction_id(FunctionElement[int]):  # noqa: N801 - used like a SQL function
-    """The number of the transaction that is running; 0 on SQLite, which has one writer at a time."""
+    """The id of the current transaction; 0 on SQLite, which has one writer at a time."""
 
     name = "transaction_id"
     type = BigInteger()
@@ -96,7 +97,7 @@ class transaction_id(FunctionElement[int]):  # noqa: N801 - used like a SQL func
 
 
 class events_horizon(FunctionElement[int]):  # noqa: N801 - used like a SQL function
-    """The oldest transaction that may still be running: every number below it is committed or gone."""
+    """The oldest transaction id that may still be running: every id below it has committed or rolled back."""
 
     name = "events_horizon"
     type = BigInteger()
@@ -104,7 +105,7 @@ class events_horizon(FunctionElement[int]):  # noqa: N801 - used like a SQL func
 
 
 class quarter_of(FunctionElement[int]):  # noqa: N801 - used like a SQL function
-    """The number of the quarter of an hour, from 1970 in UTC, in which a moment lies; null for null."""
+    """The number of the quarter of an hour in which a moment lies, counted from 1970 in UTC; null for null."""
 
     name = "quarter_of"
     type = Integer()
@@ -123,9 +124,9 @@ def _quarter_of_sqlite(element: quarter_of, compiler: SQLCompiler, **options: An
 
 @compiles(_JsonElements, "postgresql")
 def _elements_postgresql(element: _JsonElements, compiler: SQLCompiler, **options: Any) -> str:
-    # Binary, or every member that is read would parse its row's text anew. And through an array, of which the planner
-    # expects ten elements and not a hundred: for so many it would rather read a table of some thousand rows whole, at
-    # every batch, than look each of them up.
+    # JSONB, because with JSON each access to a member parses the text of its row again. The array is there for the
+    # planner: it expects ten rows of an array and a hundred of a set-returning function. With a hundred it would scan a
+    # table of some thousand rows at every batch instead of using the index.
     array = f"ARRAY(SELECT jsonb_array_elements(CAST({compiler.process(element.clauses, **options)} AS JSONB)))"
     return f"(SELECT unnest({array}) AS value)"
 
@@ -165,8 +166,8 @@ def _field_sqlite(element: _JsonField, compiler: SQLCompiler, **options: Any) ->
     value, name = (compiler.process(part, **options) for part in element.clauses)
     member = f"json_extract({value}, '$.{name}')"
     if isinstance(element.type, DateTime):
-        # As they are kept: six digits after the second, which JSON leaves away where they are zero, and no offset. What
-        # is not in UTC is null, which no column of a moment takes.
+        # The format in which SQLite stores moments: always six digits after the second, which JSON omits where they are
+        # zero, and no offset. A moment that is not in UTC becomes null, which the columns' NOT NULL refuses.
         digits = f"replace(replace({member}, 'T', ' '), '+00:00', '') || '.000000'"
         return f"CASE WHEN {member} LIKE '%+00:00' THEN substr({digits}, 1, 26) END"
     return f"unhex({member})" if isinstance(element.type, LargeBinary) else member
@@ -183,14 +184,14 @@ def _batch_of_ids_sqlite(element: batch_of_ids, compiler: SQLCompiler, **options
     return f"json_group_array(json_object('id', {compiler.process(element.clauses, **options)}))"
 
 
-@compiles(planned_anew, "postgresql")
-def _planned_anew_postgresql(element: planned_anew, compiler: SQLCompiler, **options: Any) -> str:
-    given = compiler.process(element.clauses, **options)
-    return f"({given} OR (SELECT count(*) FROM generate_series(1, 1000000000)) > 0)"  # noqa: S608 - our own parameter
+@compiles(force_custom_plan, "postgresql")
+def _force_custom_plan_postgresql(element: force_custom_plan, compiler: SQLCompiler, **options: Any) -> str:
+    is_true = compiler.process(element.clauses, **options)
+    return f"({is_true} OR (SELECT count(*) FROM generate_series(1, 1000000000)) > 0)"  # noqa: S608 - our own parameter
 
 
-@compiles(planned_anew, "sqlite")
-def _planned_anew_sqlite(element: planned_anew, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(force_custom_plan, "sqlite")
+def _force_custom_plan_sqlite(element: force_custom_plan, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
 
 
@@ -215,10 +216,10 @@ def _events_horizon_sqlite(element: events_horizon, compiler: SQLCompiler, **opt
 
 
 def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
-    """Rows of one bound parameter ``batch``, a JSON array of objects with these members.
+    """The rows of the one bound parameter ``batch``, a JSON array of objects with these members.
 
-    One SQL text serves any number of rows, so the compiled statement is always found in its cache. Moments and days
-    travel as JSON libraries write them (RFC 3339), moments in UTC; bytes in hexadecimal.
+    One SQL text serves any number of rows, so the statement is compiled once and then cached. Moments and days are in
+    the format of RFC 3339, moments in UTC; bytes are in hexadecimal.
     """
     elements = _JsonElements(bindparam("batch", type_=Text)).table_valued("value", name="batch")
     return select(*_fields(elements, columns)).select_from(elements).cte("batch_rows")
@@ -227,7 +228,7 @@ def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:
 def nested_rows(
     nested: ColumnElement[str], **columns: type[TypeEngine[Any]] | TypeEngine[Any]
 ) -> tuple[TableValuedAlias, list[ColumnElement[Any]]]:
-    """Rows of a JSON array in a column of a batch's row: what to join beside that row, on true, and its fields."""
+    """The rows of a JSON array in a column of a batch: a FROM element to join on true, and the fields of its rows."""
     elements = _JsonMembers(nested).table_valued("value", name=nested.key)
     return elements, _fields(elements, columns)
 
@@ -244,17 +245,18 @@ def _fields(
     return fields
 
 
-def looked_up(column: Column[Any], key: Column[Any], reference: Column[Any]) -> ColumnElement[Any]:
-    """A column of the row that ``reference`` of a changed row points to, for its RETURNING.
+def referenced_column(column: Column[Any], key: Column[Any], reference: Column[Any]) -> ColumnElement[Any]:
+    """A column of another table's row, for RETURNING: the row whose ``key`` equals ``reference`` of the changed row.
 
-    Spelt out, because SQLAlchemy drops the table names inside RETURNING on SQLite, and an ``id`` would be anybody's.
+    The names are literal, because SQLAlchemy omits the table names inside RETURNING on SQLite, and a bare ``id`` would
+    be ambiguous.
     """
     name, own, other = (literal_column(f"{part.table.name}.{part.key}", part.type) for part in (column, key, reference))
     return select(name).select_from(column.table).where(own == other).scalar_subquery().label(column.key)
 
 
 def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[..., None]:
-    """What runs these statements on a database that was just made, for what only the database itself can keep."""
+    """A listener for ``after_create`` that runs these statements, such as those that create triggers."""
 
     def install(target: Any, connection: Connection, **options: Any) -> None:
         for statement in sqlite if connection.dialect.name == "sqlite" else postgresql:
@@ -263,8 +265,9 @@ def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[.
     return install
 
 
-# What finds rows by a part of a text. Not declared on the tables: a server may not offer it. On all rows, because the
-# planner does not look at a partial index's statistics, and would not know whether few or all match.
+# Indexes for searching a part of a text. They are not declared on the tables, because not every server offers pg_trgm.
+# They cover all rows, because the planner ignores the statistics of a partial index, and could not tell whether a
+# pattern matches few rows or all.
 TRIGRAM_INDEXES = {
     f"ix_{table}_{column}_trigram": f"CREATE INDEX ix_{table}_{column}_trigram ON {table}"
     f" USING gin (lower({column}) gin_trgm_ops)"
@@ -273,11 +276,11 @@ TRIGRAM_INDEXES = {
 
 
 def install_trigram_indexes(target: Any, connection: Connection, **options: Any) -> None:
-    """Make the indexes for searching where the server offers pg_trgm and lets us have it; search works without."""
+    """Create the search indexes where the server offers pg_trgm and permits it; searches work without them, slower."""
     if connection.dialect.name == "sqlite":
         return
-    offered = connection.execute(text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
-    if offered is None:
+    extension = connection.execute(text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
+    if extension is None:
         return
     try:
         with connection.begin_nested():
@@ -285,14 +288,14 @@ def install_trigram_indexes(target: Any, connection: Connection, **options: Any)
             for statement in TRIGRAM_INDEXES.values():
                 connection.execute(text(statement))
     except DBAPIError:
-        # Nothing depends on it; ``portal doctor`` says what the server offers.
+        # Nothing depends on the indexes; ``portal doctor`` reports whether they are available.
         return
 
 
 def migration_lock(connection: Connection) -> None:
-    """Let one process migrate at a time, and all of a migration or none of it be seen."""
+    """Let one process migrate at a time; other connections see all of its migrations, or none."""
     if connection.dialect.name == "sqlite":
-        # Its driver begins no transaction before a change of the schema by itself.
+        # The SQLite driver does not begin a transaction before DDL.
         connection.execute(text("BEGIN IMMEDIATE"))
     else:
         connection.execute(text("SELECT pg_advisory_xact_lock(7046029254386353131)"))

@@ -1,4 +1,4 @@
-"""What a person types into a search field, as a pattern."""
+"""LIKE patterns of search texts."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ _ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
 def contains(text: str) -> str:
-    """The pattern of everything that holds this text; what means more in a pattern is taken as it is."""
+    """The LIKE pattern that matches any text containing this one; wildcards in it are escaped."""
     return f"%{text.translate(_ESCAPED)}%"

@@ -1,4 +1,4 @@
-"""How a statement says that it deliberately looks across tenants."""
+"""The mark of a statement that reads or changes the rows of several tenants on purpose."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ Statement = TypeVar("Statement", bound=Executable)
 
 
 def across_tenants(statement: Statement, reason: str) -> Statement:
-    """Mark a statement that touches tenants' rows without naming one tenant, and say why it may."""
+    """Mark a statement that touches tenants' rows without a condition on one tenant, and give the reason."""
     return statement.execution_options(across_tenants=reason)

@@ -116,7 +116,7 @@ async def shared_limits(settings: Settings) -> AsyncIterator[Finding]:
         yield wrong_setting(failure)
         return
     try:
-        await redis.take(RateLimit("doctor", 1), "doctor", counts=False)
+        await redis.hit(RateLimit("doctor", 1), "doctor", counts=False)
     except redis.failures as failure:
         said = (
             f"does not answer ({type(failure).__name__}); each worker counts its limits for itself (PORTAL_REDIS_URL)"

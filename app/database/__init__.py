@@ -1,1 +1,1 @@
-"""How the process reaches its database: connections, shared statements, migrations, and what a failure means."""
+"""Access to the database: connections, batches of requests, migrations, and the errors that failures become."""

@@ -1,7 +1,7 @@
-"""Many waiting requests, one statement.
+"""Batching: requests that wait at the same time share one statement.
 
-While a batch is in flight, whatever arrives waits and forms the next one: a natural group commit without a timer
-and without a cache. Every read starts after its request arrived, every write is acknowledged after its commit.
+The requests that arrive while a batch runs form the next batch: a group commit without a timer and without a cache.
+Every read starts after its request has arrived, and every write is acknowledged after its commit.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Answer = TypeVar("Answer")
 
 
 class Coalescer(Generic[Item, Answer]):
-    """Collects items and hands them on in batches, at most ``lanes`` at a time.
+    """Collects items and runs them in batches, at most ``lanes`` batches at a time.
 
-    ``run`` gets the items of one batch and returns their answers in the same order; it either does all of a batch
-    or none. A batch that fails is tried again item by item, so that one poisoned item never fails its neighbours;
-    a database that does not answer fails the whole batch at once.
+    ``run`` gets the items of one batch and returns their answers in the same order; it does all of a batch or nothing.
+    If a batch fails, its items are retried one by one, so that a poisoned item never fails the others. An outage of the
+    database fails the whole batch at once.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Coalescer(Generic[Item, Answer]):
         self._closed = False
 
     async def ask(self, item: Item, weight: int = 1) -> Answer:
-        """Wait for the answer to one item; ``weight`` is what it counts towards the size of a batch.
+        """Wait for the answer to one item; ``weight`` is how much of a batch's size it takes.
 
-        Raises OverloadedError when too much is waiting, ShuttingDownError once the server stops, or whatever
-        ``run`` raises for this item alone.
+        Raises OverloadedError when the queue is full, ShuttingDownError once the server stops, or the error that
+        ``run`` raises for this item.
         """
         if self._closed:
             raise ShuttingDownError
@@ -62,7 +62,7 @@ class Coalescer(Generic[Item, Answer]):
         return await answer
 
     async def drain(self) -> None:
-        """Take nothing new, and return when everything that waits has been answered."""
+        """Refuse new items, and return once every waiting item has its answer."""
         self._closed = True
         while self._running:
             await asyncio.wait(self._running)
@@ -70,7 +70,7 @@ class Coalescer(Generic[Item, Answer]):
     async def _drive(self) -> None:
         try:
             while self._waiting:
-                # One turn of the loop, in which those join whose requests have arrived while the last batch ran.
+                # Let the event loop run once, so that requests that arrived while the last batch ran can join this one.
                 await asyncio.sleep(0)
                 if not (batch := self._next_batch()):
                     continue
@@ -81,18 +81,18 @@ class Coalescer(Generic[Item, Answer]):
                     _fail(batch, ShuttingDownError())
                     raise
         finally:
-            # Here and not in a callback of the task: that would run a turn of the loop later, and whoever asks in
+            # Not in a callback of the task: that would run one iteration of the event loop later, and an item added in
             # between would wait for a lane that has already ended.
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             if not self._running:
-                # Only a lane that was ended from outside leaves somebody behind.
-                while left := self._next_batch():
-                    _fail(left, ShuttingDownError())
+                # Items can only be left if the lane's task was cancelled from outside.
+                while batch := self._next_batch():
+                    _fail(batch, ShuttingDownError())
 
     async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._run([item for item, _ in batch])
-        except Exception as failure:  # noqa: BLE001 - handed to whoever asked
+        except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
             if len(batch) == 1 or _is_outage(failure):
                 _fail(batch, failure)
             else:
@@ -103,7 +103,7 @@ class Coalescer(Generic[Item, Answer]):
                     waiter.set_result(answer)
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
-        """The oldest items that somebody still waits for, up to the size of a batch."""
+        """The oldest items, up to the size of a batch; those whose request was cancelled are dropped."""
         batch: list[tuple[Item, asyncio.Future[Answer]]] = []
         room = self._batch_size
         while self._waiting:
@@ -123,7 +123,7 @@ class Coalescer(Generic[Item, Answer]):
                 continue
             try:
                 answers = await self._run([item])
-            except Exception as failure:  # noqa: BLE001 - handed to whoever asked
+            except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
                 if _is_outage(failure):
                     _fail(batch, failure)
                     return
@@ -134,7 +134,7 @@ class Coalescer(Generic[Item, Answer]):
 
 
 def _is_outage(failure: Exception) -> bool:
-    """Whether it would be the same for everybody; a conflict is between some of them and somebody else."""
+    """Whether every item would fail alike; a conflict concerns only the items that met another transaction."""
     return isinstance(failure, UnavailableError) and not isinstance(failure, DatabaseConflictError)
 
 

@@ -1,4 +1,4 @@
-"""Two kinds of connection, reads that commit by themselves and write transactions, and four ways to fetch."""
+"""Connections: reads in autocommit mode, single-statement writes, and write transactions; and methods to fetch rows."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from app.settings import Settings
 Record = TypeVar("Record")
 Kind = TypeVar("Kind", bound="ReadConnection")
 
-# Heartbeats and usage events, one lane each; they are the write pool's connections.
-LONE_WRITERS = 2
+# One for the batches of heartbeats and one for those of usage events; both come from the write pool.
+AUTOCOMMIT_WRITERS = 2
 
 
 def as_batch(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as the one parameter ``batch`` of a statement over ``batch_rows``; their moments are in UTC."""
+    """The rows as the parameter ``batch`` of a statement over ``batch_rows``; their moments must be in UTC."""
     return orjson.dumps(rows).decode()
 
 
 class ReadConnection:
-    """Runs statements that change nothing; each sees what was committed before it began."""
+    """Runs statements that change nothing; each one sees everything committed before it began."""
 
     def __init__(self, connection: AsyncConnection, on_statement: Callable[[], None]) -> None:
         self._connection = connection
         self._on_statement = on_statement
 
     async def many(self, statement: Executable, into: type[Record], **values: Any) -> list[Record]:
-        """All rows as records, whose fields are in the order of the statement's columns."""
+        """All rows as records; a record's fields are in the order of the statement's columns."""
         return [into(*row) for row in (await self._run(statement, values)).all()]
 
     async def maybe(self, statement: Executable, into: type[Record], **values: Any) -> Record | None:
@@ -45,39 +45,40 @@ class ReadConnection:
         return None if row is None else into(*row)
 
     async def one(self, statement: Executable, into: type[Record], **values: Any) -> Record:
-        """The only row as a record; it is a fault of ours if there is none."""
+        """The only row as a record; raises NoResultFound if there is none, which is a bug."""
         return into(*(await self._run(statement, values)).one())
 
     async def rows(self, statement: Executable, **values: Any) -> Sequence[Row[Any]]:
-        """All rows as they come, for batches whose caller knows the columns."""
+        """All rows as SQLAlchemy's rows, for callers that read columns by name."""
         return (await self._run(statement, values)).all()
 
     async def _run(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> CursorResult[*tuple[Any, ...]]:
-        """Run and count; a listener of SQLAlchemy's that counts would cost a sixth of the statement."""
+        """Run the statement and count it; an event listener of SQLAlchemy would add a sixth to a statement's cost."""
         self._on_statement()
         return await self._connection.execute(statement, values)
 
 
 class WriteConnection(ReadConnection):
-    """A transaction: all of it is committed when its block ends, or none of it."""
+    """A transaction: when its block ends, all of it is committed or nothing."""
 
     async def affected(self, statement: Executable, **values: Any) -> int:
-        """How many rows a change has touched."""
+        """Run a change and return the number of rows it affected."""
         return (await self._run(statement, values)).rowcount
 
     async def insert_all(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row[Any]]:
-        """Insert many rows with one statement and answer what it returns, in the order of the rows."""
+        """Insert many rows with one statement and return its RETURNING rows, in the order of ``rows``."""
         result = await self._run(statement, rows)
         return result.all() if result.returns_rows else ()
 
 
-class _OpenConnections:
-    """Connections that commit by themselves and are used again as they are.
+class _AutocommitPool:
+    """Autocommit connections that are checked out and checked in without a reset.
 
-    There is nothing to reset between two statements, and to take one from the pool costs a quarter of a statement.
-    ``gate`` lets in as many at a time as there may be connections, each after a wait of ``timeout_seconds`` at most.
+    Two autocommit statements share no state that needs a reset, and checking a connection out of SQLAlchemy's pool
+    costs a quarter of a statement. ``gate`` limits the connections in use; a caller waits at most ``timeout_seconds``
+    for one.
     """
 
     def __init__(self, engine: AsyncEngine, gate: asyncio.Semaphore | asyncio.Lock, timeout_seconds: float) -> None:
@@ -86,8 +87,8 @@ class _OpenConnections:
         self._timeout_seconds = timeout_seconds
         self._idle: list[AsyncConnection] = []
 
-    async def take(self) -> AsyncConnection:
-        """A connection of one's own."""
+    async def check_out(self) -> AsyncConnection:
+        """A connection that no other caller uses until it is checked in; raises TimeoutError."""
         if self._gate.locked():
             async with asyncio.timeout(self._timeout_seconds):
                 await self._gate.acquire()
@@ -99,8 +100,8 @@ class _OpenConnections:
             self._gate.release()
             raise
 
-    async def give_back(self, connection: AsyncConnection, *, is_sound: bool) -> None:
-        """Keep it for the next one; one that has failed goes back to the pool, which knows whether it is gone."""
+    async def check_in(self, connection: AsyncConnection, *, is_sound: bool) -> None:
+        """Keep the connection for the next caller; after a failure close it, and SQLAlchemy's pool checks its state."""
         try:
             if is_sound:
                 self._idle.append(connection)
@@ -110,38 +111,38 @@ class _OpenConnections:
             self._gate.release()
 
     async def close(self) -> None:
-        """Give them all back to the pool."""
+        """Return all idle connections to SQLAlchemy's pool."""
         while self._idle:
             await self._idle.pop().close()
 
 
-class Loan(Generic[Kind]):
-    """One of the open connections for a block, whose failures say what they mean.
+class Checkout(Generic[Kind]):
+    """A context manager that checks an autocommit connection out, and turns database failures into the portal's errors.
 
-    A class and not a generator: generators around each other that do the same cost a fifth of a statement.
+    A class, because nested generators that do the same would add a fifth to a statement's cost.
     """
 
-    __slots__ = ("_connection", "_kind", "_lender", "_on_statement")
+    __slots__ = ("_connection", "_kind", "_on_statement", "_pool")
 
     _connection: AsyncConnection
 
-    def __init__(self, lender: _OpenConnections, kind: type[Kind], on_statement: Callable[[], None]) -> None:
-        self._lender = lender
+    def __init__(self, pool: _AutocommitPool, kind: type[Kind], on_statement: Callable[[], None]) -> None:
+        self._pool = pool
         self._kind = kind
         self._on_statement = on_statement
 
     async def __aenter__(self) -> Kind:
-        """Take a connection; raises DatabaseUnavailableError."""
+        """Check a connection out; raises DatabaseUnavailableError."""
         try:
-            self._connection = await self._lender.take()
+            self._connection = await self._pool.check_out()
         except Exception as failure:
             raise_outage(failure)
             raise
         return self._kind(self._connection, self._on_statement)
 
     async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: object) -> None:
-        """Give it back, and raise what a failure of the database means."""
-        await self._lender.give_back(self._connection, is_sound=failure is None)
+        """Check the connection in, and raise the portal's error for a failure of the database."""
+        await self._pool.check_in(self._connection, is_sound=failure is None)
         if failure is not None:
             raise_outage(failure)
 
@@ -156,46 +157,47 @@ class Database:
         self.reader: AsyncEngine = make(settings, writes=False)
         self.writer: AsyncEngine = make(settings, writes=True)
         self._on_statement = on_statement
-        lone_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
-        readers = asyncio.Semaphore(SQLITE_READERS if self.is_sqlite else settings.read_pool_size)
-        self._reads = _OpenConnections(self.reader, readers, settings.pool_timeout_seconds)
-        # SQLite has one writer: the others of this process wait for it here, for its own waiting is unfair.
-        self._one_writer = asyncio.Lock() if self.is_sqlite else None
-        lone_writers = self._one_writer or asyncio.Semaphore(LONE_WRITERS)
-        patience = SQLITE_BUSY_SECONDS if self.is_sqlite else settings.pool_timeout_seconds
-        self._lone_writes = _OpenConnections(lone_writer, lone_writers, patience)
+        autocommit_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
+        read_gate = asyncio.Semaphore(SQLITE_READERS if self.is_sqlite else settings.read_pool_size)
+        self._reads = _AutocommitPool(self.reader, read_gate, settings.pool_timeout_seconds)
+        # SQLite permits one writer at a time. This process's writers wait for it in a fair lock, because waiters on
+        # SQLite's own lock are not served in order.
+        self._writer_lock = asyncio.Lock() if self.is_sqlite else None
+        write_gate = self._writer_lock or asyncio.Semaphore(AUTOCOMMIT_WRITERS)
+        timeout = SQLITE_BUSY_SECONDS if self.is_sqlite else settings.pool_timeout_seconds
+        self._autocommit_writes = _AutocommitPool(autocommit_writer, write_gate, timeout)
 
-    def read(self) -> Loan[ReadConnection]:
-        """A connection for reading, one round trip per statement and no transaction around them."""
-        return Loan(self._reads, ReadConnection, self._on_statement)
+    def read(self) -> Checkout[ReadConnection]:
+        """An autocommit connection for reading: one round trip per statement, and no transaction around them."""
+        return Checkout(self._reads, ReadConnection, self._on_statement)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[WriteConnection]:
-        """A transaction, committed when the block ends and rolled back when it raises."""
+        """A transaction that commits when the block ends and rolls back when the block raises."""
         with outages():
-            async with self._turn(), self.writer.begin() as connection:
+            async with self._only_writer(), self.writer.begin() as connection:
                 yield WriteConnection(connection, self._on_statement)
 
-    def write_alone(self) -> Loan[WriteConnection]:
-        """A connection for one changing statement, a transaction by itself: one round trip instead of three."""
-        return Loan(self._lone_writes, WriteConnection, self._on_statement)
+    def write_autocommit(self) -> Checkout[WriteConnection]:
+        """An autocommit connection for a single statement that writes: one round trip instead of three."""
+        return Checkout(self._autocommit_writes, WriteConnection, self._on_statement)
 
     @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """On SQLite, the one writer's place."""
-        if self._one_writer is None:
+    async def _only_writer(self) -> AsyncIterator[None]:
+        """Hold the lock of SQLite's only writer; on PostgreSQL do nothing."""
+        if self._writer_lock is None:
             yield
             return
         async with asyncio.timeout(SQLITE_BUSY_SECONDS):
-            await self._one_writer.acquire()
+            await self._writer_lock.acquire()
         try:
             yield
         finally:
-            self._one_writer.release()
+            self._writer_lock.release()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._reads.close()
-        await self._lone_writes.close()
+        await self._autocommit_writes.close()
         await self.reader.dispose()
         await self.writer.dispose()

@@ -10,15 +10,15 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.settings import Settings
 
-# Seconds a SQLite connection waits for the one writer, which may be in another process.
+# Seconds that a SQLite connection waits for the current writer, which may be another process.
 SQLITE_BUSY_SECONDS = 15
 SQLITE_READERS = 4
 
 
 def postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
-    """The engine of a PostgreSQL database; the one for reads refuses to write."""
-    # What is asked often is in memory. With the costs of a turning disk the planner would rather read a thousand rows
-    # whole than look ten of them up.
+    """The engine of a PostgreSQL database; without ``writes`` its transactions are read-only."""
+    # random_page_cost: the pages in frequent use are in memory. With the default, which is meant for a hard disk, the
+    # planner would scan a table of a thousand rows to find ten of them.
     server_settings = {"application_name": "portal", "timezone": "UTC", "jit": "off", "random_page_cost": "1.1"}
     if not writes:
         server_settings["default_transaction_read_only"] = "on"
@@ -39,12 +39,12 @@ def postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
 
 
 def sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
-    """The engine of a SQLite file; its transactions take the one writer's place when they begin."""
+    """The engine of a SQLite file; with ``writes`` a transaction takes the write lock when it begins."""
     options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
     engine = create_async_engine(
         settings.database,
         poolclass=AsyncAdaptedQueuePool,
-        # Transactions, and statements that are one by themselves.
+        # For writes: one for transactions and one for autocommit statements.
         pool_size=2 if writes else SQLITE_READERS,
         max_overflow=0,
         pool_timeout=max(settings.pool_timeout_seconds, SQLITE_BUSY_SECONDS),
@@ -56,7 +56,7 @@ def sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None
-        # SQLite has a function of this name only since 3.41; batches bring their bytes in hexadecimal.
+        # For batches, whose bytes are in hexadecimal; SQLite itself has unhex only since version 3.41.
         connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):

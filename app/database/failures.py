@@ -1,4 +1,4 @@
-"""What a failure of the database means: which named constraint was violated, and whether it is an outage."""
+"""Interpreting failures of the database: the violated constraint, an outage, or a conflict."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sql.tables import metadata
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
-    """The name of the unique constraint a change ran into, or None if it was something else."""
+    """The name of the unique constraint that a change violated, or None for any other failure."""
     cause: BaseException | None = error.orig
     while cause is not None:
         if name := getattr(cause, "constraint_name", None):
             return str(name)
         cause = cause.__cause__
-    # SQLite names the columns ("tenants.slug"), and knows a constraint's name only for checks.
+    # SQLite reports the columns ("tenants.slug"), and the name of the constraint only for checks.
     columns = str(error.orig).partition("UNIQUE constraint failed: ")[2]
     return _UNIQUE_BY_COLUMNS.get(columns)
 
@@ -43,7 +43,7 @@ _UNIQUE_BY_COLUMNS = _unique_by_columns()
 
 @contextlib.contextmanager
 def outages() -> Iterator[None]:
-    """Turn a database that does not answer, or undoes what met another change, into the error that says so."""
+    """Raise DatabaseUnavailableError for an outage in the block, DatabaseConflictError for a deadlock or a conflict."""
     try:
         yield
     except Exception as failure:
@@ -52,7 +52,7 @@ def outages() -> Iterator[None]:
 
 
 def raise_outage(failure: BaseException) -> None:
-    """Raise what a failure of the database means to whoever asked; whatever else it is, do nothing."""
+    """Raise the portal's error for an outage or a conflict of the database; return for any other failure."""
     if isinstance(
         failure,
         PoolTimeoutError | OSError | TimeoutError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError,
@@ -60,17 +60,17 @@ def raise_outage(failure: BaseException) -> None:
         raise DatabaseUnavailableError from failure
     if not isinstance(failure, DBAPIError) or isinstance(failure.orig and failure.orig.__cause__, ValueError):
         return
-    if _comes_from(failure, _UNDONE):
+    if _is_caused_by(failure, _CONFLICTS):
         raise DatabaseConflictError from failure
     if (
         isinstance(failure, OperationalError | InterfaceError)
         or failure.connection_invalidated
-        or _comes_from(failure, _GONE)
+        or _is_caused_by(failure, _OUTAGES)
     ):
         raise DatabaseUnavailableError from failure
 
 
-_GONE = (
+_OUTAGES = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -82,11 +82,11 @@ _GONE = (
 )
 
 
-# Of transactions that wait for each other one is ended (40P01); the other (40001) is the same said of snapshots.
-_UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# PostgreSQL ends one of the transactions in a deadlock (40P01), and a transaction whose snapshot is too old (40001).
+_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
-def _comes_from(failure: DBAPIError, kinds: tuple[type[Exception], ...]) -> bool:
+def _is_caused_by(failure: DBAPIError, kinds: tuple[type[Exception], ...]) -> bool:
     cause: BaseException | None = failure.orig
     while cause is not None:
         if isinstance(cause, kinds):

@@ -1,4 +1,4 @@
-"""The hold on an Idempotency-Key under which a request does its work, confirmed by the transaction that does it."""
+"""Holds on idempotency keys: the transaction that does a request's work confirms that the request still has its key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sql.statements import idempotency
 
 @dataclass(frozen=True, slots=True)
 class KeyHold:
-    """The right of one request to do its work under a key, until ``duration`` has passed without a renewal."""
+    """The exclusive right of one request to its key; it ends when ``duration`` passes without a renewal."""
 
     key_hash: bytes
     held_since: datetime
@@ -27,19 +27,19 @@ class KeyHold:
 async def confirm_key_holds(
     conn: WriteConnection, holds: Sequence[KeyHold], clock: Clock, *, is_final: bool = True
 ) -> None:
-    """Check, as the last statement of a transaction, that the requests it works for still hold their keys.
+    """Check, as the last statement of a transaction, that its requests still hold their keys.
 
-    A request that was stopped for longer than its hold lasts counts as dead, and a repeat of it may have taken the key:
-    then raises IdempotencyLostError, and nothing is committed. A repeat that comes while this transaction ends waits
-    for it, and then finds the key marked done. With ``is_final`` False the key is not marked: a repeat may run
-    again where the answer was lost, because it then creates nothing more.
+    If a request stalls for longer than its hold lasts, a repeat of it may take the key over; then this raises
+    IdempotencyLostError, so that the transaction rolls back. A repeat that arrives while this transaction commits waits
+    for it, and then finds the key marked as done. With ``is_final`` False the key is not marked: if the answer is lost,
+    a repeat may run again, because it would create nothing new.
     """
     if not holds:
         return
     new_held_until = clock.now() + max(hold.duration for hold in holds)
     batch = [{"key_hash": hold.key_hash.hex(), "created_at": hold.held_since} for hold in holds]
-    confirmed = await conn.rows(
+    rows = await conn.rows(
         idempotency.confirm_key_holds, batch=as_batch(batch), new_held_until=new_held_until, is_final=is_final
     )
-    if len(confirmed) != len(holds):
+    if len(rows) != len(holds):
         raise IdempotencyLostError(retry_after=1)

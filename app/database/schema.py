@@ -1,4 +1,4 @@
-"""The database's schema: bringing it to the newest migration, and refusing to work on one that is behind."""
+"""The database's schema: running migrations, and checking that the newest one has run."""
 
 from __future__ import annotations
 
@@ -17,48 +17,47 @@ from app.settings import Settings, make_state_dir
 from sql.dialect import TRIGRAM_INDEXES, migration_lock
 from sql.tables import metadata
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
-
-# Alembic is imported where it migrates: a server that only checks starts a third of a second sooner.
-VERSIONS = table("alembic_version", column("version_num"))
+# The table of Alembic, which is imported only to migrate: without it a server starts a third of a second sooner.
+VERSION_TABLE = table("alembic_version", column("version_num"))
 
 
 def head_revision() -> str:
-    """The newest migration of this version; a migration's file begins with its revision."""
+    """The newest migration of this version of the portal; the name of a migration's file begins with its revision."""
     scripts = (files("sql") / "migrations" / "versions").iterdir()
     return max(script.name.partition("_")[0] for script in scripts if script.name[0].isdigit())
 
 
 async def upgrade(settings: Settings) -> tuple[str | None, str]:
-    """Run the migrations that are missing, one process at a time; answers the revision before and after."""
+    """Run the missing migrations, one process at a time; returns the revision before and after."""
     if settings.database.get_backend_name() == "sqlite" and settings.database.database:
         make_state_dir(settings.state_dir)
     return await _on_connection(settings, _upgrade)
 
 
 async def current_revision(settings: Settings) -> str | None:
-    """The migration the database is at, None for an empty database."""
+    """The database's revision; None for an empty database."""
     return await _on_connection(settings, _revision)
 
 
 async def check_current(settings: Settings) -> None:
     """Raise SchemaBehindError unless the database is at the newest migration."""
-    found = await current_revision(settings)
-    if found != head_revision():
-        raise SchemaBehindError(found=found or "none", needed=head_revision())
+    revision = await current_revision(settings)
+    if revision != head_revision():
+        raise SchemaBehindError(found=revision or "none", needed=head_revision())
 
 
 async def differences(settings: Settings) -> list[Any]:
-    """What the declared tables have and the migrated database has not, or the other way round."""
+    """The differences between the declared tables and the migrated database."""
     return await _on_connection(settings, _differences)
 
 
-async def _on_connection(settings: Settings, work: Callable[[Connection], Found]) -> Found:
-    # A process that starts while another one migrates waits for it; a host that is not there is given up on.
+async def _on_connection(settings: Settings, work: Callable[[Connection], Result]) -> Result:
+    # On SQLite a starting process waits while another one migrates; on PostgreSQL an unreachable host fails in time.
     is_sqlite = settings.database.get_backend_name() == "sqlite"
-    patience = {"timeout": SQLITE_BUSY_SECONDS if is_sqlite else settings.pool_timeout_seconds}
-    engine = create_async_engine(settings.database, poolclass=NullPool, connect_args=patience)
+    connect_args = {"timeout": SQLITE_BUSY_SECONDS if is_sqlite else settings.pool_timeout_seconds}
+    engine = create_async_engine(settings.database, poolclass=NullPool, connect_args=connect_args)
     try:
         with outages():
             async with engine.begin() as connection:
@@ -86,9 +85,9 @@ def _upgrade(connection: Connection) -> tuple[str | None, str]:
 
 
 def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSIONS.name):
+    if not inspect(connection).has_table(VERSION_TABLE.name):
         return None
-    return connection.execute(select(VERSIONS.c.version_num)).scalar_one_or_none()
+    return connection.execute(select(VERSION_TABLE.c.version_num)).scalar_one_or_none()
 
 
 def _differences(connection: Connection) -> list[Any]:
@@ -96,17 +95,17 @@ def _differences(connection: Connection) -> list[Any]:
     from alembic.migration import MigrationContext
 
     options = {"compare_type": True, "compare_server_default": True, "target_metadata": metadata}
-    found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
-    return [change for change in found if not _is_unspoken_identity(connection, change) and not _is_optional(change)]
+    changes = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    return [change for change in changes if not _is_implicit_identity(connection, change) and not _is_optional(change)]
 
 
 def _is_optional(change: Any) -> bool:
-    """Indexes that only some servers can have are not declared."""
+    """Whether the change is an index that is not declared, because not every server can have it."""
     return change[0] == "remove_index" and change[1].name in TRIGRAM_INDEXES
 
 
-def _is_unspoken_identity(connection: Connection, change: Any) -> bool:
-    """SQLite numbers an INTEGER PRIMARY KEY by itself and does not say so."""
+def _is_implicit_identity(connection: Connection, change: Any) -> bool:
+    """Whether the change is an identity column, which SQLite has for an INTEGER PRIMARY KEY without reporting it."""
     if connection.dialect.name != "sqlite" or not isinstance(change, list):
         return False
     return all(entry[0] == "modify_default" and isinstance(entry[-1], Identity) for entry in change)

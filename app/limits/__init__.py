@@ -1,1 +1,1 @@
-"""How often and how fast somebody may ask or guess."""
+"""Rate limits: of devices' requests, of guesses, and of requests for messages."""

@@ -1,4 +1,4 @@
-"""Whom the address of a request is counted for."""
+"""The network under which a rate limit counts an address."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
-# The holder of an IPv6 network has all of it.
+# An IPv6 customer usually gets a whole /64 network, and may use any address in it.
 NETWORK_BITS = 64
 
 
-def place_of(address: str | None) -> str:
-    """Whom an address is counted for: itself, or the network of an IPv6 one, whose holder has all of it.
+def network_of(address: str | None) -> str:
+    """The IPv4 address itself, or the /64 network of an IPv6 address; other text is returned unchanged.
 
-    However it is written: proxies tell of IPv6 in brackets, of a port behind it, and of IPv4 as a part of IPv6.
+    Proxies may write an IPv6 address in brackets, append a port, and write an IPv4 address as an IPv6-mapped one.
     """
     text = address or ""
-    if (found := _read(text)) is None:
+    if (parsed := _parse(text)) is None:
         return text
-    if found.version == 6:
-        return str(found.ipv4_mapped or IPv6Network((int(found), NETWORK_BITS), strict=False))
-    return str(found)
+    if parsed.version == 6:
+        return str(parsed.ipv4_mapped or IPv6Network((int(parsed), NETWORK_BITS), strict=False))
+    return str(parsed)
 
 
-def _read(text: str) -> IPv4Address | IPv6Address | None:
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
     with suppress(ValueError):
         return ip_address(text)
     with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""Limits counted in the database, so that they hold exactly however many workers count."""
+"""Rate limits counted in the database, so that they are exact for any number of workers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sql.statements import limits as statements
 
 @dataclass(frozen=True, slots=True)
 class ExactLimit:
-    """How many hits a window of so many seconds takes; a window begins with its first hit."""
+    """At most ``max_hits`` per key in a window of ``seconds``; a window begins with its first hit."""
 
-    what: str
+    name: str
     max_hits: int
     seconds: int
 
@@ -25,15 +25,15 @@ class _Window:
     ends_at: datetime
 
 
-async def count_hit(conn: WriteConnection, ctx: Context, limit: ExactLimit, whom: str) -> int | None:
-    """Count one hit in the caller's transaction; None if there was room, else the seconds until there is.
+async def count_hit(conn: WriteConnection, ctx: Context, limit: ExactLimit, key: str) -> int | None:
+    """Count one hit in the caller's transaction; returns None, or the seconds until the window ends if it is full.
 
-    Whom it is counted for is stored as a keyed hash only. A refused hit is not counted. With rate limits off there
-    always is room.
+    ``key`` is what is limited, such as an address; only its keyed hash is stored. A hit in a full window is not
+    counted. With rate limits off the answer is always None.
     """
     if ctx.runtime.settings.rate_limits == "off":
         return None
-    key_hash = ctx.runtime.keys.window_hash(limit.what, whom)
+    key_hash = ctx.runtime.keys.window_hash(limit.name, key)
     now = ctx.now()
     ends_at = now + timedelta(seconds=limit.seconds)
     first = {"key_hash": key_hash, "hits": 1, "ends_at": ends_at}

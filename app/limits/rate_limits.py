@@ -1,4 +1,4 @@
-"""How often and how fast a device may ask, and how often an address may guess."""
+"""Rate limits of devices' requests, and of activations with unknown codes per address."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import NamedTuple
 import structlog
 
 from app.errors import RateLimitedError
-from app.limits.rate_windows import REDIS_CONNECTIONS, MemoryWindow, Pace, RateLimit, RedisWindows, Taken
+from app.limits.rate_windows import REDIS_CONNECTIONS, HitResult, MemoryWindow, Pace, RateLimit, RedisWindows
 from app.settings import Settings
 
-# After Redis has failed it is left alone for so long, so that not every request waits for it.
+# After Redis has failed, no request asks it for this long, so that not every request waits for its time-out.
 REDIS_REST_SECONDS = 5.0
-# A refusal is held at least for this part of the longest time.
-SHORTEST_HOLD = 0.5
-# How often it is said that Redis does not answer.
-SAID_EVERY_SECONDS = 60.0
+# A refusal is delayed at least for this part of ``refusal_hold_seconds``.
+MIN_HOLD_FRACTION = 0.5
+# Seconds between two log lines about a Redis that does not answer.
+LOG_AGAIN_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class Allowance(NamedTuple):
-    """What is left of a limit after a request; ``reset_seconds`` until the window that is counted ends."""
+    """The remaining requests of a limit after a request; ``reset_seconds`` is the time until the window ends."""
 
     limit: int
     remaining: int
@@ -34,24 +34,24 @@ class Allowance(NamedTuple):
 
 
 class RateLimits:
-    """Counts in Redis for all workers where one is configured, else per worker.
+    """Counts in Redis for all workers together if one is configured, else in memory for each worker.
 
-    Several workers together then allow up to that many times as much; so they do while Redis does not answer, because
-    a limit that cannot be counted refuses nobody.
+    In memory, several workers together allow up to as many times the limit. They also count in memory while Redis does
+    not answer, because a limit that cannot be counted must not refuse requests.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._on = settings.rate_limits == "on"
         is_shared = bool(settings.redis_url.get_secret_value()) and self._on
         self._redis = RedisWindows(settings.redis_url) if is_shared else None
-        self._connections_to_redis = asyncio.Semaphore(REDIS_CONNECTIONS)
-        self._redis_rests_until = 0.0
-        self._said_at = -SAID_EVERY_SECONDS
+        self._redis_connections = asyncio.Semaphore(REDIS_CONNECTIONS)
+        self._redis_retry_at = 0.0
+        self._logged_at = -LOG_AGAIN_SECONDS
         self._hold_seconds = settings.refusal_hold_seconds
         self._max_held = settings.max_held_requests
         self._held = 0
         self._released = asyncio.Event()
-        self._all_gone = asyncio.Event()
+        self._none_held = asyncio.Event()
         self._per_second = settings.device_requests_per_second
         pace = Pace.of(self._per_second, settings.device_wait_seconds)
         self._device_requests = RateLimit("device", settings.device_requests_per_minute, pace=pace)
@@ -59,16 +59,17 @@ class RateLimits:
         self._memory = {limit.name: MemoryWindow(limit) for limit in (self._device_requests, self._unknown_codes)}
 
     async def count_device_request(self, device: int | str) -> Allowance | None:
-        """Count one request of a device, named by its id or by a secret's id of its own, and wait for its turn.
+        """Count one request of a device, and wait until its pace permits the request.
 
-        Turns are there so that what a device may send in a minute does not come at the others' expense in a second;
-        one is at most ``device_wait_seconds`` away, and who gives up waiting has had it. Answers what is left, or None
-        where nothing is limited. Raises RateLimitedError when the minute's requests are used up, when the turn would be
-        further away, and when too many are waiting.
+        ``device`` is the device's id, or the id of the refresh family that it presents. The pace keeps one device from
+        sending a minute's requests within a second, at the expense of the others. A request waits for
+        ``device_wait_seconds`` at most; if its caller hangs up in the meantime, it stays counted. Returns what remains
+        of the limit, or None with rate limits off. Raises RateLimitedError when the minute's requests are used up, when
+        the wait would be longer, and when too many requests are waiting.
         """
         if not self._on:
             return None
-        left, wait = await self._taken(self._device_requests, str(device))
+        left, wait = await self._hit(self._device_requests, str(device))
         if left < 0:
             await self._hold()
             raise _refusal(self._device_requests)
@@ -79,57 +80,58 @@ class RateLimits:
         return allowance
 
     async def count_unknown_code(self, address: str) -> None:
-        """Count one activation with a code that nobody has; right codes are never counted."""
+        """Count one activation with a code that does not exist; existing codes are never counted."""
         if self._on:
-            await self._taken(self._unknown_codes, address)
+            await self._hit(self._unknown_codes, address)
 
     async def check_guessing(self, address: str) -> None:
-        """Raise RateLimitedError for an address that has guessed too many codes."""
-        if self._on and (await self._taken(self._unknown_codes, address, counts=False)).left < 0:
+        """Raise RateLimitedError for an address that has sent too many unknown codes."""
+        if self._on and (await self._hit(self._unknown_codes, address, counts=False)).left < 0:
             await self._hold()
             raise _refusal(self._unknown_codes)
 
     async def release(self) -> None:
-        """Let everybody go on who waits, and nobody wait any more; return when all of them have gone on."""
+        """End all waits, now and in the future; return once no request waits any more."""
         self._released.set()
-        self._all_gone.clear()
+        self._none_held.clear()
         if self._held:
-            await self._all_gone.wait()
+            await self._none_held.wait()
 
     async def close(self) -> None:
         """Close the connections to Redis."""
         if self._redis is not None:
             await self._redis.close()
 
-    async def _taken(self, limit: RateLimit, whom: str, *, counts: bool = True) -> Taken:
+    async def _hit(self, limit: RateLimit, key: str, *, counts: bool = True) -> HitResult:
         if self._redis is not None:
-            async with self._connections_to_redis:
-                # Whoever waited for one finds that Redis has failed meanwhile, and does not wait for it too.
-                if time.monotonic() >= self._redis_rests_until:
+            async with self._redis_connections:
+                # Checked after the wait for a connection, since Redis may have failed in the meantime.
+                if time.monotonic() >= self._redis_retry_at:
                     try:
-                        return await self._redis.take(limit, whom, counts=counts)
+                        return await self._redis.hit(limit, key, counts=counts)
                     except self._redis.failures as failure:
                         self._rest(failure)
-        return self._memory[limit.name].take(whom, counts=counts)
+        return self._memory[limit.name].hit(key, counts=counts)
 
     def _rest(self, failure: Exception) -> None:
         now = time.monotonic()
-        self._redis_rests_until = now + REDIS_REST_SECONDS
-        if now - self._said_at >= SAID_EVERY_SECONDS:
-            self._said_at = now
-            # Not its text: that may quote the address with the password.
+        self._redis_retry_at = now + REDIS_REST_SECONDS
+        if now - self._logged_at >= LOG_AGAIN_SECONDS:
+            self._logged_at = now
+            # Without the failure's text, which may contain the URL with the password.
             log.warning("redis_does_not_answer", failure=type(failure).__name__, counted_in="memory")
 
     async def _hold(self) -> None:
-        """Let a refused one wait for its refusal, so that asking again at once costs everybody else next to nothing.
+        """Delay a refusal, so that a client that repeats refused requests at once costs the other clients little.
 
-        To refuse takes as much of a worker as to answer from memory; whoever waits for an answer does not ask. Not all
-        wait equally long: who were refused together would come again together.
+        A refusal takes as much of a worker's time as an answer from memory, and a client that waits for its answer does
+        not send the next request. The delay is random, because clients that were refused together would otherwise come
+        back together.
         """
-        await self._pause(self._hold_seconds * random.uniform(SHORTEST_HOLD, 1))  # noqa: S311 - no secret
+        await self._pause(self._hold_seconds * random.uniform(MIN_HOLD_FRACTION, 1))  # noqa: S311 - no secret
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait so long, or until all are released; False, at once, if too many are waiting."""
+        """Wait for this long, or until ``release``; returns False at once if too many requests are waiting."""
         if self._held >= self._max_held:
             return False
         self._held += 1
@@ -140,13 +142,14 @@ class RateLimits:
         finally:
             self._held -= 1
             if not self._held:
-                self._all_gone.set()
+                self._none_held.set()
         return True
 
 
 def _refusal(limit: RateLimit) -> RateLimitedError:
-    """The refusal, cheaper than what it refuses: without asking again when there will be room.
+    """The refusal, with the end of the current window as ``retry_after``.
 
-    At the end of the window that is counted, a part of what it holds counts no more.
+    At that time a part of the window's hits no longer counts. The exact time until a request fits would take another
+    round trip, and a refusal must be cheaper than the request it refuses.
     """
     return RateLimitedError(retry_after=limit.seconds_left, limit=limit.max_hits)

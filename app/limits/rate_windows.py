@@ -1,4 +1,4 @@
-"""Sliding windows in which something is counted, and the pace within them: in memory, or in Redis for all workers."""
+"""Rate limiting by sliding windows and a pace within them, counted in memory or in Redis for all workers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from pydantic import SecretStr
 
 from app.errors import SettingsError
 
-# How long Redis may take to answer or to take a connection; more than a busy worker takes to look at its answer.
+# Time-out of Redis for an answer and for a connection; longer than a busy worker takes to process an answer.
 REDIS_SECONDS = 1.0
-# Requests that ask Redis at a time in each worker; the others wait for their turn.
+# Requests that may use Redis at the same time in each worker; the others wait for a connection.
 REDIS_CONNECTIONS = 32
 MICROSECONDS = 1_000_000
 
-# One round trip, atomic: what the last window still weighs, what this one holds, when the next turn is by Redis's own
-# clock (further away than anybody can have come, if that was set back), and one more if there is room and it is near.
-_TAKE = """
-local weighed = math.floor(tonumber(redis.call('GET', KEYS[2]) or '0') * tonumber(ARGV[3]))
-local left = tonumber(ARGV[1]) - weighed - tonumber(redis.call('GET', KEYS[1]) or '0') - 1
-local told = redis.call('TIME')
-local now = told[1] * 1000000 + told[2]
+# One atomic round trip. The weighted hits of the previous window and the hits of this one give what is left. The next
+# turn is a time of Redis's clock; a turn further in the future than the pace permits shows that the clock was set back,
+# and starts again from now. The hit is counted if the window has room and the wait is within the patience.
+_HIT_SCRIPT = """
+local previous = math.floor(tonumber(redis.call('GET', KEYS[2]) or '0') * tonumber(ARGV[3]))
+local left = tonumber(ARGV[1]) - previous - tonumber(redis.call('GET', KEYS[1]) or '0') - 1
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
 local turn = tonumber(redis.call('GET', KEYS[3]) or '0')
 if turn < now or turn - now > ARGV[5] + ARGV[6] + ARGV[7] then
     turn = now
@@ -40,10 +41,10 @@ return {left, math.ceil(wait)}
 
 
 class Pace(NamedTuple):
-    """How fast a window's hits may follow each other, in seconds: a bucket of hits that fills again evenly.
+    """How fast hits may follow each other, in seconds: the generic cell rate algorithm (GCRA), a leaky bucket.
 
-    Each hit takes ``apart``. One that comes at most ``ahead`` too early does not wait, any other waits until it is no
-    earlier, and one that would wait longer than ``patience`` is refused (ATM's generic cell rate algorithm).
+    Turns are ``apart`` seconds apart, and each hit takes the next one. A hit that is at most ``ahead`` seconds before
+    its turn does not wait; an earlier one waits until it is; one that would wait longer than ``patience`` is refused.
     """
 
     apart: float
@@ -52,16 +53,16 @@ class Pace(NamedTuple):
 
     @classmethod
     def of(cls, per_second: int, patience: float) -> Pace:
-        """A second's hits at once, then evenly as many a second."""
+        """``per_second`` hits at once, and then evenly as many per second."""
         return cls(1 / per_second, 1 - 1 / per_second, patience)
 
 
-# As fast as one likes, until the window is full.
+# No limit to the pace, only to the window.
 ANY_PACE = Pace(0, 0, 0)
 
 
 class RateLimit(NamedTuple):
-    """So many hits of each caller in so many seconds; ``name`` is what they are counted under."""
+    """At most ``max_hits`` per key in a window of ``seconds``; ``name`` keeps the keys of two limits apart."""
 
     name: str
     max_hits: int
@@ -70,14 +71,14 @@ class RateLimit(NamedTuple):
 
     @property
     def seconds_left(self) -> int:
-        """Seconds until the running window ends; windows of a length begin at its multiples."""
+        """Seconds until the current window ends; windows begin at multiples of their length."""
         return self.seconds - int(time.time()) % self.seconds
 
 
-class Taken(NamedTuple):
-    """How many hits are left after this one, negative if the window had no room for it, and the seconds to its turn.
+class HitResult(NamedTuple):
+    """The hits left after this one, negative if the window is full, and the seconds to wait for its turn.
 
-    What was to be counted was, if there was room and the wait is within the pace's patience.
+    The hit was counted if it was to be counted, the window had room, and the wait is within the pace's patience.
     """
 
     left: int
@@ -85,17 +86,17 @@ class Taken(NamedTuple):
 
 
 class MemoryWindow:
-    """The counts of one limit in this process: few numbers per caller, forgotten window by window without a walk."""
+    """The counts of one limit in this process: two numbers per key, dropped with their window and never searched."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
         self._number = 0
-        # Of each caller: hits, and when the next one would come if they came evenly.
+        # Per key: the number of hits, and the time of the next turn.
         self._current: dict[str, tuple[int, float]] = {}
         self._previous: dict[str, tuple[int, float]] = {}
 
-    def take(self, whom: str, *, counts: bool = True) -> Taken:
-        """Ask for one hit; with ``counts`` it is counted if it may be."""
+    def hit(self, key: str, *, counts: bool = True) -> HitResult:
+        """Try one hit; with ``counts`` it is counted if the limit permits it."""
         _, max_hits, length, (apart, ahead, patience) = self._limit
         now = time.time()
         number, elapsed = divmod(now, length)
@@ -103,20 +104,20 @@ class MemoryWindow:
             self._previous = self._current if number == self._number + 1 else {}
             self._current = {}
             self._number = int(number)
-        before, turn = self._previous.get(whom, (0, now))
-        held, turn = self._current.get(whom, (0, turn))
-        left = max_hits - floor(before * (1 - elapsed / length)) - held - 1
+        previous_hits, turn = self._previous.get(key, (0, now))
+        hits, turn = self._current.get(key, (0, turn))
+        left = max_hits - floor(previous_hits * (1 - elapsed / length)) - hits - 1
         if not now <= turn <= now + apart + ahead + patience:
-            # Nobody can have run ahead any further: the clock was set back.
+            # The pace permits no turn further ahead, so the clock was set back.
             turn = now
         wait = max(0.0, turn - now - ahead)
         if counts and left >= 0 and wait <= patience:
-            self._current[whom] = held + 1, turn + apart
-        return Taken(left, wait)
+            self._current[key] = hits + 1, turn + apart
+        return HitResult(left, wait)
 
 
 class RedisWindows:
-    """Counts in Redis, exact however many workers count; raises ``failures`` when it does not answer in time."""
+    """Counts in Redis, exact for any number of workers; raises ``failures`` when Redis does not answer in time."""
 
     def __init__(self, url: SecretStr) -> None:
         try:
@@ -129,7 +130,7 @@ class RedisWindows:
             pool: Any = ConnectionPool.from_url(
                 address,
                 max_connections=REDIS_CONNECTIONS,
-                # It would look its own version up in the file system, at every connection.
+                # Otherwise the client reads its own version from the file system at every connection.
                 driver_info=None,
                 socket_timeout=REDIS_SECONDS,
                 socket_connect_timeout=REDIS_SECONDS,
@@ -137,19 +138,19 @@ class RedisWindows:
         except ValueError:
             raise _wrong("must start with redis://, rediss:// or unix://") from None
         self._pool = pool
-        self._take: Any = Redis(connection_pool=pool).register_script(_TAKE)
+        self._hit: Any = Redis(connection_pool=pool).register_script(_HIT_SCRIPT)
         self.failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
 
-    async def take(self, limit: RateLimit, whom: str, *, counts: bool = True) -> Taken:
-        """Ask for one hit; with ``counts`` it is counted if it may be. One round trip."""
+    async def hit(self, limit: RateLimit, key: str, *, counts: bool = True) -> HitResult:
+        """Try one hit, in one round trip; with ``counts`` it is counted if the limit permits it."""
         number, elapsed = divmod(time.time(), limit.seconds)
-        name = f"{{portal:{limit.name}:{whom}}}"
+        name = f"{{portal:{limit.name}:{key}}}"
         pace = [round(seconds * MICROSECONDS) for seconds in limit.pace]
-        left, wait = await self._take(
+        left, wait = await self._hit(
             [f"{name}:{int(number)}", f"{name}:{int(number) - 1}", f"{name}:turn"],
             [limit.max_hits, limit.seconds, 1 - elapsed / limit.seconds, int(counts), *pace],
         )
-        return Taken(int(left), int(wait) / MICROSECONDS)
+        return HitResult(int(left), int(wait) / MICROSECONDS)
 
     async def close(self) -> None:
         """Close the connections."""

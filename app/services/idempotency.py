@@ -85,7 +85,7 @@ async def hold_key(ctx: Context, request: Repeatable) -> KeyHold | KeptAnswer:
     duration = timedelta(seconds=hold_seconds(settings))
     for _ in range(ATTEMPTS):
         now = ctx.now()
-        async with ctx.runtime.db.write_alone() as conn:
+        async with ctx.runtime.db.write_autocommit() as conn:
             is_taken = await conn.affected(
                 statements.hold_key,
                 key_hash=key_hash,
@@ -140,7 +140,7 @@ async def _renewed(ctx: Context, hold: KeyHold, *, within: float) -> bool | None
     new_held_until = ctx.now() + hold.duration
     own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     try:
-        async with asyncio.timeout(within), ctx.runtime.db.write_alone() as conn:
+        async with asyncio.timeout(within), ctx.runtime.db.write_autocommit() as conn:
             return await conn.affected(statements.renew_hold, **own, new_held_until=new_held_until) > 0
     except (TimeoutError, UnavailableError):
         return None
@@ -154,19 +154,19 @@ async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer) -> None:
     """
     own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     if answer.status >= 500 or answer.status in NEVER_KEPT:
-        async with ctx.runtime.db.write_alone() as conn:
+        async with ctx.runtime.db.write_autocommit() as conn:
             await conn.affected(statements.release_key, **own)
         return
     nonce = os.urandom(NONCE_BYTES)
     plain = orjson.dumps([answer.status, answer.media_type, answer.headers]) + b"\n" + answer.body
     sealed = nonce + hold.cipher.encrypt(nonce, plain, hold.key_hash)
-    async with ctx.runtime.db.write_alone() as conn:
+    async with ctx.runtime.db.write_autocommit() as conn:
         await conn.affected(statements.keep_answer, sealed_answer=sealed, **own)
 
 
 async def purge_idempotent_answers(ctx: Context) -> Mapping[str, object]:
     """Remove the answers that have passed their age."""
-    async with ctx.runtime.db.write_alone() as conn:
+    async with ctx.runtime.db.write_autocommit() as conn:
         removed = await conn.affected(statements.delete_expired_answers, now=ctx.now())
     return {"idempotent_answers": removed}
 

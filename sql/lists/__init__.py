@@ -1,1 +1,1 @@
-"""The lists that operators page through, with their totals."""
+"""The lists of the admin API, page by page with their totals."""

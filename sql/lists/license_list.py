@@ -1,4 +1,4 @@
-"""The codes and the devices of all tenants, as operators page through them."""
+"""Pages of the codes and the devices of all tenants, for operators."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sqlalchemy import (
     union,
 )
 
-from sql.counting import MAX_COUNTED, PAGE_SIZE, SKIP, beside_total, found_ids, found_total, kept
+from sql.counting import MAX_COUNTED, PAGE_SIZE, SKIP, bounded_count, ids_with_total, page_with_total, total_of
 from sql.dialect import batch_rows
 from sql.scope import across_tenants
 from sql.tables import activation_codes, devices, tenants
 
-_WHY = "operators see what all tenants have"
+_REASON = "operators see the codes and devices of all tenants"
 
 code_status = case(
     (activation_codes.c.revoked_at.is_not(None), "revoked"),
@@ -36,11 +36,11 @@ code_status = case(
 
 
 def _is_of_tenant(table: Table) -> ColumnElement[bool]:
-    named = select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
-    return and_(table.c.tenant_id == named)
+    tenant_id = select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
+    return and_(table.c.tenant_id == tenant_id)
 
 
-def _tenants_named() -> Select[Any]:
+def _tenants_matching() -> Select[Any]:
     return select(tenants.c.id).where(_contains(tenants.c.name))
 
 
@@ -48,14 +48,17 @@ def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return func.lower(column).like(func.lower(bindparam("pattern")), escape="\\")
 
 
-def _any_of(arms: Sequence[Select[Any]]) -> Select[Any]:
-    """A page of the ids of all arms; each by itself, so that each has its own index, and no further than is counted."""
-    limited = [arm.limit(MAX_COUNTED + 1).subquery() for arm in arms]
-    found = union(*(select(arm.c.id) for arm in limited)).subquery("found")
-    return found_ids(select(found.c.id), lambda of: [of.c.id.desc()])
+def _any_of(searches: Sequence[Select[Any]]) -> Select[Any]:
+    """A page of the ids that any of the searches matches, newest first.
+
+    A union instead of one OR, so that each search uses its own index; each stops above the bound of the count.
+    """
+    limited = [search.limit(MAX_COUNTED + 1).subquery() for search in searches]
+    matches = union(*(select(search.c.id) for search in limited)).subquery("matches")
+    return ids_with_total(select(matches.c.id), lambda rows: [rows.c.id.desc()])
 
 
-_chosen = batch_rows(id=BigInteger)
+_page_ids = batch_rows(id=BigInteger)
 
 _code_details = (
     activation_codes.c.id,
@@ -84,15 +87,15 @@ _device_details = (
 
 
 def code_page(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
-    """A page of codes, newest first, beside their total, unless that is known already.
+    """A page of codes, newest first, with their total; the total is 0 where the caller has counted already.
 
-    ``search`` says whether each is compared on the ``way``, or whether one whole ``code`` is looked for.
+    ``search`` is ``way`` to compare each code while the page is read, ``code`` to look one whole code up, or None.
     """
-    found = _codes(is_of_tenant, search, has_status)
+    matches = _codes(is_of_tenant, search, has_status)
     is_counted_here = is_of_tenant or search == "code"
-    everything = literal(0) if search or has_status else kept("codes_created")
-    page = found.order_by(activation_codes.c.id.desc()).limit(PAGE_SIZE).offset(SKIP).subquery("page")
-    total, source = beside_total(found_total(found) if is_counted_here else everything, page)
+    stored_total = literal(0) if search or has_status else total_of("codes_created")
+    page = matches.order_by(activation_codes.c.id.desc()).limit(PAGE_SIZE).offset(SKIP).subquery("page")
+    total, source = page_with_total(bounded_count(matches) if is_counted_here else stored_total, page)
     statement = (
         select(total, *_code_details)
         .select_from(source)
@@ -100,43 +103,45 @@ def code_page(is_of_tenant: bool, search: str | None, has_status: bool) -> Selec
         .outerjoin(tenants, tenants.c.id == activation_codes.c.tenant_id)
         .order_by(activation_codes.c.id.desc())
     )
-    return across_tenants(statement, _WHY)
+    return across_tenants(statement, _REASON)
 
 
-# Whose ids a search has found.
-codes_chosen = across_tenants(
+# The codes whose ids a search has returned.
+codes_by_ids = across_tenants(
     select(literal(0).label("total"), *_code_details)
-    .select_from(_chosen)
-    .join(activation_codes, activation_codes.c.id == _chosen.c.id)
+    .select_from(_page_ids)
+    .join(activation_codes, activation_codes.c.id == _page_ids.c.id)
     .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
     .order_by(activation_codes.c.id.desc()),
-    _WHY,
+    _REASON,
 )
 
 
-def codes_named(has_status: bool) -> Select[Any]:
-    """The codes that a text finds, as ``found_ids`` of a page."""
+def codes_matching(has_status: bool) -> Select[Any]:
+    """The codes whose label, hint or tenant's name matches a search, as a page of ``ids_with_total``."""
     codes = select(activation_codes.c.id)
     labelled = codes.where(_contains(activation_codes.c.label))
     hinted = codes.where(activation_codes.c.hint == bindparam("hint"))
     owned = codes.join(tenants, tenants.c.id == activation_codes.c.tenant_id).where(_contains(tenants.c.name))
-    arms = [arm.where(code_status == bindparam("status")) if has_status else arm for arm in (labelled, hinted, owned)]
-    return across_tenants(_any_of(arms), _WHY)
+    searches = [labelled, hinted, owned]
+    if has_status:
+        searches = [search.where(code_status == bindparam("status")) for search in searches]
+    return across_tenants(_any_of(searches), _REASON)
 
 
 def device_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
-    """A page of devices beside their total, unless that is known already.
+    """A page of devices with their total; the total is 0 where the caller has counted already.
 
-    A tenant's are ordered by when they were last seen, those of all tenants newest first; where something is searched,
-    each is compared on the way.
+    A tenant's devices are ordered by when they were last seen, those of all tenants newest first. A search compares
+    each device while the page is read.
     """
     order: tuple[ColumnElement[Any], ...] = (devices.c.id.desc(),)
     if is_of_tenant:
         order = (devices.c.last_seen.desc(), *order)
-    found = _devices(is_of_tenant, is_searched)
-    everything = literal(0) if is_searched else kept("devices_created")
-    page = found.order_by(*order).limit(PAGE_SIZE).offset(SKIP).subquery("page")
-    total, source = beside_total(found_total(found) if is_of_tenant else everything, page)
+    matches = _devices(is_of_tenant, is_searched)
+    stored_total = literal(0) if is_searched else total_of("devices_created")
+    page = matches.order_by(*order).limit(PAGE_SIZE).offset(SKIP).subquery("page")
+    total, source = page_with_total(bounded_count(matches) if is_of_tenant else stored_total, page)
     statement = (
         select(total, *_device_details)
         .select_from(source)
@@ -144,34 +149,34 @@ def device_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
         .outerjoin(tenants, tenants.c.id == devices.c.tenant_id)
         .order_by(*order)
     )
-    return across_tenants(statement, _WHY)
+    return across_tenants(statement, _REASON)
 
 
-# Whose ids a search has found.
-devices_chosen = across_tenants(
+# The devices whose ids a search has returned.
+devices_by_ids = across_tenants(
     select(literal(0).label("total"), *_device_details)
-    .select_from(_chosen)
-    .join(devices, devices.c.id == _chosen.c.id)
+    .select_from(_page_ids)
+    .join(devices, devices.c.id == _page_ids.c.id)
     .join(tenants, tenants.c.id == devices.c.tenant_id)
     .order_by(devices.c.id.desc()),
-    _WHY,
+    _REASON,
 )
 
 
-_devices_of_all = select(devices.c.id)
+_all_devices = select(devices.c.id)
 _has_fingerprint = and_(
     devices.c.hw_fingerprint >= bindparam("fingerprint_from"), devices.c.hw_fingerprint < bindparam("fingerprint_to")
 )
 
-devices_named = across_tenants(
+devices_matching = across_tenants(
     _any_of(
         [
-            _devices_of_all.where(_contains(devices.c.label)),
-            _devices_of_all.where(_has_fingerprint),
-            _devices_of_all.join(tenants, tenants.c.id == devices.c.tenant_id).where(_contains(tenants.c.name)),
+            _all_devices.where(_contains(devices.c.label)),
+            _all_devices.where(_has_fingerprint),
+            _all_devices.join(tenants, tenants.c.id == devices.c.tenant_id).where(_contains(tenants.c.name)),
         ]
     ),
-    _WHY,
+    _REASON,
 )
 
 slug_of_code = across_tenants(
@@ -190,30 +195,30 @@ slug_of_device = across_tenants(
 
 
 def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
-    found = select(activation_codes.c.id)
+    matches = select(activation_codes.c.id)
     if is_of_tenant:
-        found = found.where(_is_of_tenant(activation_codes))
+        matches = matches.where(_is_of_tenant(activation_codes))
     if search == "code":
-        found = found.where(
+        matches = matches.where(
             activation_codes.c.hint == bindparam("hint"), activation_codes.c.code_hash == bindparam("code_hash")
         )
     elif search:
-        found = found.where(
+        matches = matches.where(
             or_(
                 activation_codes.c.hint == bindparam("hint"),
                 _contains(activation_codes.c.label),
-                activation_codes.c.tenant_id.in_(_tenants_named()),
+                activation_codes.c.tenant_id.in_(_tenants_matching()),
             )
         )
-    return found.where(code_status == bindparam("status")) if has_status else found
+    return matches.where(code_status == bindparam("status")) if has_status else matches
 
 
 def _devices(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
-    found = select(devices.c.id)
+    matches = select(devices.c.id)
     if is_of_tenant:
-        found = found.where(_is_of_tenant(devices))
+        matches = matches.where(_is_of_tenant(devices))
     if is_searched:
-        found = found.where(
-            or_(_contains(devices.c.label), _has_fingerprint, devices.c.tenant_id.in_(_tenants_named()))
+        matches = matches.where(
+            or_(_contains(devices.c.label), _has_fingerprint, devices.c.tenant_id.in_(_tenants_matching()))
         )
-    return found
+    return matches

@@ -1,4 +1,4 @@
-"""Tenants as operators and they themselves see them: one, or a page of all in any order."""
+"""Tenants with all their details: one by slug or id, or a page in any order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from sql.counting import PAGE_SIZE, SKIP, beside_total, found_ids, kept
+from sql.counting import PAGE_SIZE, SKIP, ids_with_total, page_with_total, total_of
 from sql.dialect import batch_rows
 from sql.scope import across_tenants
 from sql.tables import activation_codes, monthly_runs, plans, run_changes, subscriptions, tenants, usage_rollups
@@ -32,11 +32,11 @@ _is_of_month = and_(
     usage_rollups.c.day >= bindparam("month"),
     usage_rollups.c.day < bindparam("next_month"),
 )
-# Whole numbers; PostgreSQL would make them decimals.
+# PostgreSQL would return the sum of whole numbers as a decimal.
 _sum_of_days = cast(func.sum(usage_rollups.c.quantity), BigInteger)
 _runs = select(_sum_of_days).where(usage_rollups.c.tenant_id == tenants.c.id, _is_of_month).scalar_subquery()
 
-_made = (
+_codes_of_month = (
     select(func.count())
     .select_from(activation_codes)
     .where(
@@ -46,8 +46,8 @@ _made = (
     )
 )
 
-# Everything that is shown of a tenant. What it has used and was given is looked up for each by itself: where months are
-# joined the planner guesses how much there is of them, and has read them whole once for each tenant.
+# All details of a tenant. Its usage and its codes of the month are subqueries, not joins: in a join the planner has to
+# guess the number of rows of a month, and has been seen to read the whole month once for each tenant.
 _details = (
     tenants.c.id,
     tenants.c.name,
@@ -59,8 +59,8 @@ _details = (
     tenants.c.phone_number,
     func.coalesce(plans.c.monthly_run_quota, 0).label("usage_quota"),
     func.coalesce(_runs, 0).label("usage_current"),
-    _made.scalar_subquery().label("codes_total"),
-    _made.where(activation_codes.c.use_count > 0).scalar_subquery().label("codes_used"),
+    _codes_of_month.scalar_subquery().label("codes_total"),
+    _codes_of_month.where(activation_codes.c.use_count > 0).scalar_subquery().label("codes_used"),
     tenants.c.created_at,
     tenants.c.updated_at,
     plans.c.name.label("plan_name"),
@@ -68,12 +68,12 @@ _details = (
 )
 
 
-def _subscribed(found: Select[Any]) -> Select[Any]:
-    """Some tenants, with their current subscription and its plan, if they have one."""
-    return found.outerjoin(subscriptions, _is_current).outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
+def _with_subscription(rows: Select[Any]) -> Select[Any]:
+    """The tenants joined to their current subscription and its plan, if they have one."""
+    return rows.outerjoin(subscriptions, _is_current).outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
 
 
-# A page of what a person looks a slug up in, in its order.
+# A page of the command line's list of tenants, ordered by slug.
 tenants_by_slug = (
     select(
         tenants.c.id,
@@ -92,7 +92,7 @@ tenants_by_slug = (
     .limit(bindparam("page_size"))
 )
 
-_any_tenant = _subscribed(select(*_details).select_from(tenants))
+_any_tenant = _with_subscription(select(*_details).select_from(tenants))
 
 tenant_by_slug = _any_tenant.where(tenants.c.slug == bindparam("tenant_slug"))
 
@@ -101,145 +101,149 @@ tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"))
 _COLUMNS = ("name", "slug", "updated_at")
 _MAX_ROWS = bindparam("max_rows", type_=BigInteger, literal_execute=True)
 
-_chosen = batch_rows(id=BigInteger)
+_page_ids = batch_rows(id=BigInteger)
 
 
 def tenant_page(by: str, is_descending: bool, search: str | None, status: str | None) -> Select[Any]:
-    """A page of tenants beside their total, ordered by a column: ``created_at`` unless another one is known.
+    """A page of tenants with their total, ordered by the column ``by``, or by ``created_at`` for any other word.
 
-    With ``search``, each is compared on the way along the order, and the total is whatever the search has counted.
-    ``status`` is None for all, ``none`` for those without a subscription; for any other word its value is a parameter.
+    With ``search``, each tenant is compared while the page is read, and the total is 0, because the caller has counted
+    already. ``status`` is None for all tenants and ``none`` for those without a subscription; with any other text,
+    the statement compares the state with the parameter ``status``.
     """
     order = _order(tenants, by, is_descending)
-    found = _filtered(select(tenants.c.id).select_from(tenants), search, status).order_by(*order)
-    return _shown(found.limit(PAGE_SIZE).offset(SKIP).subquery("page"), search, status).order_by(*order)
+    rows = _filtered(select(tenants.c.id).select_from(tenants), search, status).order_by(*order)
+    return _page(rows.limit(PAGE_SIZE).offset(SKIP).subquery("page"), search, status).order_by(*order)
 
 
-def tenants_chosen(by: str, is_descending: bool) -> Select[Any]:
-    """The tenants whose ids the batch brings, beside no total, ordered by a column."""
-    found = select(literal(0).label("total"), *_details).select_from(_chosen)
-    found = _subscribed(found.join(tenants, tenants.c.id == _chosen.c.id))
-    return found.order_by(*_order(tenants, by, is_descending))
+def tenants_by_ids(by: str, is_descending: bool) -> Select[Any]:
+    """The tenants whose ids are in the batch, with a total of 0, ordered by a column."""
+    rows = select(literal(0).label("total"), *_details).select_from(_page_ids)
+    rows = _with_subscription(rows.join(tenants, tenants.c.id == _page_ids.c.id))
+    return rows.order_by(*_order(tenants, by, is_descending))
 
 
 def tenant_page_by_usage(is_descending: bool, search: str | None, status: str | None, is_opened: bool) -> Select[Any]:
-    """A page of tenants beside their total, ordered by the month's usage; a search may also name those ``found``.
+    """A page of tenants with their total, ordered by the runs of a month.
 
-    In an opened month the index has the order of what is folded: from it come the first ``max_rows``, as many as
-    the page and all before it. A tenant with changes beside it stands where both together put it. Other months are
-    added up.
+    In an opened month an index has the order of the folded runs; from it come the first ``max_rows`` tenants, as many
+    as the page and all pages before it need. Tenants with changes that are not folded yet are added to these and sorted
+    by the sum of both. For any other month the daily sums are added up. ``search`` is as for ``tenant_page``, or
+    ``found``: then the batch holds the ids of the tenants that the search has returned.
     """
     runs = _opened_runs(is_descending, search, status) if is_opened else _summed_runs(search, status)
     order = (_directed(runs.c.runs, is_descending), runs.c.created_at.desc(), runs.c.id.desc())
     page = select(runs).order_by(*order).limit(PAGE_SIZE).offset(SKIP).subquery("page")
-    shown = (_directed(page.c.runs, is_descending), page.c.created_at.desc(), page.c.id.desc())
-    statement = _shown(page, search, status).order_by(*shown)
+    page_order = (_directed(page.c.runs, is_descending), page.c.created_at.desc(), page.c.id.desc())
+    statement = _page(page, search, status).order_by(*page_order)
     return across_tenants(statement, "operators compare what all tenants use")
 
 
-def _shown(page: Subquery, search: str | None, status: str | None) -> Select[Any]:
-    """The tenants of a page beside the total, unless a search has counted it already."""
-    total, source = beside_total(literal(0) if search else _total(status), page)
-    return _subscribed(select(total, *_details).select_from(source).outerjoin(tenants, tenants.c.id == page.c.id))
+def _page(ids: Subquery, search: str | None, status: str | None) -> Select[Any]:
+    """The details of the tenants with these ids, and the total; the total is 0 where a search has counted already."""
+    total, source = page_with_total(literal(0) if search else _total(status), ids)
+    return _with_subscription(select(total, *_details).select_from(source).outerjoin(tenants, tenants.c.id == ids.c.id))
 
 
 def _total(status: str | None) -> ColumnElement[int]:
-    """How many tenants there are, or are in a state; each current subscription is counted by its plan and state."""
+    """The number of all tenants, or of those in a state: the stored figure has a dimension ``plan:state``."""
     if status == "none":
-        return kept("tenants_created") - kept("subscriptions_current")
+        return total_of("tenants_created") - total_of("subscriptions_current")
     if status is None:
-        return kept("tenants_created")
-    return kept("subscriptions_current", literal(":").concat(bindparam("status")))
+        return total_of("tenants_created")
+    return total_of("subscriptions_current", literal(":").concat(bindparam("status")))
 
 
-def _order(of: FromClause, by: str, is_descending: bool) -> tuple[ColumnElement[Any], ...]:
-    """By a column, or by age unless it is known; equals stand newest first."""
-    column = of.c[by] if by in _COLUMNS else of.c.created_at
-    return _directed(column, is_descending), of.c.created_at.desc(), of.c.id.desc()
+def _order(rows: FromClause, by: str, is_descending: bool) -> tuple[ColumnElement[Any], ...]:
+    """The order by a column, or by age for any other word; among equals the newest tenant comes first."""
+    column = rows.c[by] if by in _COLUMNS else rows.c.created_at
+    return _directed(column, is_descending), rows.c.created_at.desc(), rows.c.id.desc()
 
 
 def _opened_runs(is_descending: bool, search: str | None, status: str | None) -> Subquery:
-    moved = (
+    changes = (
         select(run_changes.c.tenant_id, cast(func.sum(run_changes.c.runs), BigInteger).label("runs"))
         .where(run_changes.c.month == bindparam("month"))
         .group_by(run_changes.c.tenant_id)
-        .cte("moved")
+        .cte("changes")
     )
     is_opened = monthly_runs.c.month == bindparam("month")
     age = (monthly_runs.c.tenant_created_at.label("created_at"), monthly_runs.c.tenant_id.label("id"))
-    settled = select(monthly_runs.c.runs, *age).where(
-        is_opened, monthly_runs.c.tenant_id.not_in(select(moved.c.tenant_id))
+    unchanged = select(monthly_runs.c.runs, *age).where(
+        is_opened, monthly_runs.c.tenant_id.not_in(select(changes.c.tenant_id))
     )
-    others = (
-        select((monthly_runs.c.runs + moved.c.runs).label("runs"), *age)
-        .select_from(moved)
-        .join(monthly_runs, and_(monthly_runs.c.tenant_id == moved.c.tenant_id, is_opened))
+    changed = (
+        select((monthly_runs.c.runs + changes.c.runs).label("runs"), *age)
+        .select_from(changes)
+        .join(monthly_runs, and_(monthly_runs.c.tenant_id == changes.c.tenant_id, is_opened))
     )
     if search or status:
-        settled, others = (
+        unchanged, changed = (
             _filtered(runs.join(tenants, tenants.c.id == monthly_runs.c.tenant_id), search, status)
-            for runs in (settled, others)
+            for runs in (unchanged, changed)
         )
     order = (
         _directed(monthly_runs.c.runs, is_descending),
         monthly_runs.c.tenant_created_at.desc(),
         monthly_runs.c.tenant_id.desc(),
     )
-    first = settled.order_by(*order).limit(_MAX_ROWS).subquery("first")
-    return union_all(select(first), others).subquery("runs")
+    first = unchanged.order_by(*order).limit(_MAX_ROWS).subquery("first")
+    return union_all(select(first), changed).subquery("runs")
 
 
 def _summed_runs(search: str | None, status: str | None) -> Subquery:
-    summed = (
+    sums = (
         select(usage_rollups.c.tenant_id, _sum_of_days.label("runs"))
         .where(_is_of_month)
         .group_by(usage_rollups.c.tenant_id)
-        .subquery("summed")
+        .subquery("sums")
     )
-    found = (
-        select(func.coalesce(summed.c.runs, 0).label("runs"), tenants.c.created_at, tenants.c.id)
+    rows = (
+        select(func.coalesce(sums.c.runs, 0).label("runs"), tenants.c.created_at, tenants.c.id)
         .select_from(tenants)
-        .outerjoin(summed, summed.c.tenant_id == tenants.c.id)
+        .outerjoin(sums, sums.c.tenant_id == tenants.c.id)
     )
-    return _filtered(found, search, status).subquery("runs")
+    return _filtered(rows, search, status).subquery("runs")
 
 
 def _directed(key: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
     return key.desc() if is_descending else key.asc()
 
 
-def tenants_named(
+def tenants_matching(
     status: str | None, is_short: bool, words: int, by: str | None = None, is_descending: bool = True
 ) -> Select[Any]:
-    """The tenants that a search finds, as ``found_ids``: a page of them ordered ``by`` a column, or else all of them.
+    """The tenants that a search matches, as ``ids_with_total``: a page ordered ``by`` a column, or all of them.
 
-    So many ``words`` of the search are conditions of their own. What is too short for a trigram would be looked for in
-    all of the index, and is looked for in the rows. Whoever has the whole text has each word too, and the planner asks
-    the index for those alone that few have: a word that everybody has would cost most of the time.
+    ``words`` is the number of the search's words that are additional conditions, with the parameters ``word_0`` and on.
+    They do not change the result, because a tenant that contains the whole text contains each word. They let the
+    planner search the trigram index for the rare words only; looking a word up that every tenant has would take most of
+    the time. With ``is_short`` the text is too short for a trigram: to search for it the database would read the whole
+    index, so it compares the rows instead.
     """
-    compared = [tenants.c[name] for name in ("id", "created_at", *_COLUMNS)] if by else [tenants.c.id]
-    found = _in_state(select(*compared).select_from(tenants), status)
-    found = found.where(_is_named(behind=literal_column("''")) if is_short else _is_named())
-    found = found.where(*(_is_named(f"word_{number}") for number in range(words)))
-    return found_ids(found, (lambda of: _order(of, by, is_descending)) if by else None)
+    columns = [tenants.c[name] for name in ("id", "created_at", *_COLUMNS)] if by else [tenants.c.id]
+    matches = _in_state(select(*columns).select_from(tenants), status)
+    matches = matches.where(_matches(suffix=literal_column("''")) if is_short else _matches())
+    matches = matches.where(*(_matches(f"word_{number}") for number in range(words)))
+    return ids_with_total(matches, (lambda rows: _order(rows, by, is_descending)) if by else None)
 
 
-def _filtered(found: Select[Any], search: str | None, status: str | None) -> Select[Any]:
-    """Those of some tenants that a search and a status find; whom a search has named is in that state already."""
+def _filtered(rows: Select[Any], search: str | None, status: str | None) -> Select[Any]:
+    """The rows whose tenants match a search and a status; the ids in the batch already match both."""
     if search == "found":
-        return found.join(_chosen, _chosen.c.id == tenants.c.id)
-    return _in_state(found.where(_is_named()) if search else found, status)
+        return rows.join(_page_ids, _page_ids.c.id == tenants.c.id)
+    return _in_state(rows.where(_matches()) if search else rows, status)
 
 
-def _in_state(found: Select[Any], status: str | None) -> Select[Any]:
+def _in_state(rows: Select[Any], status: str | None) -> Select[Any]:
     if status is None:
-        return found
+        return rows
     state = tenants.c.subscription_state
-    return found.where(state.is_(None) if status == "none" else state == bindparam("status"))
+    return rows.where(state.is_(None) if status == "none" else state == bindparam("status"))
 
 
-def _is_named(parameter: str = "pattern", behind: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
-    """Whether name or slug is like the parameter; with something behind them no index is asked."""
+def _matches(parameter: str = "pattern", suffix: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
+    """Whether the name or the slug is like the parameter; with a ``suffix`` appended no index applies."""
     pattern = func.lower(bindparam(parameter))
     texts = [func.lower(column) for column in (tenants.c.name, tenants.c.slug)]
-    return or_(*((text if behind is None else text.concat(behind)).like(pattern, escape="\\") for text in texts))
+    return or_(*((text if suffix is None else text.concat(suffix)).like(pattern, escape="\\") for text in texts))

@@ -1,1 +1,1 @@
-"""The one chain of migrations that builds the schema, the same on both databases."""
+"""The chain of migrations that creates the schema, the same on both databases."""

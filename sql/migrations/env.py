@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection it is given, so that the portal and a developer migrate the same way."""
+"""Alembic's entry point: migrates on the caller's connection, for the portal and for developers alike."""
 
 from __future__ import annotations
 

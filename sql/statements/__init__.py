@@ -1,1 +1,1 @@
-"""The vocabulary: every question and every change, named, with bound parameters, one module per aggregate."""
+"""Every query and every change as a named statement with bound parameters, one module per aggregate."""

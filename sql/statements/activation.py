@@ -1,15 +1,15 @@
-"""Activation: bringing a code, a device and a seat together, for many devices at once where none of them is known."""
+"""Activation: a device takes a use of a code and a seat; new devices do so in batches."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, LargeBinary, String, and_, bindparam, exists, func, not_, or_, select, update
 
-from sql.dialect import batch_rows, insert, looked_up
+from sql.dialect import batch_rows, insert, referenced_column
 from sql.statements.billing import LICENSED_STATES, seat_is_free
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 from sql.tables.columns import Instant
 
-# Everything a refusal is explained with.
+# Everything that the explanation of a refusal may need.
 activation_situation = (
     select(
         tenants.c.id.label("tenant_id"),
@@ -47,7 +47,7 @@ _is_good = and_(
     or_(activation_codes.c.expires_at.is_(None), activation_codes.c.expires_at > bindparam("now")),
 )
 
-# A use of a code for a device that is known and shows another code than the one it was bound by.
+# Takes one use of a code, for an enrolled device that sends another code than the one that bound it.
 use_code = (
     update(activation_codes)
     .where(
@@ -62,47 +62,47 @@ use_code = (
     )
 )
 
-_applying = batch_rows(tenant_slug=String, code_hash=LargeBinary, hw_fingerprint=String)
+_requests = batch_rows(tenant_slug=String, code_hash=LargeBinary, hw_fingerprint=String)
 
-# The uses that a batch wants of each code. A code is left out as a whole where one of its devices is known already or
-# where the tenant has no room: those are not a batch's business, and would only roll back their neighbours.
-_wanted = (
+# The uses of each code that a batch needs. A code is left out of the batch if one of its devices is enrolled already or
+# if the tenant has no free seat: each of those requests is handled alone, because here it would roll back the others.
+_code_uses = (
     select(
         tenants.c.id.label("tenant_id"),
-        _applying.c.code_hash,
+        _requests.c.code_hash,
         func.count().label("uses"),
         func.count(devices.c.id).label("known"),
     )
-    .select_from(_applying)
-    .join(tenants, tenants.c.slug == _applying.c.tenant_slug)
+    .select_from(_requests)
+    .join(tenants, tenants.c.slug == _requests.c.tenant_slug)
     .outerjoin(
-        devices, and_(devices.c.tenant_id == tenants.c.id, devices.c.hw_fingerprint == _applying.c.hw_fingerprint)
+        devices, and_(devices.c.tenant_id == tenants.c.id, devices.c.hw_fingerprint == _requests.c.hw_fingerprint)
     )
-    .group_by(tenants.c.id, _applying.c.code_hash)
-    .cte("wanted")
+    .group_by(tenants.c.id, _requests.c.code_hash)
+    .cte("code_uses")
 )
-_has_room = exists().where(
-    subscriptions.c.tenant_id == _wanted.c.tenant_id,
+_has_free_seat = exists().where(
+    subscriptions.c.tenant_id == _code_uses.c.tenant_id,
     subscriptions.c.ended_at.is_(None),
     subscriptions.c.state.in_(LICENSED_STATES),
     seat_is_free,
 )
-_enough_uses = activation_codes.c.use_count + _wanted.c.uses <= activation_codes.c.max_uses
-_wanted_code = and_(
-    activation_codes.c.tenant_id == _wanted.c.tenant_id, activation_codes.c.code_hash == _wanted.c.code_hash
+_enough_uses = activation_codes.c.use_count + _code_uses.c.uses <= activation_codes.c.max_uses
+_matches_code = and_(
+    activation_codes.c.tenant_id == _code_uses.c.tenant_id, activation_codes.c.code_hash == _code_uses.c.code_hash
 )
-# Locked in one order, so that two batches that want the same codes wait for each other instead of deadlocking.
+# Every batch locks codes in the same order, so two batches with the same codes wait for each other and do not deadlock.
 _locked_codes = (
-    select(activation_codes.c.tenant_id, activation_codes.c.id, _wanted.c.uses)
-    .select_from(_wanted)
-    .join(activation_codes, _wanted_code)
-    .where(_wanted.c.known == 0, _has_room.correlate(_wanted), _enough_uses, _is_good)
+    select(activation_codes.c.tenant_id, activation_codes.c.id, _code_uses.c.uses)
+    .select_from(_code_uses)
+    .join(activation_codes, _matches_code)
+    .where(_code_uses.c.known == 0, _has_free_seat.correlate(_code_uses), _enough_uses, _is_good)
     .order_by(activation_codes.c.id)
     .with_for_update(of=activation_codes)
     .cte("locked_codes")
 )
 
-# Takes all the uses that a batch wants of a code, or none of them; answers the codes of which it has.
+# Takes all the uses of a code that a batch needs, or none of them; returns the codes whose uses it took.
 use_codes = (
     update(activation_codes)
     .where(
@@ -118,7 +118,7 @@ use_codes = (
     .returning(
         activation_codes.c.id,
         activation_codes.c.tenant_id,
-        looked_up(tenants.c.slug, tenants.c.id, activation_codes.c.tenant_id),
+        referenced_column(tenants.c.slug, tenants.c.id, activation_codes.c.tenant_id),
         activation_codes.c.code_hash,
         activation_codes.c.hint,
     )
@@ -132,7 +132,7 @@ _new_devices = batch_rows(
     created_at=Instant,
 )
 
-# Hardware that has become known meanwhile is not among the answered.
+# Returns no row for hardware that another transaction has enrolled in the meantime.
 insert_devices = (
     insert(devices)
     .from_select(list(_new_devices.c.keys()), select(_new_devices).where(_new_devices.c.tenant_id.is_not(None)))
@@ -151,7 +151,8 @@ _code_is_good = exists().where(
     activation_codes.c.revoked_at.is_(None),
 )
 
-# A known device activates with the code it was bound by (:from_code_id), or is bound by another one from now on.
+# An enrolled device activates again: with the code that bound it (:from_code_id), or with another one, which binds it
+# from now on.
 bind_device = (
     update(devices)
     .where(

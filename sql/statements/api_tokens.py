@@ -1,4 +1,4 @@
-"""API tokens: who is behind one, and what makes, lists and revokes them."""
+"""API tokens: identifying a request by its token; creating, listing and revoking tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import LargeBinary, bindparam, insert, or_, select, update
 from sql.dialect import batch_rows
 from sql.tables import api_tokens
 
-_asked = batch_rows(token_hash=LargeBinary)
+_requests = batch_rows(token_hash=LargeBinary)
 
 api_tokens_by_hash = (
     select(
@@ -18,14 +18,14 @@ api_tokens_by_hash = (
         api_tokens.c.expires_at,
         api_tokens.c.last_used_at,
     )
-    .select_from(_asked)
-    .join(api_tokens, api_tokens.c.token_hash == _asked.c.token_hash)
+    .select_from(_requests)
+    .join(api_tokens, api_tokens.c.token_hash == _requests.c.token_hash)
     .where(api_tokens.c.revoked_at.is_(None))
 )
 
 api_token_by_id = select(api_tokens.c.name, api_tokens.c.role).where(api_tokens.c.id == bindparam("token_id"))
 
-# At most once in a while, however many requests come at the same moment.
+# The condition on last_used_at limits the writes, however many requests come at the same moment.
 touch_api_token = (
     update(api_tokens)
     .where(

@@ -1,4 +1,4 @@
-"""The sealed chain of the audit trail: adding to it, and walking it."""
+"""The chain of seals over the audit trail: extending it and verifying it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sql.scope import across_tenants
 from sql.tables import audit_seals, platform_events
 from sql.tables.columns import Instant
 
-# What a seal covers, in this order. Not the transaction's number, which another server would hand out anew.
+# The columns that a seal covers, in this order. The transaction id is not among them, because it changes when the
+# database moves to another server.
 _sealed: tuple[ColumnElement[Any], ...] = (
     platform_events.c.id,
     platform_events.c.event_type,
@@ -35,7 +36,7 @@ _has_seal = select(audit_seals.c.event_id).where(audit_seals.c.event_id == platf
 
 last_seal = select(audit_seals.c.position, audit_seals.c.seal).order_by(audit_seals.c.position.desc()).limit(1)
 
-# Of the last seal whose event is still there.
+# The position in the trail of the last sealed event that still exists.
 last_sealed_place = across_tenants(
     select(platform_events.c.xid, platform_events.c.id)
     .select_from(audit_seals)
@@ -47,24 +48,25 @@ last_sealed_place = across_tenants(
 
 events_to_seal = across_tenants(
     select(platform_events.c.xid, *_sealed)
-    # An event that was moved behind the end of the chain has its seal already.
+    # An event that somebody moved behind the end of the chain has its seal already.
     .where(_place > _after, platform_events.c.xid < events_horizon(), ~_has_seal)
     .order_by(platform_events.c.xid, platform_events.c.id)
     .limit(bindparam("page_size")),
     "one chain seals the events of all tenants",
 )
 
-_sealing = batch_rows(position=BigInteger, event_id=BigInteger, seal=LargeBinary, sealed_at=Instant)
+_new_seals = batch_rows(position=BigInteger, event_id=BigInteger, seal=LargeBinary, sealed_at=Instant)
 
-# The position is the guard: where another sealer was quicker, fewer rows are answered than were given.
+# The primary key on position prevents a fork of the chain: where another process was faster, fewer rows are returned
+# than the batch has.
 add_seals = (
     insert(audit_seals)
-    .from_select(list(_sealing.c.keys()), select(_sealing).where(true()).order_by(_sealing.c.position))
+    .from_select(list(_new_seals.c.keys()), select(_new_seals).where(true()).order_by(_new_seals.c.position))
     .on_conflict_do_nothing()
     .returning(audit_seals.c.position)
 )
 
-# The chain in its order, with what its events are now; the event's columns are null where it is gone.
+# The seals in their order, each with its event as it is now; the event's columns are null if it no longer exists.
 sealed_events = across_tenants(
     select(audit_seals.c.position, audit_seals.c.event_id, audit_seals.c.seal, platform_events.c.xid, *_sealed)
     .select_from(audit_seals)
@@ -72,7 +74,7 @@ sealed_events = across_tenants(
     .where(audit_seals.c.position > bindparam("after_position"))
     .order_by(audit_seals.c.position)
     .limit(bindparam("page_size")),
-    "the chain's proof walks the events of all tenants",
+    "the verification reads the events of all tenants",
 )
 
 first_unsealed_before = across_tenants(
@@ -80,10 +82,10 @@ first_unsealed_before = across_tenants(
     .where(_place <= _after, ~_has_seal)
     .order_by(platform_events.c.xid, platform_events.c.id)
     .limit(1),
-    "the chain's proof looks for events of any tenant that were slipped in",
+    "the verification looks for inserted events of any tenant",
 )
 
 unsealed_after = across_tenants(
     select(func.count().label("events")).select_from(platform_events).where(_place > _after),
-    "the chain's proof counts what waits for its seal",
+    "the verification counts the events of all tenants that have no seal yet",
 )

@@ -1,10 +1,10 @@
-"""Plans and subscriptions; the seat counter moves only by conditional statements, here and at activation."""
+"""Plans and subscriptions; only the conditional statements here change the seat counter."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, and_, bindparam, func, insert, not_, or_, select, update
 
-from sql.dialect import batch_rows, looked_up
+from sql.dialect import batch_rows, referenced_column
 from sql.tables import devices, plans, subscriptions
 
 LICENSED_STATES = ("active", "trialing")
@@ -17,7 +17,7 @@ plans_by_quota = select(plans).order_by(plans.c.monthly_run_quota, plans.c.id)
 
 insert_plan = insert(plans).returning(plans.c.id)
 
-# Sets the columns that are passed; in a change the rows are therefore chosen by parameters named ``of_...``.
+# Sets the columns that are passed as parameters; parameters of a WHERE clause are named ``of_...`` to differ from them.
 set_plan = update(plans).where(plans.c.id == bindparam("of_id"))
 
 _current = and_(subscriptions.c.tenant_id == bindparam("of_tenant_id"), subscriptions.c.ended_at.is_(None))
@@ -37,7 +37,8 @@ current_subscription = (
     .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))
 )
 
-# A tenant that had a subscription before keeps its devices, and each of them its seat.
+# A tenant whose earlier subscription has ended still has its devices, and each active one occupies a seat of the new
+# one.
 insert_subscription = (
     insert(subscriptions)
     .values(
@@ -56,17 +57,17 @@ _max_devices = select(plans.c.max_devices).where(plans.c.id == subscriptions.c.p
 
 seat_is_free = or_(_max_devices.is_(None), subscriptions.c.seats_used < _max_devices)
 
-_seating = batch_rows(tenant_id=BigInteger, seats=BigInteger)
+_seats = batch_rows(tenant_id=BigInteger, seats=BigInteger)
 _locked_subscriptions = (
-    select(subscriptions.c.tenant_id, subscriptions.c.id, _seating.c.seats)
-    .select_from(_seating)
-    .join(subscriptions, and_(subscriptions.c.tenant_id == _seating.c.tenant_id, subscriptions.c.ended_at.is_(None)))
+    select(subscriptions.c.tenant_id, subscriptions.c.id, _seats.c.seats)
+    .select_from(_seats)
+    .join(subscriptions, and_(subscriptions.c.tenant_id == _seats.c.tenant_id, subscriptions.c.ended_at.is_(None)))
     .order_by(subscriptions.c.id)
     .with_for_update(of=subscriptions)
     .cte("locked_subscriptions")
 )
 
-# Takes the seats that a batch needs of each tenant, all of a tenant's or none; answers the tenants that had them.
+# Takes the seats that a batch needs of each tenant, all of a tenant's or none; returns the tenants whose seats it took.
 take_seats = (
     update(subscriptions)
     .where(
@@ -82,8 +83,8 @@ take_seats = (
     .returning(
         subscriptions.c.tenant_id,
         subscriptions.c.state,
-        looked_up(plans.c.name, plans.c.id, subscriptions.c.plan_id),
-        looked_up(plans.c.monthly_run_quota, plans.c.id, subscriptions.c.plan_id),
+        referenced_column(plans.c.name, plans.c.id, subscriptions.c.plan_id),
+        referenced_column(plans.c.monthly_run_quota, plans.c.id, subscriptions.c.plan_id),
     )
 )
 

@@ -1,4 +1,4 @@
-"""Questions to the database server itself."""
+"""Queries about the database server itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ sqlite_version = select(func.sqlite_version())
 
 postgresql_version = select(func.current_setting("server_version"))
 
-# What is kept for superusers cannot be counted on.
+# The portal is no superuser, so it cannot use the reserved connections.
 usable_connections = select(
     cast(func.current_setting("max_connections"), Integer)
     - cast(func.current_setting("superuser_reserved_connections"), Integer)

@@ -1,4 +1,4 @@
-"""What is on its way to tenants: asking for it, one attempt after the other, and how it ended."""
+"""Deliveries of messages to tenants: requesting one, counting its attempts, recording how it ended."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from sql.tables import deliveries
 
-# Spelt out, so that the index over what waits serves it whatever the plan is prepared for.
+# A literal, because with a parameter a generic plan could not use the partial index over waiting deliveries.
 _WAITS = deliveries.c.state == literal_column("'waiting'")
 
 insert_delivery = insert(deliveries).returning(deliveries.c.id)
 
-# Nothing comes back once a delivery has ended: whoever repeats it has nothing left to do.
+# Returns no row once a delivery has ended, so a repeated run of its errand sends nothing.
 begin_attempt = (
     update(deliveries)
     .where(deliveries.c.id == bindparam("of_id"), _WAITS)

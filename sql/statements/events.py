@@ -1,4 +1,4 @@
-"""The audit trail: writing one row, and reading on from a cursor without ever skipping one."""
+"""The audit trail: writing events, and reading pages from a cursor that skips none."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from sql.scope import across_tenants
 from sql.tables import platform_events, tenants
 from sql.tables.columns import Instant
 
-insert_events = across_tenants(
-    insert(platform_events), "an event may concern the whole installation and then names no tenant"
-)
+insert_events = across_tenants(insert(platform_events), "an event of the whole installation has no tenant")
 
 
 class EventFilter(NamedTuple):
-    """Which conditions a page of events has; each reads the parameter of its name."""
+    """The conditions of a page of events; each one compares with the parameter of the same name."""
 
     event_type: bool = False
     severity: bool = False
@@ -30,11 +28,11 @@ class EventFilter(NamedTuple):
 
 
 @cache
-def events_page(chosen: EventFilter, *, is_oldest_first: bool) -> Select[Any]:
-    """A page from a cursor on: the newest by time, or the oldest in the order of the trail, which misses none.
+def events_page(filters: EventFilter, *, is_oldest_first: bool) -> Select[Any]:
+    """A page after a cursor: newest first by time, or oldest first in the order of the trail.
 
-    Either way only what was committed before any transaction that still runs: the rows behind a cursor stay as they
-    are.
+    Both contain only events whose transaction is older than every running one, so no event can appear later in front of
+    a cursor that a reader already holds.
     """
     columns = platform_events.c
     conditions = {
@@ -57,7 +55,7 @@ def events_page(chosen: EventFilter, *, is_oldest_first: bool) -> Select[Any]:
         .where(
             place,
             columns.xid < events_horizon(),
-            *(conditions[name] for name, is_asked in chosen._asdict().items() if is_asked),
+            *(conditions[name] for name, is_set in filters._asdict().items() if is_set),
         )
         .order_by(*order)
         .limit(PAGE_SIZE)
@@ -79,5 +77,5 @@ recent_events = across_tenants(
     .where(platform_events.c.created_at >= bindparam("since"))
     .order_by(platform_events.c.created_at.desc(), platform_events.c.id.desc())
     .limit(bindparam("max_rows")),
-    "the dashboard's feed tells what happened anywhere",
+    "the dashboard's feed shows the events of all tenants",
 )

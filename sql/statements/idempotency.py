@@ -1,4 +1,4 @@
-"""Idempotency keys: who holds one, the answer that is kept under it, and what has passed its age."""
+"""Idempotency keys: holding a key, storing the answer under it, deleting expired ones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _insert = insert(idempotent_answers).values(
     created_at=bindparam("now"),
 )
 
-# Takes a key that is free, whose answer has passed its age, or whose request has neither done its work nor answered in
-# time; else it touches no row.
+# Takes a key that is unused, that has expired, or whose hold has run out before its request finished its work or stored
+# an answer. Otherwise it changes no row.
 hold_key = _insert.on_conflict_do_update(
     index_elements=[_columns.key_hash],
     set_={
@@ -40,19 +40,19 @@ answer_of_key = select(
     and_(_columns.is_done, _columns.held_until <= bindparam("now")).label("is_lost"),
 ).where(_columns.key_hash == bindparam("key_hash"))
 
-# The hold of this very request: where a repeat has taken the key over, nothing matches.
+# Matches only the hold of this request: if a repeat has taken the key over, no row matches.
 _own_hold = and_(
     _columns.key_hash == bindparam("of_key_hash"),
     _columns.created_at == bindparam("of_created_at"),
     _columns.sealed_answer.is_(None),
 )
 
-# Prolonged while the request still works.
+# Extends the hold while the request still runs.
 renew_hold = update(idempotent_answers).where(_own_hold).values(held_until=bindparam("new_held_until"))
 
 _holds = batch_rows(key_hash=LargeBinary, created_at=DateTime)
 
-# The holds that still stand. A repeat that would take one over waits for the end of this transaction.
+# Returns the holds that are still valid. A repeat that tries to take one over waits until this transaction has ended.
 confirm_key_holds = (
     update(idempotent_answers)
     .where(

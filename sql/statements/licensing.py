@@ -1,4 +1,4 @@
-"""Codes, devices, refresh families and signing keys: what is asked and changed on the way to a licensed device."""
+"""Codes, devices, refresh families and signing keys."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ code_by_hash = select(activation_codes.c.id).where(
     activation_codes.c.tenant_id == bindparam("tenant_id"), activation_codes.c.code_hash == bindparam("code_hash")
 )
 
-# Revoking again keeps the time of the first revocation.
+# A second revocation keeps the time of the first one.
 revoke_code = (
     update(activation_codes)
     .where(activation_codes.c.tenant_id == bindparam("of_tenant_id"), activation_codes.c.id == bindparam("code_id"))
@@ -81,14 +81,15 @@ device_exists = select(devices.c.id).where(
     devices.c.tenant_id == bindparam("tenant_id"), devices.c.id == bindparam("device_id")
 )
 
-# As the text it is: there is no need to look each up among the states that the database's check has let in.
+# As plain text: SQLAlchemy need not validate each value against the states again, since a check constraint already
+# does.
 _state = type_coerce(subscriptions.c.state, String).label("subscription_state")
 
-_asked = batch_rows(tenant_id=BigInteger, device_id=BigInteger)
-_asked_device = and_(devices.c.tenant_id == _asked.c.tenant_id, devices.c.id == _asked.c.device_id)
+_requests = batch_rows(tenant_id=BigInteger, device_id=BigInteger)
+_matches_device = and_(devices.c.tenant_id == _requests.c.tenant_id, devices.c.id == _requests.c.device_id)
 
-# Who the devices of a batch are, and what their tenants' subscriptions grant. Every device has a tenant; it is joined
-# from the outside so that the planner begins with the devices, each found by its own key, and not with their tenants.
+# The devices of a batch, and what their tenants' subscriptions grant. Every device has a tenant, but the join is an
+# outer one, so that the planner begins with the devices, each by its primary key, and not with their tenants.
 device_standings = (
     select(
         devices.c.tenant_id,
@@ -99,8 +100,8 @@ device_standings = (
         plans.c.monthly_run_quota,
         _state,
     )
-    .select_from(_asked)
-    .join(devices, _asked_device)
+    .select_from(_requests)
+    .join(devices, _matches_device)
     .outerjoin(tenants, tenants.c.id == devices.c.tenant_id)
     .outerjoin(
         subscriptions, and_(subscriptions.c.tenant_id == devices.c.tenant_id, subscriptions.c.ended_at.is_(None))
@@ -108,18 +109,19 @@ device_standings = (
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
 )
 
-_beating = batch_rows(tenant_id=BigInteger, device_id=BigInteger, hw_fingerprint=String)
+_heartbeats = batch_rows(tenant_id=BigInteger, device_id=BigInteger, hw_fingerprint=String)
 
-# Locked in one order, so that two batches with the same devices wait for each other instead of deadlocking.
+# Every batch locks devices in the same order, so two batches with the same devices wait for each other and do not
+# deadlock.
 _locked = (
     select(devices.c.tenant_id, devices.c.id)
-    .select_from(_beating)
+    .select_from(_heartbeats)
     .join(
         devices,
         and_(
-            devices.c.tenant_id == _beating.c.tenant_id,
-            devices.c.id == _beating.c.device_id,
-            devices.c.hw_fingerprint == _beating.c.hw_fingerprint,
+            devices.c.tenant_id == _heartbeats.c.tenant_id,
+            devices.c.id == _heartbeats.c.device_id,
+            devices.c.hw_fingerprint == _heartbeats.c.hw_fingerprint,
             not_(devices.c.is_revoked),
         ),
     )
@@ -128,7 +130,7 @@ _locked = (
     .cte("locked")
 )
 
-# Answers the devices whose heartbeat counts; a revoked device or other hardware is left as it was.
+# Returns the devices whose heartbeat is recorded; a revoked device or another hardware fingerprint changes no row.
 record_heartbeats = (
     update(devices)
     .where(devices.c.tenant_id == _locked.c.tenant_id, devices.c.id == _locked.c.id)
@@ -142,15 +144,15 @@ _family = and_(
     refresh_families.c.tenant_id == bindparam("of_tenant_id"), refresh_families.c.id == bindparam("family_id")
 )
 
-_shown = batch_rows(tenant_slug=String, device_id=BigInteger, family_id=String)
+_tokens = batch_rows(tenant_slug=String, device_id=BigInteger, family_id=String)
 
-# The families whose tokens a batch shows, their devices, and what the tenants' subscriptions grant. Only the tenant is
-# there in any case.
+# The families of the refresh tokens in a batch, their devices, and what the tenants' subscriptions grant. Apart from
+# the tenant's, any of the columns may be null.
 refresh_situations = (
     select(
-        _shown.c.tenant_slug,
-        _shown.c.device_id.label("shown_device_id"),
-        _shown.c.family_id,
+        _tokens.c.tenant_slug,
+        _tokens.c.device_id.label("shown_device_id"),
+        _tokens.c.family_id,
         tenants.c.id.label("tenant_id"),
         refresh_families.c.device_id,
         refresh_families.c.token_hash,
@@ -161,34 +163,34 @@ refresh_situations = (
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
     )
-    .select_from(_shown)
-    .join(tenants, tenants.c.slug == _shown.c.tenant_slug)
+    .select_from(_tokens)
+    .join(tenants, tenants.c.slug == _tokens.c.tenant_slug)
     .outerjoin(
         refresh_families,
         and_(
             refresh_families.c.tenant_id == tenants.c.id,
-            refresh_families.c.id == _shown.c.family_id,
-            refresh_families.c.device_id == _shown.c.device_id,
+            refresh_families.c.id == _tokens.c.family_id,
+            refresh_families.c.device_id == _tokens.c.device_id,
         ),
     )
-    .outerjoin(devices, and_(devices.c.tenant_id == tenants.c.id, devices.c.id == _shown.c.device_id))
+    .outerjoin(devices, and_(devices.c.tenant_id == tenants.c.id, devices.c.id == _tokens.c.device_id))
     .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
 )
 
-_rotating = batch_rows(tenant_id=BigInteger, family_id=String, shown_hash=LargeBinary, next_hash=LargeBinary)
+_rotations = batch_rows(tenant_id=BigInteger, family_id=String, shown_hash=LargeBinary, next_hash=LargeBinary)
 
-# The one that finds the presented token still current wins; everybody else has shown a used one.
+# Of several requests with the same token, only the first finds its hash current; the others have sent a used token.
 rotate_refresh_tokens = (
     update(refresh_families)
     .where(
-        refresh_families.c.tenant_id == _rotating.c.tenant_id,
-        refresh_families.c.id == _rotating.c.family_id,
-        refresh_families.c.token_hash == _rotating.c.shown_hash,
+        refresh_families.c.tenant_id == _rotations.c.tenant_id,
+        refresh_families.c.id == _rotations.c.family_id,
+        refresh_families.c.token_hash == _rotations.c.shown_hash,
         refresh_families.c.revoked_at.is_(None),
         refresh_families.c.expires_at > bindparam("now"),
     )
-    .values(token_hash=_rotating.c.next_hash, expires_at=bindparam("next_expires_at"))
+    .values(token_hash=_rotations.c.next_hash, expires_at=bindparam("next_expires_at"))
     .returning(refresh_families.c.id)
 )
 
@@ -208,7 +210,7 @@ revoke_refresh_families_of_device = (
 
 delete_expired_refresh_families = across_tenants(
     delete(refresh_families).where(refresh_families.c.expires_at < bindparam("now")),
-    "retention removes what no token can use any more, whoever's it is",
+    "retention removes expired families of all tenants",
 )
 
 verifying_keys = (
@@ -217,7 +219,7 @@ verifying_keys = (
     .order_by(signing_keys.c.signs_from, signing_keys.c.kid)
 )
 
-# Whoever rotates the keys has them first: of two at once, the second ends the first one's new key.
+# A rotation locks the keys first: of two at the same time, the second waits, and then retires the new key of the first.
 signing_keys_locked = select(signing_keys.c.kid).order_by(signing_keys.c.kid).with_for_update()
 
 insert_signing_key = insert(signing_keys)

@@ -1,4 +1,4 @@
-"""Limits that hold exactly over all workers: one conditional upsert a hit."""
+"""Rate limits that are exact across all workers: one conditional upsert per hit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _hit = insert(rate_windows)
 _now = bindparam("now", type_=Instant)
 _ended = rate_windows.c.ends_at <= _now
 
-# A window begins with its first hit. A hit that finds it full changes nothing, and nothing comes back.
+# A window begins with its first hit. A hit in a full window changes nothing and returns no row.
 count_hit = _hit.on_conflict_do_update(
     index_elements=[rate_windows.c.key_hash],
     set_={

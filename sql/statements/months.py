@@ -1,4 +1,4 @@
-"""The runs of each tenant and month: folding changes into them, opening months, and comparing them with the days."""
+"""Runs per tenant and month: folding changes into them, opening months, and comparing them with the daily sums."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from sql.tables import monthly_runs, opened_months, run_changes, tenants, usage_
 
 _oldest = select(run_changes.c.id).order_by(run_changes.c.id).limit(bindparam("max_rows"))
 
-# Two that fold at once share them out, and nobody waits for the deletion of a tenant, which waits for who folds.
+# SKIP LOCKED: two folds at the same time take different changes. Neither waits for the deletion of a tenant, which
+# itself waits for the fold.
 take_run_changes = across_tenants(
     delete(run_changes)
     .where(run_changes.c.id.in_(_oldest.with_for_update(skip_locked=True)))
     .returning(run_changes.c.tenant_id, run_changes.c.month, run_changes.c.runs),
-    "changes are folded in their order, whoever's they are",
+    "the oldest changes of all tenants are folded first",
 )
 
-_folding = batch_rows(tenant_id=BigInteger, month=Date, runs=BigInteger)
+_sums = batch_rows(tenant_id=BigInteger, month=Date, runs=BigInteger)
 _fold = insert(monthly_runs)
 
-# A tenant that is being deleted is waited for, and left out once it is gone.
+# Waits for the transaction that deletes a tenant, and then leaves the tenant out.
 add_to_months = _fold.from_select(
     ["tenant_id", "month", "runs", "tenant_created_at"],
-    select(_folding.c.tenant_id, _folding.c.month, _folding.c.runs, tenants.c.created_at)
-    .select_from(_folding)
-    .join(tenants, tenants.c.id == _folding.c.tenant_id)
-    .order_by(_folding.c.tenant_id, _folding.c.month)
+    select(_sums.c.tenant_id, _sums.c.month, _sums.c.runs, tenants.c.created_at)
+    .select_from(_sums)
+    .join(tenants, tenants.c.id == _sums.c.tenant_id)
+    .order_by(_sums.c.tenant_id, _sums.c.month)
     .with_for_update(read=True, key_share=True, of=tenants),
 ).on_conflict_do_update(
     index_elements=[monthly_runs.c.tenant_id, monthly_runs.c.month],
@@ -42,7 +43,7 @@ open_month = insert(opened_months).on_conflict_do_nothing(index_elements=[opened
 
 close_months = delete(opened_months).where(opened_months.c.month < bindparam("first_month"))
 
-# Nobody is ordered by them any more; the days stay.
+# Lists are no longer ordered by a closed month; the daily sums stay.
 delete_closed_runs = across_tenants(
     delete(monthly_runs).where(monthly_runs.c.month < bindparam("first_month")),
     "a month is closed for all tenants together",
@@ -62,11 +63,11 @@ fill_month = across_tenants(
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
-    """A sum of whole numbers; PostgreSQL would make it a decimal."""
+    """The sum as a whole number; PostgreSQL would return a decimal."""
     return cast(func.sum(column), BigInteger)
 
 
-_kept_and_summed = union_all(
+_months_minus_days = union_all(
     select(monthly_runs.c.tenant_id, monthly_runs.c.runs).where(monthly_runs.c.month == bindparam("month")),
     select(run_changes.c.tenant_id, run_changes.c.runs).where(run_changes.c.month == bindparam("month")),
     select(usage_rollups.c.tenant_id, -usage_rollups.c.quantity).where(
@@ -74,16 +75,16 @@ _kept_and_summed = union_all(
         usage_rollups.c.day >= bindparam("month"),
         usage_rollups.c.day < bindparam("next_month"),
     ),
-).subquery("kept_and_summed")
+).subquery("months_minus_days")
 
-# One statement sees one moment, however much is written meanwhile.
+# One statement reads one snapshot, so concurrent writes cause no false difference.
 months_that_differ = across_tenants(
-    select(_kept_and_summed.c.tenant_id, _sum(_kept_and_summed.c.runs).label("too_many"))
-    # What a tenant that was deleted has left is not folded and shown nowhere.
-    .join(tenants, tenants.c.id == _kept_and_summed.c.tenant_id)
-    .group_by(_kept_and_summed.c.tenant_id)
-    .having(func.sum(_kept_and_summed.c.runs) != 0)
-    .order_by(_kept_and_summed.c.tenant_id)
+    select(_months_minus_days.c.tenant_id, _sum(_months_minus_days.c.runs).label("too_many"))
+    # Changes left by a deleted tenant are not folded, and no list shows them.
+    .join(tenants, tenants.c.id == _months_minus_days.c.tenant_id)
+    .group_by(_months_minus_days.c.tenant_id)
+    .having(func.sum(_months_minus_days.c.runs) != 0)
+    .order_by(_months_minus_days.c.tenant_id)
     .limit(bindparam("max_rows")),
     "the nightly check compares every tenant's month with its days",
 )

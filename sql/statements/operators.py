@@ -1,10 +1,10 @@
-"""Operators: who is behind a cookie, and what changes accounts, sessions and sign-in links."""
+"""Operators: their accounts, their sessions by token, and their sign-in links."""
 
 from __future__ import annotations
 
 from sqlalchemy import LargeBinary, String, Text, bindparam, delete, func, or_, select, update
 
-from sql.dialect import batch_rows, insert, looked_up
+from sql.dialect import batch_rows, insert, referenced_column
 from sql.tables import operator_sessions, operators, sign_in_links
 from sql.tables.columns import Instant
 
@@ -30,7 +30,8 @@ all_operators = select(
 
 any_operator = select(operators.c.id).where(operators.c.disabled_at.is_(None)).limit(1)
 
-# The account is held, so that whoever takes it from its person at the same moment waits and then ends their session.
+# The account is locked until the session exists: a transaction that unbinds the account at the same time waits, and
+# then ends that session too.
 operator_by_subject = (
     select(*_account)
     .where(
@@ -40,10 +41,10 @@ operator_by_subject = (
     .with_for_update(key_share=True)
 )
 
-# Answers nothing where the address has an account, or the provider's person.
+# Returns no row if the address, or the provider's subject, already has an account.
 insert_operator = insert(operators).on_conflict_do_nothing().returning(operators.c.id)
 
-# The first person whom the provider names by an account's address has it from then on.
+# Binds an account to the first subject that signs in with the account's address.
 bind_to_subject = (
     update(operators)
     .where(
@@ -68,7 +69,7 @@ unbind_from_subject = (
     .returning(operators.c.id)
 )
 
-# Touches the row only where something differs, so that what did not change is not told. A name is never lost.
+# Changes the row only if a value differs, so that no event reports a change that did not happen. No name is erased.
 admit_operator = (
     update(operators)
     .where(
@@ -87,7 +88,7 @@ admit_operator = (
     )
 )
 
-# What the identity provider says of somebody who is an operator already; it lets no disabled account in.
+# Updates an existing operator from the identity provider's claims; never enables a disabled account.
 update_from_provider = (
     update(operators)
     .where(
@@ -112,7 +113,7 @@ set_password = (
     .returning(operators.c.email)
 )
 
-# A better way to hash is used from the next sign-in on, unless the password was changed meanwhile.
+# Replaces the hash of the same password with one of today's costs, unless the password was changed in the meantime.
 rehash_password = (
     update(operators)
     .where(operators.c.id == bindparam("of_operator_id"), operators.c.password_hash == bindparam("of_password_hash"))
@@ -126,7 +127,7 @@ disable_operator = (
     .returning(operators.c.id)
 )
 
-_asked = batch_rows(token_hash=LargeBinary)
+_requests = batch_rows(token_hash=LargeBinary)
 
 sessions_by_token = (
     select(
@@ -139,21 +140,22 @@ sessions_by_token = (
         operator_sessions.c.last_activity,
         operator_sessions.c.expires_at,
     )
-    .select_from(_asked)
-    .join(operator_sessions, operator_sessions.c.token_hash == _asked.c.token_hash)
+    .select_from(_requests)
+    .join(operator_sessions, operator_sessions.c.token_hash == _requests.c.token_hash)
     .join(operators, operators.c.id == operator_sessions.c.operator_id)
     .where(operators.c.disabled_at.is_(None))
 )
 
-# At most once in a while, however many requests come at the same moment.
+# The condition on last_activity limits the writes, however many requests come at the same moment.
 touch_session = (
     update(operator_sessions)
     .where(operator_sessions.c.id == bindparam("session_id"), operator_sessions.c.last_activity < bindparam("before"))
     .values(last_activity=bindparam("now"))
 )
 
-# A session begins only for an account that is not disabled and, where a password was checked, still has that one. The
-# account is held, so that whoever disables it or sets a password at the same moment waits and then ends this session.
+# A session begins only for an enabled account, and only if a password that was checked is still the account's. The
+# account is locked: a transaction that disables it or sets a password at the same time waits, and then ends this
+# session.
 insert_session = (
     insert(operator_sessions)
     .from_select(
@@ -181,7 +183,7 @@ end_session = (
     .returning(
         operator_sessions.c.id,
         operator_sessions.c.operator_id,
-        looked_up(operators.c.email, operators.c.id, operator_sessions.c.operator_id),
+        referenced_column(operators.c.email, operators.c.id, operator_sessions.c.operator_id),
     )
 )
 
@@ -206,7 +208,7 @@ sign_in_link = (
     )
 )
 
-# Whoever removes the row has used the link; of two at once the other finds none.
+# Deleting the row uses the link; of two requests at the same time, the second deletes nothing.
 consume_sign_in_link = (
     delete(sign_in_links)
     .where(sign_in_links.c.token_hash == bindparam("token_hash"), sign_in_links.c.expires_at > bindparam("now"))

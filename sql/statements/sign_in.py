@@ -1,4 +1,4 @@
-"""How tenants sign in: the open challenge and its guesses, the session behind a token, and what keeps it alive."""
+"""Sign-in of tenants: challenges and their guesses, and sessions by token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sql.dialect import insert as upsert
 from sql.scope import across_tenants
 from sql.tables import otp_challenges, tenant_sessions, tenants
 
-_shown = batch_rows(token_hash=LargeBinary)
+_requests = batch_rows(token_hash=LargeBinary)
 
 sessions_by_token = across_tenants(
     select(
@@ -22,13 +22,13 @@ sessions_by_token = across_tenants(
         tenant_sessions.c.expires_at,
         tenant_sessions.c.created_at,
     )
-    .select_from(_shown)
-    .join(tenant_sessions, tenant_sessions.c.token_hash == _shown.c.token_hash)
+    .select_from(_requests)
+    .join(tenant_sessions, tenant_sessions.c.token_hash == _requests.c.token_hash)
     .join(tenants, tenants.c.id == tenant_sessions.c.tenant_id),
-    "the token is what says which tenant it belongs to",
+    "the tenant is not known before its token is found",
 )
 
-# At most once in a while, however many requests come at the same moment.
+# The condition on last_activity limits the writes, however many requests come at the same moment.
 touch_session = (
     update(tenant_sessions)
     .where(
@@ -41,7 +41,7 @@ touch_session = (
 
 _challenge = upsert(otp_challenges)
 
-# The newest replaces the one before, with all its guesses.
+# A new challenge replaces the previous one and resets the count of guesses.
 store_challenge = _challenge.on_conflict_do_update(
     index_elements=[otp_challenges.c.tenant_id],
     set_={
@@ -52,7 +52,7 @@ store_challenge = _challenge.on_conflict_do_update(
     },
 )
 
-# Each guess is counted before it is looked at; nothing comes back when none is left.
+# Counts a guess before it is compared; returns no row when no guess is left.
 count_guess = (
     update(otp_challenges)
     .where(
@@ -65,7 +65,7 @@ count_guess = (
     .returning(otp_challenges.c.tenant_id, otp_challenges.c.code_hash)
 )
 
-# Of two right guesses at the same moment one finds it.
+# Of two right guesses at the same time, only one deletes the challenge.
 take_challenge = delete(otp_challenges).where(
     otp_challenges.c.tenant_id == bindparam("tenant_id"), otp_challenges.c.code_hash == bindparam("code_hash")
 )
@@ -85,10 +85,10 @@ delete_ended_sessions = across_tenants(
     delete(tenant_sessions)
     .where(tenant_sessions.c.id.in_(select(tenant_sessions.c.id).where(_ended).limit(bindparam("max_rows"))), _ended)
     .returning(tenant_sessions.c.tenant_id),
-    "the hourly purge removes what has ended, whoever's it was",
+    "the hourly purge removes what has ended, of all tenants",
 )
 
 delete_ended_challenges = across_tenants(
     delete(otp_challenges).where(otp_challenges.c.expires_at < bindparam("now")),
-    "the hourly purge removes what has ended, whoever's it was",
+    "the hourly purge removes what has ended, of all tenants",
 )

@@ -1,4 +1,4 @@
-"""Figures that the database keeps: reading them, folding changes into them, and comparing them with the rows."""
+"""The dashboards' figures: reading them, folding changes into their sums, and comparing them with the rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from sql.counting import kept
+from sql.counting import total_of
 from sql.dialect import batch_rows, insert, quarter_of
 from sql.scope import across_tenants
 from sql.tables import (
@@ -38,12 +38,13 @@ from sql.tables.statistics import NEVER, TOTAL
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
-    """A sum of whole numbers; PostgreSQL would make it a decimal."""
+    """The sum as a whole number; PostgreSQL would return a decimal."""
     return cast(func.sum(column), BigInteger)
 
 
-# Which sums are wanted: of a metric, over a period that the asker has named, from the buckets of one grain.
-_asked = batch_rows(metric=String, period=String, grain=Integer, first_bucket=BigInteger, next_bucket=BigInteger)
+# The sums that the caller requests: of a metric, over a period under a name of the caller's choice, from the buckets of
+# one grain.
+_requests = batch_rows(metric=String, period=String, grain=Integer, first_bucket=BigInteger, next_bucket=BigInteger)
 
 _recent = (
     select(
@@ -56,48 +57,48 @@ _recent = (
     .cte("recent")
 )
 
-# Looked up for each that is asked, by the key: a join would make PostgreSQL read all sums.
+# A subquery for each request uses the primary key; for a join PostgreSQL would read all sums.
 _folded = (
     select(_sum(statistics.c.value))
     .where(
-        statistics.c.metric == _asked.c.metric,
-        statistics.c.grain == _asked.c.grain,
-        statistics.c.bucket >= _asked.c.first_bucket,
-        statistics.c.bucket < _asked.c.next_bucket,
+        statistics.c.metric == _requests.c.metric,
+        statistics.c.grain == _requests.c.grain,
+        statistics.c.bucket >= _requests.c.first_bucket,
+        statistics.c.bucket < _requests.c.next_bucket,
     )
-    .correlate(_asked)
+    .correlate(_requests)
     .scalar_subquery()
 )
-_folded_sums = select(_asked.c.metric, _asked.c.period, func.coalesce(_folded, 0).label("value"))
+_folded_sums = select(_requests.c.metric, _requests.c.period, func.coalesce(_folded, 0).label("value"))
 
 _recent_sums = (
-    select(_asked.c.metric, _asked.c.period, _sum(_recent.c.change).label("value"))
-    .select_from(_asked)
+    select(_requests.c.metric, _requests.c.period, _sum(_recent.c.change).label("value"))
+    .select_from(_requests)
     .join(
         _recent,
         and_(
-            _recent.c.metric == _asked.c.metric,
-            _recent.c.bucket >= _asked.c.first_bucket,
-            _recent.c.bucket < _asked.c.next_bucket,
+            _recent.c.metric == _requests.c.metric,
+            _recent.c.bucket >= _requests.c.first_bucket,
+            _recent.c.bucket < _requests.c.next_bucket,
         ),
     )
-    .group_by(_asked.c.metric, _asked.c.period)
+    .group_by(_requests.c.metric, _requests.c.period)
 )
 
-# What was folded and what was not yet, seen at the same moment; the asker adds them.
+# The folded and the unfolded part in one snapshot; the caller adds them.
 sums = union_all(_folded_sums, _recent_sums)
 
-_of_each = union_all(
+_values = union_all(
     select(statistics.c.dimension, statistics.c.value).where(
         statistics.c.metric == bindparam("metric"), statistics.c.grain == TOTAL
     ),
     select(statistics_changes.c.dimension, statistics_changes.c.change).where(
         statistics_changes.c.metric == bindparam("metric")
     ),
-).subquery("of_each")
+).subquery("values_by_dimension")
 
-# A metric over all time, for each dimension it has.
-sums_by_dimension = select(_of_each.c.dimension, _sum(_of_each.c.value).label("value")).group_by(_of_each.c.dimension)
+# The sum of a metric over all time, for each of its dimensions.
+sums_by_dimension = select(_values.c.dimension, _sum(_values.c.value).label("value")).group_by(_values.c.dimension)
 
 _is_held = activation_codes.c.revoked_at.is_(None)
 _is_open = and_(_is_held, activation_codes.c.use_count < activation_codes.c.max_uses)
@@ -115,7 +116,7 @@ def _just_expired(metric: str, *conditions: ColumnElement[bool]) -> Select[*tupl
     )
 
 
-# Beside the sums, what has expired within the running quarter of an hour, and how many tenants are active.
+# The sums, the codes that have expired since the current quarter of an hour began, and the number of active tenants.
 sums_and_just_expired = across_tenants(
     union_all(
         _folded_sums,
@@ -126,7 +127,7 @@ sums_and_just_expired = across_tenants(
         select(
             literal("subscriptions_active").label("metric"),
             literal("all").label("period"),
-            kept("subscriptions_current", literal(":active", literal_execute=True)).label("value"),
+            total_of("subscriptions_current", literal(":active", literal_execute=True)).label("value"),
         ),
     ),
     "the dashboard and the list show the codes of all tenants together",
@@ -137,7 +138,7 @@ busiest_tenants = across_tenants(
     .select_from(subscriptions)
     .join(tenants, tenants.c.id == subscriptions.c.tenant_id)
     .join(plans, plans.c.id == subscriptions.c.plan_id)
-    # Written out, because a parameter does not tell the planner that the index holds them.
+    # A literal, because with a parameter the planner could not use the partial index.
     .where(subscriptions.c.state == literal("active", literal_execute=True), subscriptions.c.ended_at.is_(None))
     .order_by(subscriptions.c.seats_used.desc(), subscriptions.c.id.desc())
     .limit(bindparam("max_rows")),
@@ -148,10 +149,10 @@ tenants_with_new_devices = across_tenants(
     select(func.count(devices.c.tenant_id.distinct()).label("tenants")).where(
         devices.c.created_at >= bindparam("since"), not_(devices.c.is_revoked)
     ),
-    "how many tenants stay is a figure of all",
+    "the retention rate is a figure of all tenants",
 )
 
-# The oldest changes; two that fold at once share them out.
+# The oldest changes; each row goes to only one of two folds at the same time.
 take_changes = (
     delete(statistics_changes)
     .where(
@@ -167,60 +168,60 @@ take_changes = (
     )
 )
 
-_folding = batch_rows(metric=String, grain=Integer, bucket=Integer, dimension=String, value=BigInteger)
+_sums = batch_rows(metric=String, grain=Integer, bucket=Integer, dimension=String, value=BigInteger)
 _fold = insert(statistics)
 
 add_to_sums = _fold.from_select(
-    list(_folding.c.keys()),
-    # Ordered, so that two that fold at once wait for each other instead of deadlocking.
-    select(_folding)
-    .where(true())
-    .order_by(_folding.c.metric, _folding.c.grain, _folding.c.bucket, _folding.c.dimension),
+    list(_sums.c.keys()),
+    # In a fixed order, so that two folds at the same time wait for each other and do not deadlock.
+    select(_sums).where(true()).order_by(_sums.c.metric, _sums.c.grain, _sums.c.bucket, _sums.c.dimension),
 ).on_conflict_do_update(
     index_elements=[statistics.c.metric, statistics.c.grain, statistics.c.bucket, statistics.c.dimension],
     set_={"value": statistics.c.value + _fold.excluded.value},
 )
 
 
-def _taken_off(metric: str, bucket: ColumnElement[int], *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    """The number of rows in each bucket, negative; a metric that is not asked for is not counted."""
-    is_asked = literal(metric) == bindparam("metric")
-    return select(literal(""), bucket, -func.count()).where(is_asked, *conditions).group_by(bucket)
+def _minus_rows(metric: str, bucket: ColumnElement[int], *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    """The negated number of rows in each bucket; no rows are read unless the statement is run for this metric."""
+    is_requested = literal(metric) == bindparam("metric")
+    return select(literal(""), bucket, -func.count()).where(is_requested, *conditions).group_by(bucket)
 
 
 _expiry = func.coalesce(quarter_of(activation_codes.c.expires_at), literal(NEVER, literal_execute=True))
 _plan_and_state = cast(subscriptions.c.plan_id, String).concat(":").concat(subscriptions.c.state)
-_kept_and_counted = union_all(
+_figures_minus_rows = union_all(
     select(statistics.c.dimension, statistics.c.bucket, statistics.c.value).where(
         statistics.c.metric == bindparam("metric"), statistics.c.grain == 1
     ),
     select(statistics_changes.c.dimension, statistics_changes.c.bucket, statistics_changes.c.change).where(
         statistics_changes.c.metric == bindparam("metric")
     ),
-    _taken_off("codes_created", quarter_of(activation_codes.c.created_at)),
-    _taken_off("codes_used", quarter_of(activation_codes.c.used_at), activation_codes.c.used_at.is_not(None)),
-    _taken_off("codes_revoked", quarter_of(activation_codes.c.revoked_at), activation_codes.c.revoked_at.is_not(None)),
-    _taken_off("codes_expiring", quarter_of(activation_codes.c.expires_at), activation_codes.c.expires_at.is_not(None)),
-    _taken_off("codes_held", _expiry, _is_held),
-    _taken_off("codes_open", _expiry, _is_open),
-    _taken_off("devices_created", quarter_of(devices.c.created_at)),
-    _taken_off("devices_held", quarter_of(devices.c.created_at), not_(devices.c.is_revoked)),
-    _taken_off("tenants_created", quarter_of(tenants.c.created_at)),
+    _minus_rows("codes_created", quarter_of(activation_codes.c.created_at)),
+    _minus_rows("codes_used", quarter_of(activation_codes.c.used_at), activation_codes.c.used_at.is_not(None)),
+    _minus_rows("codes_revoked", quarter_of(activation_codes.c.revoked_at), activation_codes.c.revoked_at.is_not(None)),
+    _minus_rows(
+        "codes_expiring", quarter_of(activation_codes.c.expires_at), activation_codes.c.expires_at.is_not(None)
+    ),
+    _minus_rows("codes_held", _expiry, _is_held),
+    _minus_rows("codes_open", _expiry, _is_open),
+    _minus_rows("devices_created", quarter_of(devices.c.created_at)),
+    _minus_rows("devices_held", quarter_of(devices.c.created_at), not_(devices.c.is_revoked)),
+    _minus_rows("tenants_created", quarter_of(tenants.c.created_at)),
     select(_plan_and_state, literal(0), -func.count())
     .where(literal("subscriptions_current") == bindparam("metric"), subscriptions.c.ended_at.is_(None))
     .group_by(_plan_and_state),
-).subquery("kept_and_counted")
+).subquery("figures_minus_rows")
 
-# Of one metric. One statement sees one moment, however much is written meanwhile.
+# For one metric. One statement reads one snapshot, so concurrent writes cause no false difference.
 sums_that_differ = across_tenants(
     select(
-        _kept_and_counted.c.dimension,
-        _kept_and_counted.c.bucket,
-        _sum(_kept_and_counted.c.value).label("too_many"),
+        _figures_minus_rows.c.dimension,
+        _figures_minus_rows.c.bucket,
+        _sum(_figures_minus_rows.c.value).label("too_many"),
     )
-    .group_by(_kept_and_counted.c.dimension, _kept_and_counted.c.bucket)
-    .having(func.sum(_kept_and_counted.c.value) != 0)
-    .order_by(_kept_and_counted.c.bucket)
+    .group_by(_figures_minus_rows.c.dimension, _figures_minus_rows.c.bucket)
+    .having(func.sum(_figures_minus_rows.c.value) != 0)
+    .order_by(_figures_minus_rows.c.bucket)
     .limit(bindparam("max_rows")),
     "the nightly check counts the rows of all tenants",
 )
@@ -246,7 +247,7 @@ _fine_and_coarse = union_all(
     ).where(statistics.c.grain != 1),
 ).subquery("fine_and_coarse")
 
-# Each larger grain is the sum of the smallest.
+# The sum of a larger grain must equal the sum of its smallest grains.
 grains_that_differ = (
     select(
         _fine_and_coarse.c.metric,

@@ -1,4 +1,4 @@
-"""Changing tenants, and taking them away with everything that is theirs."""
+"""Changing tenants, and deleting them with everything that belongs to them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ profile_by_slug_locked = _profile.where(tenants.c.slug == bindparam("tenant_slug
 
 profile_by_id_locked = _profile.where(tenants.c.id == bindparam("tenant_id"))
 
-# Sets the columns that are passed.
+# Sets the columns that are passed as parameters.
 set_tenant = update(tenants).where(tenants.c.id == bindparam("of_id"))
 
 
-def _number(table: Table, *which: Any) -> ScalarSelect[int]:
-    asked = select(func.count()).select_from(table).where(table.c.tenant_id == bindparam("tenant_id"), *which)
-    return asked.scalar_subquery()
+def _number(table: Table, *conditions: Any) -> ScalarSelect[int]:
+    count = select(func.count()).select_from(table).where(table.c.tenant_id == bindparam("tenant_id"), *conditions)
+    return count.scalar_subquery()
 
 
 _can_be_used = (
@@ -63,24 +63,25 @@ deletion_impact = select(
 
 
 def _locked(table: Table, is_open: ColumnElement[bool]) -> CTE:
-    """The tenant's rows that others may be changing, locked in the order in which batches lock theirs."""
-    found = select(table.c.tenant_id, table.c.id).where(table.c.tenant_id == bindparam("of_tenant_id"), is_open)
-    return found.order_by(table.c.id).with_for_update().cte("locked")
+    """The tenant's rows that other transactions may be changing, locked in the order in which batches lock them."""
+    rows = select(table.c.tenant_id, table.c.id).where(table.c.tenant_id == bindparam("of_tenant_id"), is_open)
+    return rows.order_by(table.c.id).with_for_update().cte("locked")
 
 
 _open_codes = _locked(activation_codes, activation_codes.c.revoked_at.is_(None))
-_held_devices = _locked(devices, not_(devices.c.is_revoked))
+_active_devices = _locked(devices, not_(devices.c.is_revoked))
 
-# The order of an activation, so that a deletion waits for one that is under way, and never the other way round.
-hold_codes = (
+# Codes come before devices, as in an activation: a deletion then waits for a running activation and cannot deadlock
+# with it.
+revoke_codes_of_tenant = (
     update(activation_codes)
     .where(activation_codes.c.tenant_id == _open_codes.c.tenant_id, activation_codes.c.id == _open_codes.c.id)
     .values(revoked_at=bindparam("now"))
 )
 
-hold_devices = (
+revoke_devices_of_tenant = (
     update(devices)
-    .where(devices.c.tenant_id == _held_devices.c.tenant_id, devices.c.id == _held_devices.c.id)
+    .where(devices.c.tenant_id == _active_devices.c.tenant_id, devices.c.id == _active_devices.c.id)
     .values(is_revoked=true())
 )
 
@@ -96,6 +97,6 @@ delete_run_changes = delete(run_changes).where(run_changes.c.tenant_id == bindpa
 
 delete_deliveries = delete(deliveries).where(deliveries.c.tenant_slug == bindparam("of_slug"))
 
-# Usage, sessions and the open challenge go with the tenant: the database takes them in its own order, after everybody
-# who is still writing there.
+# ON DELETE CASCADE removes usage, sessions and the open challenge, in the database's own order, after it has waited for
+# every transaction that still writes them.
 delete_tenant = delete(tenants).where(tenants.c.id == bindparam("of_id"))

@@ -1,4 +1,4 @@
-"""Questions about tenants, and what anybody may see of them."""
+"""Looking tenants up, inserting them, and their public branding."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from sql.tables import tenants
 
 by_slug = select(tenants.c.id, tenants.c.name, tenants.c.slug).where(tenants.c.slug == bindparam("tenant_slug"))
 
-# Weaker than FOR UPDATE: rows that refer to the tenant may be inserted meanwhile, or those inserts would deadlock.
+# FOR NO KEY UPDATE, weaker than FOR UPDATE: other transactions may still insert rows that refer to the tenant. With FOR
+# UPDATE those inserts would deadlock.
 by_slug_locked = by_slug.with_for_update(key_share=True)
 
-# The tenant as it stays until this transaction has ended: only its deletion waits. What inserts a row of the tenant's
-# after it has changed another one asks for it first, or it would meet a deletion on the other way round.
-by_slug_kept = by_slug.with_for_update(read=True, key_share=True)
+# FOR KEY SHARE: until this transaction ends, only the deletion of the tenant waits. A transaction that changes one row
+# of the tenant and then inserts another takes this lock first, or it could deadlock with a deletion.
+by_slug_share_locked = by_slug.with_for_update(read=True, key_share=True)
 
-_asked = batch_rows(slug=String)
+_requests = batch_rows(slug=String)
 
 brandings = (
     select(tenants.c.slug, tenants.c.logo_url, tenants.c.primary_color, tenants.c.domain)
-    .select_from(_asked)
-    .join(tenants, tenants.c.slug == _asked.c.slug)
+    .select_from(_requests)
+    .join(tenants, tenants.c.slug == _requests.c.slug)
 )
 
 insert_tenant = insert(tenants).returning(tenants.c.id)
 
-# Where messages reach a tenant.
+# The addresses at which a tenant receives messages.
 contact_by_slug = select(
     tenants.c.id,
     tenants.c.name,

@@ -1,4 +1,4 @@
-"""Metered usage: taking events in, and reading their sums."""
+"""Metered usage: storing events, reading their sums, and deleting old events."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from sql.tables.columns import Instant
 
 _requests = batch_rows(tenant_id=BigInteger, tenant_slug=String, device_id=BigInteger, received_at=Instant, events=JSON)
 
-# Whose device is not in good standing, or whose slug is another tenant's, stores nothing: the insert lets an event in.
-# Without a device it is somebody who was looked at before. Worked out once for each request: SQLite would read one of a
-# thousand events anew for each of them.
+# The requests whose events may be stored: the device is not revoked, and the slug is its tenant's. A request without a
+# device comes from an operator or a tenant, whom the portal has checked before. MATERIALIZED, so that this is decided
+# once per request: SQLite would read a request of a thousand events again for each of them.
 _admitted = (
     select(_requests.c.tenant_id, _requests.c.device_id, _requests.c.received_at, _requests.c.events)
     .select_from(_requests)
@@ -42,7 +42,7 @@ _events, _event_fields = nested_rows(
     _admitted.c.events, event_id=String, kind=String, quantity=BigInteger, at=Instant, day=Date, metadata=Text
 )
 
-# The events of many requests. Answers those that were new; the sums per day follow by the trigger on the table.
+# Inserts the events of many requests and returns the new ones; a trigger on the table updates the daily sums.
 insert_usage_events = (
     insert(usage_events)
     .from_select(
@@ -50,7 +50,7 @@ insert_usage_events = (
         select(_admitted.c.tenant_id, _admitted.c.device_id, _admitted.c.received_at, *_event_fields)
         .select_from(_admitted)
         .join(_events, true())
-        # SQLite reads ON CONFLICT as part of a join where nothing stands between them.
+        # Without a WHERE clause SQLite would parse ON CONFLICT as the condition of the join.
         .where(true()),
     )
     .on_conflict_do_nothing(index_elements=[usage_events.c.tenant_id, usage_events.c.event_id])
@@ -118,5 +118,5 @@ _oldest = select(usage_events.c.tenant_id, usage_events.c.event_id).where(
 
 delete_old_usage_events = across_tenants(
     delete(usage_events).where(_event.in_(_oldest.order_by(usage_events.c.day).limit(bindparam("max_rows")))),
-    "retention removes events past their age, whoever's they are",
+    "retention removes the old events of all tenants",
 )

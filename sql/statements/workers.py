@@ -1,4 +1,4 @@
-"""Worker heartbeats and leases."""
+"""Heartbeats of workers, and leases."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from sqlalchemy import bindparam, delete, or_, select
 from sql.dialect import insert
 from sql.tables import leases, worker_heartbeats
 
-_beat = insert(worker_heartbeats)
+_heartbeat = insert(worker_heartbeats)
 
-record_worker_heartbeat = _beat.on_conflict_do_update(
-    index_elements=[worker_heartbeats.c.executor_id], set_={"beat_at": _beat.excluded.beat_at}
+record_worker_heartbeat = _heartbeat.on_conflict_do_update(
+    index_elements=[worker_heartbeats.c.executor_id], set_={"beat_at": _heartbeat.excluded.beat_at}
 )
 
 executors_alive = select(worker_heartbeats.c.executor_id).where(worker_heartbeats.c.beat_at >= bindparam("since"))
@@ -21,7 +21,7 @@ delete_dead_worker_heartbeats = delete(worker_heartbeats).where(worker_heartbeat
 
 _lease = insert(leases)
 
-# Taken or kept by one row in one statement: whoever holds it prolongs it, anybody else takes it when it has run out.
+# One upsert: the holder extends its lease, and any other worker takes it once it has expired.
 take_lease = _lease.on_conflict_do_update(
     index_elements=[leases.c.name],
     set_={"holder": _lease.excluded.holder, "expires_at": _lease.excluded.expires_at},

@@ -1,4 +1,4 @@
-"""The tables, one module per aggregate; importing this package declares all of them on ``metadata``."""
+"""The tables, one module per aggregate; importing this package adds all of them to ``metadata``."""
 
 from sql.tables.billing import plans, subscriptions
 from sql.tables.columns import metadata

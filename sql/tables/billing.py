@@ -1,4 +1,4 @@
-"""Plans, and the subscription by which a tenant holds one."""
+"""Plans, and the subscriptions of tenants to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ plans = Table(
     Column("name", String(100), nullable=False),
     Column("stripe_price_id", String(255), nullable=False),
     Column("monthly_run_quota", Integer, nullable=False),
-    # Null: as many devices as the tenant has codes for.
+    # Null: no limit but the tenant's activation codes.
     Column("max_devices", Integer),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -33,7 +33,7 @@ subscriptions = Table(
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("plan_id", Id, ForeignKey("plans.id"), nullable=False),
     choice("state", *SUBSCRIPTION_STATES),
-    # The one counter that guards the device limit; moved only by a conditional statement.
+    # The counter that enforces the device limit; only conditional statements change it.
     Column("seats_used", Integer, nullable=False, server_default=text("0")),
     Column("current_period_start", Instant),
     Column("current_period_end", Instant),
@@ -93,19 +93,19 @@ CREATE TRIGGER subscriptions_state_{name} AFTER {change} ON subscriptions
 FOR EACH ROW {when} EXECUTE FUNCTION keep_subscription_state()
 """
 
-# What a change of seats is not: an activation has no business with its tenant's row.
-_CHANGES = {"insert": "INSERT", "update": "UPDATE OF state, ended_at", "delete": "DELETE"}
-_MOVES = "WHEN ((old.state, old.ended_at) IS DISTINCT FROM (new.state, new.ended_at))"
+# An UPDATE of seats_used does not fire the trigger, so that an activation neither changes nor locks its tenant's row.
+_FIRING_CHANGES = {"insert": "INSERT", "update": "UPDATE OF state, ended_at", "delete": "DELETE"}
+_WHEN_DIFFERENT = "WHEN ((old.state, old.ended_at) IS DISTINCT FROM (new.state, new.ended_at))"
 
 _SQLITE = [
     _STATE_SQLITE.format(name=name, change=change, row="old" if name == "delete" else "new")
-    for name, change in _CHANGES.items()
+    for name, change in _FIRING_CHANGES.items()
 ]
 _POSTGRESQL = [
     _STATE_FUNCTION_POSTGRESQL,
     *(
-        _STATE_POSTGRESQL.format(name=name, change=change, when=_MOVES if name == "update" else "")
-        for name, change in _CHANGES.items()
+        _STATE_POSTGRESQL.format(name=name, change=change, when=_WHEN_DIFFERENT if name == "update" else "")
+        for name, change in _FIRING_CHANGES.items()
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""The metadata all tables share, the naming of constraints, kinds of columns, and indexes of some rows only."""
+"""The shared metadata, the names of constraints, column types, and partial indexes."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ metadata = MetaData(
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment in time, UTC-aware on both databases; SQLite would hand it back naive."""
+    """A moment in UTC, timezone-aware on both databases; SQLite by itself returns naive datetimes."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a naive time instead of guessing its zone."""
+        """Refuse a naive datetime instead of guessing its time zone."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive time has no place in the database")
+            raise ValueError("a naive datetime cannot be stored")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the zone back that SQLite does not keep."""
+        """Add the time zone, which SQLite does not store."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
-# SQLite numbers rows by itself only in a column of type INTEGER.
+# SQLite generates ids only in a primary key of type INTEGER.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def id_column() -> Column[int]:
-    """A primary key that both databases number by themselves."""
+    """A primary key that both databases generate."""
     return Column("id", Id, Identity(), primary_key=True)
 
 
 def choice(name: str, *values: str, **options: Any) -> Column[str]:
-    """A text column held to a closed set of values by a named check."""
+    """A text column with a named check constraint that permits only these values."""
     kind = Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)
     return Column(name, kind, nullable=False, **options)
 
 
 def only_where(condition: str) -> dict[str, Any]:
-    """The options of an index that holds only the rows for which this is true, written alike on both databases."""
+    """The options of a partial index whose condition is written the same on both databases."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}

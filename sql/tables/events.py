@@ -1,4 +1,4 @@
-"""The audit trail: one row for every change that somebody may have to explain later, and the chain that seals it."""
+"""The audit trail: one row for each change that operators may have to trace, and the chain of seals over it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ platform_events = Table(
     "platform_events",
     metadata,
     id_column(),
-    # The transaction that wrote the row. Ids are handed out before commit, so a slow transaction's row appears below
-    # ids that were already read; a reader orders by (xid, id) and stops below the oldest transaction still running.
+    # The id of the transaction that wrote the row. Row ids are assigned before commit, so a slow transaction's row can
+    # appear below ids that a reader has already passed. Readers therefore sort by (xid, id) and stop below the oldest
+    # running transaction.
     Column("xid", BigInteger, nullable=False, default=transaction_id()),
     Column("event_type", String(50), nullable=False),
     choice("severity", "major", "minor"),
@@ -20,7 +21,7 @@ platform_events = Table(
     choice("actor_type", "operator", "tenant", "device", "system"),
     Column("actor_name", String(255), nullable=False),
     Column("actor_id", Id),
-    # Plain numbers without foreign keys: what happened stays as it was when its subject is deleted.
+    # Plain numbers without foreign keys, so that an event stays unchanged when its tenant, code or device is deleted.
     Column("tenant_id", Id),
     Column("code_id", Id),
     Column("device_id", Id),
@@ -29,16 +30,16 @@ platform_events = Table(
     Column("request_id", String(64)),
     Column("created_at", Instant, nullable=False),
     Index("ix_platform_events_xid_id", "xid", "id"),
-    # The list of events runs by time, as a whole and for each filter that may leave few of many.
+    # The list of events is sorted by time; each filter that may select few of many events has its own index.
     Index("ix_platform_events_created_at_id", "created_at", "id"),
     Index("ix_platform_events_tenant_id_created_at_id", "tenant_id", "created_at", "id"),
     Index("ix_platform_events_event_type_created_at_id", "event_type", "created_at", "id"),
     Index("ix_platform_events_actor_name_created_at_id", "actor_name", "created_at", "id"),
 )
 
-# One row an event, in the order in which they were sealed: each seal covers its event and the seal before it, with a
-# key that is not in the database. A row without its event, an event among the sealed without its row, and a seal that
-# is not what it should be each prove a change.
+# One row per sealed event, in the order of sealing. Each seal is a keyed hash (HMAC) of its event and the seal before
+# it; the key is not in the database. A seal without its event, an event between sealed ones without a seal, and a wrong
+# seal each prove that somebody changed the trail.
 audit_seals = Table(
     "audit_seals",
     metadata,

@@ -1,4 +1,4 @@
-"""Activation codes, the devices bound by them, their refresh-token families, and the keys that sign access tokens."""
+"""Activation codes, devices, families of refresh tokens, and the keys that sign access tokens."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ activation_codes = Table(
     CheckConstraint("max_uses >= 1", name="max_uses"),
     CheckConstraint("use_count >= 0 AND use_count <= max_uses", name="use_count"),
     Index("ix_activation_codes_tenant_id_id", "tenant_id", "id"),
-    # What has expired within the running quarter of an hour; older ones are sums.
+    # For the codes that have expired in the current quarter of an hour; earlier ones are in the stored figures.
     Index("ix_activation_codes_expires_at", "expires_at"),
-    # What a tenant was given in a month.
+    # For the number of codes that a tenant got in a month.
     Index("ix_activation_codes_tenant_id_created_at", "tenant_id", "created_at"),
-    # Finds a whole code, whose hash is kept by tenant, for who does not know whose it is.
+    # For finding a whole code without knowing its tenant: the unique index on code_hash begins with the tenant.
     Index("ix_activation_codes_hint_id", "hint", "id"),
 )
 
@@ -53,18 +53,18 @@ devices = Table(
     metadata,
     id_column(),
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
-    # SHA-256 of what the device sends, in hexadecimal.
+    # SHA-256, in hexadecimal, of the fingerprint that the device sends.
     Column("hw_fingerprint", String(64), nullable=False),
     Column("label", String(255)),
-    # The code that bound the device; with it the device may activate again without a further use.
+    # The code that bound the device; the device may activate again with it without taking another use.
     Column("activation_code_id", Id, ForeignKey("activation_codes.id", ondelete="SET NULL")),
     Column("is_revoked", Boolean, nullable=False, server_default=false()),
-    # Not indexed: a heartbeat stays an update within its page (HOT) that touches no index.
+    # Not indexed, so that a heartbeat remains a heap-only (HOT) update, which changes no index.
     Column("last_seen", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "hw_fingerprint", name="uq_devices_hw_fingerprint"),
     Index("ix_devices_activation_code_id", "activation_code_id"),
-    # Whose devices came lately.
+    # For counting the tenants with new devices.
     Index(
         "ix_devices_created_at_tenant_id",
         "created_at",
@@ -72,7 +72,7 @@ devices = Table(
         postgresql_where=text("NOT is_revoked"),
         sqlite_where=text("is_revoked = 0"),
     ),
-    # Finds a device for who does not know whose it is.
+    # For finding a device without knowing its tenant.
     Index("ix_devices_hw_fingerprint", "hw_fingerprint"),
     postgresql_with={"fillfactor": 80},
 )
@@ -80,11 +80,11 @@ devices = Table(
 refresh_families = Table(
     "refresh_families",
     metadata,
-    # Random, and part of every token of the family.
+    # Random; every token of the family contains it.
     Column("id", String(22), primary_key=True),
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("device_id", Id, ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
-    # Keyed hash of the one token that may be used next.
+    # Keyed hash of the only token that is still unused.
     Column("token_hash", LargeBinary(32), nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("revoked_at", Instant),
@@ -98,14 +98,14 @@ signing_keys = Table(
     metadata,
     Column("kid", String(64), primary_key=True),
     Column("algorithm", String(16), nullable=False),
-    # The public JWK as JSON text, and the private one sealed with a key derived from the installation's secret.
+    # The public JWK as JSON text, and the private JWK encrypted with a key derived from the installation's secret key.
     Column("public_jwk", Text, nullable=False),
     Column("sealed_private_jwk", LargeBinary, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("signs_from", Instant, nullable=False),
-    # Null while the key is the newest; a replaced key verifies until the last token it signed has expired.
+    # Null for the newest key; a replaced key verifies until the last token that it signed has expired.
     Column("verifies_until", Instant),
-    # Of several hosts that start on an empty database together, one stores the first key.
+    # Only one host can store the first key when several start on an empty database at the same time.
     Index(
         "uq_signing_keys_newest",
         "algorithm",

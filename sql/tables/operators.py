@@ -1,4 +1,4 @@
-"""Operators: the vendor's staff, how they sign in, and the tokens their programs hold."""
+"""Operators, who are the vendor's staff: their accounts, sessions and sign-in links, and API tokens of programs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ operators = Table(
     Column("email", String(255), nullable=False),
     Column("name", String(255)),
     choice("role", *ROLES),
-    # argon2id, null for who signs in through the identity provider only.
+    # argon2id; null for an operator who signs in only through the identity provider.
     Column("password_hash", Text),
-    # Whom the identity provider knows the account by, null before the first sign-in there: addresses change hands,
-    # and only both together name one person for good (OpenID Connect Core 5.7).
+    # The identity provider's identifier of the person, null before the first sign-in there. An e-mail address may pass
+    # to another person; only issuer and subject together identify one for good (OpenID Connect Core 5.7).
     Column("oidc_issuer", Text),
     Column("oidc_subject", String(255)),
     Column("disabled_at", Instant),
@@ -45,7 +45,7 @@ operator_sessions = Table(
     Index("ix_operator_sessions_expires_at", "expires_at"),
 )
 
-# A link that signs its bearer in once, to choose a password.
+# A link that works once: its bearer signs in and chooses a password.
 sign_in_links = Table(
     "sign_in_links",
     metadata,
@@ -65,7 +65,7 @@ api_tokens = Table(
     Column("token_hash", LargeBinary(32), nullable=False),
     # The last four characters, so that a person can tell tokens apart.
     Column("hint", String(4), nullable=False),
-    # Who made it, as the audit trail names them.
+    # The name of the operator who created it, as in the audit trail.
     Column("created_by", String(255), nullable=False),
     Column("expires_at", Instant, nullable=False),
     # Written at most once a minute.

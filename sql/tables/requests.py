@@ -1,4 +1,4 @@
-"""What is remembered of requests: how often somebody asked, and the first answer to one that may be repeated."""
+"""State about requests: windows of exact rate limits, and stored answers under idempotency keys."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Table, fals
 
 from sql.tables.columns import Instant, metadata
 
-# Limits that must hold exactly over all workers; the others are counted in memory or in Redis.
+# For rate limits that must be exact across all workers; the others are counted in memory or in Redis.
 rate_windows = Table(
     "rate_windows",
     metadata,
-    # Keyed hash of what is counted and for whom.
+    # Keyed hash of the limit's name and of the address or account that is counted.
     Column("key_hash", LargeBinary(32), primary_key=True),
     Column("hits", Integer, nullable=False),
     # A window begins with its first hit.
@@ -23,13 +23,13 @@ idempotent_answers = Table(
     metadata,
     # Keyed hash of the caller, the operation and the key that the caller chose.
     Column("key_hash", LargeBinary(32), primary_key=True),
-    # Keyed hash of the request, so that the same key with another body is noticed.
+    # Keyed hash of the request, to detect the same key with another request.
     Column("request_hash", LargeBinary(32), nullable=False),
-    # Null while the first request runs; sealed with a key derived from the caller's key and a key of ours.
+    # Null while the first request runs. Encrypted with a key derived from the caller's key and the secret key.
     Column("sealed_answer", LargeBinary),
-    # Until when a request that has not answered holds the key; who crashed does not hold it for a day.
+    # When the hold of a request without an answer ends, so that a crashed server does not keep the key for a day.
     Column("held_until", Instant, nullable=False),
-    # What it created is committed: nobody runs it anew, whether its answer is kept or not.
+    # True once the request's work is committed: from then on no repeat runs it again, even if its answer was lost.
     Column("is_done", Boolean, nullable=False, server_default=false()),
     Column("expires_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),

@@ -1,4 +1,4 @@
-"""How tenants sign in: what they asked for, the one open challenge of each, their sessions, and mail on its way."""
+"""Sign-in of tenants: the open challenge of each, their sessions, and deliveries of messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Larg
 
 from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
 
-# A tenant has at most one challenge, the newest: the tenant is the key, and a new one replaces the old.
+# A tenant has at most one challenge: the tenant is the primary key, and a new challenge replaces the old one.
 otp_challenges = Table(
     "otp_challenges",
     metadata,
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    # Keyed hash of the one-time password, which is stored nowhere.
+    # Keyed hash of the one-time password; the password itself is stored nowhere.
     Column("code_hash", LargeBinary(32), nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("expires_at", Instant, nullable=False),
@@ -24,11 +24,11 @@ tenant_sessions = Table(
     metadata,
     id_column(),
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
-    # Keyed hash of the token that the browser holds.
+    # Keyed hash of the token in the browser.
     Column("token_hash", LargeBinary(32), nullable=False),
     # Written at most once a minute.
     Column("last_activity", Instant, nullable=False),
-    # The absolute end; nothing moves it.
+    # The absolute end of the session; activity does not extend it.
     Column("expires_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
     Index("uq_tenant_sessions_token_hash", "token_hash", unique=True),
@@ -36,8 +36,8 @@ tenant_sessions = Table(
     Index("ix_tenant_sessions_expires_at", "expires_at"),
 )
 
-# What is to be sent to a tenant, known or not: a request for a password leaves the same row for any slug. What a
-# message says is made when it is sent, so that no secret waits here.
+# Messages to be sent. A request for a one-time password stores the same row for any slug, whether such a tenant exists
+# or not. The text is composed only when it is sent, so that no secret is stored here.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -46,7 +46,7 @@ deliveries = Table(
     Column("tenant_slug", String(100), nullable=False),
     choice("state", "waiting", "sent", "failed", "unreachable", server_default="waiting"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    # Why it failed, for operators.
+    # The reason of the failure, for operators.
     Column("failure", String(255)),
     Column("created_at", Instant, nullable=False),
     Column("finished_at", Instant),

@@ -1,4 +1,4 @@
-"""Figures that the database itself keeps, so that no dashboard counts rows: changes as they happen, and their sums."""
+"""Figures of the dashboards, which triggers maintain so that no dashboard counts rows: changes, and their sums."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, String
 from sql.dialect import installer
 from sql.tables.columns import id_column, metadata
 
-# A bucket is a quarter of an hour, numbered from 1970 in UTC: days of every zone in use begin with one.
+# A bucket is a quarter of an hour, numbered from 1970 in UTC. In every time zone in use a day begins with a bucket.
 QUARTER_SECONDS = 900
-# The bucket of what never expires.
+# The bucket of codes that never expire.
 NEVER = 2**31 - 1
-# How many quarters a sum covers: one, an hour, a day in UTC, and 0 for everything, whose bucket is 0.
+# The number of buckets that a sum covers: one, an hour, a day in UTC. The grain of the sum of all is TOTAL, its bucket
+# 0.
 GRAINS = (1, 4, 96)
 TOTAL = 0
 
-# Only ever inserted into, by triggers in the transaction of the change, so that no transaction waits for another's
-# figure; folded into the sums by a schedule. What is true is the sum of both.
+# Triggers only insert here, in the transaction of the change, so that no transaction waits for another one's figure. A
+# schedule folds the rows into the sums. The current figure is the sum of both tables.
 statistics_changes = Table(
     "statistics_changes",
     metadata,
@@ -35,7 +36,7 @@ statistics = Table(
     metadata,
     Column("metric", String(32), nullable=False),
     Column("grain", Integer, nullable=False),
-    # Where the sums begin: with a multiple of the grain.
+    # The first bucket of the sum, a multiple of the grain.
     Column("bucket", Integer, nullable=False),
     Column("dimension", String(64), nullable=False),
     Column("value", BigInteger, nullable=False),
@@ -43,37 +44,40 @@ statistics = Table(
 )
 
 
-class Counted(NamedTuple):
-    """A figure of a table's rows: which of them count, and in which bucket; ``{row}`` is where a row is found."""
+class Metric(NamedTuple):
+    """A count of a table's rows: ``moment`` is the column that decides the bucket, ``condition`` selects the rows.
 
-    metric: str
+    ``{row}`` in the SQL stands for the row's table or alias.
+    """
+
+    name: str
     moment: str
     condition: str = "1 = 1"
     dimension: str = "''"
 
 
-COUNTED = {
+METRICS_BY_TABLE = {
     "activation_codes": (
-        Counted("codes_created", "created_at"),
-        Counted("codes_used", "used_at", "{row}.used_at IS NOT NULL"),
-        Counted("codes_revoked", "revoked_at", "{row}.revoked_at IS NOT NULL"),
-        Counted("codes_expiring", "expires_at", "{row}.expires_at IS NOT NULL"),
-        # By expiry, so that those that have expired meanwhile can be told.
-        Counted("codes_held", "expires_at", "{row}.revoked_at IS NULL"),
-        Counted("codes_open", "expires_at", "{row}.revoked_at IS NULL AND {row}.use_count < {row}.max_uses"),
+        Metric("codes_created", "created_at"),
+        Metric("codes_used", "used_at", "{row}.used_at IS NOT NULL"),
+        Metric("codes_revoked", "revoked_at", "{row}.revoked_at IS NOT NULL"),
+        Metric("codes_expiring", "expires_at", "{row}.expires_at IS NOT NULL"),
+        # By expiry, so that readers can subtract the codes that have expired since.
+        Metric("codes_held", "expires_at", "{row}.revoked_at IS NULL"),
+        Metric("codes_open", "expires_at", "{row}.revoked_at IS NULL AND {row}.use_count < {row}.max_uses"),
     ),
     "devices": (
-        Counted("devices_created", "created_at"),
-        Counted("devices_held", "created_at", "NOT {row}.is_revoked"),
+        Metric("devices_created", "created_at"),
+        Metric("devices_held", "created_at", "NOT {row}.is_revoked"),
     ),
     "subscriptions": (
-        Counted("subscriptions_current", "", "{row}.ended_at IS NULL", "{row}.plan_id || ':' || {row}.state"),
+        Metric("subscriptions_current", "", "{row}.ended_at IS NULL", "{row}.plan_id || ':' || {row}.state"),
     ),
-    "tenants": (Counted("tenants_created", "created_at"),),
+    "tenants": (Metric("tenants_created", "created_at"),),
 }
-# Changes that move a figure. A device's heartbeat and a subscription's seats are none; a statement that has to look at
-# each changed row would make those pay.
-MOVING = {
+# The columns whose UPDATE fires a trigger. A heartbeat and a change of seats must not pay for a trigger, so their
+# columns are not among these.
+UPDATES = {
     "devices": ("is_revoked", "created_at"),
     "subscriptions": ("plan_id", "state", "ended_at"),
 }
@@ -81,24 +85,24 @@ INSERT = "INSERT INTO statistics_changes (metric, dimension, bucket, change)"
 
 
 def _moves(table: str, quarter: str, signs: dict[str, int], source: str = "") -> str:
-    """What the rows at these places count, taken with a sign."""
+    """A query for the changes of all the table's metrics by the rows ``signs`` names, each with its sign."""
     return "\n    UNION ALL ".join(
-        f"SELECT '{counted.metric}' AS metric, {counted.dimension.format(row=row)} AS dimension,"
-        f" {_bucket(counted, row, quarter)} AS bucket, {sign} AS change{source.format(row=row)}"
-        f" WHERE {counted.condition.format(row=row)}"
+        f"SELECT '{metric.name}' AS metric, {metric.dimension.format(row=row)} AS dimension,"
+        f" {_bucket(metric, row, quarter)} AS bucket, {sign} AS change{source.format(row=row)}"
+        f" WHERE {metric.condition.format(row=row)}"
         for row, sign in signs.items()
-        for counted in COUNTED[table]
+        for metric in METRICS_BY_TABLE[table]
     )
 
 
-def _bucket(counted: Counted, row: str, quarter: str) -> str:
-    if not counted.moment:
+def _bucket(metric: Metric, row: str, quarter: str) -> str:
+    if not metric.moment:
         return "0"
-    found = quarter.format(f"{row}.{counted.moment}")
-    return f"coalesce({found}, {NEVER})" if counted.moment == "expires_at" else found
+    bucket = quarter.format(f"{row}.{metric.moment}")
+    return f"coalesce({bucket}, {NEVER})" if metric.moment == "expires_at" else bucket
 
 
-# What a row that is there now adds, and what one that was there before takes away.
+# The new version of a row adds to a figure, the old version subtracts from it.
 ROWS = {"INSERT": {"new": 1}, "DELETE": {"old": -1}, "UPDATE": {"new": 1, "old": -1}}
 TRANSITIONS = {"new": "added", "old": "removed"}
 
@@ -108,12 +112,12 @@ def _events(table: str) -> list[str]:
 
 
 def sqlite_triggers() -> Iterator[str]:
-    """A trigger for each row that comes, goes or changes."""
-    # The first 19 characters end with the second: what is below it would be rounded up.
+    """The triggers for SQLite: one per table and kind of change, run for each row."""
+    # Without the fraction of a second, which SQLite would round: the first 19 characters end with the second.
     quarter = f"CAST(strftime('%s', substr({{}}, 1, 19)) AS INTEGER) / {QUARTER_SECONDS}"
-    for table in COUNTED:
+    for table in METRICS_BY_TABLE:
         for change in _events(table):
-            columns = f" OF {', '.join(MOVING[table])}" if change == "UPDATE" and table in MOVING else ""
+            columns = f" OF {', '.join(UPDATES[table])}" if change == "UPDATE" and table in UPDATES else ""
             yield (
                 f"CREATE TRIGGER {table}_statistics_{change.lower()} AFTER {change}{columns} ON {table}\nBEGIN\n"  # noqa: S608 - names of ours
                 f"    {INSERT}\n    SELECT metric, dimension, bucket, sum(change) FROM (\n"
@@ -123,12 +127,12 @@ def sqlite_triggers() -> Iterator[str]:
 
 
 def postgresql_triggers() -> Iterator[str]:
-    """A trigger for each statement, and for each row whose change moves a figure where most changes do not."""
+    """The triggers for PostgreSQL: run per statement; per row for tables where most updates change no figure."""
     quarter = f"CAST(floor(extract(epoch FROM {{}}) / {QUARTER_SECONDS}) AS INTEGER)"
-    for table in COUNTED:
+    for table in METRICS_BY_TABLE:
         for change in _events(table):
             name = f"{table}_statistics_{change.lower()}"
-            by_row = change == "UPDATE" and table in MOVING
+            by_row = change == "UPDATE" and table in UPDATES
             rows = ROWS[change] if by_row else {TRANSITIONS[row]: sign for row, sign in ROWS[change].items()}
             source = "" if by_row else " FROM {row}"
             yield (
@@ -138,9 +142,9 @@ def postgresql_triggers() -> Iterator[str]:
                 " GROUP BY metric, dimension, bucket HAVING sum(change) <> 0;\n    RETURN NULL;\nEND $$"
             )
             if by_row:
-                old, new = (", ".join(f"{row}.{column}" for column in MOVING[table]) for row in ("old", "new"))
+                old, new = (", ".join(f"{row}.{column}" for column in UPDATES[table]) for row in ("old", "new"))
                 yield (
-                    f"CREATE TRIGGER {name} AFTER UPDATE OF {', '.join(MOVING[table])} ON {table} FOR EACH ROW\n"
+                    f"CREATE TRIGGER {name} AFTER UPDATE OF {', '.join(UPDATES[table])} ON {table} FOR EACH ROW\n"
                     f"WHEN (({old}) IS DISTINCT FROM ({new})) EXECUTE FUNCTION {name}()"
                 )
             else:

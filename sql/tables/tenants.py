@@ -21,14 +21,14 @@ tenants = Table(
     choice("otp_delivery_method", "email", "sms", "whatsapp", "both", server_default="email"),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
-    # That of the current subscription, null without one: kept by the triggers on subscriptions.
+    # The state of the current subscription, null without one; triggers on subscriptions maintain it.
     Column("subscription_state", String(32)),
     UniqueConstraint("slug", name="uq_tenants_slug"),
-    # What operators sort by; equals are shown newest first.
+    # For the columns that operators sort by; among equals the newest tenant comes first.
     Index("ix_tenants_name_created_at_id", "name", "created_at", "id"),
     Index("ix_tenants_created_at_id", "created_at", "id"),
     Index("ix_tenants_updated_at_created_at_id", "updated_at", "created_at", "id"),
-    # Those in a state: some are few among very many.
+    # For the tenants in one state, which may be few among many.
     Index("ix_tenants_subscription_state_created_at_id", "subscription_state", "created_at", "id"),
 )
 

@@ -1,4 +1,4 @@
-"""Metered usage: every event once, and its sums per local day and kind, which the database itself keeps in step."""
+"""Metered usage: each event once, and sums per day and kind and per month, which triggers maintain."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ usage_events = Table(
     "usage_events",
     metadata,
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
-    # The sender's own id of the event: what makes a repeated delivery harmless.
+    # The sender's id of the event: because of it a repeated event is not counted again.
     Column("event_id", String(100), nullable=False),
-    # A plain number: the record outlives its device.
+    # A plain number without a foreign key: the event outlives its device.
     Column("device_id", Id),
     Column("kind", String(50), nullable=False),
     Column("quantity", BigInteger, nullable=False),
@@ -50,20 +50,20 @@ usage_rollups = Table(
     PrimaryKeyConstraint("tenant_id", "day", "kind"),
 )
 
-# What tenants are ordered by: the runs of a month, without what has not been folded yet, and beside them what equals
-# are ordered by, so that an index serves the list. In a month that is opened, a tenant without any run has a row too.
+# The list of tenants is ordered by these: the runs of a month, without changes that are not folded yet, and the columns
+# that order equals, so that one index serves the list. In an opened month a tenant without any run has a row too.
 monthly_runs = Table(
     "monthly_runs",
     metadata,
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("month", Date, nullable=False),
     Column("runs", BigInteger, nullable=False),
-    # A copy of what never changes.
+    # A copy; it never changes.
     Column("tenant_created_at", Instant, nullable=False),
     PrimaryKeyConstraint("tenant_id", "month"),
 )
-# The newest first among equals, in either direction: at one end, and at the beginning of a month at both, are all those
-# who have not used anything.
+# Among equals the newest tenant comes first, in ascending and in descending order, so each order has its own index:
+# equals are many, because all tenants without a run are.
 for _name, _runs in (("least", monthly_runs.c.runs), ("most", monthly_runs.c.runs.desc())):
     Index(
         f"ix_monthly_runs_{_name}",
@@ -73,19 +73,19 @@ for _name, _runs in (("least", monthly_runs.c.runs), ("most", monthly_runs.c.run
         monthly_runs.c.tenant_id.desc(),
     )
 
-# Only ever inserted into, in the transaction of the events; folded into the months by a schedule. To move the months'
-# rows at once would cost as much as to keep the days, because an index holds what they come to.
+# A trigger only inserts here, in the transaction of the events, and a schedule folds the rows into the months. Updating
+# the months in that transaction would cost as much as updating the days, because the runs are in an index.
 run_changes = Table(
     "run_changes",
     metadata,
     id_column(),
-    # A plain number: what a deleted tenant has left is not folded.
+    # A plain number without a foreign key: the fold skips the changes of a deleted tenant.
     Column("tenant_id", Id, nullable=False),
     Column("month", Date, nullable=False),
     Column("runs", BigInteger, nullable=False),
 )
 
-# The months in which every tenant has its row.
+# The months in which every tenant has a row.
 opened_months = Table("opened_months", metadata, Column("month", Date, primary_key=True))
 
 _ROLLUP_SQLITE = """
@@ -100,7 +100,7 @@ BEGIN
 END
 """
 
-# Ordered, so that two batches that touch the same sums wait for each other instead of deadlocking.
+# In a fixed order, so that two batches with the same sums wait for each other and do not deadlock.
 _ROLLUP_FUNCTION_POSTGRESQL = """
 CREATE FUNCTION usage_events_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

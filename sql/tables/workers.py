@@ -1,4 +1,4 @@
-"""The worker processes that are alive, and the leases by which one of them does what only one may do."""
+"""Heartbeats of worker processes, and leases for work that only one of them may do at a time."""
 
 from __future__ import annotations
 

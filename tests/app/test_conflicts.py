@@ -45,7 +45,7 @@ async def test_a_snapshot_that_is_too_old_is_told_to_try_again(sanic_client: Liv
         async with live.runtime.db.write() as conn:
             await conn.affected(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             await conn.rows(select(tenants.c.id))
-            async with live.runtime.db.write_alone() as other:
+            async with live.runtime.db.write_autocommit() as other:
                 await other.affected(rename)
             await conn.affected(rename)
 

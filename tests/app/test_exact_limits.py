@@ -9,7 +9,7 @@ from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import change
 
-from app.limits.addresses import place_of
+from app.limits.addresses import network_of
 from app.limits.exact_limits import ExactLimit, count_hit
 from sql.statements import limits
 
@@ -59,8 +59,8 @@ async def test_windows_that_ended_can_be_removed(sanic_client: LiveServer, clock
 
 
 def test_whoever_holds_a_network_is_counted_once() -> None:
-    assert place_of("2001:db8:1:2::1") == place_of("2001:db8:1:2:ffff::9") != place_of("2001:db8:1:3::1")
-    assert [place_of(address) for address in ("192.0.2.7", "a socket", None)] == ["192.0.2.7", "a socket", ""]
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::9") != network_of("2001:db8:1:3::1")
+    assert [network_of(address) for address in ("192.0.2.7", "a socket", None)] == ["192.0.2.7", "a socket", ""]
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_whoever_holds_a_network_is_counted_once() -> None:
     ],
 )
 def test_an_address_is_counted_however_a_proxy_writes_it(written: str, place: str) -> None:
-    assert place_of(written) == place
+    assert network_of(written) == place

@@ -16,7 +16,7 @@ from support.live import LiveServer, live_server
 from app.commands.checks import cautions
 from app.errors import RateLimitedError
 from app.limits.rate_limits import Allowance, RateLimits
-from app.limits.rate_windows import MemoryWindow, Pace, RateLimit, Taken
+from app.limits.rate_windows import HitResult, MemoryWindow, Pace, RateLimit
 from app.services.licensing.code_text import new_code
 from app.settings import Settings
 
@@ -81,12 +81,12 @@ def test_a_window_slides_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [6000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
 
-    assert [window.take("a").left for _ in range(12)] == [*range(9, -1, -1), -1, -1]
-    assert window.take("b").left == 9
+    assert [window.hit("a").left for _ in range(12)] == [*range(9, -1, -1), -1, -1]
+    assert window.hit("b").left == 9
     now[0] += 90
-    assert [window.take("a", counts=False).left, window.take("a").left] == [4, 4]
+    assert [window.hit("a", counts=False).left, window.hit("a").left] == [4, 4]
     now[0] += 120
-    assert window.take("a").left == 9
+    assert window.hit("a").left == 9
 
 
 def test_who_is_faster_than_the_pace_waits_for_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,11 +96,11 @@ def test_who_is_faster_than_the_pace_waits_for_a_turn(monkeypatch: pytest.Monkey
     monkeypatch.setattr(time, "time", lambda: now[0])
 
     def waits(times: int) -> list[float]:
-        return [window.take("a").wait for _ in range(times)]
+        return [window.hit("a").wait for _ in range(times)]
 
     assert waits(6) == [0, 0, 0, 0.5, 1, 1.5]
-    assert window.take("b") == Taken(99, 0)
-    assert window.take("a", counts=False) == Taken(94, 1.5)
+    assert window.hit("b") == HitResult(99, 0)
+    assert window.hit("a", counts=False) == HitResult(94, 1.5)
     now[0] += 1
     assert waits(2) == [0.5, 1]
     now[0] += 3
@@ -111,11 +111,11 @@ def test_a_clock_that_is_set_back_costs_nobody_a_turn(monkeypatch: pytest.Monkey
     window = MemoryWindow(RateLimit("some", 100, pace=Pace.of(2, patience=1)))
     now = [6050.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
-    assert [window.take("a").wait for _ in range(3)] == [0, 0, 0.5]
+    assert [window.hit("a").wait for _ in range(3)] == [0, 0, 0.5]
 
     now[0] -= 30
 
-    assert [window.take("a").wait for _ in range(3)] == [0, 0, 0.5]
+    assert [window.hit("a").wait for _ in range(3)] == [0, 0, 0.5]
 
 
 def test_the_pace_outlasts_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +123,10 @@ def test_the_pace_outlasts_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [6059.5]
     monkeypatch.setattr(time, "time", lambda: now[0])
 
-    before = [window.take("a").wait for _ in range(3)]
+    before = [window.hit("a").wait for _ in range(3)]
     now[0] += 1
 
-    assert (before, window.take("a").wait) == ([0, 1, 2], 2)
+    assert (before, window.hit("a").wait) == ([0, 1, 2], 2)
 
 
 @pytest.fixture

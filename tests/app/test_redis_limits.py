@@ -21,7 +21,7 @@ from app.commands.checks import shared_limits
 from app.errors import RateLimitedError, SettingsError
 from app.limits import rate_limits
 from app.limits.rate_limits import Allowance, RateLimits
-from app.limits.rate_windows import Pace, RateLimit, RedisWindows, Taken
+from app.limits.rate_windows import HitResult, Pace, RateLimit, RedisWindows
 from app.settings import Settings
 
 MOST = 50
@@ -79,17 +79,17 @@ async def test_workers_keep_together_the_pace_of_one(redis: RedisServer) -> None
     limit = RateLimit("some", 50, pace=Pace(apart=100, ahead=200, patience=100))
     workers = [RedisWindows(SecretStr(redis.url)) for _ in range(2)]
 
-    taken = [await workers[n % 2].take(limit, "a") for n in range(6)]
+    taken = [await workers[n % 2].hit(limit, "a") for n in range(6)]
 
     assert [(left, round(wait, -1)) for left, wait in taken] == [(49, 0), (48, 0), (47, 0), (46, 100), *[(45, 200)] * 2]
-    assert await workers[0].take(limit, "b") == Taken(49, 0)
+    assert await workers[0].hit(limit, "b") == HitResult(49, 0)
     kept = workers[0]._pool
     async with Redis(connection_pool=kept) as stored:
         key = "{portal:some:a}:turn"
         assert 0 < await stored.ttl(key) <= 120
         # As after the clock of its host was set back by an hour.
         await stored.set(key, int(await stored.get(key)) + 3_600_000_000)
-    assert await workers[1].take(limit, "a") == Taken(45, 0)
+    assert await workers[1].hit(limit, "a") == HitResult(45, 0)
     for worker in workers:
         await worker.close()
 

@@ -94,7 +94,7 @@ async def test_work_that_has_lost_its_claim_is_ended(
         if how == "taken over":
             assert isinstance(await hold_key(live.ctx, request), KeyHold)
         else:
-            monkeypatch.setattr(live.runtime.db, "write_alone", _away)
+            monkeypatch.setattr(live.runtime.db, "write_autocommit", _away)
         begun, ended = asyncio.Event(), asyncio.Event()
 
         async def work() -> None:

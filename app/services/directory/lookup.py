@@ -27,7 +27,7 @@ async def find_tenant(conn: ReadConnection, tenant_slug: str) -> Tenant:
 
 async def keep_tenant(conn: WriteConnection, tenant_slug: str) -> Tenant:
     """The tenant, which stays until this transaction has ended; raises TenantNotFoundError."""
-    if (tenant := await conn.maybe(statements.by_slug_kept, Tenant, tenant_slug=tenant_slug)) is None:
+    if (tenant := await conn.maybe(statements.by_slug_share_locked, Tenant, tenant_slug=tenant_slug)) is None:
         raise TenantNotFoundError(slug=tenant_slug)
     return tenant
 

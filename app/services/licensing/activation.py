@@ -26,7 +26,7 @@ from app.errors import (
 )
 from app.errors.verdict import ALLOWED, Verdict
 from app.events import EventType, record
-from app.limits.addresses import place_of
+from app.limits.addresses import network_of
 from app.services.billing.allowance import may
 from app.services.licensing import code_text
 from app.services.licensing.enrollment import (
@@ -82,7 +82,7 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     a customer a code; a known device that shows another code uses that one and keeps its seat. Raises
     TenantNotFoundError, a CodeError or a DeniedError, each saying what would free the device.
     """
-    address = place_of(ctx.address) or "unknown"
+    address = network_of(ctx.address) or "unknown"
     await ctx.runtime.rate_limits.check_guessing(address)
     code = code_text.normalize(activation_code)
     request = ActivationRequest(

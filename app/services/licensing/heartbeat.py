@@ -49,7 +49,7 @@ async def heartbeat(ctx: Context, hw_fingerprint: str) -> Heartbeat:
 
 async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
     """Which beats were stored; the reason for a refusal is asked by the few that meet one."""
-    async with runtime.db.write_alone() as conn:
+    async with runtime.db.write_autocommit() as conn:
         batch = as_batch(
             [
                 {"tenant_id": tenant_id, "device_id": device_id, "hw_fingerprint": hw_fingerprint}

@@ -18,7 +18,7 @@ Row = TypeVar("Row")
 
 _code_page = cache(statements.code_page)
 _device_page = cache(statements.device_page)
-_codes_named = cache(statements.codes_named)
+_codes_named = cache(statements.codes_matching)
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
 
 
@@ -94,7 +94,7 @@ async def list_all_codes(
         if how == "way" and not tenant_slug:
             found = await conn.one(_codes_named(bool(status)), Found, **values, **paging)
             total, values["batch"] = found.counted, found.batch
-            statement = statements.codes_chosen if found.way == "found" else statement
+            statement = statements.codes_by_ids if found.way == "found" else statement
         elif status and not (tenant_slug or how):
             total = await codes_in(conn, status, values["now"])
         rows, counted = read_page(await conn.rows(statement, **values, **paging), ListedCode)
@@ -120,8 +120,8 @@ async def list_all_devices(
     async with ctx.read() as conn:
         statement = _device_page(bool(tenant_slug), bool(search))
         if search and not tenant_slug:
-            found = await conn.one(statements.devices_named, Found, **values, **paging)
+            found = await conn.one(statements.devices_matching, Found, **values, **paging)
             total, values["batch"] = found.counted, found.batch
-            statement = statements.devices_chosen if found.way == "found" else statement
+            statement = statements.devices_by_ids if found.way == "found" else statement
         rows, counted = read_page(await conn.rows(statement, **values, **paging), ListedDevice)
     return Page(rows, total or (capped(counted) if tenant_slug else Total(counted)))

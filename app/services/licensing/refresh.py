@@ -162,7 +162,7 @@ async def _rotate(
         for family_id, (one, renewed) in sorted(winners.items())
     ]
     next_expires_at = now + timedelta(seconds=runtime.settings.refresh_token_seconds)
-    async with runtime.db.write_alone() as conn:
+    async with runtime.db.write_autocommit() as conn:
         rows = await conn.rows(
             licensing.rotate_refresh_tokens, batch=as_batch(batch), next_expires_at=next_expires_at, now=now
         )

@@ -6,7 +6,7 @@ import re
 
 from app.context import Context
 from app.errors import AccountRateLimitedError, RateLimitedError, ValidationError
-from app.limits.addresses import place_of
+from app.limits.addresses import network_of
 from app.limits.exact_limits import ExactLimit, count_hit
 
 # What is long enough for any address and leaves room in an event's title.
@@ -38,7 +38,7 @@ async def count_attempt(ctx: Context, what: str, account: str | None = None) -> 
     by_account = ExactLimit(f"operator {what} by account", settings.sign_ins_per_account, ACCOUNT_WINDOW_SECONDS)
     account_wait = None
     async with ctx.write() as conn:
-        wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))
+        wait = await count_hit(conn, ctx, by_address, network_of(ctx.address))
         # Who is refused already takes no room from the account.
         if wait is None and account is not None:
             account_wait = await count_hit(conn, ctx, by_account, account)

@@ -63,7 +63,7 @@ async def cookie_actor(runtime: Runtime, cookie: str) -> Actor:
         raise SessionExpiredError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
     if found.last_activity < before:
-        async with runtime.db.write_alone() as conn:
+        async with runtime.db.write_autocommit() as conn:
             await conn.affected(statements.touch_session, session_id=found.id, before=before, now=now)
     permissions = Role(found.role).permissions
     return Actor("operator", found.email, id=found.operator_id, session_id=found.id, permissions=permissions)
@@ -81,7 +81,7 @@ async def token_actor(runtime: Runtime, token: str) -> Actor:
         raise ApiTokenInvalidError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
     if found.last_used_at is None or found.last_used_at < before:
-        async with runtime.db.write_alone() as conn:
+        async with runtime.db.write_autocommit() as conn:
             await conn.affected(api_tokens.touch_api_token, token_id=found.id, before=before, now=now)
     return Actor("operator", f"token {found.name}", id=found.id, permissions=Role(found.role).permissions)
 

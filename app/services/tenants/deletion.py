@@ -43,9 +43,9 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
     async with ctx.write() as conn:
         tenant = await lock_tenant(conn, tenant_slug)
         belongings = await conn.one(statements.deletion_impact, Belongings, tenant_id=tenant.id, now=now)
-        await conn.affected(statements.hold_codes, of_tenant_id=tenant.id, now=now)
+        await conn.affected(statements.revoke_codes_of_tenant, of_tenant_id=tenant.id, now=now)
         await conn.affected(statements.delete_subscriptions, of_tenant_id=tenant.id)
-        await conn.affected(statements.hold_devices, of_tenant_id=tenant.id)
+        await conn.affected(statements.revoke_devices_of_tenant, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_refresh_families, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_devices, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_codes, of_tenant_id=tenant.id)

@@ -81,7 +81,7 @@ async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
 
     Raises DeliveryDeferredError while it is worth another attempt, which is the caller's to make.
     """
-    async with ctx.runtime.db.write_alone() as conn:
+    async with ctx.runtime.db.write_autocommit() as conn:
         attempt = await conn.maybe(statements.begin_attempt, Attempt, of_id=delivery_id)
     if attempt is None:
         return {"state": "ended before"}
@@ -146,7 +146,7 @@ async def _send_password(ctx: Context, attempt: Attempt, recipient: Recipient) -
         "expires_at": now + life,
         "created_at": now,
     }
-    async with runtime.db.write_alone() as conn:
+    async with runtime.db.write_autocommit() as conn:
         await conn.affected(sign_in.store_challenge, **challenge)
     await _any_way(ways, password)
 

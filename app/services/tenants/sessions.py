@@ -84,7 +84,7 @@ async def authenticate(runtime: Runtime, token: str) -> Session:
         raise SessionExpiredError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
     if found.last_activity < before:
-        async with runtime.db.write_alone() as conn:
+        async with runtime.db.write_autocommit() as conn:
             touched = {"of_tenant_id": found.tenant_id, "session_id": found.id, "before": before, "now": now}
             await conn.affected(statements.touch_session, **touched)
     return found

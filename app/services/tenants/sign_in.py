@@ -11,7 +11,7 @@ from typing import NamedTuple
 from app.context import Actor, Context
 from app.errors import OneTimePasswordInvalidError, RateLimitedError
 from app.events import Event, EventType, record
-from app.limits.addresses import place_of
+from app.limits.addresses import network_of
 from app.limits.exact_limits import ExactLimit, count_hit
 from app.services.directory.lookup import Tenant
 from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
@@ -50,7 +50,7 @@ async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
     by_slug = ExactLimit("passwords of a tenant", settings.one_time_passwords_per_tenant, HOUR)
     delivery_id = None
     async with ctx.write() as conn:
-        wait = await count_hit(conn, ctx, by_address, place_of(ctx.address))
+        wait = await count_hit(conn, ctx, by_address, network_of(ctx.address))
         if wait is None and (wait := await count_hit(conn, ctx, by_slug, tenant_slug)) is None:
             delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=now)
     if delivery_id is None:
@@ -70,7 +70,7 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
     limit = ExactLimit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
     challenge = None
     async with ctx.write() as conn:
-        if (wait := await count_hit(conn, ctx, limit, place_of(ctx.address))) is None:
+        if (wait := await count_hit(conn, ctx, limit, network_of(ctx.address))) is None:
             guess = {"tenant_slug": tenant_slug, "max_attempts": settings.one_time_password_attempts}
             challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.now())
     if wait is not None:
@@ -91,7 +91,7 @@ async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -
     token = secrets.token_urlsafe(TOKEN_BYTES)
     expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
     async with runtime.db.write() as conn:
-        tenant = await conn.maybe(tenants.by_slug_kept, Tenant, tenant_slug=tenant_slug)
+        tenant = await conn.maybe(tenants.by_slug_share_locked, Tenant, tenant_slug=tenant_slug)
         if tenant is None or not await conn.affected(statements.take_challenge, **challenge._asdict()):
             raise OneTimePasswordInvalidError
         row = {

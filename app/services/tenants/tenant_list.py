@@ -21,9 +21,9 @@ MAX_WORDS = 3
 _WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 
 _page = cache(statements.tenant_page)
-_chosen = cache(statements.tenants_chosen)
+_chosen = cache(statements.tenants_by_ids)
 _page_by_usage = cache(statements.tenant_page_by_usage)
-_named = cache(statements.tenants_named)
+_named = cache(statements.tenants_matching)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ async def purge_sessions(ctx: Context) -> Mapping[str, int]:
     sessions = 0
     while removed := await _some_sessions(ctx):
         sessions += removed
-    async with ctx.runtime.db.write_alone() as conn:
+    async with ctx.runtime.db.write_autocommit() as conn:
         challenges = await conn.affected(sign_in.delete_ended_challenges, now=now)
         windows = await conn.affected(limits.delete_ended_windows, now=now)
         old = await conn.affected(deliveries.delete_old_deliveries, before=now - KEEP_DELIVERIES)

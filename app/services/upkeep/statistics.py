@@ -12,12 +12,12 @@ from app.context import Context
 from app.database.connections import as_batch
 from app.services.upkeep.months import fold_runs
 from sql.statements import statistics
-from sql.tables.statistics import COUNTED, GRAINS, TOTAL
+from sql.tables.statistics import GRAINS, METRICS_BY_TABLE, TOTAL
 
 # So many that a transaction of them takes a few hundredths of a second.
 CHANGES_AT_ONCE = 2000
 MAX_REPORTED = 100
-METRICS = [counted.metric for table in COUNTED.values() for counted in table]
+METRICS = [metric.name for metrics in METRICS_BY_TABLE.values() for metric in metrics]
 
 log = structlog.get_logger(__name__)
 

@@ -86,7 +86,7 @@ async def apply_retention(ctx: Context) -> Mapping[str, object]:
 
 async def _remove_events(ctx: Context, first_kept_day: date) -> int:
     """Some of those before a day: all of a month at once would outlast any time that a statement may take."""
-    async with ctx.runtime.db.write_alone() as conn:
+    async with ctx.runtime.db.write_autocommit() as conn:
         return await conn.affected(
             usage.delete_old_usage_events, first_kept_day=first_kept_day, max_rows=EVENTS_REMOVED_AT_ONCE
         )

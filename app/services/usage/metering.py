@@ -140,7 +140,7 @@ async def _store(runtime: Runtime, brought: Sequence[Batch]) -> list[set[str]]:
         }
         for one in brought
     ]
-    async with runtime.db.write_alone() as conn:
+    async with runtime.db.write_autocommit() as conn:
         stored = await conn.rows(usage.insert_usage_events, batch=as_batch(batch))
     fresh = {tuple(row) for row in stored}
     new: list[set[str]] = []

@@ -1,4 +1,4 @@
-"""The house of licensing: tenants, plans, codes, devices, events, keys and workers."""
+"""Licensing: tenants, plans, codes, devices, events, keys and workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Build every table."""
+    """Create every table."""
     op.create_table(
         "leases",
         sa.Column("name", sa.String(length=50), nullable=False),
@@ -256,7 +256,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take everything away."""
+    """Drop every table."""
     op.drop_table("refresh_families")
     op.drop_table("devices")
     op.drop_table("subscriptions")

@@ -1,4 +1,4 @@
-"""The people: tenants' sessions, operators and their tokens, exact limits, repeated requests, and the sealed trail."""
+"""Sign-in: tenants' sessions, operators and API tokens, exact limits, idempotency keys, and seals of the trail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Build the tables of sign-in and operators, and give events an actor's id and a project."""
+    """Create the tables, and add the actor's id and the project to events."""
     op.create_table(
         "api_tokens",
         sa.Column("id", ID, sa.Identity(always=False), nullable=False),
@@ -192,7 +192,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop them."""
     op.drop_index("ix_platform_events_event_type_id", table_name="platform_events")
     op.drop_index("ix_platform_events_created_at", table_name="platform_events")
     with op.batch_alter_table("platform_events") as events:

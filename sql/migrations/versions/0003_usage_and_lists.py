@@ -1,4 +1,4 @@
-"""Metered usage with the sums that the database keeps, and what lists are ordered by and searched in."""
+"""Metered usage with its sums, and columns and indexes for sorting and searching lists."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BEGIN
 END
 """
 
-# Ordered, so that two batches that touch the same sums wait for each other instead of deadlocking.
+# In a fixed order, so that two batches with the same sums wait for each other and do not deadlock.
 ROLLUP_FUNCTION_POSTGRESQL = """
 CREATE FUNCTION usage_events_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -94,7 +94,7 @@ CREATE TRIGGER subscriptions_state_{name} AFTER {change} ON subscriptions
 FOR EACH ROW {when} EXECUTE FUNCTION keep_subscription_state()
 """
 
-# What a change of seats is not: an activation has no business with its tenant's row.
+# An UPDATE of seats_used does not fire the trigger, so that an activation neither changes nor locks its tenant's row.
 CHANGES = {"insert": "INSERT", "update": "UPDATE OF state, ended_at", "delete": "DELETE"}
 MOVES = "WHEN ((old.state, old.ended_at) IS DISTINCT FROM (new.state, new.ended_at))"
 
@@ -118,7 +118,7 @@ TRIGGERS_POSTGRESQL = (
     ),
 )
 
-# This month and the next, in whatever zone.
+# This month and the next one, whatever the time zone.
 OPENED_SQLITE = """
 INSERT INTO opened_months (month)
 VALUES (date('now', 'start of month')), (date('now', 'start of month', '+1 month'))
@@ -128,7 +128,7 @@ INSERT INTO opened_months (month)
 SELECT (date_trunc('month', now()) + months * interval '1 month')::date FROM generate_series(0, 1) AS months
 """
 
-# What is there already.
+# For the rows that exist already.
 FILL = (
     """INSERT INTO monthly_runs (tenant_id, month, runs, tenant_created_at)
     SELECT tenants.id, opened_months.month, 0, tenants.created_at FROM tenants CROSS JOIN opened_months""",
@@ -137,12 +137,12 @@ FILL = (
     )""",
 )
 
-# Not every server offers the extension, and nothing depends on it.
+# Not every server offers the extension; nothing depends on it.
 TRIGRAMS = (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
 
 
 def upgrade() -> None:
-    """Build the tables of usage and the triggers that keep its sums, and index what is sorted by and searched in."""
+    """Create the tables, the triggers that maintain the sums, and the indexes."""
     op.create_table(
         "usage_events",
         sa.Column("tenant_id", ID, nullable=False),
@@ -224,8 +224,8 @@ def upgrade() -> None:
 
 
 def _make_trigram_indexes(connection: sa.Connection) -> None:
-    offered = connection.execute(sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
-    if offered is None:
+    extension = connection.execute(sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
+    if extension is None:
         return
     try:
         with connection.begin_nested():
@@ -238,7 +238,7 @@ def _make_trigram_indexes(connection: sa.Connection) -> None:
 
 
 def downgrade() -> None:
-    """Take them away; the extension stays where others may use it."""
+    """Drop them; the extension stays, because others may use it."""
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     if not is_sqlite:
         for table, column in TRIGRAMS:

@@ -1,4 +1,4 @@
-"""Figures that the database keeps for the dashboards, and indexes for the list of events."""
+"""Figures of the dashboards, which triggers maintain, and indexes for the list of events."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ NEW_INDEXES = (
 )
 
 
-class Counted(NamedTuple):
-    """As sql/tables/statistics.py had it when this migration was written."""
+class Metric(NamedTuple):
+    """A copy from sql/tables/statistics.py as it was when this migration was written."""
 
-    metric: str
+    name: str
     moment: str
     condition: str = "1 = 1"
     dimension: str = "''"
 
 
-COUNTED = {
+METRICS_BY_TABLE = {
     "activation_codes": (
-        Counted("codes_created", "created_at"),
-        Counted("codes_used", "used_at", "{row}.used_at IS NOT NULL"),
-        Counted("codes_revoked", "revoked_at", "{row}.revoked_at IS NOT NULL"),
-        Counted("codes_expiring", "expires_at", "{row}.expires_at IS NOT NULL"),
-        # By expiry, so that those that have expired meanwhile can be told.
-        Counted("codes_held", "expires_at", "{row}.revoked_at IS NULL"),
-        Counted("codes_open", "expires_at", "{row}.revoked_at IS NULL AND {row}.use_count < {row}.max_uses"),
+        Metric("codes_created", "created_at"),
+        Metric("codes_used", "used_at", "{row}.used_at IS NOT NULL"),
+        Metric("codes_revoked", "revoked_at", "{row}.revoked_at IS NOT NULL"),
+        Metric("codes_expiring", "expires_at", "{row}.expires_at IS NOT NULL"),
+        # By expiry, so that readers can subtract the codes that have expired since.
+        Metric("codes_held", "expires_at", "{row}.revoked_at IS NULL"),
+        Metric("codes_open", "expires_at", "{row}.revoked_at IS NULL AND {row}.use_count < {row}.max_uses"),
     ),
     "devices": (
-        Counted("devices_created", "created_at"),
-        Counted("devices_held", "created_at", "NOT {row}.is_revoked"),
+        Metric("devices_created", "created_at"),
+        Metric("devices_held", "created_at", "NOT {row}.is_revoked"),
     ),
     "subscriptions": (
-        Counted("subscriptions_current", "", "{row}.ended_at IS NULL", "{row}.plan_id || ':' || {row}.state"),
+        Metric("subscriptions_current", "", "{row}.ended_at IS NULL", "{row}.plan_id || ':' || {row}.state"),
     ),
-    "tenants": (Counted("tenants_created", "created_at"),),
+    "tenants": (Metric("tenants_created", "created_at"),),
 }
-# Changes that move a figure. A device's heartbeat and a subscription's seats are none; a statement that has to look at
-# each changed row would make those pay.
-MOVING = {
+# The columns whose UPDATE fires a trigger. A heartbeat and a change of seats must not pay for a trigger, so their
+# columns are not among these.
+UPDATES = {
     "devices": ("is_revoked", "created_at"),
     "subscriptions": ("plan_id", "state", "ended_at"),
 }
@@ -67,24 +67,24 @@ INSERT = "INSERT INTO statistics_changes (metric, dimension, bucket, change)"
 
 
 def _moves(table: str, quarter: str, signs: dict[str, int], source: str = "") -> str:
-    """What the rows at these places count, taken with a sign."""
+    """A query for the changes of all the table's metrics by the rows ``signs`` names, each with its sign."""
     return "\n    UNION ALL ".join(
-        f"SELECT '{counted.metric}' AS metric, {counted.dimension.format(row=row)} AS dimension,"
-        f" {_bucket(counted, row, quarter)} AS bucket, {sign} AS change{source.format(row=row)}"
-        f" WHERE {counted.condition.format(row=row)}"
+        f"SELECT '{metric.name}' AS metric, {metric.dimension.format(row=row)} AS dimension,"
+        f" {_bucket(metric, row, quarter)} AS bucket, {sign} AS change{source.format(row=row)}"
+        f" WHERE {metric.condition.format(row=row)}"
         for row, sign in signs.items()
-        for counted in COUNTED[table]
+        for metric in METRICS_BY_TABLE[table]
     )
 
 
-def _bucket(counted: Counted, row: str, quarter: str) -> str:
-    if not counted.moment:
+def _bucket(metric: Metric, row: str, quarter: str) -> str:
+    if not metric.moment:
         return "0"
-    found = quarter.format(f"{row}.{counted.moment}")
-    return f"coalesce({found}, {NEVER})" if counted.moment == "expires_at" else found
+    bucket = quarter.format(f"{row}.{metric.moment}")
+    return f"coalesce({bucket}, {NEVER})" if metric.moment == "expires_at" else bucket
 
 
-# What a row that is there now adds, and what one that was there before takes away.
+# The new version of a row adds to a figure, the old version subtracts from it.
 ROWS = {"INSERT": {"new": 1}, "DELETE": {"old": -1}, "UPDATE": {"new": 1, "old": -1}}
 TRANSITIONS = {"new": "added", "old": "removed"}
 
@@ -94,12 +94,12 @@ def _events(table: str) -> list[str]:
 
 
 def _sqlite_triggers() -> Iterator[str]:
-    """A trigger for each row that comes, goes or changes."""
-    # The first 19 characters end with the second: what is below it would be rounded up.
+    """The triggers for SQLite: one per table and kind of change, run for each row."""
+    # Without the fraction of a second, which SQLite would round: the first 19 characters end with the second.
     quarter = f"CAST(strftime('%s', substr({{}}, 1, 19)) AS INTEGER) / {QUARTER_SECONDS}"
-    for table in COUNTED:
+    for table in METRICS_BY_TABLE:
         for change in _events(table):
-            columns = f" OF {', '.join(MOVING[table])}" if change == "UPDATE" and table in MOVING else ""
+            columns = f" OF {', '.join(UPDATES[table])}" if change == "UPDATE" and table in UPDATES else ""
             yield (
                 f"CREATE TRIGGER {table}_statistics_{change.lower()} AFTER {change}{columns} ON {table}\nBEGIN\n"  # noqa: S608 - names of ours
                 f"    {INSERT}\n    SELECT metric, dimension, bucket, sum(change) FROM (\n"
@@ -109,12 +109,12 @@ def _sqlite_triggers() -> Iterator[str]:
 
 
 def _postgresql_triggers() -> Iterator[str]:
-    """A trigger for each statement, and for each row whose change moves a figure where most changes do not."""
+    """The triggers for PostgreSQL: run per statement; per row for tables where most updates change no figure."""
     quarter = f"CAST(floor(extract(epoch FROM {{}}) / {QUARTER_SECONDS}) AS INTEGER)"
-    for table in COUNTED:
+    for table in METRICS_BY_TABLE:
         for change in _events(table):
             name = f"{table}_statistics_{change.lower()}"
-            by_row = change == "UPDATE" and table in MOVING
+            by_row = change == "UPDATE" and table in UPDATES
             rows = ROWS[change] if by_row else {TRANSITIONS[row]: sign for row, sign in ROWS[change].items()}
             source = "" if by_row else " FROM {row}"
             yield (
@@ -124,9 +124,9 @@ def _postgresql_triggers() -> Iterator[str]:
                 " GROUP BY metric, dimension, bucket HAVING sum(change) <> 0;\n    RETURN NULL;\nEND $$"
             )
             if by_row:
-                old, new = (", ".join(f"{row}.{column}" for column in MOVING[table]) for row in ("old", "new"))
+                old, new = (", ".join(f"{row}.{column}" for column in UPDATES[table]) for row in ("old", "new"))
                 yield (
-                    f"CREATE TRIGGER {name} AFTER UPDATE OF {', '.join(MOVING[table])} ON {table} FOR EACH ROW\n"
+                    f"CREATE TRIGGER {name} AFTER UPDATE OF {', '.join(UPDATES[table])} ON {table} FOR EACH ROW\n"
                     f"WHEN (({old}) IS DISTINCT FROM ({new})) EXECUTE FUNCTION {name}()"
                 )
             else:
@@ -138,7 +138,7 @@ def _postgresql_triggers() -> Iterator[str]:
 
 
 def upgrade() -> None:
-    """Build the tables, let the database count from now on, and count what is there."""
+    """Create the tables and the triggers, and count the existing rows."""
     op.create_table(
         "statistics",
         sa.Column("metric", sa.String(length=32), nullable=False),
@@ -179,14 +179,15 @@ def upgrade() -> None:
         sqlite_where=CURRENT,
     )
     is_sqlite = op.get_bind().dialect.name == "sqlite"
-    # The triggers first: they keep everybody out until this has committed, so that nothing is counted twice or never.
+    # The triggers come first: creating them locks the tables until this migration has committed, so that no row is
+    # counted twice or missed.
     for definition in _sqlite_triggers() if is_sqlite else _postgresql_triggers():
         op.get_bind().exec_driver_sql(definition)
     _count(QUARTER_SQLITE if is_sqlite else QUARTER_POSTGRESQL)
 
 
 def _count(quarter: str) -> None:
-    for table in COUNTED:
+    for table in METRICS_BY_TABLE:
         op.get_bind().exec_driver_sql(
             "INSERT INTO statistics (metric, grain, bucket, dimension, value)"  # noqa: S608 - names of ours
             " SELECT metric, 1, bucket, dimension, sum(change)"
@@ -201,9 +202,9 @@ def _count(quarter: str) -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop them."""
     is_sqlite = op.get_bind().dialect.name == "sqlite"
-    for table in COUNTED:
+    for table in METRICS_BY_TABLE:
         for change in _events(table):
             name = f"{table}_statistics_{change.lower()}"
             op.execute(f"DROP TRIGGER {name}" if is_sqlite else f"DROP FUNCTION {name}() CASCADE")
