@@ -1,1 +1,1 @@
-"""What each command of ``portal`` does: it reads its options, calls use cases and shows their answers."""
+"""The commands of ``portal``: each reads its options, calls use cases and prints the result."""

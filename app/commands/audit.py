@@ -31,18 +31,18 @@ async def verify_audit(
     expected = None if expect is None else _seal(expect)
     async with operating() as ctx:
         proof = await chain.verify_audit(ctx, expected=expected)
-    told = f"{proof.sealed} events are sealed and as they were, {proof.unsealed} wait for their seal."
+    message = f"{proof.sealed} events are sealed and as they were, {proof.unsealed} wait for their seal."
     if proof.expected_at is not None:
-        told += f" The expected seal is that of number {proof.expected_at}."
+        message += f" The expected seal is that of number {proof.expected_at}."
     if proof.broken is not None:
-        told = f"The chain is broken: {proof.broken.message}. Up to there {proof.sealed} events are as they were."
+        message = f"The chain is broken: {proof.broken.message}. Up to there {proof.sealed} events are as they were."
     head = [] if proof.head is None else [Text(f"Last good seal: {proof.head}", style="dim")]
-    answer(as_json, asdict(proof), Text(told, style="green" if proof.intact else "red"), *head)
+    answer(as_json, asdict(proof), Text(message, style="green" if proof.intact else "red"), *head)
     return 0 if proof.intact else FAILED
 
 
 def _seal(text: str) -> bytes:
-    """A seal as it is printed; raises CommandFailedError."""
+    """Parse a seal as the command prints it; raises CommandFailedError."""
     try:
         seal = bytes.fromhex(text)
     except ValueError:

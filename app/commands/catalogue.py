@@ -47,7 +47,7 @@ async def seed_plan(
 async def list_plans(*, as_json: AsJson = False) -> None:
     """List the plans, the smallest quota first."""
     async with operating() as ctx:
-        found = await plans.list_plans(ctx)
+        all_plans = await plans.list_plans(ctx)
     columns = ("id", "name", "runs a month", "devices", "price in Stripe")
     rows = [
         (
@@ -57,9 +57,9 @@ async def list_plans(*, as_json: AsJson = False) -> None:
             _limit(plan.max_devices),
             plan.stripe_price_id,
         )
-        for plan in found
+        for plan in all_plans
     ]
-    listed = [
+    result = [
         {
             "id": plan.id,
             "name": plan.name,
@@ -67,10 +67,10 @@ async def list_plans(*, as_json: AsJson = False) -> None:
             "quota": plan.monthly_run_quota,
             "max_devices": plan.max_devices,
         }
-        for plan in found
+        for plan in all_plans
     ]
-    shown = table(columns, rows) if rows else "No plans yet: portal seed-plan --name … --price-id … --quota …"
-    answer(as_json, {"plans": listed}, shown)
+    output = table(columns, rows) if rows else "No plans yet: portal seed-plan --name … --price-id … --quota …"
+    answer(as_json, {"plans": result}, output)
 
 
 async def add_tenant(
@@ -90,25 +90,25 @@ async def add_tenant(
         tenant, is_new = await onboarding.ensure_tenant(ctx, name=name, slug=slug, email=email)
         if plan is not None:
             subscription, _ = await link_subscription(ctx, tenant_slug=slug, plan_name=plan)
-    shown = [f"Tenant {escape(tenant.name)} ({tenant.slug}) {'added' if is_new else 'is there already'}."]
+    lines = [f"Tenant {escape(tenant.name)} ({tenant.slug}) {'added' if is_new else 'is there already'}."]
     if subscription is None:
-        shown.append(f"It needs a plan before its devices can be activated: portal link-sub --tenant {slug} --plan …")
+        lines.append(f"It needs a plan before its devices can be activated: portal link-sub --tenant {slug} --plan …")
     else:
-        shown.append(
+        lines.append(
             f"It is {subscription.state} on {escape(subscription.plan_name)}: portal gen-codes --tenant {slug}"
         )
     result = {"id": tenant.id, "name": tenant.name, "slug": tenant.slug, "change": "created" if is_new else "unchanged"}
-    answer(as_json, {**result, "subscription": subscription and _shape(subscription)}, *shown)
+    answer(as_json, {**result, "subscription": subscription and _as_json(subscription)}, *lines)
 
 
 async def list_tenants(*, as_json: AsJson = False) -> None:
     """List the tenants, by slug, with what they have subscribed to."""
-    found: list[Licensee] = []
+    tenants: list[Licensee] = []
     async with operating() as ctx:
         page = await tenant_list.tenants_by_slug(ctx, page_size=PAGE)
         while page:
-            found += page
-            page = await tenant_list.tenants_by_slug(ctx, after_slug=found[-1].slug, page_size=PAGE)
+            tenants += page
+            page = await tenant_list.tenants_by_slug(ctx, after_slug=tenants[-1].slug, page_size=PAGE)
     columns = ("id", "slug", "plan", "state", "devices", "name")
     rows = [
         (
@@ -119,10 +119,10 @@ async def list_tenants(*, as_json: AsJson = False) -> None:
             None if tenant.plan is None else f"{tenant.seats_used}/{_limit(tenant.max_devices)}",
             tenant.name,
         )
-        for tenant in found
+        for tenant in tenants
     ]
-    shown = table(columns, rows) if rows else "No tenants yet: portal add-tenant --name … --slug …"
-    answer(as_json, {"tenants": [asdict(tenant) for tenant in found]}, shown)
+    output = table(columns, rows) if rows else "No tenants yet: portal add-tenant --name … --slug …"
+    answer(as_json, {"tenants": [asdict(tenant) for tenant in tenants]}, output)
 
 
 async def link_sub(
@@ -146,7 +146,7 @@ async def link_sub(
         )
     answer(
         as_json,
-        {"tenant": tenant, **_shape(subscription), "change": change},
+        {"tenant": tenant, **_as_json(subscription), "change": change},
         f"{tenant} is {subscription.state} on {escape(subscription.plan_name)} ({change}).",
     )
 
@@ -155,7 +155,7 @@ def _limit(max_devices: int | None) -> str:
     return "unlimited" if max_devices is None else str(max_devices)
 
 
-def _shape(subscription: Subscription) -> dict[str, object]:
+def _as_json(subscription: Subscription) -> dict[str, object]:
     return {
         "id": subscription.id,
         "plan": subscription.plan_name,

@@ -28,19 +28,21 @@ async def gen_codes(
 ) -> None:
     """Make activation codes and show them, for the only time."""
     async with operating() as ctx:
-        made = await codes.generate_codes(ctx, tenant, count=count, ttl_days=ttl_days, label=label, max_uses=max_uses)
+        new_codes = await codes.generate_codes(
+            ctx, tenant, count=count, ttl_days=ttl_days, label=label, max_uses=max_uses
+        )
     note = "Keep it: it is not shown again." if count == 1 else "Keep them: they are not shown again."
-    answer(as_json, {"codes": made}, *(Text(code, style="bold") for code in made), Text(note, style="dim"))
+    answer(as_json, {"codes": new_codes}, *(Text(code, style="bold") for code in new_codes), Text(note, style="dim"))
 
 
 async def list_codes(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
     """List a tenant's activation codes, newest first."""
-    found: list[ActivationCode] = []
+    all_codes: list[ActivationCode] = []
     async with operating() as ctx:
         page = await codes.list_codes(ctx, tenant, page_size=PAGE)
         while page:
-            found += page
-            page = await codes.list_codes(ctx, tenant, before_id=min(found[-1].id, NEWEST_FIRST), page_size=PAGE)
+            all_codes += page
+            page = await codes.list_codes(ctx, tenant, before_id=min(all_codes[-1].id, NEWEST_FIRST), page_size=PAGE)
     columns = ("id", "code", "status", "uses", "expires (UTC)", "label")
     rows = [
         (
@@ -51,10 +53,10 @@ async def list_codes(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
             None if code.expires_at is None else f"{code.expires_at:%Y-%m-%d %H:%M}",
             code.label,
         )
-        for code in found
+        for code in all_codes
     ]
-    shown = table(columns, rows) if rows else f"No codes yet: portal gen-codes --tenant {tenant}"
-    answer(as_json, {"codes": [asdict(code) for code in found]}, shown)
+    output = table(columns, rows) if rows else f"No codes yet: portal gen-codes --tenant {tenant}"
+    answer(as_json, {"codes": [asdict(code) for code in all_codes]}, output)
 
 
 async def revoke_code(

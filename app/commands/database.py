@@ -13,5 +13,5 @@ async def migrate(*, as_json: AsJson = False) -> None:
     settings = load_settings()
     session.log_warnings(settings)
     before, after = await session.migrate(settings)
-    told = f"Migrated from {before or 'an empty database'} to {after}."
-    answer(as_json, {"before": before, "after": after}, f"Already at {after}." if before == after else told)
+    message = f"Migrated from {before or 'an empty database'} to {after}."
+    answer(as_json, {"before": before, "after": after}, f"Already at {after}." if before == after else message)

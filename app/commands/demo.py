@@ -1,4 +1,4 @@
-"""Demo: the whole journey of a device against a running server, or against one that is started for it."""
+"""The demo: the whole journey of a device against a running server, or against a temporary one."""
 
 from __future__ import annotations
 
@@ -43,32 +43,32 @@ async def demo(
     it starts a server for the occasion, with a state folder of its own.
     """
     async with contextlib.AsyncExitStack() as stack:
-        ctx, http = await _stage(stack, url)
+        ctx, http = await _prepare(stack, url)
         address = str(http.base_url).rstrip("/")
         if not as_json:
             answer(False, {}, Text(f"A device's journey at {address}", style="bold"))
-        taken: list[Step] = []
+        steps: list[Step] = []
         async for step in Journey(ctx, http).steps():
-            taken.append(step)
+            steps.append(step)
             if not as_json:
-                answer(False, {}, _line(len(taken), step))
+                answer(False, {}, _line(len(steps), step))
             if step.wrong:
                 break
-    is_right = not taken[-1].wrong
+    is_right = not steps[-1].wrong
     if as_json:
-        steps = [{**asdict(step), "ok": not step.wrong} for step in taken]
-        answer(True, {"ok": is_right, "url": address, "steps": steps})
+        records = [{**asdict(step), "ok": not step.wrong} for step in steps]
+        answer(True, {"ok": is_right, "url": address, "steps": records})
     if not is_right:
-        last = taken[-1]
+        last = steps[-1]
         message = f"The step {last.name} answered {last.answered}; expected was {last.wrong}."
         raise CommandFailedError("demo_failed", message)
     if not as_json:
-        answer(False, {}, Text(f"All {len(taken)} steps went as they should.", style="green"))
+        answer(False, {}, Text(f"All {len(steps)} steps went as they should.", style="green"))
     return 0
 
 
-async def _stage(stack: contextlib.AsyncExitStack, url: str | None) -> tuple[Context, httpx2.AsyncClient]:
-    """An operator's context and a client, both on the same installation."""
+async def _prepare(stack: contextlib.AsyncExitStack, url: str | None) -> tuple[Context, httpx2.AsyncClient]:
+    """An operator's context and an HTTP client, both for the same installation."""
     settings = load_settings()
     candidate = url or (settings.public_url if settings.environment == "development" else None)
     if candidate:
@@ -99,7 +99,7 @@ async def _answers(http: httpx2.AsyncClient) -> bool:
 
 
 async def _is_same_installation(ctx: Context, http: httpx2.AsyncClient) -> bool:
-    """Whether the server signs with keys that our database holds."""
+    """Whether one of the server's signing keys is in the database of these settings."""
     try:
         published = (await http.get("/.well-known/jwks.json")).json()["keys"]
     except (httpx2.HTTPError, ValueError, LookupError, TypeError):
@@ -111,7 +111,7 @@ async def _is_same_installation(ctx: Context, http: httpx2.AsyncClient) -> bool:
 
 @contextlib.asynccontextmanager
 async def _temporary_server() -> AsyncIterator[tuple[Settings, str]]:
-    """The real server as a user starts it, on a free port and with a folder that is removed afterwards."""
+    """The real server, started as a user would, on a free port and with a temporary state folder."""
     with tempfile.TemporaryDirectory(prefix="portal-demo-", ignore_cleanup_errors=True) as folder:
         environment = {key: value for key, value in os.environ.items() if not key.upper().startswith("PORTAL_")}
         environment["PORTAL_STATE_DIR"] = folder
@@ -136,22 +136,22 @@ async def _temporary_server() -> AsyncIterator[tuple[Settings, str]]:
             start_new_session=True,
         )
         try:
-            started = await _started(process)
-            yield _own_settings(Path(folder)), started["url"]
+            announcement = await _announcement(process)
+            yield _temporary_settings(Path(folder)), announcement["url"]
         finally:
             await _end(process)
 
 
-async def _started(process: asyncio.subprocess.Process) -> dict[str, Any]:
-    """What the server says once it is ready."""
+async def _announcement(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """The JSON object that the server prints once it is ready; raises CommandFailedError if it does not start."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(START_SECONDS):
             if process.stdout and (line := await process.stdout.readline()):
-                started: dict[str, Any] = orjson.loads(line)
-                return started
+                announcement: dict[str, Any] = orjson.loads(line)
+                return announcement
     process.kill()
-    _, said = await process.communicate()
-    reason = said.decode(errors="replace").strip().rpartition("\n")[2] or "it gave no reason"
+    _, error_output = await process.communicate()
+    reason = error_output.decode(errors="replace").strip().rpartition("\n")[2] or "it gave no reason"
     raise CommandFailedError("no_server", f"The temporary server did not start: {reason}")
 
 
@@ -166,8 +166,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.communicate()
 
 
-def _own_settings(folder: Path) -> Settings:
-    """The settings of the temporary server, whatever the caller's environment says."""
+def _temporary_settings(folder: Path) -> Settings:
+    """The settings of the temporary server; explicit values override those of the caller's environment."""
     return load_settings(
         environment="development", state_dir=folder, database_url=SecretStr(""), secret_key=SecretStr("")
     )
@@ -175,5 +175,5 @@ def _own_settings(folder: Path) -> Settings:
 
 def _line(number: int, step: Step) -> Text:
     mark = ("failed", "bold red") if step.wrong else ("ok", "green")
-    asked = Text.assemble((f"{number:>2}  {step.name:<14}", "bold"), step.asked, "  ", mark)
-    return asked.append(f"\n    {'':<14}{step.answered}", style="dim")
+    line = Text.assemble((f"{number:>2}  {step.name:<14}", "bold"), step.asked, "  ", mark)
+    return line.append(f"\n    {'':<14}{step.answered}", style="dim")

@@ -15,12 +15,12 @@ PAGE = 500
 
 async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
     """List a tenant's devices, newest first."""
-    found: list[Device] = []
+    all_devices: list[Device] = []
     async with operating() as ctx:
         page = await devices.list_devices(ctx, tenant, page_size=PAGE)
         while page:
-            found += page
-            page = await devices.list_devices(ctx, tenant, before_id=found[-1].id, page_size=PAGE)
+            all_devices += page
+            page = await devices.list_devices(ctx, tenant, before_id=all_devices[-1].id, page_size=PAGE)
     columns = ("id", "fingerprint", "state", "last seen (UTC)", "enrolled (UTC)", "label")
     rows = [
         (
@@ -31,14 +31,14 @@ async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
             f"{device.created_at:%Y-%m-%d %H:%M}",
             device.label,
         )
-        for device in found
+        for device in all_devices
     ]
-    shown = (
+    output = (
         table(columns, rows)
         if rows
         else f"No devices yet: activate one with a code of portal gen-codes --tenant {tenant}"
     )
-    answer(as_json, {"devices": [asdict(device) for device in found]}, shown)
+    answer(as_json, {"devices": [asdict(device) for device in all_devices]}, output)
 
 
 async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson = False) -> None:
@@ -46,5 +46,7 @@ async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson
     async with operating() as ctx:
         is_new = await devices.revoke_device(ctx, tenant, device)
     change = "updated" if is_new else "unchanged"
-    told = f"Device {device} of {tenant} is revoked." if is_new else f"Device {device} of {tenant} was revoked before."
-    answer(as_json, {"id": device, "tenant": tenant, "is_revoked": True, "change": change}, told)
+    message = (
+        f"Device {device} of {tenant} is revoked." if is_new else f"Device {device} of {tenant} was revoked before."
+    )
+    answer(as_json, {"id": device, "tenant": tenant, "is_revoked": True, "change": change}, message)

@@ -1,4 +1,4 @@
-"""The whole journey of a device: what is asked at each step, what is answered, and whether that is right."""
+"""The whole journey of a device, step by step: the request, its answer, and whether the answer is right."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from app.services.tenants.onboarding import ensure_tenant
 PLAN = "Demonstration journey"
 QUOTA = 100
 RUNS = 3
-# Tokens are shown by their beginning: enough to tell them apart, of no use to anybody.
-SHOWN_CHARACTERS = 12
+# Only the first characters of a token are printed, which distinguish tokens but are no credential.
+TOKEN_CHARACTERS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was done; ``wrong`` says what was expected instead, or is empty."""
+    """One step and its answer; ``wrong`` is the expected answer if it differs, else empty."""
 
     name: str
     asked: str
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass
 class Journey:
-    """A tenant of its own, one device, and a second one that must be refused."""
+    """A journey with a new tenant, a first device, and a second device that must be refused."""
 
     ctx: Context
     http: httpx2.AsyncClient
@@ -42,23 +42,23 @@ class Journey:
     tokens: dict[str, Any] = field(default_factory=dict)
 
     async def steps(self) -> AsyncIterator[Step]:
-        """Take the steps in order; stop asking after the first that went wrong."""
+        """Run the steps in order; the caller stops after the first wrong one."""
         code = ""
-        async for step, made in self._operator_steps():
-            code = made
+        async for step, step_code in self._operator_steps():
+            code = step_code
             yield step
         first = {"tenant_slug": self.slug, "hw_fingerprint": f"{self.slug}-first"}
         second = {"tenant_slug": self.slug, "activation_code": code, "hw_fingerprint": f"{self.slug}-second"}
-        activated = await self._ask("activation", "POST", "/authz/activate", {**first, "activation_code": code}, {})
-        yield activated
+        activation = await self._ask("activation", "POST", "/authz/activate", {**first, "activation_code": code}, {})
+        yield activation
         limits = {"plan_name": PLAN, "monthly_run_quota": QUOTA, "subscription_state": "active"}
         yield await self._ask("policy", "GET", "/licenses/policy", None, limits)
         fingerprint = {"hw_fingerprint": first["hw_fingerprint"]}
         yield await self._ask("heartbeat", "POST", "/licenses/heartbeat", fingerprint, {"ok": True})
         events = [{"id": f"run-{number}", "kind": "run", "quantity": 1} for number in range(RUNS)]
-        counted = {"accepted": RUNS, "duplicate": 1, "rejected": 0}
+        counts = {"accepted": RUNS, "duplicate": 1, "rejected": 0}
         yield await self._ask(
-            "usage events", "POST", f"/usage/{self.slug}/events", {"events": [*events, events[0]]}, counted
+            "usage events", "POST", f"/usage/{self.slug}/events", {"events": [*events, events[0]]}, counts
         )
         yield await self._ask("usage", "GET", f"/usage/{self.slug}", None, {"runs": RUNS, "quota": QUOTA})
         renewal = {
@@ -67,11 +67,11 @@ class Journey:
             "refresh_token": self.tokens.get("refresh_token"),
         }
         yield await self._ask("refresh", "POST", "/authz/refresh", renewal, {"token_type": "Bearer"})
-        refused = {"errorCode": "device_limit_reached"}
-        yield await self._ask("second device", "POST", "/authz/activate", second, refused, status=403)
+        refusal = {"errorCode": "device_limit_reached"}
+        yield await self._ask("second device", "POST", "/authz/activate", second, refusal, status=403)
 
     async def _operator_steps(self) -> AsyncIterator[tuple[Step, str]]:
-        """What an operator does beforehand, through the use cases; beside each step the code, once there is one."""
+        """The operator's steps before the device's, run through the use cases; each with the code, once it exists."""
         plan, change = await ensure_plan(
             self.ctx, name=PLAN, price_id="price_demonstration_journey", quota=QUOTA, max_devices=1
         )
@@ -92,29 +92,29 @@ class Journey:
         *,
         status: int = 200,
     ) -> Step:
-        """Send one request as the device and compare the answer with what it must contain."""
+        """Send one request as the device, and compare the answer with the expected members."""
         asked = f"{method} {path}"
         bearer = {"authorization": f"Bearer {self.tokens['access_token']}"} if self.tokens else {}
         try:
             response = await self.http.request(method, path, json=body, headers=bearer)
-            told = response.json()
+            payload = response.json()
         except (httpx2.HTTPError, ValueError) as failure:
             return Step(name, asked, "nothing", f"an answer, not {type(failure).__name__}")
-        if "access_token" in told:
-            self.tokens = told
-        answered = f"{response.status_code} {_shown(told)}"
-        unlike = {key: value for key, value in expected.items() if told.get(key) != value}
-        if response.status_code != status or unlike:
-            return Step(name, asked, answered, f"{status} {_shown({**expected})}".strip())
+        if "access_token" in payload:
+            self.tokens = payload
+        answered = f"{response.status_code} {_summary(payload)}"
+        differences = {key: value for key, value in expected.items() if payload.get(key) != value}
+        if response.status_code != status or differences:
+            return Step(name, asked, answered, f"{status} {_summary({**expected})}".strip())
         return Step(name, asked, answered)
 
 
-def _shown(told: Mapping[str, Any]) -> str:
-    """The members that tell something, tokens shortened."""
+def _summary(answer: Mapping[str, Any]) -> str:
+    """The members that matter to a reader, with tokens shortened."""
     problem = ("errorCode", "detail")
-    members = {key: told[key] for key in problem if key in told} if "errorCode" in told else dict(told)
+    members = {key: answer[key] for key in problem if key in answer} if "errorCode" in answer else dict(answer)
     members.pop("events", None)
     for key in members:
         if key.endswith("_token"):
-            members[key] = f"{members[key][:SHOWN_CHARACTERS]}…"
+            members[key] = f"{members[key][:TOKEN_CHARACTERS]}…"
     return ", ".join(f"{key}={value}" for key, value in members.items())

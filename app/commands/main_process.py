@@ -1,4 +1,4 @@
-"""What the server's main process does once it can listen: ready the database, run the workers, say so."""
+"""The server's main process once it has its socket: it prepares the database and runs the workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, listener: socket.socket, start_method: StartMethod, *, as_json: bool) -> None:
-    """Prepare the database, then run the workers on this socket until told to stop; raises what ``prepare`` raises."""
+    """Prepare the database, then run the workers on this socket until a stop signal; raises as ``prepare`` does."""
     configure_logging(settings)
     from app.commands.preparation import prepare
 
@@ -37,7 +37,7 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
     from app.commands.supervisor import Supervisor
 
     url = _url(listener)
-    # Sanic has no other way to say which class manages its workers.
+    # Sanic has no setting for the class that manages its workers.
     startup.WorkerManager = partial(  # type: ignore[attr-defined, assignment]
         Supervisor,
         grace_seconds=settings.shutdown_grace_seconds,
@@ -49,18 +49,18 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
         sock=listener,
         workers=settings.worker_count,
         backlog=BACKLOG,
-        # Sanic's own would write whole addresses, and a refresh token may come in one.
+        # Sanic's access log would contain whole URLs, which may contain a refresh token.
         access_log=False,
         motd=False,
     )
-    # From here on there are processes to end: a signal waits for the supervisor, who knows how.
+    # From here on child processes exist: stop signals stay blocked until the supervisor can end those processes.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     Sanic.serve(primary=app, app_loader=AppLoader(factory=partial(worker_app, settings)))
     log.info("server_stopped")
 
 
 def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
-    """Say that the server answers now, and in development what to do with it."""
+    """Announce that the server is ready, and in development how to use it."""
     database = settings.database
     kind = "SQLite" if database.get_backend_name() == "sqlite" else "PostgreSQL"
     log.info("server_started", url=url, workers=settings.worker_count, database=kind)
@@ -93,7 +93,7 @@ def _banner(url: str, database: str, workers: str) -> list[str]:
 
 
 def _url(listener: socket.socket) -> str:
-    """An address that a browser on this machine can open."""
+    """A URL that a browser on this machine can open."""
     host, port = listener.getsockname()[:2]
     address = ip_address(host)
     if address.is_unspecified:

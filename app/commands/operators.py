@@ -21,13 +21,13 @@ LINK_PATH = "/auth/link/"
 SIGN_IN_PATH = "/admin/login"
 
 Address = Annotated[str, Parameter(help="The operator's e-mail address.")]
-AskedRole = Annotated[Role, Parameter(help="What they may do: owner, operator or read-only.")]
+RoleOption = Annotated[Role, Parameter(help="What they may do: owner, operator or read-only.")]
 
 
 async def create_operator(
     *,
     email: Address,
-    role: AskedRole | None = None,
+    role: RoleOption | None = None,
     name: Annotated[str | None, Parameter(help="What they are called.")] = None,
     password_stdin: Annotated[
         bool, Parameter(negative=(), help="Read the password from the first line of standard input.")
@@ -68,7 +68,7 @@ async def create_operator(
 async def list_operators(*, as_json: AsJson = False) -> None:
     """List the operators, by address."""
     async with operating() as ctx:
-        found = await accounts.list_operators(ctx)
+        operators = await accounts.list_operators(ctx)
     columns = ("id", "e-mail", "role", "state", "password", "provider", "name")
     rows = [
         (
@@ -80,39 +80,39 @@ async def list_operators(*, as_json: AsJson = False) -> None:
             "bound" if account.is_bound else None,
             account.name,
         )
-        for account in found
+        for account in operators
     ]
-    shown = table(columns, rows) if rows else "No operators yet: portal create-operator --email … --role owner"
-    answer(as_json, {"operators": [asdict(account) for account in found]}, shown)
+    output = table(columns, rows) if rows else "No operators yet: portal create-operator --email … --role owner"
+    answer(as_json, {"operators": [asdict(account) for account in operators]}, output)
 
 
 async def _unbind_alone(email: str, *, is_alone: bool, as_json: bool) -> None:
     if not is_alone:
-        told = "What they may do is missing: owner, operator or read-only; only --unbind alone needs none."
-        raise ValidationError([{"type": "missing", "loc": ["body", "role"], "msg": told}])
+        message = "What they may do is missing: owner, operator or read-only; only --unbind alone needs none."
+        raise ValidationError([{"type": "missing", "loc": ["body", "role"], "msg": message}])
     async with operating() as ctx:
         is_new = await accounts.unbind(ctx, email)
-    told = f"Operator {escape(email)} {'is bound to nobody any more' if is_new else 'was bound to nobody'}."
-    answer(as_json, {"email": email.strip().lower(), "change": "unbound" if is_new else "unchanged"}, told)
+    message = f"Operator {escape(email)} {'is bound to nobody any more' if is_new else 'was bound to nobody'}."
+    answer(as_json, {"email": email.strip().lower(), "change": "unbound" if is_new else "unchanged"}, message)
 
 
 async def disable_operator(*, email: Address, as_json: AsJson = False) -> None:
     """Keep an operator out, and end their sessions and links; create-operator lets them in again."""
     async with operating() as ctx:
         is_new = await accounts.disable(ctx, email)
-    told = f"Operator {escape(email)} {'is disabled' if is_new else 'was disabled already'}."
-    answer(as_json, {"email": email.strip().lower(), "change": "disabled" if is_new else "unchanged"}, told)
+    message = f"Operator {escape(email)} {'is disabled' if is_new else 'was disabled already'}."
+    answer(as_json, {"email": email.strip().lower(), "change": "disabled" if is_new else "unchanged"}, message)
 
 
 async def create_token(
     *,
     name: Annotated[str, Parameter(help="What it is for.")],
-    role: AskedRole,
+    role: RoleOption,
     days: Annotated[int | None, Parameter(help="Days that it is good for; the settings say how many else.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API token and show it, for the only time."""
     async with operating() as ctx:
-        made = await api_tokens.create_token(ctx, name=name, role=role, days=days)
-    note = f"Keep it: it is not shown again. Good until {made.expires_at:%Y-%m-%d}, as {made.role.value}."
-    answer(as_json, {"token": made.token}, Text(made.token, style="bold"), Text(note, style="dim"))
+        token = await api_tokens.create_token(ctx, name=name, role=role, days=days)
+    note = f"Keep it: it is not shown again. Good until {token.expires_at:%Y-%m-%d}, as {token.role.value}."
+    answer(as_json, {"token": token.token}, Text(token.token, style="bold"), Text(note, style="dim"))

@@ -1,4 +1,4 @@
-"""How commands answer: a table for a person or one JSON object for a program, and errors in one line."""
+"""The output of commands: text or a table, or one JSON object; and errors in one line."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from app.errors import (
 )
 
 FAILED = 1
-# SQLSTATE classes by which PostgreSQL refuses a connection: who asks, and for which database.
+# SQLSTATE classes of refused connections: wrong user or password, unknown database.
 REFUSALS = ("28", "3D")
-# What the caller can mend by calling differently: wrong options, and names that nothing has.
+# The exit code for errors that the user can fix by calling differently: wrong options, or
+# names that do not exist.
 MISUSED = 2
 MISUSES = (
     CodeNotFoundError,
@@ -40,7 +41,7 @@ MISUSES = (
 
 
 class CommandFailedError(Exception):
-    """A command cannot do its work for a reason that only the command line has."""
+    """A failure that only commands have; the use cases have no error for it."""
 
     def __init__(self, code: str, message: str, exit_code: int = FAILED) -> None:
         self.code = code
@@ -48,43 +49,43 @@ class CommandFailedError(Exception):
         super().__init__(message)
 
 
-def answer(as_json: bool, result: Mapping[str, Any], *shown: RenderableType) -> None:
-    """Print a command's result: the JSON object, or what a person reads instead."""
+def answer(as_json: bool, result: Mapping[str, Any], *parts: RenderableType) -> None:
+    """Print a command's result: ``result`` as a JSON object, or else ``parts`` as text."""
     console = Console()
     if as_json:
         console.out(
             orjson.dumps(result, option=orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS).decode(), highlight=False
         )
         return
-    for part in shown:
+    for part in parts:
         console.print(part, soft_wrap=not isinstance(part, Table))
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
-    """A table whose cells are shown as they are; None is an empty cell."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    """A table; markup in its cells is escaped, and None is an empty cell."""
+    rich_table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        rich_table.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*("" if cell is None else escape(cell) for cell in row))
-    return drawn
+        rich_table.add_row(*("" if cell is None else escape(cell) for cell in row))
+    return rich_table
 
 
 def escape(text: object) -> str:
-    """Text that is not markup, whatever an operator called a thing."""
+    """Escape markup, because names that users choose may contain brackets."""
     return str(text).replace("[", r"\[")
 
 
 def report(failure: Exception, *, as_json: bool) -> int:
-    """Print an error as one line, or one JSON object, on standard error; answers the exit code.
+    """Print an error as one line, or as one JSON object, on standard error; returns the exit code.
 
-    Where it is not one of ours, the traceback is shown with PORTAL_LOG_LEVEL=debug.
+    With PORTAL_LOG_LEVEL=debug it prints the traceback too.
     """
-    code, message, detail = _told(failure)
+    code, message, detail = _description(failure)
     console = Console(stderr=True)
     if as_json:
-        told = {"errorCode": code, "message": message, "detail": detail}
-        console.out(orjson.dumps(told).decode(), highlight=False)
+        error = {"errorCode": code, "message": message, "detail": detail}
+        console.out(orjson.dumps(error).decode(), highlight=False)
     else:
         console.print(" ".join(detail.split()), style="red", markup=False, highlight=False, soft_wrap=True)
     if os.environ.get("PORTAL_LOG_LEVEL", "").lower() == "debug":
@@ -94,10 +95,10 @@ def report(failure: Exception, *, as_json: bool) -> int:
     return MISUSED if isinstance(failure, (*MISUSES, CycloptsError, UnicodeEncodeError)) else FAILED
 
 
-def _told(failure: Exception) -> tuple[str, str, str]:
-    """Code, message and detail of any exception."""
-    does_not_answer = isinstance(failure, DatabaseUnavailableError) and not isinstance(failure, DatabaseConflictError)
-    if does_not_answer or _is_refusal(failure):
+def _description(failure: Exception) -> tuple[str, str, str]:
+    """The code, message and detail of an exception."""
+    is_outage = isinstance(failure, DatabaseUnavailableError) and not isinstance(failure, DatabaseConflictError)
+    if is_outage or _is_refusal(failure):
         code = DatabaseUnavailableError.code
         message = f"The database does not answer: {reason_of(failure)}."
         return code, message, f"{message} Check PORTAL_DATABASE_URL, or ask: portal doctor"
@@ -111,7 +112,7 @@ def _told(failure: Exception) -> tuple[str, str, str]:
     if isinstance(failure, CycloptsError | UnicodeEncodeError):
         message = str(failure) if isinstance(failure, CycloptsError) else "What was given is not text in UTF-8."
         return "usage", message, f"{message} See: portal --help"
-    # Here, because the command that starts the server needs no SQLAlchemy before its workers have begun to import it.
+    # Imported here, because ``portal serve`` needs no SQLAlchemy until its workers import it.
     from sqlalchemy.exc import SQLAlchemyError
 
     name = type(failure).__name__
@@ -121,17 +122,17 @@ def _told(failure: Exception) -> tuple[str, str, str]:
 
 
 def reason_of(failure: BaseException) -> str:
-    """What was at the bottom of it, in the words of whoever said no, without the statement."""
-    cause = _bottom(failure)
+    """The message of the first cause, such as the driver's, without the SQL statement."""
+    cause = _root_cause(failure)
     text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
     return (text.splitlines() or [""])[0].strip().rstrip(".") or type(cause).__name__
 
 
-def _bottom(failure: BaseException) -> BaseException:
-    while deeper := (getattr(failure, "orig", None) or failure.__cause__):
-        failure = deeper
+def _root_cause(failure: BaseException) -> BaseException:
+    while cause := (getattr(failure, "orig", None) or failure.__cause__):
+        failure = cause
     return failure
 
 
 def _is_refusal(failure: BaseException) -> bool:
-    return str(getattr(_bottom(failure), "sqlstate", "")).startswith(REFUSALS)
+    return str(getattr(_root_cause(failure), "sqlstate", "")).startswith(REFUSALS)

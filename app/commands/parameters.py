@@ -1,4 +1,4 @@
-"""What several commands take."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON object.")]
-# What either database can hold as an id.
+# The ids that both databases can store.
 _IS_ID = validators.Number(gte=1, lte=2**63 - 1)
 DeviceId = Annotated[int, Parameter(validator=_IS_ID, help="The device's id.")]
 CodeId = Annotated[int | None, Parameter(name="--id", validator=_IS_ID, help="Or its id, as list-codes shows it.")]

@@ -1,4 +1,4 @@
-"""What must be true before a worker starts, so that one clear line says what is wrong instead of every worker."""
+"""Preparation in the main process, so that an error is reported once, and not by every worker."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from app.settings import Settings
 
 
 async def prepare(settings: Settings) -> None:
-    """Bring the database and the signing keys into place, in development with the demonstration.
+    """Migrate or check the database, load the signing keys, and in development add the demonstration data.
 
-    Raises SchemaBehindError in production, DatabaseUnavailableError, or SettingsError for another secret key.
+    Raises SchemaBehindError in production, DatabaseUnavailableError, or SettingsError if the secret key is another one.
     """
     await make_ready(settings)
     runtime = Runtime(settings)

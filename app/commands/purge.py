@@ -1,4 +1,4 @@
-"""Tenants' sessions, from the command line."""
+"""The purge of ended sessions, from the command line."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ async def purge_sessions(*, as_json: AsJson = False) -> None:
     """Remove sessions, challenges and limits that have ended, as the server does every hour."""
     async with operating() as ctx:
         removed = await purge(ctx)
-    told = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in removed.items())
-    answer(as_json, removed, f"Removed {told}.")
+    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in removed.items())
+    answer(as_json, removed, f"Removed {counts}.")

@@ -1,4 +1,4 @@
-"""The ground a command works on: settings, a database that is ready, and an operator's context."""
+"""The context of a command: its settings, a migrated database, and the permissions of an operator."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from app.telemetry.log import configure_logging
 
 @contextlib.asynccontextmanager
 async def operating(settings: Settings | None = None) -> AsyncIterator[Context]:
-    """A context of the person at the command line, on connections of its own.
+    """A context for the user of the command line, with its own connections.
 
-    In development the database is brought to the newest migration first, and a new one gets the demonstration, so
-    that any command may be the first one; in production SchemaBehindError is raised.
+    In development it first migrates the database, and adds the demonstration data to a new one, so that any command may
+    be the first to run. In production it raises SchemaBehindError if the database is not migrated.
     """
     settings = settings or load_settings()
     log_warnings(settings)
     is_new = await make_ready(settings)
     runtime = Runtime(settings)
     try:
-        # Whoever holds the installation's secret key may do everything.
+        # The user has the installation's secret key, so the command may do everything.
         name = f"{user_name()} on the command line"
         ctx = Context(runtime, Actor("operator", name, permissions=Role.OWNER.permissions))
         if is_new:
@@ -42,22 +42,22 @@ async def operating(settings: Settings | None = None) -> AsyncIterator[Context]:
 
 
 async def make_ready(settings: Settings) -> bool:
-    """Migrate in development, check in production; answers whether the database was empty before.
+    """Migrate in development, check in production; returns whether the database was empty before.
 
     Raises SchemaBehindError or DatabaseUnavailableError.
     """
-    found = None if is_new_file(settings) else await schema.current_revision(settings)
+    revision = None if is_new_file(settings) else await schema.current_revision(settings)
     if settings.environment == "production":
-        if found != schema.head_revision():
-            raise SchemaBehindError(found=found or "none", needed=schema.head_revision())
+        if revision != schema.head_revision():
+            raise SchemaBehindError(found=revision or "none", needed=schema.head_revision())
         return False
-    if found != schema.head_revision():
+    if revision != schema.head_revision():
         await migrate(settings)
-    return found is None
+    return revision is None
 
 
 async def migrate(settings: Settings) -> tuple[str | None, str]:
-    """Bring the database to the newest migration; answers the revision before and after."""
+    """Run the missing migrations; returns the revision before and after."""
     from alembic.util import CommandError
 
     try:
@@ -68,12 +68,12 @@ async def migrate(settings: Settings) -> tuple[str | None, str]:
 
 
 def log_warnings(settings: Settings) -> None:
-    """Log what a command must say, and no more unless more was asked for."""
+    """Configure logging for a command: warnings only, unless the settings have a level other than the default."""
     configure_logging(settings, level="warning" if settings.log_level == "info" else settings.log_level)
 
 
 def user_name() -> str:
-    """Who runs this process; in a container the user may have a number only."""
+    """The name of the user who runs this process; in a container a user may have only a number."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -81,6 +81,6 @@ def user_name() -> str:
 
 
 def is_new_file(settings: Settings) -> bool:
-    """Whether there is no SQLite file yet: asking it would make it, or fail for want of a folder."""
+    """Whether the SQLite file does not exist yet; connecting would create it, or fail without its folder."""
     name = settings.database.database
     return settings.database.get_backend_name() == "sqlite" and bool(name) and not Path(str(name)).exists()

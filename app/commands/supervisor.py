@@ -1,8 +1,8 @@
-"""The main process while the server runs: it starts the workers, replaces those that die, and ends them all.
+"""The supervisor in the main process: it starts the workers, replaces dead ones, and ends them all.
 
-Sanic's manager starts, counts and restarts worker processes, but it does not look whether they live, it ends them by
-SIGINT, which a terminal sends to them as well, and when one cannot start it kills the process group: whatever shell
-script started the server with it.
+Sanic's own manager starts and restarts workers too, but it does not notice a dead worker. It ends workers by SIGINT,
+which they also get directly from a terminal. And when a worker cannot start it kills the whole process group, which
+includes the shell script that started the server.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from app.commands.worker import STOP_SIGNALS
 WORKER_FAILED = "__TERMINATE_EARLY__"
 
 START_SECONDS = 60.0
-# What a worker may need beyond its grace: closing connections, and the durable engine's threads.
+# Seconds that a worker may need after its grace, for closing connections and the durable engine's threads.
 END_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
-# A worker that lived this long died of something new, and is replaced at once.
+# A worker that dies after this time is replaced at once; one that dies earlier is replaced with a growing delay.
 STEADY_SECONDS = 60.0
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass
-class Watched:
-    """What is known of a worker's lives; ``due_at`` is when a dead one is started again."""
+class WorkerLife:
+    """The start of a worker's process and its early deaths in a row; at ``due_at`` a dead worker is started again."""
 
     started_at: float
     early_deaths: int = 0
@@ -53,37 +53,37 @@ class Supervisor(WorkerManager):
         super().__init__(*arguments, **options)
         self._grace_seconds = grace_seconds
         self._on_ready = on_ready
-        self._watched: dict[str, Watched] = {}
-        # Held back since before Sanic started its first child process.
+        self._lives: dict[str, WorkerLife] = {}
+        # Blocked since before Sanic started its first child process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def start(self) -> None:
-        """Start the workers, unless the server was told to stop meanwhile."""
+        """Start the workers, unless a stop signal has arrived in the meantime."""
         if not self._is_stopping():
-            with _interrupts_held_back():
+            with _interrupts_blocked():
                 super().start()  # type: ignore[no-untyped-call]
 
     def restart(self, *arguments: Any, **options: Any) -> None:
-        """Start a process again under its name."""
-        with _interrupts_held_back():
+        """Restart a process under its name."""
+        with _interrupts_blocked():
             super().restart(*arguments, **options)
 
     def wait_for_ack(self) -> None:
-        """Wait until every worker serves; raises ServerKilled when one of them cannot."""
+        """Wait until every worker is ready; raises ServerKilled if one cannot start."""
         deadline = time.monotonic() + START_SECONDS
         while not self._is_stopping() and not self._all_workers_ack():  # type: ignore[no-untyped-call]
-            # A worker that ends because all of them were told to has not failed.
+            # A worker that ends because of a stop signal has not failed.
             if self._has_failed(deadline) and not self._is_stopping():
                 self._give_up()
         if self._is_stopping():
             self.monitor_publisher.send(None)
             return
         now = time.monotonic()
-        self._watched = {process.name: Watched(now) for process in self.transient_processes}
+        self._lives = {process.name: WorkerLife(now) for process in self.transient_processes}
         self._on_ready()
 
     def shutdown_signal(self, signal: int, frame: FrameType | None) -> None:
-        """End the workers when told to; at once when told again."""
+        """Stop the workers at the first signal; kill them at the second."""
         if not self._shutting_down:
             self.monitor_publisher.send(None)
             self.shutdown()
@@ -92,15 +92,15 @@ class Supervisor(WorkerManager):
             self.kill()
 
     def shutdown(self) -> None:
-        """Tell every worker to end; they finish what they are answering."""
+        """Send SIGTERM to every worker, which then finishes its current requests."""
         self._shutting_down = True
         for process in self.processes:
             if process.is_alive():
                 os.kill(process.pid, signal.SIGTERM)
 
     def join(self) -> None:
-        """Wait until every worker has ended, and end those that cannot."""
-        # Once more for a worker that was being started when the signal came.
+        """Wait until every worker has ended, and kill those that take too long."""
+        # Again, for a worker that was being started when the signal arrived.
         self.shutdown()
         deadline = time.monotonic() + self._grace_seconds + END_SECONDS
         while any(process.is_alive() for process in self.processes):
@@ -112,7 +112,7 @@ class Supervisor(WorkerManager):
             time.sleep(POLL_SECONDS)
 
     def kill(self) -> None:
-        """End every worker at once: each by itself, never the process group."""
+        """Kill each worker, but never the process group; raises ServerKilled."""
         for process in self.processes:
             if process.is_alive():
                 with contextlib.suppress(ProcessLookupError):
@@ -120,11 +120,11 @@ class Supervisor(WorkerManager):
         raise ServerKilled
 
     def _is_stopping(self) -> bool:
-        """Asked anew each time: a signal may say so between two lines."""
+        """Whether a stop signal has arrived; a method, because a signal may change it between two lines."""
         return self._shutting_down
 
     def _has_failed(self, deadline: float) -> bool:
-        """Whether a worker said that it cannot start, has ended, or takes too long."""
+        """Whether a worker has reported that it cannot start, has ended, or takes too long."""
         if self.monitor_subscriber.poll(POLL_SECONDS) and self.monitor_subscriber.recv() == WORKER_FAILED:
             return True
         has_ended = any(not process.is_alive() for process in self.transient_processes)
@@ -132,8 +132,8 @@ class Supervisor(WorkerManager):
 
     def _give_up(self) -> NoReturn:
         dead = (process for process in self.transient_processes if not process.is_alive())
-        ended = {process.name: _cause(process.exitcode) for process in dead}
-        log.error("server_not_started", reason="a worker could not start; the lines before this say why", ended=ended)
+        causes = {process.name: _cause(process.exitcode) for process in dead}
+        log.error("server_not_started", reason="a worker could not start; the lines before this say why", ended=causes)
         self.shutdown()
         self.join()
         self.cleanup()  # type: ignore[no-untyped-call]
@@ -146,18 +146,16 @@ class Supervisor(WorkerManager):
                 self._replace(process)
 
     def _handle_message(self, message: str) -> MonitorCycle | None:
-        """A replacement that cannot start has said so and ends; it is tried again like any other death."""
+        """Ignore the report of a replacement that cannot start: it ends, and is replaced again like any dead worker."""
         return MonitorCycle.CONTINUE if message == WORKER_FAILED else super()._handle_message(message)
 
     def _replace(self, process: WorkerProcess) -> None:
-        """Start a dead worker again, later each time if it keeps dying early."""
+        """Restart a dead worker, with exponential backoff while it keeps dying early."""
         now = time.monotonic()
-        life = self._watched.setdefault(process.name, Watched(now))
+        life = self._lives.setdefault(process.name, WorkerLife(now))
         if life.due_at is None:
             died_early = now - life.started_at < STEADY_SECONDS
-            pause = (
-                min(2.0 ** (life.early_deaths - 1), LONGEST_PAUSE_SECONDS) if died_early and life.early_deaths else 0.0
-            )
+            pause = min(2.0 ** (life.early_deaths - 1), MAX_PAUSE_SECONDS) if died_early and life.early_deaths else 0.0
             life.early_deaths = life.early_deaths + 1 if died_early else 0
             life.due_at = now + pause
             log.warning(
@@ -179,10 +177,10 @@ def _cause(exit_code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Give a new process a mask without SIGINT: Ctrl-C in a terminal is for the main process to pass on, in order."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _interrupts_blocked() -> Iterator[None]:
+    """Start child processes with SIGINT blocked: Ctrl-C then reaches only the main process, which stops the others."""
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)

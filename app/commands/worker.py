@@ -1,4 +1,4 @@
-"""What a worker process is made of; Sanic calls this in the new process, so it imports nothing before it must."""
+"""The application of a worker process; this module is imported early in several processes, so it imports little."""
 
 from __future__ import annotations
 
@@ -17,59 +17,59 @@ if TYPE_CHECKING:
     from sanic import Sanic
 
 
-# What tells the server to end. Every process of it but the main one is born with them held back, so that a signal to
-# the whole group, such as Ctrl-C in a terminal, reaches the main process alone, which ends the others in order.
+# The signals that stop the server. All its processes except the main one start with them blocked, so that a signal to
+# the process group, such as Ctrl-C in a terminal, reaches only the main process, which then stops the others in order.
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
-# How a worker process comes to be.
+# How multiprocessing starts a worker.
 StartMethod = Literal["forkserver", "spawn"]
-# Connections that may wait to be accepted while workers are busy or being replaced.
+# The number of connections that may wait for accept while workers are busy or being replaced.
 BACKLOG = 1024
-# Objects made and not freed until the youngest are collected; and collections until the older and the oldest are too.
-# Requests leave no cycles behind, the durable engine makes some hundred objects of them a second: ten thousand of these
-# at once take seven thousandths of a second to free, and leave holes in the memory.
-COLLECT_AFTER = (1_000, 20, 50)
+# The thresholds of the garbage collector's three generations. Requests leave no reference cycles, but the durable
+# engine creates some hundred objects in cycles per second. Freeing ten thousand of them at once would take seven
+# milliseconds and fragment the memory.
+GC_THRESHOLDS = (1_000, 20, 50)
 
 
 def worker_app(settings: Settings) -> Sanic[Any, Any]:
-    """Build the application of this process with the settings that the main process has checked."""
+    """Build the application of this process, with the settings that the main process has checked."""
     from app.server import create_app
 
-    # Sanic names its workers in the environment of the process that starts them, which is not where forks come from.
+    # Sanic sets this in the environment of the main process, but workers are forked from the fork server.
     os.environ["SANIC_WORKER_NAME"] = multiprocessing.current_process().name
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     app = create_app(settings)
-    logging.getLogger("sanic.error").addFilter(_say_why)
+    logging.getLogger("sanic.error").addFilter(_reason_only)
     app.before_server_stop(_stop_once)
     threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
-    _settle_memory()
+    _configure_garbage_collection()
     return app
 
 
-def _say_why(record: logging.LogRecord) -> bool:
-    """Of a worker that cannot start the reason is wanted, not where in the code it was found."""
+def _reason_only(record: logging.LogRecord) -> bool:
+    """For a worker that cannot start, log the reason of a PortalError without its traceback."""
     failure = record.exc_info and record.exc_info[1]
     if isinstance(failure, PortalError):
         record.msg, record.args, record.exc_info = failure.detail, (), None
     return True
 
 
-def _settle_memory() -> None:
-    """Let the collector look at what requests leave behind, and no more at what lives as long as the process.
+def _configure_garbage_collection() -> None:
+    """Exempt objects that live as long as the process from garbage collection.
 
-    Its passes over the modules and statements of a whole server cost a tenth of the throughput and most of the slowest
-    answers; what requests make is freed by counting references, but for a few cycles.
+    Collections over all modules and statements would cost a tenth of the throughput and cause most of the slowest
+    answers. Reference counting frees the objects of requests, except for a few cycles.
     """
     gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _stop_once(app: Sanic[Any, Any]) -> None:
-    """Finish what was begun even if the signal comes again, as it does from whoever signals a whole group."""
+    """Ignore further SIGTERMs, such as those of a signal to the process group, so that the worker drains in full."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _stop_with_parent() -> None:
-    """Stop when the main process is gone without having said so; the port would stay taken."""
+    """Stop when the main process has died without stopping this one, or the port would stay in use."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)

@@ -9,14 +9,14 @@ import pytest
 from support.databases import settings_for
 from support.smtp import free_port, smtp_elsewhere
 
-from app.commands.checks import Finding, mail, messages
+from app.commands.checks import CheckResult, mail, messages
 from app.errors import SettingsError
 
 NOWHERE = "sqlite+aiosqlite:////nowhere/portal.db"
 STRONG = "k7Qm2vX9pR4tW8zB1nC6dF3gH5jL0sYa"
 
 
-async def found(folder: Path, **settings: Any) -> Finding:
+async def found(folder: Path, **settings: Any) -> CheckResult:
     return await mail(settings_for(NOWHERE, folder, **settings))
 
 

@@ -1,4 +1,4 @@
-"""What a check of the doctor answers."""
+"""The result of one of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Status = Literal["ok", "warning", "failure"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One check and what came of it."""
+class CheckResult:
+    """A check, its status, and a sentence for the user."""
 
     check: str
     status: Status
