@@ -1,4 +1,4 @@
-"""Days and months where the installation stands."""
+"""Days and months in the installation's time zone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 
 class Month(NamedTuple):
-    """A month of the installation: its first day, that of the next month, and the moments at which both begin."""
+    """A month in a time zone: its first day, the first day of the next month, and the moments at which both begin."""
 
     first_day: date
     next_day: date
@@ -17,7 +17,7 @@ class Month(NamedTuple):
 
     @classmethod
     def of(cls, day: date, zone: ZoneInfo) -> Month:
-        """The month in which a day lies."""
+        """The month that contains a day."""
         days = month_around(day)
         return cls(*days, *(datetime.combine(each, time.min, zone).astimezone(UTC) for each in days))
 
@@ -34,11 +34,11 @@ def month_around(day: date) -> tuple[date, date]:
 
 
 def months_later(first_of_month: date, months: int) -> date:
-    """The first day of the month that many months later, or earlier where negative."""
+    """The first day of the month ``months`` later; a negative number means earlier."""
     years, month = divmod(first_of_month.year * 12 + first_of_month.month - 1 + months, 12)
     return date(years, month + 1, 1)
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """The moment at which a day begins somewhere."""
+    """The moment at which a day begins in a time zone."""
     return datetime.combine(day, time(), zone)

@@ -1,4 +1,4 @@
-"""What time it is: the one source of now, so that tests can move it."""
+"""The only source of the current time, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the current moment, aware of its zone."""
+    """Returns the current time."""
 
     def now(self) -> datetime:
-        """The current moment in UTC."""
+        """The current time in UTC, timezone-aware."""
 
     def timestamp(self) -> float:
-        """The current moment in seconds since the epoch, for comparing without making a datetime."""
+        """The current time in seconds since the epoch, for comparisons without a datetime."""
 
 
 class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """The current moment in UTC."""
+        """The current time in UTC, timezone-aware."""
         return datetime.now(UTC)
 
     def timestamp(self) -> float:
-        """The current moment in seconds since the epoch."""
+        """The current time in seconds since the epoch."""
         return time.time()
