@@ -80,17 +80,17 @@ class AccessTokens:
 
     async def load(self) -> None:
         """Load the keys from the database; create the first one if there is none."""
-        stored = await self._read()
-        if not stored:
+        keys = await self._read()
+        if not keys:
             await self._store_first()
-            stored = await self._read()
-        if not self._stored.keys() <= stored.keys():
+            keys = await self._read()
+        if not self._stored.keys() <= keys.keys():
             self._cache.clear()
         self._parsed = {
             kid: self._parsed.get(kid) or OKPKey.import_key(orjson.loads(self._keys.open(key.sealed_private_jwk, kid)))
-            for kid, key in stored.items()
+            for kid, key in keys.items()
         }
-        self._stored = stored
+        self._stored = keys
         self._loaded_at = asyncio.get_running_loop().time()
 
     async def keep_loaded(self) -> None:

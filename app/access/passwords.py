@@ -40,7 +40,7 @@ class Passwords:
         """The argon2id hash to store; raises OverloadedError when too many are waiting."""
         return await self._in_turn(lambda: self._hasher.hash(password))
 
-    async def verify(self, stored: str | None, password: str) -> bool:
+    async def verify(self, stored_hash: str | None, password: str) -> bool:
         """Whether the password matches the stored hash.
 
         Without a stored hash it does the same work, so that the time does not reveal whether an account has a password.
@@ -49,16 +49,16 @@ class Passwords:
 
         def matches() -> bool:
             try:
-                self._hasher.verify(stored or self._dummy_hash, password)
+                self._hasher.verify(stored_hash or self._dummy_hash, password)
             except (VerificationError, InvalidHashError):
                 return False
-            return stored is not None
+            return stored_hash is not None
 
         return await self._in_turn(matches)
 
-    def is_outdated(self, stored: str) -> bool:
+    def is_outdated(self, stored_hash: str) -> bool:
         """Whether a hash has other costs than those configured here."""
-        return self._hasher.check_needs_rehash(stored)
+        return self._hasher.check_needs_rehash(stored_hash)
 
     def close(self) -> None:
         """Cancel waiting work and accept no more."""

@@ -70,6 +70,6 @@ async def revoke_code(
     if (code is None) == (code_id is None):
         raise CommandFailedError("usage", "Name the code by --code or by --id.", MISUSED)
     async with operating() as ctx:
-        revoked = await codes.revoke_code(ctx, tenant, code_id=code_id, code=code or "")
-    result = {"id": revoked.id, "hint": revoked.hint, "status": "revoked", "revoked_at": revoked.revoked_at}
-    answer(as_json, result, f"Code …{revoked.hint} of {tenant} is revoked.")
+        revocation = await codes.revoke_code(ctx, tenant, code_id=code_id, code=code or "")
+    result = {"id": revocation.id, "hint": revocation.hint, "status": "revoked", "revoked_at": revocation.revoked_at}
+    answer(as_json, result, f"Code …{revocation.hint} of {tenant} is revoked.")

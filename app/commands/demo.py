@@ -105,8 +105,8 @@ async def _is_same_installation(ctx: Context, http: httpx2.AsyncClient) -> bool:
     except (httpx2.HTTPError, ValueError, LookupError, TypeError):
         return False
     async with ctx.read() as conn:
-        stored = await conn.rows(licensing.verifying_keys, now=ctx.now())
-    return not {key["kid"] for key in published}.isdisjoint(row.kid for row in stored)
+        rows = await conn.rows(licensing.verifying_keys, now=ctx.now())
+    return not {key["kid"] for key in published}.isdisjoint(row.kid for row in rows)
 
 
 @contextlib.asynccontextmanager

@@ -93,20 +93,20 @@ class Journey:
         status: int = 200,
     ) -> Step:
         """Send one request as the device, and compare the answer with the expected members."""
-        asked = f"{method} {path}"
+        request = f"{method} {path}"
         bearer = {"authorization": f"Bearer {self.tokens['access_token']}"} if self.tokens else {}
         try:
             response = await self.http.request(method, path, json=body, headers=bearer)
             payload = response.json()
         except (httpx2.HTTPError, ValueError) as failure:
-            return Step(name, asked, "nothing", f"an answer, not {type(failure).__name__}")
+            return Step(name, request, "nothing", f"an answer, not {type(failure).__name__}")
         if "access_token" in payload:
             self.tokens = payload
         answered = f"{response.status_code} {_summary(payload)}"
         differences = {key: value for key, value in expected.items() if payload.get(key) != value}
         if response.status_code != status or differences:
-            return Step(name, asked, answered, f"{status} {_summary({**expected})}".strip())
-        return Step(name, asked, answered)
+            return Step(name, request, answered, f"{status} {_summary({**expected})}".strip())
+        return Step(name, request, answered)
 
 
 def _summary(answer: Mapping[str, Any]) -> str:

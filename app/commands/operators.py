@@ -51,15 +51,15 @@ async def create_operator(
         return
     password = (await asyncio.to_thread(sys.stdin.readline)).rstrip("\r\n") if password_stdin else None
     async with operating() as ctx:
-        admitted = await accounts.admit(ctx, email=email, role=role, name=name, password=password, is_unbound=unbind)
+        admission = await accounts.admit(ctx, email=email, role=role, name=name, password=password, is_unbound=unbind)
         public_url = ctx.runtime.settings.public_url.rstrip("/")
         hours = ctx.runtime.settings.sign_in_link_seconds / 3600
-    path = SIGN_IN_PATH if admitted.link_token is None else LINK_PATH + admitted.link_token
+    path = SIGN_IN_PATH if admission.link_token is None else LINK_PATH + admission.link_token
     note = "They sign in by the password there." if password_stdin else f"It works once, within {hours:g} hours."
     answer(
         as_json,
-        {"email": admitted.email, "sign_in_url": public_url + path},
-        f"Operator {escape(admitted.email)} {admitted.change}: {escape(admitted.role.value)}.",
+        {"email": admission.email, "sign_in_url": public_url + path},
+        f"Operator {escape(admission.email)} {admission.change}: {escape(admission.role.value)}.",
         Text(public_url + path, style="bold"),
         Text(note, style="dim"),
     )

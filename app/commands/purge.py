@@ -11,6 +11,6 @@ from app.services.upkeep.sessions import purge_sessions as purge
 async def purge_sessions(*, as_json: AsJson = False) -> None:
     """Remove sessions, challenges and limits that have ended, as the server does every hour."""
     async with operating() as ctx:
-        removed = await purge(ctx)
-    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in removed.items())
-    answer(as_json, removed, f"Removed {counts}.")
+        counts = await purge(ctx)
+    summary = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
+    answer(as_json, counts, f"Removed {summary}.")

@@ -218,9 +218,9 @@ class Engine:
         """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has failed."""
         await self._call(self._enqueue_errand, name, row_id, again)
 
-    async def take_over(self, living: Collection[str]) -> list[str]:
-        """Queue the unfinished work of workers that are not in ``living`` again; returns its workflow ids."""
-        return await self._call(self._take_over, frozenset(living))
+    async def take_over(self, living_ids: Collection[str]) -> list[str]:
+        """Queue the unfinished work of workers that are not in ``living_ids`` again; returns its workflow ids."""
+        return await self._call(self._take_over, frozenset(living_ids))
 
     async def forget_runs(self, now: datetime) -> None:
         """Delete the runs that finished longer than KEEP_RUNS ago."""
@@ -297,14 +297,14 @@ class Engine:
             row_id,
         )
 
-    def _take_over(self, living: frozenset[str]) -> list[str]:
+    def _take_over(self, living_ids: frozenset[str]) -> list[str]:
         """Read each row again first: resuming checks neither the worker's life nor the workflow's cancellation."""
         workflow_ids = []
-        for listed in self._list_workflows(status="PENDING"):
-            if listed.executor_id in living:
+        for workflow in self._list_workflows(status="PENDING"):
+            if workflow.executor_id in living_ids:
                 continue
-            current = next(iter(self._list_workflows(workflow_ids=[listed.workflow_id])), None)
-            if current is None or current.status != "PENDING" or current.executor_id != listed.executor_id:
+            current = next(iter(self._list_workflows(workflow_ids=[workflow.workflow_id])), None)
+            if current is None or current.status != "PENDING" or current.executor_id != workflow.executor_id:
                 continue
             if _is_too_old(current):
                 self._launched_client.cancel_workflow(current.workflow_id)
@@ -370,7 +370,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
     """The driver's options.
 
     One of the engine's threads always has a transaction open, which holds its lock. With the extended query protocol
-    the portal of the lock's statement would keep a snapshot open in it. PostgreSQL could then remove no dead row
+    the cursor of the lock's statement would stay open and hold a snapshot. PostgreSQL could then remove no dead row
     anywhere in the database, and heartbeats would find no space in their page for a heap-only update. ClientCursor
     sends simple queries, which leave no snapshot open.
     """

@@ -13,7 +13,7 @@ NETWORK_BITS = 64
 def network_of(address: str | None) -> str:
     """The IPv4 address itself, or the /64 network of an IPv6 address; other text is returned unchanged.
 
-    Proxies may write an IPv6 address in brackets, append a port, and write an IPv4 address as an IPv6-mapped one.
+    Proxies may write an IPv6 address in brackets, append a port, and write an IPv4 address as an IPv4-mapped IPv6 one.
     """
     text = address or ""
     if (parsed := _parse(text)) is None:

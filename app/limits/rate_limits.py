@@ -36,7 +36,7 @@ class Allowance(NamedTuple):
 class RateLimits:
     """Counts in Redis for all workers together if one is configured, else in memory for each worker.
 
-    In memory, several workers together allow up to as many times the limit. They also count in memory while Redis does
+    In memory, N workers together allow up to N times the limit. They also count in memory while Redis does
     not answer, because a limit that cannot be counted must not refuse requests.
     """
 

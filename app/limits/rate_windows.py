@@ -86,7 +86,7 @@ class HitResult(NamedTuple):
 
 
 class MemoryWindow:
-    """The counts of one limit in this process: two numbers per key, dropped with their window and never searched."""
+    """The counts of one limit in this process: two numbers per key; an old window is dropped as a whole."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit

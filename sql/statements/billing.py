@@ -37,8 +37,7 @@ current_subscription = (
     .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))
 )
 
-# A tenant whose earlier subscription has ended still has its devices, and each active one occupies a seat of the new
-# one.
+# A tenant whose subscription has ended keeps its devices; each active one takes a seat of the new subscription.
 insert_subscription = (
     insert(subscriptions)
     .values(

@@ -81,8 +81,7 @@ device_exists = select(devices.c.id).where(
     devices.c.tenant_id == bindparam("tenant_id"), devices.c.id == bindparam("device_id")
 )
 
-# As plain text: SQLAlchemy need not validate each value against the states again, since a check constraint already
-# does.
+# As plain text: a check constraint validates the states, so SQLAlchemy need not look each value up among them.
 _state = type_coerce(subscriptions.c.state, String).label("subscription_state")
 
 _requests = batch_rows(tenant_id=BigInteger, device_id=BigInteger)
@@ -111,8 +110,7 @@ device_standings = (
 
 _heartbeats = batch_rows(tenant_id=BigInteger, device_id=BigInteger, hw_fingerprint=String)
 
-# Every batch locks devices in the same order, so two batches with the same devices wait for each other and do not
-# deadlock.
+# Every batch locks devices in the same order, so two batches with the same devices wait and do not deadlock.
 _locked = (
     select(devices.c.tenant_id, devices.c.id)
     .select_from(_heartbeats)

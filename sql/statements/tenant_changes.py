@@ -71,8 +71,7 @@ def _locked(table: Table, is_open: ColumnElement[bool]) -> CTE:
 _open_codes = _locked(activation_codes, activation_codes.c.revoked_at.is_(None))
 _active_devices = _locked(devices, not_(devices.c.is_revoked))
 
-# Codes come before devices, as in an activation: a deletion then waits for a running activation and cannot deadlock
-# with it.
+# Codes come before devices, as in an activation: a deletion waits for a running activation and never deadlocks.
 revoke_codes_of_tenant = (
     update(activation_codes)
     .where(activation_codes.c.tenant_id == _open_codes.c.tenant_id, activation_codes.c.id == _open_codes.c.id)

@@ -27,8 +27,8 @@ from sql.tables.columns import Instant
 _requests = batch_rows(tenant_id=BigInteger, tenant_slug=String, device_id=BigInteger, received_at=Instant, events=JSON)
 
 # The requests whose events may be stored: the device is not revoked, and the slug is its tenant's. A request without a
-# device comes from an operator or a tenant, whom the portal has checked before. MATERIALIZED, so that this is decided
-# once per request: SQLite would read a request of a thousand events again for each of them.
+# device comes from an operator or a tenant's session, and the portal has checked it already. MATERIALIZED, so that this
+# is decided once per request: SQLite would read a request of a thousand events again for each of them.
 _admitted = (
     select(_requests.c.tenant_id, _requests.c.device_id, _requests.c.received_at, _requests.c.events)
     .select_from(_requests)

@@ -14,8 +14,8 @@ from sql.tables.columns import id_column, metadata
 QUARTER_SECONDS = 900
 # The bucket of codes that never expire.
 NEVER = 2**31 - 1
-# The number of buckets that a sum covers: one, an hour, a day in UTC. The grain of the sum of all is TOTAL, its bucket
-# 0.
+# The number of buckets that a sum covers: one, an hour, a day in UTC. The sum of everything has the grain TOTAL and the
+# bucket 0.
 GRAINS = (1, 4, 96)
 TOTAL = 0
 

@@ -93,7 +93,7 @@ async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
     }
     plans_made = (
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements "
-        "WHERE statement LIKE 'SELECT known.total%' ORDER BY prepare_time"
+        "WHERE statement LIKE 'SELECT totals.total%' ORDER BY prepare_time"
     )
     async with sanic_client.runtime.db.read() as conn:
         for statement, values in pages.values():
