@@ -224,7 +224,9 @@ async def test_a_batch_of_any_length_is_one_statement_that_is_compiled_once(sani
 
 @pytest.mark.postgresql_only("SQLite plans once, without looking at the values")
 async def test_a_pattern_is_planned_anew_each_time(sanic_client: LiveServer) -> None:
-    plans_made = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH matches AS%'"
+    plans_made = (
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH matches AS%'"
+    )
     statement = tenant_list.tenants_matching(None, False, 0)
     async with sanic_client.runtime.db.read() as conn:
         for number in range(10):
