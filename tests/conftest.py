@@ -154,7 +154,7 @@ async def sanic_client(settings: Settings, clock: MovableClock) -> AsyncIterator
                 blocking.functions[call].can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
             # Only for a fault of ours: its log entry quotes the source.
             for call in ("os.stat", "os.path.abspath", "io.TextIOWrapper.read", "io.BufferedReader.read"):
-                blocking.functions[call].can_block_in("blueprints/problems.py", "problem_of")
+                blocking.functions[call].can_block_in("blueprints/web/problems.py", "problem_of")
             yield live
 
 
