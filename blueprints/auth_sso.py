@@ -64,9 +64,9 @@ async def sign_in_locally(request: Request, ctx: Context) -> HTTPResponse:
 @pages.page("GET", "/auth/link/{token}")
 async def choose_password(request: Request, ctx: Context, token: str) -> HTTPResponse:
     """Ask for the password that a sign-in link is good for; to look at it does not use it."""
-    bearer = await local_sign_in.link_bearer(ctx, token)
+    owner = await local_sign_in.link_owner(ctx, token)
     guard = FormGuard(request, ctx.runtime)
-    return guard.applied(password_page(guard.field, token=token, email=bearer.email))
+    return guard.applied(password_page(guard.field, token=token, email=owner.email))
 
 
 @pages.page("POST", "/auth/link")
@@ -79,9 +79,9 @@ async def use_sign_in_link(request: Request, ctx: Context) -> HTTPResponse:
     except PortalError as error:
         if not reads_pages(request) or error.status == 401:
             raise
-        bearer = await local_sign_in.link_bearer(ctx, token)
+        owner = await local_sign_in.link_owner(ctx, token)
         guard = FormGuard(request, ctx.runtime)
-        page = password_page(guard.field, token=token, email=bearer.email, error=error, status=error.status)
+        page = password_page(guard.field, token=token, email=owner.email, error=error, status=error.status)
         return guard.applied(_told_to_wait(page, error))
 
 
@@ -106,7 +106,7 @@ async def back_from_provider(request: Request, ctx: Context) -> HTTPResponse:
     """Come back from the identity provider."""
     said = {name: value for name, value in request.query_args if isinstance(value, str)}
     response = _signed_in(
-        ctx, await provider_sign_in.finish(ctx, cookie=request.cookies.get(ATTEMPT_COOKIE), said=said)
+        ctx, await provider_sign_in.finish(ctx, cookie=request.cookies.get(ATTEMPT_COOKIE), callback=said)
     )
     set_cookie(response, ctx.runtime, ATTEMPT_COOKIE, "", path=ATTEMPT_PATH, seconds=0)
     return response

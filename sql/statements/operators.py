@@ -69,7 +69,7 @@ unbind_from_subject = (
 )
 
 # Touches the row only where something differs, so that what did not change is not told. A name is never lost.
-admit_operator = (
+update_operator = (
     update(operators)
     .where(
         operators.c.email == bindparam("of_email"),
