@@ -13,15 +13,15 @@ from app.errors import PortalError
 class Caller:
     """Any of these identities; none of them means anybody. Decided before anything else of a request is looked at.
 
-    ``tenant_token`` is a session token that is only shown: it may have ended, or never have been one, so it is a
-    header that must be there and no way to identify oneself.
+    ``tenant_token`` is a session token that nothing checks: the header must be there, but its session may have ended or
+    never have begun, so it identifies nobody.
     """
 
     device: bool = False
     tenant: bool = False
     tenant_token: bool = False
     permission: Permission | None = None
-    # Whoever is an operator, whatever the role permits.
+    # Operators and programs of any role.
     any_operator: bool = False
 
     @property
@@ -47,7 +47,7 @@ class Caller:
 
     @property
     def missing(self) -> type[PortalError]:
-        """What is said to who shows nothing."""
+        """The error for a request without any identity."""
         if self.device:
             return errors.TokenMissingError
         return errors.SessionMissingError if self.tenant or self.tenant_token else errors.OperatorMissingError
@@ -55,9 +55,9 @@ class Caller:
     @property
     def errors(self) -> tuple[type[PortalError], ...]:
         """What the check itself may answer, whatever the operation."""
-        found: list[type[PortalError]] = [] if self.is_anyone else [self.missing]
+        answers: list[type[PortalError]] = [] if self.is_anyone else [self.missing]
         if self.device:
-            found += [
+            answers += [
                 errors.TokenInvalidError,
                 errors.TokenExpiredError,
                 errors.DeviceUnknownError,
@@ -65,13 +65,13 @@ class Caller:
                 errors.RateLimitedError,
             ]
         if self.tenant:
-            found += [errors.SessionInvalidError, errors.SessionExpiredError]
+            answers += [errors.SessionInvalidError, errors.SessionExpiredError]
         if self.is_operator:
-            found += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
-            found += [errors.OriginRefusedError]
+            answers += [errors.ApiTokenInvalidError, errors.SessionInvalidError, errors.SessionExpiredError]
+            answers += [errors.OriginRefusedError]
         if self.permission is not None:
-            found += [errors.PermissionMissingError]
-        return tuple(dict.fromkeys(found))
+            answers += [errors.PermissionMissingError]
+        return tuple(dict.fromkeys(answers))
 
 
 ANYONE = Caller()

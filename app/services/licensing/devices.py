@@ -1,4 +1,4 @@
-"""The devices of a tenant: who holds a seat, and taking it back."""
+"""The devices of a tenant: listing them, and revoking one, which frees its seat."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
 
 
 async def revoke_device_by_id(ctx: Context, device_id: int) -> bool:
-    """Refuse a device, whosever it is, as ``revoke_device`` does; raises DeviceNotFoundError."""
+    """Refuse a device of any tenant, as ``revoke_device`` does; raises DeviceNotFoundError."""
     async with ctx.write() as conn:
         tenant_slug = await conn.maybe(license_list.slug_of_device, str, device_id=device_id)
         if tenant_slug is None:
