@@ -14,7 +14,7 @@ COMMANDS = {
     "demo": ("demo:demo", "Play a device's whole journey against a running or a temporary server."),
     "doctor": ("doctor:doctor", "Check settings, database and keys, and say what mends them."),
     "migrate": ("database:migrate", "Bring the database to the newest migration."),
-    "create-operator": ("operators:create_operator", "Admit an operator, or give one another role."),
+    "create-operator": ("operators:create_operator", "Create an operator, or give one another role."),
     "list-operators": ("operators:list_operators", "List the operators."),
     "disable-operator": ("operators:disable_operator", "Keep an operator out, and end their sessions."),
     "create-token": ("operators:create_token", "Make an API token and show it, for the only time."),

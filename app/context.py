@@ -1,4 +1,4 @@
-"""Who asks, for which tenant, through which worker: the first argument of every use case."""
+"""Who calls, for which tenant, through which worker: the first argument of every use case."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ VISITOR = Actor("visitor", "visitor")
 
 
 class Context(NamedTuple):
-    """One request or one command; with a tenant's session, what was read of it, and the token that was shown."""
+    """One request or one command; for a tenant also its session and the session's token."""
 
     runtime: Runtime
     actor: Actor
     request_id: str | None = None
     address: str | None = None
-    # What is left of the caller's rate limit, where the way to identify oneself is counted.
+    # What is left of the caller's rate limit, for callers whose requests are counted.
     allowance: Allowance | None = None
     session: Session | None = None
     session_token: SecretStr | None = None
@@ -110,24 +110,24 @@ class Context(NamedTuple):
         return self.runtime.db.write_autocommit()
 
     def as_device(self, tenant_id: int, device_id: int) -> Context:
-        """The same call as one of the device that its code or its token has proved to ask."""
+        """The same call with a device as the caller, once its code or its token has proved which one it is."""
         return self._replace(actor=Actor.of_device(tenant_id, device_id))
 
     @property
     def device(self) -> tuple[int, int]:
-        """The tenant and the device that ask; raises TokenNotSentError for anybody else."""
+        """The calling device, with its tenant first; raises TokenNotSentError for any other caller."""
         if self.actor.tenant_id is None or self.actor.device_id is None:
             raise TokenNotSentError
         return self.actor.tenant_id, self.actor.device_id
 
     @property
     def tenant_id(self) -> int:
-        """The tenant whose session asks; raises SessionNotSentError for anybody else."""
+        """The tenant whose session this is; raises SessionNotSentError for any other caller."""
         return self._own_session.tenant_id
 
     @property
     def tenant_slug(self) -> str:
-        """The slug of the tenant whose session asks; raises SessionNotSentError for anybody else."""
+        """The slug of the tenant whose session this is; raises SessionNotSentError for any other caller."""
         return self._own_session.tenant_slug
 
     @property

@@ -14,14 +14,14 @@ from app.context import Context
 from app.database.connections import WriteConnection
 from sql.statements import events as statements
 
-# Before every event: numbers of transactions may be negative where the trail was restored into another cluster.
+# A place before every event: transaction numbers may be negative where the trail was restored into another cluster.
 NOWHERE = (-(2**62), 0)
-# What a name of full length makes longer is cut; the name stands in the metadata or on the row.
+# Longer titles are cut: they contain a name of full length, which the metadata or the row has too.
 MAX_TITLE = 255
 
 
 class EventType(StrEnum):
-    """Everything the trail tells; the value is what is stored."""
+    """Every kind of event in the trail; the value is what is stored."""
 
     API_TOKEN_CREATED = "api_token_created"  # noqa: S105 - the name of an event
     API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - the name of an event
@@ -105,12 +105,12 @@ class StoredEvent(NamedTuple):
         return self.xid, self.id
 
 
-async def record(conn: WriteConnection, ctx: Context, *happened: Event) -> None:
+async def record(conn: WriteConnection, ctx: Context, *events: Event) -> None:
     """Write events in the caller's transaction, with one statement; they exist if and only if it commits."""
-    await record_each(conn, ((ctx, event) for event in happened))
+    await record_each(conn, ((ctx, event) for event in events))
 
 
-async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, Event]]) -> None:
+async def record_each(conn: WriteConnection, events: Iterable[tuple[Context, Event]]) -> None:
     """Write events of several actors that share a transaction, with one statement."""
     await conn.insert_all(
         statements.insert_events,
@@ -129,6 +129,6 @@ async def record_each(conn: WriteConnection, happened: Iterable[tuple[Context, E
                 "request_id": ctx.request_id,
                 "created_at": ctx.now(),
             }
-            for ctx, event in happened
+            for ctx, event in events
         ],
     )

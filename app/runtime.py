@@ -36,7 +36,7 @@ class Coalesced(Generic[Item, Answer]):
     name: str
     run: Callable[[Runtime, Sequence[Item]], Awaitable[Sequence[Answer]]]
     lanes: int = 2
-    # Which setting says how much may wait: requests, unless they weigh more than one each.
+    # The setting for how much may wait: so many requests, or so many usage events of whatever requests.
     queue_size: Literal["coalesce_queue_size", "usage_queue_events"] = "coalesce_queue_size"
 
 
@@ -61,7 +61,7 @@ class Runtime:
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
-        # Has an errand run for a committed row; the jobs of a server put themselves here.
+        # Puts the errand of a committed row into the queue; a server's jobs replace it by theirs.
         self.enqueue: Callable[[str, int], None] = _left_to_the_sweep
         self._upkeep: set[asyncio.Task[None]] = set()
         self._unfinished: set[asyncio.Task[Any]] = set()
@@ -69,21 +69,21 @@ class Runtime:
 
     def coalescer(self, question: Coalesced[Item, Answer]) -> Coalescer[Item, Answer]:
         """This worker's queue for a shared question; raises ShuttingDownError for a new one once it stops."""
-        if (found := self._coalescers.get(question)) is None:
+        if (coalescer := self._coalescers.get(question)) is None:
             if self.is_stopping:
                 raise ShuttingDownError
 
             async def run(items: Sequence[Item]) -> Sequence[Answer]:
                 return await question.run(self, items)
 
-            found = self._coalescers[question] = Coalescer(
+            coalescer = self._coalescers[question] = Coalescer(
                 run,
                 lanes=1 if self.db.is_sqlite else question.lanes,
                 batch_size=self.settings.coalesce_batch_size,
                 queue_size=getattr(self.settings, question.queue_size),
                 observe=metrics.batch_size.labels(question.name).observe,
             )
-        return found
+        return coalescer
 
     async def start(self) -> None:
         """Load the signing keys, and keep them loaded."""
@@ -91,14 +91,14 @@ class Runtime:
         self._upkeep.add(asyncio.create_task(self.tokens.keep_loaded()))
 
     async def to_its_end(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """What the work answers; it goes on when whoever waits for it is gone, and stopping waits for it."""
+        """What the work answers; it goes on when its caller is cancelled, and a worker that stops waits for it."""
         task = asyncio.create_task(work)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Answer everything that waits, for its turn or for a shared statement, and take nothing new."""
+        """Answer every request that waits for its turn or for a shared statement, and accept no new one."""
         await self.rate_limits.release()
         self.is_stopping = True
         await asyncio.gather(*(queue.drain() for queue in self._coalescers.values()))

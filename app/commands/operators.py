@@ -42,7 +42,7 @@ async def create_operator(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Admit an operator, or give one another role, and make a link to sign in; a disabled one is enabled again.
+    """Create an operator, or give one another role, and make a link to sign in; a disabled one is enabled again.
 
     The link works once. Repeating the command makes a new one, and ends the one before.
     """
@@ -51,15 +51,17 @@ async def create_operator(
         return
     password = (await asyncio.to_thread(sys.stdin.readline)).rstrip("\r\n") if password_stdin else None
     async with operating() as ctx:
-        admission = await accounts.admit(ctx, email=email, role=role, name=name, password=password, is_unbound=unbind)
+        operator = await accounts.ensure_operator(
+            ctx, email=email, role=role, name=name, password=password, is_unbound=unbind
+        )
         public_url = ctx.runtime.settings.public_url.rstrip("/")
         hours = ctx.runtime.settings.sign_in_link_seconds / 3600
-    path = SIGN_IN_PATH if admission.link_token is None else LINK_PATH + admission.link_token
+    path = SIGN_IN_PATH if operator.link_token is None else LINK_PATH + operator.link_token
     note = "They sign in by the password there." if password_stdin else f"It works once, within {hours:g} hours."
     answer(
         as_json,
-        {"email": admission.email, "sign_in_url": public_url + path},
-        f"Operator {escape(admission.email)} {admission.change}: {escape(admission.role.value)}.",
+        {"email": operator.email, "sign_in_url": public_url + path},
+        f"Operator {escape(operator.email)} {operator.change}: {escape(operator.role.value)}.",
         Text(public_url + path, style="bold"),
         Text(note, style="dim"),
     )

@@ -1,4 +1,4 @@
-"""The demonstration: three plans and a tenant to try the portal with, there before a developer asks for anything."""
+"""The demonstration: three plans and a tenant that a developer can try the portal with at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sql.statements import billing, tenants
 
 TENANT_SLUG = "demo"
 TENANT_NAME = "Demo tenant"
-# Nobody's address: it lets the tenant sign in with what the development mailbox shows.
+# An address that nobody has: the development mailbox shows the codes by which the tenant signs in.
 TENANT_EMAIL = "demo@example.com"
 TENANT_PLAN = "Pro"
 TRIES = 5
@@ -40,9 +40,9 @@ PLANS = (
 
 
 async def seed_demonstration(ctx: Context) -> bool:
-    """Make what is missing of the demonstration; answers whether anything was.
+    """Create the parts of the demonstration that are missing; answers whether any was.
 
-    What is there stays as it is, and once the tenant has a subscription nothing is looked at any more: a developer
+    A part that is there stays as it is, and once the tenant has a subscription nothing is checked any more: a developer
     may have changed it on purpose.
     """
     for _ in range(TRIES):
@@ -58,12 +58,12 @@ async def _seed(ctx: Context) -> bool:
     async with ctx.read() as conn:
         tenant = await conn.maybe(tenants.by_slug, Tenant, tenant_slug=TENANT_SLUG)
         if tenant is not None:
-            linked = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
-            if linked is not None:
+            subscription = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
+            if subscription is not None:
                 return False
-        known = {plan.name for plan in await conn.many(billing.plans_by_quota, Plan)}
+        plan_names = {plan.name for plan in await conn.many(billing.plans_by_quota, Plan)}
     for plan in PLANS:
-        if plan.name not in known:
+        if plan.name not in plan_names:
             await ensure_plan(
                 ctx, name=plan.name, price_id=plan.price_id, quota=plan.quota, max_devices=plan.max_devices
             )

@@ -1,4 +1,4 @@
-"""A request that may be repeated: whoever sends it again with the same key gets the first answer, and nothing twice."""
+"""Requests that may be repeated: one with the same key gets the first answer again, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RENEWALS = 3
 Answered = TypeVar("Answered")
 
 log = structlog.get_logger(__name__)
-# Answers that say nothing about what was asked for, only that it was not the time or the caller for it.
+# Answers to the moment or to the caller, and not to the request itself.
 NEVER_KEPT = frozenset({401, 408, 429, 499})
 
 
@@ -79,7 +79,7 @@ async def hold_key(ctx: Context, request: Repeatable) -> KeyHold | KeptAnswer:
         message = f"must be 1 to {MAX_KEY_LENGTH} visible ASCII characters"
         raise ValidationError.of(KEY_HEADER, message, kind="idempotency_key")
     keys, settings = ctx.runtime.keys, ctx.runtime.settings
-    key_hash = keys.request_hash(*(part.encode() for part in (_whose(ctx), request.operation, request.key)))
+    key_hash = keys.request_hash(*(part.encode() for part in (_owner(ctx), request.operation, request.key)))
     request_hash = keys.request_hash(request.method.encode(), request.address.encode(), request.body)
     cipher = keys.answer_cipher(request.key)
     duration = timedelta(seconds=hold_seconds(settings))
@@ -147,7 +147,7 @@ async def _renewed(ctx: Context, hold: KeyHold, *, within: float) -> bool | None
 
 
 async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer) -> None:
-    """Keep the answer, or release the key when the answer is not final: our faults, limits, and unknown callers.
+    """Store the answer, or release the key when the answer is not final: our faults, limits, and unknown callers.
 
     A key under which something was committed is not released, whatever was answered: a connection may be lost while the
     database commits, and then nobody knows whether it has.
@@ -193,10 +193,10 @@ def _answer(stored: _Stored, request_hash: bytes, key_hash: bytes, cipher: AESGC
     return KeptAnswer(status, media_type, headers, body)
 
 
-def _whose(ctx: Context) -> str:
-    """Whose key it is: two callers who choose the same key have nothing to do with each other.
+def _owner(ctx: Context) -> str:
+    """The caller whose key it is: another caller who chooses the same key has another one.
 
-    A stranger is told from another by the address; the answer goes only to who sends the same request, secrets and all.
+    Visitors are distinguished by their addresses only; an answer is repeated only to the same request, secrets and all.
     """
     actor: Actor = ctx.actor
     if actor.tenant_id is not None:

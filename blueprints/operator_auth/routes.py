@@ -12,7 +12,7 @@ from app.context import Context
 from app.errors import PortalError, ValidationError
 from app.services.operators import accounts, local_sign_in, provider_sign_in, sessions
 from app.services.operators.accounts import SignedInOperator
-from app.services.operators.local_sign_in import MAX_CHARACTERS, MIN_CHARACTERS, LinkBearer
+from app.services.operators.local_sign_in import MAX_CHARACTERS, MIN_CHARACTERS, LinkOwner
 from app.services.operators.sessions import SignedIn
 from blueprints.web.forms import set_cookie
 from blueprints.web.identify import SESSION_COOKIE
@@ -57,7 +57,7 @@ async def sign_in_locally(request: Request, ctx: Context, form: Mapping[str, str
 @pages.page("GET", "/auth/link/{token}", template="choose_password.html")
 async def choose_password(request: Request, ctx: Context, token: str) -> View:
     """Ask for the password that a sign-in link is good for; to look at it does not use it."""
-    return _choice(token, await local_sign_in.link_bearer(ctx, token))
+    return _choice(token, await local_sign_in.link_owner(ctx, token))
 
 
 @pages.page("POST", "/auth/link", template="choose_password.html")
@@ -69,7 +69,7 @@ async def use_sign_in_link(request: Request, ctx: Context, form: Mapping[str, st
     except PortalError as error:
         if error.status == 401:
             raise
-        return _choice(token, await local_sign_in.link_bearer(ctx, token), error)
+        return _choice(token, await local_sign_in.link_owner(ctx, token), error)
 
 
 @pages.page("GET", "/auth/login")
@@ -93,7 +93,7 @@ async def back_from_provider(request: Request, ctx: Context) -> HTTPResponse:
     """Come back from the identity provider."""
     said = {name: value for name, value in request.query_args if isinstance(value, str)}
     response = _signed_in(
-        ctx, await provider_sign_in.finish(ctx, cookie=request.cookies.get(ATTEMPT_COOKIE), said=said)
+        ctx, await provider_sign_in.finish(ctx, cookie=request.cookies.get(ATTEMPT_COOKIE), callback=said)
     )
     set_cookie(response, ctx.runtime, ATTEMPT_COOKIE, "", path=ATTEMPT_PATH, seconds=0)
     return response
@@ -127,7 +127,7 @@ def _ways(ctx: Context, email: str = "", error: PortalError | None = None) -> Vi
     return View(values, error.status if error else 200, error)
 
 
-def _choice(token: str, bearer: LinkBearer, error: PortalError | None = None) -> View:
+def _choice(token: str, bearer: LinkOwner, error: PortalError | None = None) -> View:
     length = {"minimum": MIN_CHARACTERS, "maximum": MAX_CHARACTERS}
     values = {"token": token, "email": bearer.email, "alert": _words(error), **length}
     return View(values, error.status if error else 200, error)

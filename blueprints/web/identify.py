@@ -1,4 +1,4 @@
-"""Finding out who asks: a device, a tenant's session, an operator's cookie or an API token, whichever is accepted."""
+"""Identifying the caller of a request by an access token, a session token, a cookie or an API token."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 async def identified(
     request: Request, runtime: Runtime, caller: Caller, request_id: str, *, is_form: bool = False
 ) -> Context:
-    """The context of a request whose caller is one that the operation accepts; raises what the rule says otherwise.
+    """The context of a request with its caller; raises an error of the rule for a caller that it does not accept.
 
-    ``is_form`` says that the form of a page is sent, which ``read_form`` checks: its origin, and its token besides.
+    ``is_form`` means that a page's form was sent; ``read_form`` then checks its origin and its token.
     """
     if caller is DEVICE:
         device, allowance = await _device(runtime, bearer_token(request))
         return Context(runtime, device, request_id, None, allowance)
     if caller.is_anyone:
         return Context(runtime, VISITOR, request_id, _address(request))
-    if (caller.tenant_token or caller.tenant) and (shown := request.headers.get("x-session-token")):
-        token = SecretStr(shown)
+    if (caller.tenant_token or caller.tenant) and (text := request.headers.get("x-session-token")):
+        token = SecretStr(text)
         if caller.tenant_token:
             return Context(runtime, VISITOR, request_id, _address(request), session_token=token)
-        session = await authenticate(runtime, shown)
+        session = await authenticate(runtime, text)
         return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=token)
     actor, allowance = await _actor(request, runtime, caller, is_form=is_form)
     # A device has no permissions, and needs none where it is accepted beside operators and programs.
     if actor.type != "device" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionDeniedError(permission=caller.permission.value)
-    # Nobody asks where a device is, and finding out takes as long as finding out who it is.
+    # No use case needs the address of a device, and finding it takes as long as identifying the device.
     address = None if actor.type == "device" else _address(request)
     return Context(runtime, actor, request_id, address, allowance)
 
@@ -72,9 +72,9 @@ async def _device(runtime: Runtime, access_token: str) -> tuple[Actor, Allowance
 
 
 def check_origin(request: Request, runtime: Runtime) -> None:
-    """Raise OriginRefusedError unless a change that a cookie signs comes from a page that may send it.
+    """Raise OriginRefusedError unless a change with a cookie comes from a page that may send it.
 
-    A browser names the page's origin with every change; what names none is no browser, and has API tokens.
+    A browser names the page's origin with every change. A program, which names none, has to use an API token.
     """
     if (request.headers.get("origin") or "").lower() not in runtime.settings.trusted_origins:
         raise OriginRefusedError

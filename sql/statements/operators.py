@@ -70,7 +70,7 @@ unbind_from_subject = (
 )
 
 # Changes the row only if a value differs, so that no event reports a change that did not happen. No name is erased.
-admit_operator = (
+update_operator = (
     update(operators)
     .where(
         operators.c.email == bindparam("of_email"),

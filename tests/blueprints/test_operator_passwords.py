@@ -13,7 +13,7 @@ from httpx2 import Response
 from sqlalchemy import func, select
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
-from support.operators import PASSWORD, admitted, browser, form_token
+from support.operators import PASSWORD, browser, form_token, new_operator
 from support.rows import change, rows
 from support.statements import counted_statements
 
@@ -52,8 +52,8 @@ class WatchedHasher(PasswordHasher):
 
 
 async def test_unknown_and_wrong_cost_the_same_work(sanic_client: LiveServer) -> None:
-    live, email = sanic_client, await admitted(sanic_client)
-    await accounts.admit(live.ctx, email="linked@example.com", role=Role.OWNER)
+    live, email = sanic_client, await new_operator(sanic_client)
+    await accounts.ensure_operator(live.ctx, email="linked@example.com", role=Role.OWNER)
     await _refused(live, "warming-up@example.com")
     live.runtime.passwords._hasher = hasher = WatchedHasher()
 
@@ -98,7 +98,7 @@ async def test_too_many_passwords_at_once_are_refused(sanic_client: LiveServer) 
 
 async def test_an_address_may_try_so_often_only(settings: Settings, clock: MovableClock) -> None:
     async with live_server(settings.model_copy(update={"sign_ins_per_address": 3}), clock) as live:
-        email = await admitted(live)
+        email = await new_operator(live)
         async with browser(live) as person:
             answers = [await person.sign_in(email, "not the password") for _ in range(5)]
             assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
@@ -128,7 +128,7 @@ async def test_an_account_is_tried_so_often_only_from_however_many_addresses(
     changes = {"sign_ins_per_account": 3, "proxies_count": 1}
     async with live_server(settings.model_copy(update=changes), clock) as live, browser(live) as person:
         if is_known:
-            await admitted(live, email="ann@example.com")
+            await new_operator(live, email="ann@example.com")
         form = {"form_token": form_token(await person.get("/admin/login")), "password": "not the password"}
 
         async def tried(email: str, place: int) -> Response:
@@ -143,7 +143,7 @@ async def test_an_account_is_tried_so_often_only_from_however_many_addresses(
         assert "use a one-time link at once: portal create-operator" in refused.text
         assert (await tried("bob@example.com", 100)).status_code == 401
 
-        link = (await accounts.admit(live.ctx, email="ann@example.com", role=Role.OWNER)).link_token
+        link = (await accounts.ensure_operator(live.ctx, email="ann@example.com", role=Role.OWNER)).link_token
         used = await person.send(f"/auth/link/{link}", "/auth/link", token=str(link), password=PASSWORD)
         assert used.status_code == 303
         assert (await person.sign_in("ann@example.com")).status_code == 429
@@ -162,12 +162,12 @@ async def test_attempts_at_the_same_moment_never_pass_the_limit(settings: Settin
 async def test_limits_can_be_lifted_for_load_tests(settings: Settings) -> None:
     lifted = settings.model_copy(update={"sign_ins_per_address": 1, "rate_limits": "off"})
     async with live_server(lifted) as live, browser(live) as person:
-        email = await admitted(live)
+        email = await new_operator(live)
         assert [(await person.sign_in(email)).status_code for _ in range(3)] == [303] * 3
 
 
 async def test_a_password_that_was_hashed_otherwise_is_hashed_anew(sanic_client: LiveServer) -> None:
-    email = await admitted(sanic_client)
+    email = await new_operator(sanic_client)
     weak = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
     await change(sanic_client, operators.update().values(password_hash=weak))
     async with browser(sanic_client) as person:
@@ -179,12 +179,12 @@ async def test_a_password_that_was_hashed_otherwise_is_hashed_anew(sanic_client:
 async def test_a_password_that_is_replaced_while_it_is_checked_opens_nothing(
     sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live, email = sanic_client, await admitted(sanic_client)
+    live, email = sanic_client, await new_operator(sanic_client)
     verify = live.runtime.passwords.verify
 
     async def verify_slowly(stored: str | None, password: str) -> bool:
         is_right = await verify(stored, password)
-        await accounts.admit(live.ctx, email=email, role=Role.OWNER, password="another password of the tests")
+        await accounts.ensure_operator(live.ctx, email=email, role=Role.OWNER, password="another password of the tests")
         return is_right
 
     monkeypatch.setattr(live.runtime.passwords, "verify", verify_slowly)
@@ -196,14 +196,14 @@ async def test_a_password_that_is_replaced_while_it_is_checked_opens_nothing(
 
 @pytest.mark.postgresql_only("SQLite has one writer: nothing happens at the same moment")
 async def test_whoever_sets_a_password_ends_a_session_that_begins_at_that_moment(sanic_client: LiveServer) -> None:
-    live, email = sanic_client, await admitted(sanic_client)
+    live, email = sanic_client, await new_operator(sanic_client)
     ((operator_id, stored),) = await rows(live, select(operators.c.id, operators.c.password_hash))
     async with live.ctx.write() as conn:
         begun = await sessions.begin_session(
             conn, live.ctx, operator_id=operator_id, email=email, by="password", checked_hash=stored
         )
         replacing = asyncio.create_task(
-            accounts.admit(live.ctx, email=email, role=Role.OWNER, password="another password of the tests")
+            accounts.ensure_operator(live.ctx, email=email, role=Role.OWNER, password="another password of the tests")
         )
         await asyncio.wait({replacing}, timeout=0.5)
         assert begun is not None

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
-from support.operators import PASSWORD, admitted, browser, form_token, own_origin, signed_in
+from support.operators import PASSWORD, browser, form_token, new_operator, own_origin, signed_in
 from support.rows import rows, told
 from support.statements import counted_statements
 
@@ -26,13 +26,13 @@ async def session_count(live: LiveServer) -> int:
 
 async def new_link(live: LiveServer, email: str = "ann@example.com") -> str:
     """The token of a new sign-in link."""
-    made = await accounts.admit(live.ctx, email=email, role=Role.OWNER)
+    made = await accounts.ensure_operator(live.ctx, email=email, role=Role.OWNER)
     assert made.link_token is not None
     return made.link_token
 
 
 async def test_the_right_password_signs_in(sanic_client: LiveServer) -> None:
-    email = await admitted(sanic_client, Role.OPERATOR)
+    email = await new_operator(sanic_client, Role.OPERATOR)
     async with browser(sanic_client) as person:
         answer = await person.sign_in(f" {email.upper()} ")
 
@@ -43,9 +43,9 @@ async def test_the_right_password_signs_in(sanic_client: LiveServer) -> None:
 
 
 async def test_who_cannot_sign_in_is_told_the_same(sanic_client: LiveServer) -> None:
-    right, disabled = [await admitted(sanic_client) for _ in range(2)]
+    right, disabled = [await new_operator(sanic_client) for _ in range(2)]
     await accounts.disable(sanic_client.ctx, disabled)
-    await accounts.admit(sanic_client.ctx, email="new@example.com", role=Role.OWNER)
+    await accounts.ensure_operator(sanic_client.ctx, email="new@example.com", role=Role.OWNER)
     attempts = [
         (right, "not the password"),
         (right, ""),
@@ -118,7 +118,7 @@ async def test_pages_allow_nothing_from_elsewhere_and_are_not_kept(sanic_client:
 
 
 async def test_a_form_of_another_browser_or_site_is_refused(sanic_client: LiveServer) -> None:
-    email = await admitted(sanic_client)
+    email = await new_operator(sanic_client)
     async with browser(sanic_client) as person, browser(sanic_client) as other:
         form = {"email": email, "password": PASSWORD, "form_token": form_token(await other.get("/admin/login"))}
         forged = await person.http.post("/auth/local", data=form)
@@ -159,7 +159,7 @@ async def test_a_disabled_operator_is_out_at_once_and_can_be_let_in_again(sanic_
         assert await accounts.disable(sanic_client.ctx, email)
         assert not await accounts.disable(sanic_client.ctx, email)
         assert (await person.get("/auth/me")).status_code == 401
-        await accounts.admit(sanic_client.ctx, email=email, role=Role.READ_ONLY, password=PASSWORD)
+        await accounts.ensure_operator(sanic_client.ctx, email=email, role=Role.READ_ONLY, password=PASSWORD)
         assert (await person.get("/auth/me")).status_code == 401
         await person.sign_in(email)
         assert (await person.get("/auth/me")).json()["role"] == "read_only"
@@ -169,7 +169,7 @@ async def test_a_new_role_holds_from_the_next_request_on(sanic_client: LiveServe
     async with signed_in(sanic_client, Role.OWNER) as person:
         email = (await person.get("/auth/me")).json()["email"]
         assert (await person.get("/admin/api/tokens")).status_code == 200
-        await accounts.admit(sanic_client.ctx, email=email, role=Role.READ_ONLY)
+        await accounts.ensure_operator(sanic_client.ctx, email=email, role=Role.READ_ONLY)
 
         assert (await person.get("/admin/api/tokens")).status_code == 403
 
@@ -269,7 +269,7 @@ async def test_nothing_secret_is_stored_or_logged_in_clear(
             made = await person.http.post("/admin/api/tokens", json=body, headers=own_origin(live))
             secrets.append(made.json()["token"])
             await person.sign_in("ann@example.com", f"{PASSWORD}, wrong")
-            monkeypatch.setattr("app.services.operators.local_sign_in.link_bearer", lambda *_: 1 / 0)
+            monkeypatch.setattr("app.services.operators.local_sign_in.link_owner", lambda *_: 1 / 0)
             assert (await person.get(f"/auth/link/{another}")).status_code == 500
         stored = "".join([str(await rows(live, table.select())) for table in metadata.tables.values()])
 

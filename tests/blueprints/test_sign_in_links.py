@@ -24,7 +24,7 @@ async def session_count(live: LiveServer) -> int:
 
 async def new_link(live: LiveServer, email: str = "ann@example.com") -> str:
     """The token of a new sign-in link."""
-    made = await accounts.admit(live.ctx, email=email, role=Role.OWNER)
+    made = await accounts.ensure_operator(live.ctx, email=email, role=Role.OWNER)
     assert made.link_token is not None
     return made.link_token
 
@@ -71,7 +71,7 @@ async def test_a_link_ends_by_time_and_by_a_newer_one(sanic_client: LiveServer, 
 async def test_a_new_password_ends_what_the_old_one_began(sanic_client: LiveServer) -> None:
     async with signed_in(sanic_client) as person:
         email = (await person.get("/auth/me")).json()["email"]
-        await accounts.admit(sanic_client.ctx, email=email, role=Role.OWNER, password="another long password")
+        await accounts.ensure_operator(sanic_client.ctx, email=email, role=Role.OWNER, password="another long password")
 
         assert (await person.get("/auth/me", headers={"accept": "application/json"})).status_code == 401
         assert (await person.sign_in(email)).status_code == 401

@@ -15,7 +15,7 @@ from httpx2 import Response
 from sqlalchemy import false, func, select
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
-from support.operators import Browser, admitted, browser
+from support.operators import Browser, browser, new_operator
 from support.provider import Provider, provider_process
 from support.rows import rows, told
 
@@ -213,7 +213,7 @@ async def test_a_disabled_operator_does_not_get_in(settings: Settings, provider:
 
 async def test_without_a_claim_an_account_keeps_its_role(settings: Settings, provider: Provider) -> None:
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
-        await admitted(live, Role.OWNER, "ann@example.com")
+        await new_operator(live, Role.OWNER, "ann@example.com")
         await sign_in(person)
 
         assert await accounts_of(live) == [("ann@example.com", "owner", "Ann")]
@@ -314,7 +314,7 @@ async def bindings_of(live: LiveServer) -> list[tuple[str, str | None]]:
 
 async def test_an_address_in_other_hands_does_not_open_its_account(settings: Settings, provider: Provider) -> None:
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person), browser(live) as other:
-        await admitted(live, Role.OWNER, "ann@example.com")
+        await new_operator(live, Role.OWNER, "ann@example.com")
         assert (await sign_in(person)).status_code == 303
         assert await bindings_of(live) == [("ann@example.com", "person-1")]
         bound = [event.metadata for event in await told(live) if event.event_type == "operator_updated"][-1]
@@ -334,7 +334,7 @@ async def test_an_address_in_other_hands_does_not_open_its_account(settings: Set
 
 async def test_a_person_keeps_the_account_when_their_address_changes(settings: Settings, provider: Provider) -> None:
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
-        await admitted(live, Role.READ_ONLY, "bob@example.com")
+        await new_operator(live, Role.READ_ONLY, "bob@example.com")
         await sign_in(person)
         # Even to that of somebody else; and whether the new address is allowed is asked at each sign-in.
         assert (await sign_in(person, {**ANN, "email": "bob@example.com"})).status_code == 303
@@ -347,7 +347,7 @@ async def test_of_two_first_sign_ins_at_the_same_moment_one_has_the_account(
     settings: Settings, provider: Provider
 ) -> None:
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person), browser(live) as other:
-        await admitted(live, Role.OWNER, "ann@example.com")
+        await new_operator(live, Role.OWNER, "ann@example.com")
         answers = await asyncio.gather(sign_in(person), sign_in(other, {**ANN, "sub": "person-2"}))
         assert sorted(answer.status_code for answer in answers) == [303, 403]
 
@@ -361,7 +361,7 @@ async def test_a_person_who_is_bound_at_that_moment_by_another_address_is_told(
     settings: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
-        await admitted(live, Role.OWNER, "ann@example.com")
+        await new_operator(live, Role.OWNER, "ann@example.com")
         await sign_in(person, {**ANN, "email": "bob@example.com"})
         monkeypatch.setattr(statements, "operator_by_subject", statements.operator_by_subject.where(false()))
         answer = await sign_in(person)

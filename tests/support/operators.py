@@ -1,4 +1,4 @@
-"""Operators as tests need them: admitted, with a browser that keeps cookies, and signed in through the real forms."""
+"""Operators as tests need them: with an account, a browser that keeps cookies, and a session from the real forms."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ async def browser(live: LiveServer) -> AsyncIterator[Browser]:
         yield Browser(live, http)
 
 
-async def admitted(live: LiveServer, role: Role = Role.OWNER, email: str | None = None) -> str:
+async def new_operator(live: LiveServer, role: Role = Role.OWNER, email: str | None = None) -> str:
     """The address of a new operator who has the tests' password."""
     address = email or f"{uuid.uuid4().hex[:8]}@example.com"
-    await accounts.admit(live.ctx, email=address, role=role, password=PASSWORD)
+    await accounts.ensure_operator(live.ctx, email=address, role=role, password=PASSWORD)
     return address
 
 
@@ -73,7 +73,7 @@ async def admitted(live: LiveServer, role: Role = Role.OWNER, email: str | None 
 async def signed_in(live: LiveServer, role: Role = Role.OWNER) -> AsyncIterator[Browser]:
     """The browser of a new operator who has signed in by password."""
     async with browser(live) as person:
-        answer = await person.sign_in(await admitted(live, role))
+        answer = await person.sign_in(await new_operator(live, role))
         assert answer.status_code == 303, answer.text
         yield person
 

@@ -50,7 +50,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a walk along the chain has found; ``head`` is the last good seal in hexadecimal, to be kept elsewhere.
+    """The result of a walk along the chain; ``head`` is the last good seal in hexadecimal, to be kept elsewhere.
 
     ``expected_at`` is the link whose seal was expected, None if none was or the good part has no such link.
     """
@@ -74,13 +74,13 @@ class _Walk(NamedTuple):
 
 
 class _AnotherSealerError(Exception):
-    """Somebody else has sealed these events meanwhile."""
+    """Another worker has sealed these events meanwhile."""
 
 
 async def seal_events(ctx: Context) -> Mapping[str, object]:
     """Add every committed event that has no seal to the chain, in the order of the trail, batch by batch.
 
-    Two that seal at once come to one chain: whoever is slower finds the next positions taken and starts again.
+    Of two workers that seal at the same moment the slower one finds the next positions taken, and starts again.
     """
     sealed = 0
     while True:
@@ -105,8 +105,8 @@ async def _seal_some(ctx: Context) -> int:
             seal = _seal(ctx.runtime.keys, seal, position, event[1:])
             links.append({"position": position, "event_id": event.id, "seal": seal.hex(), "sealed_at": sealed_at})
         if links:
-            taken = await conn.rows(statements.add_seals, batch=as_batch(links))
-            if len(taken) < len(links):
+            seals = await conn.rows(statements.add_seals, batch=as_batch(links))
+            if len(seals) < len(links):
                 raise _AnotherSealerError
     return len(links)
 

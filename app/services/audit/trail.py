@@ -62,50 +62,52 @@ async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None
     TenantNotFoundError.
     """
     place = _place(cursor, chosen)
-    asked = await _asked(ctx, chosen)
-    found = await _page(ctx, chosen, asked, place, page_size + 1)
-    following = _cursor(_place_of(found[page_size - 1], chosen)) if len(found) > page_size else None
-    return EventPage(found[:page_size], following)
+    conditions = await _conditions(ctx, chosen)
+    events = await _page(ctx, chosen, conditions, place, page_size + 1)
+    next_cursor = _cursor(_place_of(events[page_size - 1], chosen)) if len(events) > page_size else None
+    return EventPage(events[:page_size], next_cursor)
 
 
 async def export_events(ctx: Context, chosen: Chosen) -> AsyncIterator[bytes]:
     """All the chosen events as CSV in UTF-8, in parts, each read for itself; raises TenantNotFoundError at once."""
-    asked = await _asked(ctx, chosen)
-    return _exported(ctx, chosen, asked)
+    conditions = await _conditions(ctx, chosen)
+    return _csv_parts(ctx, chosen, conditions)
 
 
-async def _exported(ctx: Context, chosen: Chosen, asked: dict[str, Any]) -> AsyncIterator[bytes]:
+async def _csv_parts(ctx: Context, chosen: Chosen, conditions: dict[str, Any]) -> AsyncIterator[bytes]:
     yield _csv([COLUMNS])
     place = _place(None, chosen)
-    while found := await _page(ctx, chosen, asked, place, EXPORTED_AT_ONCE):
-        place = _place_of(found[-1], chosen)
-        yield _csv([[_cell(getattr(event, column)) for column in COLUMNS] for event in found])
-        if len(found) < EXPORTED_AT_ONCE:
+    while events := await _page(ctx, chosen, conditions, place, EXPORTED_AT_ONCE):
+        place = _place_of(events[-1], chosen)
+        yield _csv([[_cell(getattr(event, column)) for column in COLUMNS] for event in events])
+        if len(events) < EXPORTED_AT_ONCE:
             return
 
 
-async def _asked(ctx: Context, chosen: Chosen) -> dict[str, Any]:
-    """The conditions that are asked for, with their values."""
-    asked = {name: getattr(chosen, name) for name in EventFilter._fields}
+async def _conditions(ctx: Context, chosen: Chosen) -> dict[str, Any]:
+    """The values of the conditions that apply, by their names."""
+    values = {name: getattr(chosen, name) for name in EventFilter._fields}
     if chosen.tenant_slug is not None:
         async with ctx.read() as conn:
-            asked["tenant_id"] = (await find_tenant(conn, chosen.tenant_slug)).id
-    return {name: value for name, value in asked.items() if value is not None}
+            values["tenant_id"] = (await find_tenant(conn, chosen.tenant_slug)).id
+    return {name: value for name, value in values.items() if value is not None}
 
 
-async def _page(ctx: Context, chosen: Chosen, asked: dict[str, Any], place: Place, page_size: int) -> list[StoredEvent]:
+async def _page(
+    ctx: Context, chosen: Chosen, conditions: dict[str, Any], place: Place, page_size: int
+) -> list[StoredEvent]:
     if not chosen.is_oldest_first and chosen.until is not None:
         # The end is where the first page begins: as a condition beside the cursor, all newer events would be passed.
-        asked = {name: value for name, value in asked.items() if name != "until"}
+        conditions = {name: value for name, value in conditions.items() if name != "until"}
         place = min(place, (_microseconds(chosen.until), 0))
     first, event_id = place
     cursor = {"cursor_xid": first} if chosen.is_oldest_first else {"cursor_at": EPOCH + timedelta(microseconds=first)}
-    chosen_by = EventFilter(**dict.fromkeys(asked, True))
+    chosen_by = EventFilter(**dict.fromkeys(conditions, True))
     async with ctx.read() as conn:
         return await conn.many(
             statements.events_page(chosen_by, is_oldest_first=chosen.is_oldest_first),
             StoredEvent,
-            **asked,
+            **conditions,
             **cursor,
             cursor_id=event_id,
             page_size=page_size,
@@ -147,6 +149,6 @@ def _cell(value: object) -> str:
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\r\n").writerows(rows)
-    return written.getvalue().encode()
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""What a subscription allows: one pure rule, asked by everything that grants something."""
+"""What a subscription allows: one pure rule, applied wherever something is granted."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def find_plan(conn: ReadConnection, name: str) -> Plan:
 async def ensure_plan(
     ctx: Context, *, name: str, price_id: str, quota: int, max_devices: int | None = None
 ) -> tuple[Plan, str]:
-    """Create the plan, or bring it to these figures; beside it ``created``, ``updated`` or ``unchanged``.
+    """Create the plan, or give it these figures; beside it ``created``, ``updated`` or ``unchanged``.
 
     Blanks around the name and the price are no part of them. Raises ValidationError, or PlanConflictError when another
     plan has the price.
@@ -61,7 +61,7 @@ async def ensure_plan(
     except IntegrityError as failure:
         if violated_constraint(failure) not in {"uq_plans_name", "uq_plans_stripe_price_id"}:
             raise
-    # Whoever seeds the same at the same moment was quicker: now there is something to bring to these figures.
+    # Another process has created the plan at the same moment: now there is one to give these figures.
     try:
         return await _seed(ctx, name, figures)
     except IntegrityError as failure:
@@ -71,16 +71,16 @@ async def ensure_plan(
 async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan, str]:
     now = ctx.now()
     async with ctx.write() as conn:
-        known = await conn.maybe(billing.plan_by_name, Plan, name=name)
-        if known is None:
+        plan = await conn.maybe(billing.plan_by_name, Plan, name=name)
+        if plan is None:
             plan_id = await conn.one(billing.insert_plan, int, name=name, **figures, created_at=now, updated_at=now)
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
             return Plan(plan_id, name, created_at=now, updated_at=now, **figures), "created"
-        if all(getattr(known, figure) == value for figure, value in figures.items()):
-            return known, "unchanged"
-        await conn.affected(billing.set_plan, of_id=known.id, **figures, updated_at=now)
+        if all(getattr(plan, figure) == value for figure, value in figures.items()):
+            return plan, "unchanged"
+        await conn.affected(billing.set_plan, of_id=plan.id, **figures, updated_at=now)
         await record(conn, ctx, Event(EventType.PLAN_UPDATED, f"Plan {name} updated", metadata=figures))
-        return replace(known, **figures, updated_at=now), "updated"
+        return replace(plan, **figures, updated_at=now), "updated"
 
 
 async def list_plans(ctx: Context) -> list[Plan]:
@@ -92,7 +92,7 @@ async def list_plans(ctx: Context) -> list[Plan]:
 async def create_plan(
     ctx: Context, *, name: str, stripe_price_id: str, monthly_run_quota: int, max_devices: int | None = None
 ) -> Plan:
-    """Offer a new plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
+    """Create a plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
     now = ctx.now()
     row = {
         "name": name,
@@ -111,29 +111,29 @@ async def create_plan(
 
 
 async def update_plan(ctx: Context, plan_id: int, changes: Mapping[str, Any]) -> Plan:
-    """Set these columns of a plan; what its tenants may do changes with it at once.
+    """Set these columns of a plan; they apply to its tenants at once.
 
     Raises PlanIdNotFoundError, PlanNameConflictError, PlanConflictError.
     """
     now = ctx.now()
     try:
         async with ctx.write() as conn:
-            if (known := await conn.maybe(billing.plan_by_id_locked, Plan, plan_id=plan_id)) is None:
+            if (plan := await conn.maybe(billing.plan_by_id_locked, Plan, plan_id=plan_id)) is None:
                 raise PlanIdNotFoundError(plan_id=plan_id)
-            differing = {name: value for name, value in changes.items() if value != getattr(known, name)}
-            if not differing:
-                return known
-            told = {name: {"from": getattr(known, name), "to": value} for name, value in differing.items()}
-            await conn.affected(billing.set_plan, of_id=plan_id, **differing, updated_at=now)
-            metadata = {"plan_id": plan_id, "changes": told}
-            await record(conn, ctx, Event(EventType.PLAN_UPDATED, f"Plan {known.name} updated", metadata=metadata))
+            new_values = {name: value for name, value in changes.items() if value != getattr(plan, name)}
+            if not new_values:
+                return plan
+            differences = {name: {"from": getattr(plan, name), "to": value} for name, value in new_values.items()}
+            await conn.affected(billing.set_plan, of_id=plan_id, **new_values, updated_at=now)
+            metadata = {"plan_id": plan_id, "changes": differences}
+            await record(conn, ctx, Event(EventType.PLAN_UPDATED, f"Plan {plan.name} updated", metadata=metadata))
     except IntegrityError as failure:
         raise _conflict(failure, changes) from None
-    return replace(known, **differing, updated_at=now)
+    return replace(plan, **new_values, updated_at=now)
 
 
 def _conflict(failure: IntegrityError, row: Mapping[str, Any]) -> Exception:
-    """What another plan already has, or the failure as it was."""
+    """The conflict with the plan that has the name or the price already, or the failure as it was."""
     violated = violated_constraint(failure)
     if violated == "uq_plans_name":
         return PlanNameConflictError(name=row.get("name"))

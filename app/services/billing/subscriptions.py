@@ -46,8 +46,8 @@ async def link_subscription(
     """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
 
     A Stripe id that is None or blank stays as it is. Raises ValidationError for an unknown state or an id that is too
-    long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError
-    when another tenant's subscription has the Stripe id.
+    long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError when another tenant's
+    subscription has the Stripe id.
     """
     if state not in SUBSCRIPTION_STATES:
         message = f"must be one of {', '.join(SUBSCRIPTION_STATES)}"
@@ -61,8 +61,7 @@ async def link_subscription(
             tenant = await lock_tenant(conn, tenant_slug)
             plan = await find_plan(conn, plan_name)
             change = await _set(conn, ctx, tenant, plan, state, stripe)
-            linked = await conn.one(billing.current_subscription, Subscription, tenant_id=tenant.id)
-            return linked, change
+            return await conn.one(billing.current_subscription, Subscription, tenant_id=tenant.id), change
     except IntegrityError as failure:
         kind = {
             "uq_subscriptions_stripe_customer_id": "customer",
@@ -73,9 +72,9 @@ async def link_subscription(
         raise SubscriptionConflictError(kind=kind, reference=stripe[f"stripe_{kind}_id"]) from None
 
 
-def _reference(field: str, given: str | None) -> str | None:
-    """An id at Stripe as it is stored, None for a blank, which is nobody's id; raises ValidationError."""
-    reference = (given or "").strip()
+def _reference(field: str, text: str | None) -> str | None:
+    """An id at Stripe as it is stored, None for a blank one; raises ValidationError."""
+    reference = (text or "").strip()
     if len(reference) > MAX_REFERENCE:
         raise ValidationError.of(field, f"must have at most {MAX_REFERENCE} characters", kind="string_too_long")
     return reference or None
@@ -84,20 +83,20 @@ def _reference(field: str, given: str | None) -> str | None:
 async def put_on_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:
     """Put the tenant's current subscription on this plan, in whatever state it is, or give it an active one.
 
-    Whoever calls holds the tenant in this transaction, or has just made it.
+    The caller has locked the tenant in this transaction, or has just created it.
     """
-    known = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
-    unlinked: dict[str, str | None] = {"stripe_customer_id": None, "stripe_subscription_id": None}
-    await _set(conn, ctx, tenant, plan, known.state if known else "active", unlinked)
+    current = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
+    as_it_is: dict[str, str | None] = {"stripe_customer_id": None, "stripe_subscription_id": None}
+    await _set(conn, ctx, tenant, plan, current.state if current else "active", as_it_is)
 
 
 async def _set(
     conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan, state: str, stripe: dict[str, str | None]
 ) -> str:
     now = ctx.now()
-    known = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
-    told: dict[str, Any] = {"plan": plan.name, "state": state, **stripe}
-    if known is None:
+    current = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
+    metadata: dict[str, Any] = {"plan": plan.name, "state": state, **stripe}
+    if current is None:
         await conn.one(
             billing.insert_subscription,
             int,
@@ -111,9 +110,9 @@ async def _set(
         )
         change, event = "created", EventType.SUBSCRIPTION_CREATED
     else:
-        kept = {key: value or getattr(known, key) for key, value in stripe.items()}
-        if (known.plan_name, known.state) == (plan.name, state) and all(
-            getattr(known, key) == value for key, value in kept.items()
+        references = {key: value or getattr(current, key) for key, value in stripe.items()}
+        if (current.plan_name, current.state) == (plan.name, state) and all(
+            getattr(current, key) == value for key, value in references.items()
         ):
             return "unchanged"
         await conn.affected(
@@ -121,11 +120,10 @@ async def _set(
             of_tenant_id=tenant.id,
             plan_id=plan.id,
             state=state,
-            **kept,
+            **references,
             updated_at=now,
         )
         change, event = "updated", EventType.SUBSCRIPTION_UPDATED
-    await record(
-        conn, ctx, Event(event, f"{tenant.name} is {state} on {plan.name}", tenant_id=tenant.id, metadata=told)
-    )
+    title = f"{tenant.name} is {state} on {plan.name}"
+    await record(conn, ctx, Event(event, title, tenant_id=tenant.id, metadata=metadata))
     return change

@@ -1,1 +1,1 @@
-"""Which tenants there are: finding one by its slug, and what a tenant's fields may hold."""
+"""The directory of tenants: finding one by its slug, and what a tenant's fields may hold."""

@@ -1,4 +1,4 @@
-"""Which tenants there are: finding one by its slug, and admitting a new one."""
+"""Finding a tenant by its slug, and keeping or locking it for a transaction."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ async def find_tenant(conn: ReadConnection, tenant_slug: str) -> Tenant:
 
 
 async def keep_tenant(conn: WriteConnection, tenant_slug: str) -> Tenant:
-    """The tenant, which stays until this transaction has ended; raises TenantNotFoundError."""
+    """The tenant, which nobody can delete until this transaction has ended; raises TenantNotFoundError."""
     if (tenant := await conn.maybe(statements.by_slug_share_locked, Tenant, tenant_slug=tenant_slug)) is None:
         raise TenantNotFoundError(slug=tenant_slug)
     return tenant
 
 
 async def lock_tenant(conn: WriteConnection, tenant_slug: str) -> Tenant:
-    """The tenant, held for this transaction against others that also change who holds its seats."""
+    """The tenant, locked for this transaction against others that change its seats; raises TenantNotFoundError."""
     if (tenant := await conn.maybe(statements.by_slug_locked, Tenant, tenant_slug=tenant_slug)) is None:
         raise TenantNotFoundError(slug=tenant_slug)
     return tenant

@@ -45,7 +45,7 @@ class DimensionSum(NamedTuple):
 
 @dataclass(frozen=True)
 class Figures:
-    """Sums by metric and period; whatever is not there is zero."""
+    """Sums by metric and period; a sum that is not among them is zero."""
 
     parts: Sequence[PeriodSum]
 
@@ -55,17 +55,17 @@ class Figures:
 
     def by_period(self, metric: str) -> dict[str, int]:
         """The sums of a metric by the names of their periods."""
-        found: dict[str, int] = {}
+        sums: dict[str, int] = {}
         for part in self.parts:
             if part.metric == metric:
-                found[part.period] = found.get(part.period, 0) + part.value
-        return found
+                sums[part.period] = sums.get(part.period, 0) + part.value
+        return sums
 
 
 ALL_TIME = Period("all", TOTAL, 0, ENDLESS)
 
 
-def asked(periods: Iterable[tuple[str, Period]]) -> str:
+def _batch_of(periods: Iterable[tuple[str, Period]]) -> str:
     """Metrics with their periods as the batch of the statements that read sums."""
     return as_batch([{"metric": metric, "period": period[0], **_buckets(period)} for metric, period in periods])
 
@@ -76,7 +76,7 @@ def _buckets(period: Period) -> dict[str, int]:
 
 async def read_figures(conn: ReadConnection, periods: Iterable[tuple[str, Period]]) -> Figures:
     """The sums of metrics over periods, with one statement."""
-    return Figures(await conn.many(statistics.sums, PeriodSum, batch=asked(periods)))
+    return Figures(await conn.many(statistics.sums, PeriodSum, batch=_batch_of(periods)))
 
 
 async def read_with_expired(
@@ -89,20 +89,20 @@ async def read_with_expired(
     """
     running = bucket_of(now)
     expired = [(metric, period) for metric in expiring for period in before(EXPIRED, running)]
-    found = await conn.many(
+    parts = await conn.many(
         statistics.sums_and_just_expired,
         PeriodSum,
-        batch=asked([*periods, *expired]),
+        batch=_batch_of([*periods, *expired]),
         now=now,
         quarter_began=datetime.fromtimestamp(running * QUARTER_SECONDS, now.tzinfo),
     )
-    return Figures(found)
+    return Figures(parts)
 
 
 async def current_subscriptions(conn: ReadConnection) -> dict[tuple[int, str], int]:
     """How many current subscriptions there are by the plan's id and the state."""
-    found = await conn.many(statistics.sums_by_dimension, DimensionSum, metric="subscriptions_current")
-    by_plan_and_state = ((part.dimension.partition(":"), part.value) for part in found)
+    parts = await conn.many(statistics.sums_by_dimension, DimensionSum, metric="subscriptions_current")
+    by_plan_and_state = ((part.dimension.partition(":"), part.value) for part in parts)
     return {(int(plan), state): count for (plan, _, state), count in by_plan_and_state if count}
 
 

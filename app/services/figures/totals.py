@@ -66,9 +66,9 @@ def read_page(rows: Sequence[Sequence[Any]], into: Callable[..., Record]) -> tup
 
 async def codes_in(conn: ReadConnection, status: str, now: datetime) -> Total:
     """The number of codes that show a status at this moment: revoked before expired, expired before used."""
-    kept = ("codes_held", "codes_open")
-    asked = [(metric, ALL_TIME) for metric in (*kept, "codes_revoked")]
-    figures = await read_with_expired(conn, now, asked, kept)
+    expiring = ("codes_held", "codes_open")
+    periods = [(metric, ALL_TIME) for metric in (*expiring, "codes_revoked")]
+    figures = await read_with_expired(conn, now, periods, expiring)
     expired = figures.of("codes_held", EXPIRED)
     active = figures.of("codes_open") - figures.of("codes_open", EXPIRED)
     used = figures.of("codes_held") - expired - active

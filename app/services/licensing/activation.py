@@ -1,8 +1,8 @@
 """Activation: a code binds a device, in one transaction that takes everything it needs or nothing.
 
-Unknown hardware is enrolled together with that of other requests that wait. Only when a guard refuses, the situation is
-read and a pure rule says why. Where the rule finds nothing wrong, the hardware is known or another request was in the
-way, and the activation is tried again with what was read.
+Every request is first tried as one for unknown hardware, together with other requests that wait. Only when a guard
+refuses that, the situation is read and a pure rule says why. Where the rule has no objection, the hardware is a device
+already or another request was in the way, and the activation is tried again with the situation that was read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ NO_CODE = b""
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that decides about an activation, for explaining a refusal and for a device that is known."""
+    """All that decides about an activation: it explains a refusal, and is what a device activates again with."""
 
     tenant_id: int
     subscription_state: str | None
@@ -76,11 +76,11 @@ class Situation:
 
 
 async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fingerprint: str) -> TokenPair:
-    """Bind a device to a tenant with a code and hand out its tokens.
+    """Bind a device to a tenant with a code and answer its tokens.
 
     A device that was bound by this code activates again without a further use, because a lost answer must not cost
-    a customer a code; a known device that shows another code uses that one and keeps its seat. Raises
-    TenantNotFoundError, a CodeError or a DeniedError, each saying what would free the device.
+    a customer a code; a device with another code takes a use of that one and keeps its seat. Raises
+    TenantNotFoundError, a CodeError or a DeniedError, each saying how the device can be activated after all.
     """
     address = network_of(ctx.address) or "unknown"
     await ctx.runtime.rate_limits.check_guessing(address)
@@ -102,7 +102,7 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
 
 
 def judge(situation: Situation | None, request: ActivationRequest, now: datetime) -> Verdict:  # noqa: PLR0911 - one a rule
-    """Why this activation is refused, or ALLOWED if nothing stands against it."""
+    """Why this activation is refused, or ALLOWED if nothing is."""
     if situation is None:
         return Verdict(TenantNotFoundError, {"slug": request.tenant_slug})
     if situation.code_id is None:
@@ -126,7 +126,7 @@ def judge(situation: Situation | None, request: ActivationRequest, now: datetime
 
 
 async def _decide(ctx: Context, request: ActivationRequest) -> TokenPair:
-    """Enroll as unknown hardware first, beside others; where a guard refuses, look, explain, and try again alone."""
+    """Enroll as unknown hardware first, beside others; where a guard refuses, read why, and raise it or try again."""
     pending = PendingActivation(ctx, request)
     enrollment = await _refused_is_none(ctx.runtime.coalescer(ENROLLMENTS).ask(pending))
     for _ in range(TRIES):
@@ -137,7 +137,7 @@ async def _decide(ctx: Context, request: ActivationRequest) -> TokenPair:
         if situation is None or situation.device_id is None:
             enrollment = await _refused_is_none(enroll_alone(pending))
         else:
-            enrollment = await _refused_is_none(_activate_known(ctx, situation))
+            enrollment = await _refused_is_none(_activate_again(ctx, situation))
     raise OverloadedError
 
 
@@ -159,8 +159,8 @@ async def _look(ctx: Context, request: ActivationRequest) -> Situation | None:
         )
 
 
-async def _activate_known(ctx: Context, situation: Situation) -> Enrollment:
-    """Give tokens to a device that has its seat: free with the code that bound it, for a use with another code."""
+async def _activate_again(ctx: Context, situation: Situation) -> Enrollment:
+    """Give tokens to a device that has its seat: free with the code that bound it, for one use of any other code."""
     tenant_id, device_id, code_id = situation.tenant_id, situation.device_id, situation.code_id
     if device_id is None or code_id is None:
         raise GuardRefusedError

@@ -25,7 +25,7 @@ AUTOMATIC_LABEL = "Created automatically with the tenant"
 
 @dataclass(frozen=True, slots=True)
 class RevokedCode:
-    """A code that was taken back, now or before."""
+    """A code that was revoked, now or before."""
 
     id: int
     hint: str
@@ -41,7 +41,7 @@ async def generate_codes(
     label: str | None = None,
     max_uses: int = 1,
 ) -> list[str]:
-    """Make codes and answer them in clear, for the only time; ``ttl_days`` None or 0 means they never expire.
+    """Make codes and answer them in clear, the only time; ``ttl_days`` None or 0 means they never expire.
 
     Raises ValidationError naming the wrong field, TenantNotFoundError.
     """
@@ -52,10 +52,10 @@ async def generate_codes(
         raise ValidationError.of("label", f"must have at most {MAX_LABEL} characters", kind="string_too_long")
     async with ctx.write() as conn:
         tenant = await keep_tenant(conn, tenant_slug)
-        made, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
+        codes, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)
         metadata = {"code_count": count, "max_uses": max_uses, "ttl_days": ttl_days, "label": label}
         await store_codes(conn, ctx, tenant, rows, metadata)
-    return made
+    return codes
 
 
 def code_rows(
@@ -67,9 +67,9 @@ def code_rows(
     label: str | None = None,
     max_uses: int = 1,
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """New codes in clear, and beside them the rows in which they are stored without."""
+    """New codes in clear, and beside them the rows to store, which hold only their hashes."""
     now = ctx.now()
-    made = [code_text.new_code() for _ in range(count)]
+    codes = [code_text.new_code() for _ in range(count)]
     rows = [
         {
             "tenant_id": tenant.id,
@@ -80,28 +80,28 @@ def code_rows(
             "expires_at": now + timedelta(days=ttl_days) if ttl_days else None,
             "created_at": now,
         }
-        for code in made
+        for code in codes
     ]
-    return made, rows
+    return codes, rows
 
 
 async def store_codes(
     conn: WriteConnection, ctx: Context, tenant: Tenant, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]
 ) -> None:
-    """Store codes and tell it once, in the caller's transaction."""
-    stored = await conn.insert_all(licensing.insert_codes, rows)
+    """Store codes and record one event for all of them, in the caller's transaction."""
+    ids = [row.id for row in await conn.insert_all(licensing.insert_codes, rows)]
     event = Event(
         EventType.CODE_GENERATED,
         f"{len(rows)} activation code{'s' if len(rows) > 1 else ''} generated for {tenant.name}",
         tenant_id=tenant.id,
-        code_id=min(row.id for row in stored),
+        code_id=min(ids),
         metadata=metadata,
     )
     await record(conn, ctx, event)
 
 
 async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = None, code: str = "") -> RevokedCode:
-    """Take a code back, named by its id or its text; devices it has bound cannot activate with it again.
+    """Revoke a code, named by its id or its text; devices it has bound cannot activate with it again.
 
     Revoking it once more changes nothing. Raises TenantNotFoundError or CodeNotFoundError.
     """
@@ -114,7 +114,7 @@ async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = N
 
 
 async def revoke_code_by_id(ctx: Context, code_id: int) -> RevokedCode:
-    """Take a code back, whosever it is; raises CodeNotFoundError."""
+    """Revoke the code of any tenant; raises CodeNotFoundError."""
     async with ctx.write() as conn:
         slug = await conn.maybe(code_list.slug_of_code, str, code_id=code_id)
         if slug is None:

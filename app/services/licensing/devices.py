@@ -21,7 +21,7 @@ async def revoke_device(ctx: Context, tenant_slug: str, device_id: int) -> bool:
 
 
 async def revoke_device_by_id(ctx: Context, device_id: int) -> bool:
-    """Refuse a device, whosever it is, as ``revoke_device`` does; raises DeviceNotFoundError."""
+    """Refuse a device of any tenant, as ``revoke_device`` does; raises DeviceNotFoundError."""
     async with ctx.write() as conn:
         tenant_slug = await conn.maybe(device_list.slug_of_device, str, device_id=device_id)
         if tenant_slug is None:

@@ -53,7 +53,7 @@ class Enrollment(NamedTuple):
 
 
 class _UsedCode(NamedTuple):
-    """A code that has given this transaction all the uses it needs."""
+    """A code that has had enough uses for all requests of this transaction."""
 
     id: int
     tenant_id: int
@@ -62,8 +62,8 @@ class _UsedCode(NamedTuple):
     hint: str
 
 
-class _SeatsTaken(NamedTuple):
-    """What a tenant's subscription grants to the devices that have taken its seats."""
+class _SeatedSubscription(NamedTuple):
+    """A tenant's subscription after this transaction has taken seats of it."""
 
     tenant_id: int
     state: str
@@ -72,21 +72,21 @@ class _SeatsTaken(NamedTuple):
 
 
 class GuardRefusedError(Exception):
-    """Rolls the transaction back; the reason is looked up afterwards."""
+    """A guard has refused: the transaction is rolled back, and why is read afterwards."""
 
 
 async def _enroll(runtime: Runtime, pending: Sequence[PendingActivation]) -> list[Enrollment | None]:
     """Enroll the hardware of each request whose code has a use for it; None for the others, which are decided alone.
 
-    Raises GuardRefusedError when hardware has become known or a seat was lost meanwhile, IdempotencyLostError when a
-    request no longer holds its key; then nothing has changed.
+    Raises GuardRefusedError when another request has enrolled the hardware or taken the seat meanwhile,
+    IdempotencyLostError when a request no longer holds its key; then nothing has changed.
     """
     now = runtime.clock.now()
-    # The same hardware twice: the second request is about known hardware as soon as the first is enrolled.
+    # The same hardware twice: once the first request has enrolled it, the second one is about a device of ours.
     distinct = {each.request: each for each in reversed(pending)}
     async with runtime.db.write() as conn:
-        used = await _use_codes(conn, distinct, now)
-        enrolling = {request: used[request.code_key] for request in distinct if request.code_key in used}
+        codes = await _use_codes(conn, distinct, now)
+        enrolling = {request: codes[request.code_key] for request in distinct if request.code_key in codes}
         if not enrolling:
             return [None] * len(pending)
         device_ids = await _store_devices(conn, enrolling, now)
@@ -103,11 +103,11 @@ async def _enroll(runtime: Runtime, pending: Sequence[PendingActivation]) -> lis
         holds = [hold for request in enrolling if (hold := distinct[request].ctx.key_hold)]
         # A device whose answer was lost activates again without a further use and without a further seat.
         await confirm_key_holds(conn, holds, runtime.clock, is_final=False)
-    enrolled = {
+    enrollments = {
         request: Enrollment(code.tenant_id, device_ids[request], tokens[request], entitlements[code.tenant_id])
         for request, code in enrolling.items()
     }
-    return [enrolled.get(each.request) if distinct[each.request] is each else None for each in pending]
+    return [enrollments.get(each.request) if distinct[each.request] is each else None for each in pending]
 
 
 async def enroll_alone(pending: PendingActivation) -> Enrollment | None:
@@ -146,10 +146,10 @@ async def _store_devices(
         }
         for request, code in enrolling.items()
     ]
-    stored = await conn.rows(activation.insert_devices, batch=as_batch(batch))
-    if len(stored) != len(enrolling):
+    rows = await conn.rows(activation.insert_devices, batch=as_batch(batch))
+    if len(rows) != len(enrolling):
         raise GuardRefusedError
-    ids = {(row.tenant_id, row.hw_fingerprint): row.id for row in stored}
+    ids = {(row.tenant_id, row.hw_fingerprint): row.id for row in rows}
     return {request: ids[code.tenant_id, request.hw_fingerprint] for request, code in enrolling.items()}
 
 
@@ -175,10 +175,10 @@ async def _take_seats(conn: WriteConnection, codes: Iterable[_UsedCode]) -> dict
     """Take a seat for each device, the most contended rows of all; answers what each tenant's plan grants."""
     needed = Counter(code.tenant_id for code in codes)
     batch = [{"tenant_id": tenant_id, "seats": seats} for tenant_id, seats in needed.items()]
-    taken = await conn.many(billing.take_seats, _SeatsTaken, batch=as_batch(batch))
-    if len(taken) != len(needed):
+    subscriptions = await conn.many(billing.take_seats, _SeatedSubscription, batch=as_batch(batch))
+    if len(subscriptions) != len(needed):
         raise GuardRefusedError
-    return {seats.tenant_id: Entitlements(seats.plan_name, seats.monthly_run_quota, seats.state) for seats in taken}
+    return {each.tenant_id: Entitlements(each.plan_name, each.monthly_run_quota, each.state) for each in subscriptions}
 
 
 def family_row(

@@ -11,7 +11,7 @@ from app.context import Context
 from app.database.connections import as_batch
 from app.errors import FingerprintMismatchError
 from app.runtime import Coalesced, Runtime
-from app.services.licensing.policy import standing
+from app.services.licensing.policy import device_policy
 from sql.statements import licensing
 
 
@@ -42,13 +42,13 @@ async def heartbeat(ctx: Context, hw_fingerprint: str) -> Heartbeat:
     tenant_id, device_id = ctx.device
     beat = Beat(tenant_id, device_id, fingerprint_hash(hw_fingerprint))
     if not await ctx.runtime.coalescer(HEARTBEATS).ask(beat):
-        await standing(ctx)
+        await device_policy(ctx)
         raise FingerprintMismatchError
     return ACKNOWLEDGED
 
 
 async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
-    """Which beats were stored; the reason for a refusal is asked by the few that meet one."""
+    """Store the beats and answer which of them were stored; whoever is refused asks for the reason alone."""
     async with runtime.db.write_autocommit() as conn:
         batch = as_batch(
             [

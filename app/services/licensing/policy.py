@@ -13,8 +13,8 @@ from app.runtime import Coalesced, Runtime
 from sql.statements import licensing
 
 
-class Standing(NamedTuple):
-    """A device, its tenant, and the plan; without a subscription the plan's fields are None.
+class DevicePolicy(NamedTuple):
+    """A device, its tenant, and what the plan grants; without a subscription the plan's fields are None.
 
     A tuple, because one is made for every request of every device.
     """
@@ -37,28 +37,28 @@ class Policy:
     subscription_state: str
 
 
-async def standing(ctx: Context) -> Standing:
-    """The standing of the device that asks; raises DeviceUnknownError or DeviceAccessRevokedError."""
-    found = await ctx.runtime.coalescer(STANDINGS).ask(ctx.device)
-    if found is None:
+async def device_policy(ctx: Context) -> DevicePolicy:
+    """The device that asks and what it may do; raises DeviceUnknownError or DeviceAccessRevokedError."""
+    row = await ctx.runtime.coalescer(DEVICE_POLICIES).ask(ctx.device)
+    if row is None:
         raise DeviceUnknownError
-    if found.is_revoked:
+    if row.is_revoked:
         raise DeviceAccessRevokedError
-    return found
+    return row
 
 
 async def policy(ctx: Context) -> Policy:
     """The policy of the device that asks, in every state of the subscription."""
-    found = await standing(ctx)
-    return Policy(found.plan_name, found.monthly_run_quota or 0, found.subscription_state or "none")
+    row = await device_policy(ctx)
+    return Policy(row.plan_name, row.monthly_run_quota or 0, row.subscription_state or "none")
 
 
-async def _read(runtime: Runtime, asked: Sequence[tuple[int, int]]) -> list[Standing | None]:
-    batch = as_batch([{"tenant_id": tenant_id, "device_id": device_id} for tenant_id, device_id in asked])
+async def _read(runtime: Runtime, keys: Sequence[tuple[int, int]]) -> list[DevicePolicy | None]:
+    batch = as_batch([{"tenant_id": tenant_id, "device_id": device_id} for tenant_id, device_id in keys])
     async with runtime.db.read() as conn:
-        rows = await conn.many(licensing.device_standings, Standing, batch=batch)
-    found = {(row.tenant_id, row.device_id): row for row in rows}
-    return [found.get(key) for key in asked]
+        rows = await conn.many(licensing.device_standings, DevicePolicy, batch=batch)
+    row_of = {(row.tenant_id, row.device_id): row for row in rows}
+    return [row_of.get(key) for key in keys]
 
 
-STANDINGS = Coalesced("standing", _read)
+DEVICE_POLICIES = Coalesced("device_policy", _read)

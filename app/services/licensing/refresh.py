@@ -1,6 +1,6 @@
-"""Refresh: a one-time token buys the next pair; one that is shown twice closes its whole family.
+"""Refresh: a device exchanges its one-time token for the next pair; one that is used twice closes its whole family.
 
-Requests that wait in the same worker share the statement that reads what decides and the one that rotates.
+Requests that wait in the same worker share two statements: one reads their situations, one replaces their tokens.
 """
 
 from __future__ import annotations
@@ -52,16 +52,21 @@ class Situation:
     monthly_run_quota: int | None
 
 
-class Shown(NamedTuple):
-    """A token of ours, and whose its bearer says it is."""
+class RefreshRequest(NamedTuple):
+    """A refresh token that we have issued, and the tenant and the device that the request names beside it."""
 
     tenant_slug: str
     device_id: int
     token: RefreshToken
 
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What its situation is found by."""
+        return self.tenant_slug, self.device_id, self.token.family_id
 
-class Renewal(NamedTuple):
-    """What was found (None: no such tenant), what it allows, and the next token, or None where another one has it."""
+
+class RefreshOutcome(NamedTuple):
+    """The situation (None: no such tenant), the verdict, and the next token; None where another request has it."""
 
     situation: Situation | None
     verdict: Verdict
@@ -71,33 +76,34 @@ class Renewal(NamedTuple):
 async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token: str) -> TokenPair:
     """Replace a refresh token by a new pair of tokens.
 
-    Of several requests with the same token one succeeds; each other one proves that the token is in two hands, and
-    revokes the family. Raises TenantNotFoundError, an UnauthenticatedError, or what the subscription says.
+    Of several requests with the same token one succeeds; any other proves that two parties have the token, and revokes
+    the family. Raises TenantNotFoundError, an UnauthenticatedError, or what the subscription says.
     """
     runtime = ctx.runtime
     token = read_refresh_token(runtime.keys, refresh_token)
     if token is None:
-        # Not ours; all that its bearer may learn is whether there is such a tenant.
+        # We have not issued it: whoever sends it may learn no more than whether there is such a tenant.
         async with ctx.read() as conn:
             await find_tenant(conn, tenant_slug)
         raise RefreshTokenInvalidError
-    # By the family, which the token proves; anybody may write any device's id beside it.
+    # Counted by the family, which the token proves: anybody may write the id of another device beside it.
     await runtime.rate_limits.count_device_request(token.family_id)
-    situation, verdict, renewed = await runtime.coalescer(RENEWALS).ask(Shown(tenant_slug, device_id, token))
+    request = RefreshRequest(tenant_slug, device_id, token)
+    situation, verdict, next_token = await runtime.coalescer(REFRESHES).ask(request)
     verdict.enforce()
     if situation is None:
         raise TenantNotFoundError(slug=tenant_slug)
-    if renewed is None:
+    if next_token is None:
         await _close_family(ctx.as_device(situation.tenant_id, device_id), token)
         raise RefreshTokenReusedError
-    granted = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
-    return token_pair(ctx, situation.tenant_id, device_id, renewed, granted)
+    entitlements = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
+    return token_pair(ctx, situation.tenant_id, device_id, next_token, entitlements)
 
 
 def judge(situation: Situation, now: datetime) -> Verdict:
     """Whether the family, its device and the subscription allow a new pair."""
     if situation.device_id is None or situation.expires_at is None:
-        # Whoever shows no token of this device learns nothing of it.
+        # The token is not this device's: whoever sends it learns nothing about the device.
         return Verdict(RefreshTokenInvalidError)
     if situation.device_is_revoked:
         return Verdict(DeviceAccessRevokedError)
@@ -108,58 +114,59 @@ def judge(situation: Situation, now: datetime) -> Verdict:
     return may("refresh_token", situation.subscription_state)
 
 
-async def _renew(runtime: Runtime, shown: Sequence[Shown]) -> list[Renewal]:
-    """Read what decides, judge, and rotate what may be, with one statement each; the rotation is the guard."""
+async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -> list[RefreshOutcome]:
+    """Read the situations with one statement, judge them, and replace the tokens with another, which is the guard."""
     now = runtime.clock.now()
-    found = await _look(runtime, shown)
-    verdicts = [ALLOWED if (known := found.get(_key(one))) is None else judge(known, now) for one in shown]
-    # Of those that show a family's current token the first has it; whoever shows it beside has a used one.
-    winners: dict[str, tuple[Shown, RefreshToken]] = {}
-    for one, verdict in zip(shown, verdicts, strict=True):
-        situation = found.get(_key(one))
-        if verdict.allowed and situation is not None and _is_current(runtime.keys, situation, one.token):
-            winners.setdefault(one.token.family_id, (one, new_refresh_token(runtime.keys, one.token.family_id)))
-    rotated = await _rotate(runtime, found, winners, now)
+    situations = await _look(runtime, requests)
+    verdicts = [
+        ALLOWED if (situation := situations.get(request.key)) is None else judge(situation, now) for request in requests
+    ]
+    # Of the requests with a family's current token the first gets the next one; for the others the token is used up.
+    winners: dict[str, tuple[RefreshRequest, RefreshToken]] = {}
+    for request, verdict in zip(requests, verdicts, strict=True):
+        situation = situations.get(request.key)
+        if verdict.allowed and situation is not None and _is_current(runtime.keys, situation, request.token):
+            family_id = request.token.family_id
+            winners.setdefault(family_id, (request, new_refresh_token(runtime.keys, family_id)))
+    rotated = await _rotate(runtime, situations, winners, now)
     return [
-        Renewal(found.get(_key(one)), verdict, winners[family_id][1])
-        if (family_id := one.token.family_id) in rotated and winners[family_id][0] is one
-        else Renewal(found.get(_key(one)), verdict, None)
-        for one, verdict in zip(shown, verdicts, strict=True)
+        RefreshOutcome(situations.get(request.key), verdict, winners[family_id][1])
+        if (family_id := request.token.family_id) in rotated and winners[family_id][0] is request
+        else RefreshOutcome(situations.get(request.key), verdict, None)
+        for request, verdict in zip(requests, verdicts, strict=True)
     ]
 
 
-async def _look(runtime: Runtime, shown: Sequence[Shown]) -> dict[tuple[str, int, str], Situation]:
-    asked = dict.fromkeys(_key(one) for one in shown)
-    batch = as_batch(
-        [{"tenant_slug": slug, "device_id": device, "family_id": family} for slug, device, family in asked]
-    )
+async def _look(runtime: Runtime, requests: Sequence[RefreshRequest]) -> dict[tuple[str, int, str], Situation]:
+    keys = dict.fromkeys(request.key for request in requests)
+    batch = as_batch([{"tenant_slug": slug, "device_id": device, "family_id": family} for slug, device, family in keys])
     async with runtime.db.read() as conn:
         rows = await conn.rows(licensing.refresh_situations, batch=batch)
-    found: dict[tuple[str, int, str], Situation] = {}
+    situations: dict[tuple[str, int, str], Situation] = {}
     for row in rows:
         slug, device_id, family_id, *rest = tuple[Any, ...](row)
-        found[slug, device_id, family_id] = Situation(*rest)
-    return found
+        situations[slug, device_id, family_id] = Situation(*rest)
+    return situations
 
 
 async def _rotate(
     runtime: Runtime,
-    found: Mapping[tuple[str, int, str], Situation],
-    winners: Mapping[str, tuple[Shown, RefreshToken]],
+    situations: Mapping[tuple[str, int, str], Situation],
+    winners: Mapping[str, tuple[RefreshRequest, RefreshToken]],
     now: datetime,
 ) -> set[str]:
-    """The families whose token was replaced; one that another worker has replaced meanwhile is not among them."""
+    """Replace the tokens; answers the families where that was done, and not those where another worker was quicker."""
     if not winners:
         return set()
     hashed = runtime.keys.refresh_token_hash
     batch = [
         {
-            "tenant_id": found[_key(one)].tenant_id,
+            "tenant_id": situations[request.key].tenant_id,
             "family_id": family_id,
-            "shown_hash": hashed(one.token.text).hex(),
-            "next_hash": hashed(renewed.text).hex(),
+            "shown_hash": hashed(request.token.text).hex(),
+            "next_hash": hashed(next_token.text).hex(),
         }
-        for family_id, (one, renewed) in sorted(winners.items())
+        for family_id, (request, next_token) in sorted(winners.items())
     ]
     next_expires_at = now + timedelta(seconds=runtime.settings.refresh_token_seconds)
     async with runtime.db.write_autocommit() as conn:
@@ -169,10 +176,6 @@ async def _rotate(
     return {row.id for row in rows}
 
 
-def _key(shown: Shown) -> tuple[str, int, str]:
-    return shown.tenant_slug, shown.device_id, shown.token.family_id
-
-
 def _is_current(keys: Keys, situation: Situation, token: RefreshToken) -> bool:
     return situation.token_hash is not None and compare_digest(
         situation.token_hash, keys.refresh_token_hash(token.text)
@@ -180,7 +183,7 @@ def _is_current(keys: Keys, situation: Situation, token: RefreshToken) -> bool:
 
 
 async def _close_family(ctx: Context, token: RefreshToken) -> None:
-    """Revoke the family of a token that its device, or whoever has it beside the device, has shown a second time."""
+    """Revoke the family of a token that was used a second time, by its device or by whoever else has it."""
     tenant_id, device_id = ctx.device
     async with ctx.write() as conn:
         closed = await conn.affected(
@@ -192,4 +195,4 @@ async def _close_family(ctx: Context, token: RefreshToken) -> None:
             await record(conn, ctx, event)
 
 
-RENEWALS = Coalesced("refresh", _renew, lanes=1)
+REFRESHES = Coalesced("refresh", _refresh_batch, lanes=1)

@@ -1,4 +1,4 @@
-"""Rotate the keys that sign access tokens, so that no token that is still good stops working."""
+"""Rotating the keys that sign access tokens, without ending tokens that are still good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two tokens a device holds: a short-lived signed one to show, and a random one-time one to renew it."""
+"""The two tokens of a device: a short-lived signed access token, and a random one-time token to refresh both."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Entitlements:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """``family.secret.mark``: the family lives on, the secret is used once, the mark proves that we wrote both."""
+    """``family.secret.mark``: the family stays, the secret is used once, the mark proves that we have issued both."""
 
     text: str
     family_id: str
@@ -59,7 +59,7 @@ def new_refresh_token(keys: Keys, family_id: str | None = None) -> RefreshToken:
 
 
 def read_refresh_token(keys: Keys, text: str) -> RefreshToken | None:
-    """A token that we issued at some time, or None; so a stranger who knows a family's id cannot revoke it."""
+    """A token that we have issued at some time, else None: a stranger who knows a family's id cannot revoke it."""
     body, _, mark = text.rpartition(".")
     if not text.isascii() or body.count(".") != 1 or not hmac.compare_digest(mark, _mark(keys, body)):
         return None
@@ -67,11 +67,11 @@ def read_refresh_token(keys: Keys, text: str) -> RefreshToken | None:
 
 
 def token_pair(
-    ctx: Context, tenant_id: int, device_id: int, refresh_token: RefreshToken, granted: Entitlements
+    ctx: Context, tenant_id: int, device_id: int, refresh_token: RefreshToken, entitlements: Entitlements
 ) -> TokenPair:
-    """Sign the access token and put both together."""
+    """Sign the access token and answer both."""
     return TokenPair(
-        access_token=ctx.runtime.tokens.issue(tenant_id, device_id, granted.as_claim()),
+        access_token=ctx.runtime.tokens.issue(tenant_id, device_id, entitlements.as_claim()),
         refresh_token=refresh_token.text,
         token_type="Bearer",  # noqa: S106 - the scheme's name
         expires_in=ctx.runtime.settings.access_token_seconds,

@@ -1,4 +1,4 @@
-"""Operators' accounts: admitting, disabling, and what one may see of oneself."""
+"""Operators' accounts: creating, updating and disabling them, and what an operator sees of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.database.connections import ReadConnection, WriteConnection
 from app.errors import NotSignedInError, OperatorNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from app.services.operators.emails import read_address
-from app.services.operators.local_sign_in import LinkBearer, check_password, new_link, replace_password
+from app.services.operators.local_sign_in import LinkOwner, check_password, new_link, replace_password
 from sql.statements import api_tokens
 from sql.statements import operators as statements
 
@@ -44,8 +44,8 @@ class ListedAccount:
     is_bound: bool
 
 
-class Admitted(NamedTuple):
-    """An account and what had to be changed; ``link_token`` is the part of its sign-in link that is secret."""
+class EnsuredOperator(NamedTuple):
+    """An account and what had to be done for it; ``link_token`` is the secret part of its sign-in link."""
 
     email: str
     role: Role
@@ -55,7 +55,7 @@ class Admitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SignedInOperator:
-    """Whoever asks; a program has no address."""
+    """The operator or the program that asks; a program has no address."""
 
     email: str | None
     name: str | None
@@ -77,7 +77,7 @@ class Subject(NamedTuple):
     subject: str
 
 
-async def admit(
+async def ensure_operator(
     ctx: Context,
     *,
     email: str,
@@ -85,20 +85,21 @@ async def admit(
     name: str | None = None,
     password: str | None = None,
     is_unbound: bool = False,
-) -> Admitted:
-    """Make an operator, or give one this role; a disabled account is enabled again.
+) -> EnsuredOperator:
+    """Create an operator's account, or give the account this role; a disabled account is enabled again.
 
-    With a password the account has it at once, without one there is a new sign-in link, and earlier ones end. Where it
-    is to be unbound, the next person whom the identity provider names by the address has it. Raises ValidationError.
+    With a password the account has it at once; without one a new sign-in link is made, and earlier ones end. Where
+    ``is_unbound`` is set, the account belongs to the next person whom the identity provider sends with the address.
+    Raises ValidationError.
     """
     address = read_address(email)
-    called = _name(name)
+    name = _name(name)
     hashed = None
     if password is not None:
         check_password(password)
         hashed = await ctx.runtime.passwords.hash(password)
     async with ctx.write() as conn:
-        change = await _create_or_update(conn, ctx, address, role, called)
+        change = await _create_or_update(conn, ctx, address, role, name)
         if is_unbound and await _unbind(conn, ctx, address) and change == "unchanged":
             change = "updated"
         account = await conn.one(statements.operator_by_email, Account, email=address)
@@ -106,8 +107,8 @@ async def admit(
         if hashed is None:
             token = await new_link(conn, ctx, account.id)
         else:
-            await replace_password(conn, ctx, LinkBearer(account.id, address), hashed)
-    return Admitted(address, role, change, token)
+            await replace_password(conn, ctx, LinkOwner(account.id, address), hashed)
+    return EnsuredOperator(address, role, change, token)
 
 
 async def create(
@@ -128,8 +129,8 @@ async def create(
     )
     if account_id is None:
         return None
-    told = {"email": email, "role": role.value, **_named(bound_to)}
-    await record(conn, ctx, Event(EventType.OPERATOR_CREATED, f"Operator {email} created", metadata=told))
+    metadata = {"email": email, "role": role.value, **_person(bound_to)}
+    await record(conn, ctx, Event(EventType.OPERATOR_CREATED, f"Operator {email} created", metadata=metadata))
     return account_id
 
 
@@ -138,18 +139,18 @@ async def _create_or_update(conn: WriteConnection, ctx: Context, email: str, rol
         return "created"
     now = ctx.now()
     change = {"of_email": email, "new_role": role.value, "new_name": name, "now": now}
-    if not await conn.affected(statements.admit_operator, **change):
+    if not await conn.affected(statements.update_operator, **change):
         return "unchanged"
-    await tell_update(conn, ctx, email, role)
+    await record_update(conn, ctx, email, role)
     return "updated"
 
 
-async def tell_update(
+async def record_update(
     conn: WriteConnection, ctx: Context, email: str, role: Role, bound_to: Subject | None = None
 ) -> None:
     """Record that an account was changed, or bound to somebody, in the caller's transaction."""
-    told = {"email": email, "role": role.value, **_named(bound_to)}
-    await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {email} updated", metadata=told))
+    metadata = {"email": email, "role": role.value, **_person(bound_to)}
+    await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {email} updated", metadata=metadata))
 
 
 async def disable(ctx: Context, email: str) -> bool:
@@ -167,13 +168,13 @@ async def disable(ctx: Context, email: str) -> bool:
             return False
         await conn.affected(statements.end_sessions_of_operator, operator_id=account_id)
         await conn.affected(statements.delete_sign_in_links_of_operator, operator_id=account_id)
-        told = {"email": address, "disabled": True}
-        await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {address} disabled", metadata=told))
+        metadata = {"email": address, "disabled": True}
+        await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, f"Operator {address} disabled", metadata=metadata))
     return True
 
 
 async def unbind(ctx: Context, email: str) -> bool:
-    """Let the next person whom the identity provider names by this address have its account; False if nobody had it.
+    """Give the account to the next person whom the identity provider sends with its address; False if nobody had it.
 
     Its sessions end. Raises OperatorNotFoundError.
     """
@@ -192,13 +193,13 @@ async def _unbind(conn: WriteConnection, ctx: Context, email: str) -> bool:
     if account_id is None:
         return False
     await conn.affected(statements.end_sessions_of_operator, operator_id=account_id)
-    told = {"email": email, "unbound": True}
+    metadata = {"email": email, "unbound": True}
     title = f"Operator {email} unbound from the identity provider"
-    await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, title, metadata=told))
+    await record(conn, ctx, Event(EventType.OPERATOR_UPDATED, title, metadata=metadata))
     return True
 
 
-def _named(bound_to: Subject | None) -> dict[str, str]:
+def _person(bound_to: Subject | None) -> dict[str, str]:
     return {} if bound_to is None else bound_to._asdict()
 
 
@@ -229,7 +230,7 @@ async def me(ctx: Context) -> SignedInOperator:
 
 def _name(name: str | None) -> str | None:
     """A name as it is stored, None where there is none; raises ValidationError."""
-    given = (name or "").strip()
-    if len(given) > MAX_NAME or "\x00" in given:
+    text = (name or "").strip()
+    if len(text) > MAX_NAME or "\x00" in text:
         raise ValidationError.of("name", f"A name has at most {MAX_NAME} characters.", kind="string_too_long")
-    return given or None
+    return text or None

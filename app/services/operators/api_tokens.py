@@ -1,4 +1,4 @@
-"""API tokens: a program's access with a role and an end, shown once."""
+"""API tokens: the access of a program, with a role and an end; each is shown once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NewToken:
 
 @dataclass(frozen=True, slots=True)
 class ListedToken:
-    """A token as it is listed; one that was revoked or has expired opens nothing."""
+    """A token as it is listed; one that is revoked or has expired is refused."""
 
     id: int
     name: str
@@ -50,7 +50,7 @@ class ListedToken:
 
 
 class RevokedToken(NamedTuple):
-    """What a token is told from others by."""
+    """The name and the last characters of a token."""
 
     name: str
     hint: str
@@ -59,9 +59,9 @@ class RevokedToken(NamedTuple):
 async def create_token(ctx: Context, *, name: str, role: Role, days: int | None = None) -> NewToken:
     """Make a token that is good for so many days, or as many as the settings say.
 
-    Raises PermissionDeniedError for a role that may do more than who asks, ValidationError.
+    Raises PermissionDeniedError for a role that may do more than the caller, ValidationError.
     """
-    called = _checked(name, days)
+    name = _checked(name, days)
     if beyond := role.permissions - ctx.actor.permissions:
         raise PermissionDeniedError(permission=min(beyond).value)
     now = ctx.now()
@@ -69,7 +69,7 @@ async def create_token(ctx: Context, *, name: str, role: Role, days: int | None 
     token = API_TOKEN_PREFIX + secrets.token_urlsafe(32)
     hint = token[-HINT_CHARACTERS:]
     row = {
-        "name": called,
+        "name": name,
         "role": role.value,
         "token_hash": ctx.runtime.keys.token_hash("API token", token),
         "hint": hint,
@@ -79,9 +79,9 @@ async def create_token(ctx: Context, *, name: str, role: Role, days: int | None 
     }
     async with ctx.write() as conn:
         token_id = await conn.one(statements.insert_api_token, int, **row)
-        told = {"token_id": token_id, "name": called, "role": role.value, "expires_at": expires_at}
-        await record(conn, ctx, Event(EventType.API_TOKEN_CREATED, f"API token {called} created", metadata=told))
-    return NewToken(token_id, called, role, token, hint, expires_at)
+        metadata = {"token_id": token_id, "name": name, "role": role.value, "expires_at": expires_at}
+        await record(conn, ctx, Event(EventType.API_TOKEN_CREATED, f"API token {name} created", metadata=metadata))
+    return NewToken(token_id, name, role, token, hint, expires_at)
 
 
 async def list_tokens(ctx: Context, *, before_id: int = NEWEST_FIRST, page_size: int = 100) -> list[ListedToken]:
@@ -96,18 +96,18 @@ async def revoke_token(ctx: Context, token_id: int) -> None:
     async with ctx.write() as conn:
         revoked = await conn.maybe(statements.revoke_api_token, RevokedToken, of_token_id=token_id, now=now)
         if revoked is not None:
-            told = {"token_id": token_id, "name": revoked.name, "hint": revoked.hint}
+            metadata = {"token_id": token_id, "name": revoked.name, "hint": revoked.hint}
             title = f"API token {revoked.name} revoked"
-            await record(conn, ctx, Event(EventType.API_TOKEN_REVOKED, title, metadata=told))
+            await record(conn, ctx, Event(EventType.API_TOKEN_REVOKED, title, metadata=metadata))
         elif await conn.maybe(statements.api_token_by_id, TokenHolder, token_id=token_id) is None:
             raise ApiTokenNotFoundError(token_id=token_id)
 
 
 def _checked(name: str, days: int | None) -> str:
     """The name as it is stored; raises ValidationError."""
-    called = name.strip()
-    if not called or len(called) > MAX_NAME or "\x00" in called:
+    text = name.strip()
+    if not text or len(text) > MAX_NAME or "\x00" in text:
         raise ValidationError.of("name", f"A name has 1 to {MAX_NAME} characters.", kind="name_length")
     if days is not None and not 1 <= days <= MAX_DAYS:
         raise ValidationError.of("days", f"A token is good for 1 to {MAX_DAYS} days.", kind="days_range")
-    return called
+    return text

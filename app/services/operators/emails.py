@@ -1,4 +1,4 @@
-"""The addresses that operators are known by, and the limit on how often one may try to be one."""
+"""The e-mail addresses of operators, and the limits on attempts to sign in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.errors import AccountRateLimitedError, RateLimitedError, ValidationErro
 from app.limits.addresses import network_of
 from app.limits.exact_limits import ExactLimit, count_hit
 
-# What is long enough for any address and leaves room in an event's title.
+# Enough for any address, and it leaves room in an event's title.
 MAX_CHARACTERS = 200
 _ADDRESS = re.compile(r"[^\s@\x00-\x1f<>]+@[^\s@\x00-\x1f<>.]+(\.[^\s@\x00-\x1f<>.]+)*")
 
@@ -20,17 +20,17 @@ ACCOUNT_WINDOW_SECONDS = 3600
 def read_address(text: str) -> str:
     """An e-mail address in lower case; raises ValidationError naming the field ``email``."""
     address = text.strip().lower()
-    # Letters of other scripts turn into our own when they are made small; nobody is to become somebody else by that.
+    # A letter of another script may become an ASCII letter in lower case, and the address that of somebody else.
     if not text.isascii() or len(address) > MAX_CHARACTERS or not _ADDRESS.fullmatch(address):
         raise ValidationError.of("email", "This is not an e-mail address.", kind="email")
     return address
 
 
 async def count_attempt(ctx: Context, what: str, account: str | None = None) -> None:
-    """Count one attempt of this kind to sign in, and against an account where one was named, known or not.
+    """Count an attempt to sign in for the network address, and for the account that it names, whether it exists or not.
 
-    Raises RateLimitedError for an address that has made too many, AccountRateLimitedError for an account that has met
-    too many, wherever they came from.
+    Raises RateLimitedError after too many attempts from the address, AccountRateLimitedError after too many attempts at
+    the account, from whatever addresses.
     """
     settings = ctx.runtime.settings
     by_address = ExactLimit(f"operator {what}", settings.sign_ins_per_address, WINDOW_SECONDS)
@@ -38,7 +38,7 @@ async def count_attempt(ctx: Context, what: str, account: str | None = None) -> 
     account_wait = None
     async with ctx.write() as conn:
         wait = await count_hit(conn, ctx, by_address, network_of(ctx.address))
-        # Who is refused already takes no room from the account.
+        # An attempt that is refused for its address is not counted for the account.
         if wait is None and account is not None:
             account_wait = await count_hit(conn, ctx, by_account, account)
     if wait is not None:

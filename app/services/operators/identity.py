@@ -1,4 +1,4 @@
-"""Who an operator is: the account behind a signed cookie, or the token that a program shows."""
+"""Which operator or program sends a request: the account behind a signed cookie, or the program behind a token."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sql.statements import operators as statements
 
 # Activity is written at most this often.
 ACTIVITY_SECONDS = 60
-# By this beginning a token is told from a device's, and found where it has leaked.
+# With this beginning a token is no device's, and a search for leaked secrets finds it.
 API_TOKEN_PREFIX = "pat_"  # noqa: S105 - how tokens begin
 
 
 class OperatorSession(NamedTuple):
-    """A session and the account it belongs to; ``expires_at`` is the absolute end."""
+    """A session and its account; ``expires_at`` is the absolute end."""
 
     id: int
     operator_id: int
@@ -54,53 +54,52 @@ async def cookie_actor(runtime: Runtime, cookie: str) -> Actor:
     if (token := read_cookie(runtime.keys, cookie)) is None:
         raise SessionInvalidError
     token_hash = runtime.keys.token_hash("operator session", token)
-    found = await runtime.coalescer(SESSIONS).ask(token_hash)
-    if found is None:
+    session = await runtime.coalescer(SESSIONS).ask(token_hash)
+    if session is None:
         raise SessionInvalidError
     now = runtime.clock.now()
     idle = timedelta(seconds=runtime.settings.operator_idle_seconds)
-    if found.expires_at <= now or found.last_activity + idle <= now:
+    if session.expires_at <= now or session.last_activity + idle <= now:
         raise SessionExpiredError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
-    if found.last_activity < before:
+    if session.last_activity < before:
         async with runtime.db.write_autocommit() as conn:
-            await conn.affected(statements.touch_session, session_id=found.id, before=before, now=now)
-    permissions = Role(found.role).permissions
-    return Actor("operator", found.email, id=found.operator_id, session_id=found.id, permissions=permissions)
+            await conn.affected(statements.touch_session, session_id=session.id, before=before, now=now)
+    permissions = Role(session.role).permissions
+    return Actor("operator", session.email, id=session.operator_id, session_id=session.id, permissions=permissions)
 
 
-async def token_actor(runtime: Runtime, token: str) -> Actor:
+async def token_actor(runtime: Runtime, text: str) -> Actor:
     """The program behind an API token, read anew at every request and shared by a batch.
 
     Raises ApiTokenInvalidError.
     """
-    token_hash = runtime.keys.token_hash("API token", token)
-    found = await runtime.coalescer(TOKENS).ask(token_hash)
+    token = await runtime.coalescer(TOKENS).ask(runtime.keys.token_hash("API token", text))
     now = runtime.clock.now()
-    if found is None or found.expires_at <= now:
+    if token is None or token.expires_at <= now:
         raise ApiTokenInvalidError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
-    if found.last_used_at is None or found.last_used_at < before:
+    if token.last_used_at is None or token.last_used_at < before:
         async with runtime.db.write_autocommit() as conn:
-            await conn.affected(api_tokens.touch_api_token, token_id=found.id, before=before, now=now)
-    return Actor("program", f"token {found.name}", id=found.id, permissions=Role(found.role).permissions)
+            await conn.affected(api_tokens.touch_api_token, token_id=token.id, before=before, now=now)
+    return Actor("program", f"token {token.name}", id=token.id, permissions=Role(token.role).permissions)
 
 
 async def _sessions(runtime: Runtime, hashes: Sequence[bytes]) -> list[OperatorSession | None]:
     async with runtime.db.read() as conn:
-        rows = await conn.rows(statements.sessions_by_token, batch=_asked(hashes))
-    found = {row.token_hash: OperatorSession(*tuple(row)[1:]) for row in rows}
-    return [found.get(token_hash) for token_hash in hashes]
+        rows = await conn.rows(statements.sessions_by_token, batch=_batch_of(hashes))
+    session_of = {row.token_hash: OperatorSession(*tuple(row)[1:]) for row in rows}
+    return [session_of.get(token_hash) for token_hash in hashes]
 
 
 async def _tokens(runtime: Runtime, hashes: Sequence[bytes]) -> list[ApiToken | None]:
     async with runtime.db.read() as conn:
-        rows = await conn.rows(api_tokens.api_tokens_by_hash, batch=_asked(hashes))
-    found = {row.token_hash: ApiToken(*tuple(row)[1:]) for row in rows}
-    return [found.get(token_hash) for token_hash in hashes]
+        rows = await conn.rows(api_tokens.api_tokens_by_hash, batch=_batch_of(hashes))
+    token_of = {row.token_hash: ApiToken(*tuple(row)[1:]) for row in rows}
+    return [token_of.get(token_hash) for token_hash in hashes]
 
 
-def _asked(hashes: Sequence[bytes]) -> str:
+def _batch_of(hashes: Sequence[bytes]) -> str:
     return as_batch([{"token_hash": token_hash.hex()} for token_hash in set(hashes)])
 
 
@@ -109,7 +108,7 @@ TOKENS = Coalesced("api_token", _tokens)
 
 
 def signed_cookie(keys: Keys, token: str) -> str:
-    """The cookie that carries a session's token; one that we did not sign asks the database nothing."""
+    """The cookie that carries a session's token; it is signed, so that a forged one costs the database nothing."""
     return f"{token}.{_mark(keys, token)}"
 
 

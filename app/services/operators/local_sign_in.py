@@ -1,4 +1,4 @@
-"""Signing in without an identity provider: by a password, which a one-time link lets its bearer choose."""
+"""Signing in without an identity provider: by a password, which its operator chooses by a one-time link."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Credentials(NamedTuple):
     disabled_at: datetime | None
 
 
-class LinkBearer(NamedTuple):
-    """Whom a sign-in link was made for."""
+class LinkOwner(NamedTuple):
+    """The operator for whom a sign-in link was made."""
 
     operator_id: int
     email: str
@@ -46,35 +46,40 @@ async def sign_in(ctx: Context, *, email: str, password: str) -> SignedIn:
     """
     address = email.strip().lower()
     await count_attempt(ctx, "sign-in", account=address)
-    found = None
+    account = None
     if "\x00" not in address:
         async with ctx.read() as conn:
-            found = await conn.maybe(statements.password_by_email, Credentials, email=address)
-    stored = None if found is None else found.password_hash
-    is_right = await ctx.runtime.passwords.verify(stored, password[: MAX_CHARACTERS + 1])
-    if not is_right or found is None or stored is None or found.disabled_at is not None:
-        raise _refused(ctx)
-    rehashed = await ctx.runtime.passwords.hash(password) if ctx.runtime.passwords.is_outdated(stored) else None
+            account = await conn.maybe(statements.password_by_email, Credentials, email=address)
+    password_hash = None if account is None else account.password_hash
+    is_right = await ctx.runtime.passwords.verify(password_hash, password[: MAX_CHARACTERS + 1])
+    if not is_right or account is None or password_hash is None or account.disabled_at is not None:
+        raise _refusal(ctx)
+    is_outdated = ctx.runtime.passwords.is_outdated(password_hash)
+    new_hash = await ctx.runtime.passwords.hash(password) if is_outdated else None
     async with ctx.write() as conn:
         signed_in = await begin_session(
-            conn, ctx, operator_id=found.id, email=found.email, by="password", checked_hash=stored
+            conn, ctx, operator_id=account.id, email=account.email, by="password", checked_hash=password_hash
         )
-        if rehashed is not None:
-            change = {"of_operator_id": found.id, "of_password_hash": stored, "new_password_hash": rehashed}
+        if new_hash is not None:
+            change = {
+                "of_operator_id": account.id,
+                "of_password_hash": password_hash,
+                "new_password_hash": new_hash,
+            }
             await conn.affected(statements.rehash_password, **change)
     if signed_in is None:
-        raise _refused(ctx)
+        raise _refusal(ctx)
     return signed_in
 
 
-def _refused(ctx: Context) -> CredentialsInvalidError:
+def _refusal(ctx: Context) -> CredentialsInvalidError:
     # Not with the address: people type passwords into the wrong field.
     log.warning("operator_sign_in_refused", address=ctx.address, request_id=ctx.request_id)
     return CredentialsInvalidError()
 
 
 def check_password(password: str) -> None:
-    """Raise ValidationError naming the field ``password`` unless it is one that may be chosen."""
+    """Raise ValidationError naming the field ``password`` unless the password may be chosen."""
     if MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
         return
     message = f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters."
@@ -96,14 +101,14 @@ async def new_link(conn: WriteConnection, ctx: Context, operator_id: int) -> str
     return token
 
 
-async def link_bearer(ctx: Context, token: str) -> LinkBearer:
-    """Whom a sign-in link was made for, without using it; raises SignInLinkInvalidError."""
+async def link_owner(ctx: Context, token: str) -> LinkOwner:
+    """The operator for whom a sign-in link was made; the link stays unused. Raises SignInLinkInvalidError."""
     token_hash = ctx.runtime.keys.token_hash("sign-in link", token)
     async with ctx.read() as conn:
-        bearer = await conn.maybe(statements.sign_in_link, LinkBearer, token_hash=token_hash, now=ctx.now())
-    if bearer is None:
+        owner = await conn.maybe(statements.sign_in_link, LinkOwner, token_hash=token_hash, now=ctx.now())
+    if owner is None:
         raise SignInLinkInvalidError
-    return bearer
+    return owner
 
 
 async def use_link(ctx: Context, *, token: str, password: str) -> SignedIn:
@@ -114,34 +119,32 @@ async def use_link(ctx: Context, *, token: str, password: str) -> SignedIn:
     """
     await count_attempt(ctx, "sign-in link")
     check_password(password)
-    bearer = await link_bearer(ctx, token)
-    hashed = await ctx.runtime.passwords.hash(password)
+    owner = await link_owner(ctx, token)
+    password_hash = await ctx.runtime.passwords.hash(password)
     now = ctx.now()
     token_hash = ctx.runtime.keys.token_hash("sign-in link", token)
     async with ctx.write() as conn:
         if await conn.maybe(statements.consume_sign_in_link, int, token_hash=token_hash, now=now) is None:
             raise SignInLinkInvalidError
-        await replace_password(conn, ctx, bearer, hashed)
-        signed_in = await begin_session(
-            conn, ctx, operator_id=bearer.operator_id, email=bearer.email, by="sign-in link"
-        )
+        await replace_password(conn, ctx, owner, password_hash)
+        signed_in = await begin_session(conn, ctx, operator_id=owner.operator_id, email=owner.email, by="sign-in link")
         if signed_in is None:
             raise SignInLinkInvalidError
     return signed_in
 
 
-async def replace_password(conn: WriteConnection, ctx: Context, bearer: LinkBearer, hashed: str) -> None:
-    """Store a password's hash in the caller's transaction, and end what the old one has begun."""
+async def replace_password(conn: WriteConnection, ctx: Context, owner: LinkOwner, password_hash: str) -> None:
+    """Store a password's hash in the caller's transaction, and end the sessions that the old password has begun."""
     now = ctx.now()
-    change = {"of_operator_id": bearer.operator_id, "new_password_hash": hashed, "now": now}
+    change = {"of_operator_id": owner.operator_id, "new_password_hash": password_hash, "now": now}
     if await conn.maybe(statements.set_password, str, **change) is None:
         raise SignInLinkInvalidError
-    await conn.affected(statements.end_sessions_of_operator, operator_id=bearer.operator_id)
+    await conn.affected(statements.end_sessions_of_operator, operator_id=owner.operator_id)
     # Whoever has the link is its owner; at the command line somebody else sets the password.
-    who = ctx._replace(actor=_self(bearer)) if ctx.actor.type == "visitor" else ctx
-    title = f"Password of {bearer.email} set"
-    await record(conn, who, Event(EventType.OPERATOR_UPDATED, title, metadata={"email": bearer.email}))
+    acting = ctx._replace(actor=_self(owner)) if ctx.actor.type == "visitor" else ctx
+    title = f"Password of {owner.email} set"
+    await record(conn, acting, Event(EventType.OPERATOR_UPDATED, title, metadata={"email": owner.email}))
 
 
-def _self(bearer: LinkBearer) -> Actor:
-    return Actor("operator", bearer.email, id=bearer.operator_id)
+def _self(owner: LinkOwner) -> Actor:
+    return Actor("operator", owner.email, id=owner.operator_id)

@@ -13,21 +13,21 @@ from app.events import Event, EventType, record
 from app.services.operators.identity import read_cookie, signed_cookie
 from sql.statements import operators as statements
 
-# A session that has ended is kept so long, so that who comes back is told that it expired.
+# A session is kept so long after its end, so that an operator who comes back reads that it has expired.
 KEEP_SESSIONS = timedelta(days=1)
 
 Way = Literal["password", "sign-in link", "identity provider"]
 
 
 class SignedIn(NamedTuple):
-    """The value of the cookie that a new session is known by, and the seconds until its end."""
+    """The value of a new session's cookie, and the seconds until its end."""
 
     cookie: str
     seconds: int
 
 
 class EndedSession(NamedTuple):
-    """A session that was there, and whose it was."""
+    """A session that has been ended, and its account."""
 
     id: int
     operator_id: int
@@ -37,7 +37,7 @@ class EndedSession(NamedTuple):
 async def begin_session(
     conn: WriteConnection, ctx: Context, *, operator_id: int, email: str, by: Way, checked_hash: str | None = None
 ) -> SignedIn | None:
-    """Sign an operator in with a token that was never used before; None if the account is disabled.
+    """Sign an operator in with a new token; None if the account is disabled.
 
     ``checked_hash`` is the hash that a password was compared with: None also if the account has another one by now.
     """
@@ -55,8 +55,8 @@ async def begin_session(
     )
     if session_id is None:
         return None
-    who = ctx._replace(actor=Actor("operator", email, id=operator_id, session_id=session_id))
-    await record(conn, who, Event(EventType.USER_LOGIN, f"{email} signed in", metadata={"by": by}))
+    as_operator = ctx._replace(actor=Actor("operator", email, id=operator_id, session_id=session_id))
+    await record(conn, as_operator, Event(EventType.USER_LOGIN, f"{email} signed in", metadata={"by": by}))
     return SignedIn(signed_cookie(ctx.runtime.keys, token), seconds)
 
 
@@ -66,10 +66,10 @@ async def sign_out(ctx: Context, cookie: str) -> None:
         return
     token_hash = ctx.runtime.keys.token_hash("operator session", token)
     async with ctx.write() as conn:
-        ended = await conn.maybe(statements.end_session, EndedSession, token_hash=token_hash)
-        if ended is not None:
-            who = ctx._replace(actor=Actor("operator", ended.email, id=ended.operator_id, session_id=ended.id))
-            await record(conn, who, Event(EventType.USER_LOGOUT, f"{ended.email} signed out"))
+        session = await conn.maybe(statements.end_session, EndedSession, token_hash=token_hash)
+        if session is not None:
+            actor = Actor("operator", session.email, id=session.operator_id, session_id=session.id)
+            await record(conn, ctx._replace(actor=actor), Event(EventType.USER_LOGOUT, f"{session.email} signed out"))
 
 
 async def purge_operator_sessions(ctx: Context) -> Mapping[str, int]:
@@ -78,6 +78,6 @@ async def purge_operator_sessions(ctx: Context) -> Mapping[str, int]:
     ended_before = now - KEEP_SESSIONS
     idle_since = ended_before - timedelta(seconds=ctx.runtime.settings.operator_idle_seconds)
     async with ctx.write() as conn:
-        ended = await conn.affected(statements.end_stale_sessions, ended_before=ended_before, idle_since=idle_since)
+        sessions = await conn.affected(statements.end_stale_sessions, ended_before=ended_before, idle_since=idle_since)
         links = await conn.affected(statements.delete_stale_sign_in_links, now=now)
-    return {"operator_sessions": ended, "sign_in_links": links}
+    return {"operator_sessions": sessions, "sign_in_links": links}

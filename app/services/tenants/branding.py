@@ -23,17 +23,17 @@ class Branding:
 
 async def branding(ctx: Context, tenant_slug: str) -> Branding:
     """A tenant's branding; raises TenantNotFoundError."""
-    if (found := await ctx.runtime.coalescer(BRANDINGS).ask(tenant_slug)) is None:
+    if (answer := await ctx.runtime.coalescer(BRANDINGS).ask(tenant_slug)) is None:
         raise TenantNotFoundError(slug=tenant_slug)
-    return found
+    return answer
 
 
 async def _read(runtime: Runtime, slugs: Sequence[str]) -> list[Branding | None]:
     batch = as_batch([{"slug": slug} for slug in dict.fromkeys(slugs)])
     async with runtime.db.read() as conn:
         rows = await conn.rows(statements.brandings, batch=batch)
-    found = {row.slug: Branding(row.logo_url, row.primary_color, row.domain) for row in rows}
-    return [found.get(slug) for slug in slugs]
+    branding_of = {row.slug: Branding(row.logo_url, row.primary_color, row.domain) for row in rows}
+    return [branding_of.get(slug) for slug in slugs]
 
 
 BRANDINGS = Coalesced("branding", _read)

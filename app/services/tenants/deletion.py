@@ -1,4 +1,4 @@
-"""Deleting a tenant: what would go, and taking it away in one transaction."""
+"""Deleting a tenant with everything that it has, in one transaction, and saying beforehand how much that is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sql.statements import tenant_changes as statements
 
 
 @dataclass(frozen=True, slots=True)
-class Belongings:
-    """How many rows are a tenant's; active codes can still be used, active devices are not revoked."""
+class DeletionImpact:
+    """How many rows of a tenant are deleted with it; active codes can still be used."""
 
     codes: int
     active_codes: int
@@ -25,24 +25,24 @@ class Belongings:
     sessions: int
 
 
-async def deletion_impact(ctx: Context, tenant_slug: str) -> tuple[Tenant, Belongings]:
-    """The tenant and what would go with it; raises TenantNotFoundError."""
+async def deletion_impact(ctx: Context, tenant_slug: str) -> tuple[Tenant, DeletionImpact]:
+    """The tenant and what would be deleted with it; raises TenantNotFoundError."""
     async with ctx.read() as conn:
         tenant = await find_tenant(conn, tenant_slug)
         now = ctx.now()
-        return tenant, await conn.one(statements.deletion_impact, Belongings, tenant_id=tenant.id, now=now)
+        return tenant, await conn.one(statements.deletion_impact, DeletionImpact, tenant_id=tenant.id, now=now)
 
 
 async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
-    """Take the tenant and everything that is its own away for good; raises TenantNotFoundError.
+    """Delete the tenant and everything that it has, for good; raises TenantNotFoundError.
 
-    The trail keeps its events, and a last one with its name. Activations and metering that are under way are waited
-    for: codes and devices are taken in the order in which an activation takes them, the tenant itself last.
+    The audit trail keeps its events, and a last one with its name. Activations and metering that are under way are
+    waited for: codes and devices are locked in the order in which an activation locks them, the tenant itself last.
     """
     now = ctx.now()
     async with ctx.write() as conn:
         tenant = await lock_tenant(conn, tenant_slug)
-        belongings = await conn.one(statements.deletion_impact, Belongings, tenant_id=tenant.id, now=now)
+        impact = await conn.one(statements.deletion_impact, DeletionImpact, tenant_id=tenant.id, now=now)
         await conn.affected(statements.revoke_codes_of_tenant, of_tenant_id=tenant.id, now=now)
         await conn.affected(statements.delete_subscriptions, of_tenant_id=tenant.id)
         await conn.affected(statements.revoke_devices_of_tenant, of_tenant_id=tenant.id)
@@ -51,7 +51,7 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
         await conn.affected(statements.delete_codes, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_run_changes, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_deliveries, of_slug=tenant.slug)
-        metadata = {"name": tenant.name, "slug": tenant.slug, **asdict(belongings)}
+        metadata = {"name": tenant.name, "slug": tenant.slug, **asdict(impact)}
         title = f"Tenant {tenant.name} deleted"
         await record(conn, ctx, Event(EventType.TENANT_DELETED, title, tenant_id=tenant.id, metadata=metadata))
         await conn.affected(statements.delete_tenant, of_id=tenant.id)

@@ -1,4 +1,4 @@
-"""Messages to tenants: asked for in the transaction of what they tell, and sent after it by the durable engine."""
+"""Messages to tenants: requested in the transaction that gives the reason, and sent after it by the durable engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ State = Literal["sent", "failed", "unreachable"]
 # The errand's name; with the row's id it is the id under which the engine knows it.
 DELIVERY = "delivery"
 PASSWORD_DIGITS = 6
-# As often as the engine tries again by itself: within a minute and a half.
+# The engine tries so often by itself: within a minute and a half.
 MAX_ATTEMPTS = 5
 # Seconds after which a row that still waits is put into the queue again; how many at a time.
 MISSED_SECONDS = 20
@@ -34,17 +34,17 @@ REASON_LENGTH = 255
 
 
 async def request_delivery(conn: WriteConnection, kind: Kind, slug: str, *, at: datetime) -> int:
-    """Note in the caller's transaction that a message is to be sent; answers the delivery's id.
+    """Store in the caller's transaction that a message is to be sent; answers the delivery's id.
 
-    The row is all there is: it holds no secret, and looks the same for a slug that nobody has. Hand the id to
-    ``enqueue_deliveries`` after the commit. ``at`` is when it was asked for.
+    Only the row is stored: it holds no secret, and looks the same for a slug that nobody has. Call
+    ``enqueue_deliveries`` with the id after the commit. ``at`` is when the message was requested.
     """
     row = {"kind": kind, "tenant_slug": slug, "created_at": at}
     return await conn.one(statements.insert_delivery, int, **row)
 
 
 def enqueue_deliveries(ctx: Context, ids: Iterable[int]) -> None:
-    """Have committed deliveries sent soon; one that is missed here, by a crash or an outage, is swept up later.
+    """Have committed deliveries sent soon; one that a crash or an outage keeps from the queue is swept up later.
 
     It does not wait for the engine, so that no outage makes a failure of what is committed.
     """
@@ -80,9 +80,9 @@ class _UnreachableError(Exception):
 
 
 async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
-    """Send what a delivery asks for, and note how it ended; one that has ended is left alone.
+    """Send the message of a delivery, and store how that ended; a delivery that has ended is left as it is.
 
-    Raises DeliveryDeferredError while it is worth another attempt, which is the caller's to make.
+    Raises DeliveryDeferredError where the caller should try again.
     """
     async with ctx.write_autocommit() as conn:
         attempt = await conn.maybe(statements.begin_attempt, Attempt, of_id=delivery_id)
@@ -126,7 +126,7 @@ async def _send(ctx: Context, attempt: Attempt, recipient: Recipient | None) -> 
 
 
 async def _send_password(ctx: Context, attempt: Attempt, recipient: Recipient) -> None:
-    """Make a password, keep its keyed hash as the tenant's only challenge, and send it every way that is wished."""
+    """Make a password, store its keyed hash as the tenant's only challenge, and send it in every way it has chosen."""
     runtime, now = ctx.runtime, ctx.now()
     life = timedelta(seconds=runtime.settings.one_time_password_seconds)
     if attempt.created_at + life <= now:
@@ -155,34 +155,34 @@ async def _send_password(ctx: Context, attempt: Attempt, recipient: Recipient) -
 
 
 async def _any_way(ways: Sequence[Callable[[], Awaitable[None]]], password: str) -> None:
-    """Try all ways; one that works is enough. Raises the failure that leaves the most hope."""
+    """Try all ways; one that works is enough. If none does, raises a failure that is worth a new try, where one is."""
     failures: list[DeliveryError] = []
     for way in ways:
         try:
             await way()
-        except DeliveryError as failure:
-            failures.append(failure)
+        except DeliveryError as cause:
+            failures.append(cause)
     if len(failures) < len(ways):
         return
-    worst = next((failure for failure in failures if isinstance(failure, DeliveryDeferredError)), failures[0])
-    if "reason" in worst.values:
+    failure = next((each for each in failures if isinstance(each, DeliveryDeferredError)), failures[0])
+    if "reason" in failure.values:
         # A server that refuses a message may quote it.
-        raise type(worst)(reason=str(worst.values["reason"]).replace(password, "(code)")) from None
-    raise worst
+        raise type(failure)(reason=str(failure.values["reason"]).replace(password, "(code)")) from None
+    raise failure
 
 
 async def _finish(
     ctx: Context, attempt: Attempt, recipient: Recipient | None, state: State, reason: str | None
 ) -> None:
-    """Note the end once, whoever else comes to it; operators are told of what a tenant they have did not get."""
+    """Store the end once, however many attempts reach it; an event says which message a tenant did not get."""
     async with ctx.write() as conn:
         end = {"of_id": attempt.id, "outcome": state, "reason": reason and reason[:REASON_LENGTH]}
-        ended = await conn.affected(statements.finish_delivery, **end, now=ctx.now())
-        if ended and state != "sent" and recipient is not None:
+        is_first = await conn.affected(statements.finish_delivery, **end, now=ctx.now()) > 0
+        if is_first and state != "sent" and recipient is not None:
             what = {"one_time_password": "Sign-in code", "welcome": "Welcome mail"}[attempt.kind]
-            told = {"delivery_id": attempt.id, "kind": attempt.kind, "state": state, "reason": end["reason"]}
+            metadata = {"delivery_id": attempt.id, "kind": attempt.kind, "state": state, "reason": end["reason"]}
             title = f"{what} for {recipient.slug} was not delivered"
-            await record(conn, ctx, Event(EventType.DELIVERY_FAILED, title, tenant_id=recipient.id, metadata=told))
+            await record(conn, ctx, Event(EventType.DELIVERY_FAILED, title, tenant_id=recipient.id, metadata=metadata))
 
 
 DELIVERIES = Errand(DELIVERY, deliver, deliveries_waiting)

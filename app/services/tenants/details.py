@@ -1,4 +1,4 @@
-"""A tenant as operators and it itself see it: its profile, its subscription, and what the month has brought."""
+"""A tenant as operators and the tenant itself see it: its profile, its subscription, and the figures of the month."""
 
 from __future__ import annotations
 
@@ -45,17 +45,18 @@ async def tenant_details(ctx: Context, tenant_slug: str) -> TenantDetails:
 async def details_on(conn: ReadConnection, ctx: Context, tenant_slug: str) -> TenantDetails:
     """The tenant with this slug, as this connection sees it; raises TenantNotFoundError."""
     month = ctx.month()
-    found = await conn.maybe(statements.tenant_by_slug, TenantDetails, tenant_slug=tenant_slug, **month.as_parameters)
-    if found is None:
+    details = await conn.maybe(statements.tenant_by_slug, TenantDetails, tenant_slug=tenant_slug, **month.as_parameters)
+    if details is None:
         raise TenantNotFoundError(slug=tenant_slug)
-    return found
+    return details
 
 
 async def own_details(ctx: Context) -> TenantDetails:
     """The tenant whose session asks; raises TenantNotFoundError if it was deleted just now."""
     month = ctx.month()
     async with ctx.read() as conn:
-        found = await conn.maybe(statements.tenant_by_id, TenantDetails, tenant_id=ctx.tenant_id, **month.as_parameters)
-    if found is None:
+        values = {"tenant_id": ctx.tenant_id, **month.as_parameters}
+        details = await conn.maybe(statements.tenant_by_id, TenantDetails, **values)
+    if details is None:
         raise TenantNotFoundError(slug=ctx.tenant_slug)
-    return found
+    return details

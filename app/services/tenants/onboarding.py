@@ -1,4 +1,4 @@
-"""Onboarding: a new tenant with everything that it begins with."""
+"""Onboarding: creating a tenant with its subscription, its first codes and its welcome."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def ensure_tenant(ctx: Context, *, name: str, slug: str, email: str | None
 async def _create(
     conn: WriteConnection, ctx: Context, plan: Plan, columns: Mapping[str, Any]
 ) -> tuple[list[str], list[int]]:
-    """Store everything that a new tenant begins with; answers its codes, and the ids of messages to send."""
+    """Store the tenant, its subscription and its codes; answers the codes, and the ids of the messages to send."""
     now = ctx.now()
     tenant_id = await conn.one(statements.insert_tenant, int, **columns, created_at=now, updated_at=now)
     tenant = Tenant(tenant_id, columns["name"], columns["slug"])

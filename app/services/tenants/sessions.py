@@ -1,4 +1,4 @@
-"""Tenant sessions: whose a token is, and how long it is good for."""
+"""Tenant sessions: which tenant a session token belongs to, and how long it is good for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACTIVITY_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A session as its holder sees it; ``expires_at`` is the absolute end."""
+    """A session as its tenant sees it; ``expires_at`` is the absolute end."""
 
     tenant_id: int
     tenant_slug: str
@@ -29,7 +29,7 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session's token and whose it is; nothing moves ``expires_at``."""
+    """A session's token and its tenant; nothing moves ``expires_at``."""
 
     session_token: str
     expires_at: datetime
@@ -39,31 +39,31 @@ class SignedIn:
 
 def session_state(ctx: Context) -> SessionState:
     """The session that asks, as it was read when its token was checked; raises SessionNotSentError without one."""
-    session, _ = _shown(ctx)
+    session, _ = _own_session(ctx)
     return SessionState(session.tenant_id, session.tenant_slug, session.expires_at, session.created_at)
 
 
 def refreshed(ctx: Context) -> SignedIn:
     """The session that asks, its token unchanged; its activity was noted, which is all that a refresh does."""
-    session, token = _shown(ctx)
+    session, token = _own_session(ctx)
     return SignedIn(token, session.expires_at, session.tenant_id, session.tenant_slug)
 
 
 async def sign_out(ctx: Context) -> None:
-    """End the session of the token that was shown; one that is not known has ended before."""
+    """End the session of the request's token; an unknown token is one whose session has ended before."""
     if ctx.session_token is None:
         raise SessionNotSentError
     token_hash = ctx.runtime.keys.token_hash("tenant session", ctx.session_token.get_secret_value())
-    if (found := await ctx.runtime.coalescer(SESSIONS).ask(token_hash)) is None:
+    if (session := await ctx.runtime.coalescer(SESSIONS).ask(token_hash)) is None:
         return
     async with ctx.write() as conn:
-        if await conn.affected(statements.delete_session, tenant_id=found.tenant_id, session_id=found.id):
-            title = f"{found.tenant_slug} signed out"
-            left = Event(EventType.USER_LOGOUT, title, tenant_id=found.tenant_id, metadata={"session_id": found.id})
-            await record(conn, ctx._replace(actor=found.actor), left)
+        if await conn.affected(statements.delete_session, tenant_id=session.tenant_id, session_id=session.id):
+            title, metadata = f"{session.tenant_slug} signed out", {"session_id": session.id}
+            event = Event(EventType.USER_LOGOUT, title, tenant_id=session.tenant_id, metadata=metadata)
+            await record(conn, ctx._replace(actor=session.actor), event)
 
 
-def _shown(ctx: Context) -> tuple[Session, str]:
+def _own_session(ctx: Context) -> tuple[Session, str]:
     if ctx.session is None or ctx.session_token is None:
         raise SessionNotSentError
     return ctx.session, ctx.session_token.get_secret_value()
@@ -72,30 +72,30 @@ def _shown(ctx: Context) -> tuple[Session, str]:
 async def authenticate(runtime: Runtime, token: str) -> Session:
     """The session behind a token, read anew at every request and shared by a batch.
 
-    Raises SessionInvalidError for a token that is not known, SessionExpiredError after its absolute end or when it
+    Raises SessionInvalidError for an unknown token, SessionExpiredError after its absolute end or when it
     was idle for too long. Its activity is noted once a minute.
     """
-    found = await runtime.coalescer(SESSIONS).ask(runtime.keys.token_hash("tenant session", token))
-    if found is None:
+    session = await runtime.coalescer(SESSIONS).ask(runtime.keys.token_hash("tenant session", token))
+    if session is None:
         raise SessionInvalidError
     now = runtime.clock.now()
     idle = timedelta(seconds=runtime.settings.session_idle_seconds)
-    if found.expires_at <= now or found.last_activity + idle <= now:
+    if session.expires_at <= now or session.last_activity + idle <= now:
         raise SessionExpiredError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
-    if found.last_activity < before:
+    if session.last_activity < before:
         async with runtime.db.write_autocommit() as conn:
-            touched = {"of_tenant_id": found.tenant_id, "session_id": found.id, "before": before, "now": now}
-            await conn.affected(statements.touch_session, **touched)
-    return found
+            values = {"of_tenant_id": session.tenant_id, "session_id": session.id, "before": before, "now": now}
+            await conn.affected(statements.touch_session, **values)
+    return session
 
 
 async def _read(runtime: Runtime, hashes: Sequence[bytes]) -> list[Session | None]:
     batch = as_batch([{"token_hash": token_hash.hex()} for token_hash in set(hashes)])
     async with runtime.db.read() as conn:
         rows = await conn.rows(statements.sessions_by_token, batch=batch)
-    found = {row.token_hash: Session(*tuple(row)[1:]) for row in rows}
-    return [found.get(token_hash) for token_hash in hashes]
+    session_of = {row.token_hash: Session(*tuple(row)[1:]) for row in rows}
+    return [session_of.get(token_hash) for token_hash in hashes]
 
 
 SESSIONS = Coalesced("session", _read)

@@ -40,10 +40,10 @@ class _Challenge(NamedTuple):
 
 
 async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
-    """Have a one-time password sent to a tenant; known, unknown and unreachable ones get the same answer.
+    """Have a one-time password sent to a tenant; the answer is the same for any slug and any tenant.
 
-    They also cost the same: whether there is such a tenant is looked up when the message is sent. Raises
-    RateLimitedError by slug, known or not, and by address.
+    It takes as long, too: whether there is such a tenant is read only when the message is sent. Raises
+    RateLimitedError for too many requests by slug, whether a tenant has it or not, or by address.
     """
     settings, now = ctx.runtime.settings, ctx.now()
     by_address = ExactLimit("passwords of an address", settings.one_time_passwords_per_address, TEN_MINUTES)
@@ -62,9 +62,9 @@ async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
 async def verify_password(ctx: Context, tenant_slug: str, password: str) -> SignedIn:
     """Turn a tenant's newest one-time password into a session.
 
-    Every guess is counted and committed before it is looked at. Raises OneTimePasswordInvalidError for a password
-    that is wrong, old or used, for one whose guesses are used up, and for a tenant that nobody knows; RateLimitedError
-    by address.
+    Every guess is counted, and the count committed, before the password is compared. Raises
+    OneTimePasswordInvalidError for a password that is wrong, too old or used, for one that was guessed at too often,
+    and for an unknown tenant; RateLimitedError for too many guesses by address.
     """
     settings = ctx.runtime.settings
     limit = ExactLimit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
@@ -75,10 +75,10 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
             challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.now())
     if wait is not None:
         raise RateLimitedError(retry_after=wait)
-    # Nobody's challenge is compared as well, so that it takes as long.
-    found = challenge or _Challenge(0, bytes(32))
+    # Where there is no challenge, a comparison is made as well: the answer must take as long.
+    compared = challenge or _Challenge(0, bytes(32))
     is_right = hmac.compare_digest(
-        ctx.runtime.keys.one_time_password_hash(found.tenant_id, password), bytes(found.code_hash)
+        ctx.runtime.keys.one_time_password_hash(compared.tenant_id, password), bytes(compared.code_hash)
     )
     if challenge is None or not is_right:
         raise OneTimePasswordInvalidError
@@ -102,12 +102,12 @@ async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -
             "created_at": now,
         }
         session_id = await conn.one(statements.insert_session, int, **row)
-        who = ctx._replace(actor=Actor("tenant", tenant.name, tenant.id, session_id=session_id))
-        begun = {"session_id": session_id}
+        as_tenant = ctx._replace(actor=Actor("tenant", tenant.name, tenant.id, session_id=session_id))
+        metadata = {"session_id": session_id}
         await record(
             conn,
-            who,
-            Event(EventType.SESSION_CREATED, f"Session of {tenant.slug} begun", tenant_id=tenant.id, metadata=begun),
-            Event(EventType.USER_LOGIN, f"{tenant.slug} signed in", tenant_id=tenant.id, metadata=begun),
+            as_tenant,
+            Event(EventType.SESSION_CREATED, f"Session of {tenant.slug} begun", tenant_id=tenant.id, metadata=metadata),
+            Event(EventType.USER_LOGIN, f"{tenant.slug} signed in", tenant_id=tenant.id, metadata=metadata),
         )
     return SignedIn(token, expires_at, tenant.id, tenant.slug)

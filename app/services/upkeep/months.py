@@ -26,9 +26,9 @@ class RunChange(NamedTuple):
 async def fold_runs(ctx: Context) -> int:
     """Move the changes that have committed into the months, some at a time; answers how many there were."""
     folded = 0
-    while taken := await _fold_some(ctx):
-        folded += taken
-        if taken < CHANGES_AT_ONCE:
+    while count := await _fold_some(ctx):
+        folded += count
+        if count < CHANGES_AT_ONCE:
             break
     return folded
 
@@ -46,12 +46,12 @@ async def _fold_some(ctx: Context) -> int:
 
 
 async def keep_months(ctx: Context) -> Mapping[str, object]:
-    """Give every tenant its row for the next month, and take those of the months before this one away."""
+    """Give every tenant its row for the next month, and delete the rows of the months before this one."""
     month = ctx.month()
     async with ctx.write() as conn:
         await conn.affected(statements.close_months, first_month=month.first_day)
         await conn.affected(statements.open_month, month=month.next_day)
-    # Opened before it is filled: who comes in between is given a row by the database.
+    # Opened before it is filled: a tenant that is created in between gets its row from the database.
     async with ctx.write() as conn:
         filled = await conn.affected(statements.fill_month, of_month=month.next_day)
     async with ctx.write() as conn:

@@ -11,7 +11,7 @@ from app.events import Event, EventType, record
 from app.services.operators.sessions import purge_operator_sessions
 from sql.statements import deliveries, limits, sign_in
 
-# A session that has ended is kept so long, so that who comes back is told that it expired.
+# A session is kept so long after its end, so that a tenant who comes back reads that it has expired.
 KEEP_SESSIONS = timedelta(days=1)
 KEEP_DELIVERIES = timedelta(days=30)
 # Sessions removed in one transaction.
@@ -19,7 +19,7 @@ AT_ONCE = 1000
 
 
 async def purge_sessions(ctx: Context) -> Mapping[str, int]:
-    """Remove what has ended, and answer how much of each kind; repeating it finds nothing.
+    """Remove what has ended; answers how many rows of each kind.
 
     The sessions of a tenant that go in one transaction are one event.
     """
@@ -44,11 +44,11 @@ async def _some_sessions(ctx: Context) -> int:
     async with ctx.write() as conn:
         removed = Counter(await conn.many(sign_in.delete_ended_sessions, int, **ends, max_rows=AT_ONCE))
         if removed:
-            told = [
+            events = [
                 Event(EventType.SESSION_EXPIRED, _title(count), tenant_id=tenant_id, metadata={"sessions": count})
                 for tenant_id, count in sorted(removed.items())
             ]
-            await record(conn, ctx, *told)
+            await record(conn, ctx, *events)
     return removed.total()
 
 

@@ -54,9 +54,9 @@ async def fold_statistics(ctx: Context) -> Mapping[str, object]:
     The changes of figures, and those of the months by which tenants are ordered.
     """
     folded = 0
-    while taken := await _fold_some(ctx):
-        folded += taken
-        if taken < CHANGES_AT_ONCE:
+    while count := await _fold_some(ctx):
+        folded += count
+        if count < CHANGES_AT_ONCE:
             break
     return {"changes": folded, "run_changes": await fold_runs(ctx)}
 
@@ -84,14 +84,14 @@ async def check_statistics(ctx: Context) -> Mapping[str, object]:
 
     A figure is kept in the transaction of what it counts, so a difference is a fault that somebody must look at.
     """
-    found: list[dict[str, object]] = []
+    differences: list[dict[str, object]] = []
     for metric in METRICS:
         async with ctx.read() as conn:
             sums = await conn.many(statistics.sums_that_differ, DifferentSum, metric=metric, max_rows=MAX_REPORTED)
-        found += [{"metric": metric, **wrong._asdict()} for wrong in sums]
+        differences += [{"metric": metric, **wrong._asdict()} for wrong in sums]
     async with ctx.read() as conn:
         grains = await conn.many(statistics.grains_that_differ, DifferentGrain, max_rows=MAX_REPORTED)
-    found += [wrong._asdict() for wrong in grains]
-    for difference in found:
+    differences += [wrong._asdict() for wrong in grains]
+    for difference in differences:
         log.error("statistics_differ", **difference)
-    return {"differences": len(found)}
+    return {"differences": len(differences)}

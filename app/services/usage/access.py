@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.context import Context
 from app.errors import TenantMismatchError, TenantNotFoundError
-from app.services.licensing.policy import standing
+from app.services.licensing.policy import device_policy
 from sql.statements import usage
 
 
@@ -28,16 +28,16 @@ async def metered_tenant(ctx: Context, tenant_slug: str) -> MeteredTenant:
     or not, and TenantNotFoundError when an operator asks for one that does not.
     """
     if ctx.actor.type == "device":
-        device = await standing(ctx)
+        device = await device_policy(ctx)
         if device.tenant_slug != tenant_slug:
             raise TenantMismatchError
         return MeteredTenant(
             device.tenant_id, device.tenant_slug, device.plan_name, device.monthly_run_quota, device.device_id
         )
     async with ctx.read() as conn:
-        found = await conn.maybe(usage.metered_tenant, MeteredTenant, tenant_slug=tenant_slug)
-    if ctx.actor.type == "tenant" and (found is None or found.tenant_id != ctx.tenant_id):
+        tenant = await conn.maybe(usage.metered_tenant, MeteredTenant, tenant_slug=tenant_slug)
+    if ctx.actor.type == "tenant" and (tenant is None or tenant.tenant_id != ctx.tenant_id):
         raise TenantMismatchError
-    if found is None:
+    if tenant is None:
         raise TenantNotFoundError(slug=tenant_slug)
-    return found
+    return tenant

@@ -33,7 +33,7 @@ class UsageEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EventOutcome:
-    """What became of one event; ``detail`` says why it was rejected."""
+    """Whether one event was stored; ``detail`` says why it was rejected."""
 
     id: str
     status: Literal["accepted", "duplicate", "rejected"]
@@ -42,7 +42,7 @@ class EventOutcome:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What became of a request's events, in their order, and how many of each."""
+    """The outcome of each event of a request, in their order, and how many events had which outcome."""
 
     accepted: int
     duplicate: int
@@ -51,7 +51,7 @@ class IngestReport:
 
 
 class Batch(NamedTuple):
-    """The events of one request, as they are to be stored, and who brings them."""
+    """The events of one request, as they are to be stored, and who reports them."""
 
     tenant_id: int
     tenant_slug: str
@@ -69,28 +69,28 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
     """
     device_id: int | None = None
     if ctx.actor.type == "device":
-        # Its standing is part of the insert: one statement instead of two.
+        # The insert itself checks whether the device may report: one statement instead of two.
         tenant_id, device_id = ctx.device
     else:
         tenant_id = (await metered_tenant(ctx, tenant_slug)).tenant_id
     now = ctx.now()
     earliest = now - timedelta(days=ctx.runtime.settings.usage_past_days)
     latest = now + timedelta(seconds=ctx.runtime.settings.usage_future_seconds)
-    refused: dict[int, EventOutcome] = {}
+    rejected: dict[int, EventOutcome] = {}
     rows: list[dict[str, Any]] = []
     for place, event in enumerate(events):
         at = event.at or now
         if earliest <= at <= latest:
             rows.append(_row(ctx.runtime, event, min(at, now)))
         else:
-            refused[place] = EventOutcome(event.id, "rejected", _untimely(ctx.runtime, at, now))
-    brought = Batch(tenant_id, tenant_slug, device_id, now, rows)
-    new = await ctx.runtime.coalescer(INGESTS).ask(brought, len(rows)) if rows else set()
-    if not new:
+            rejected[place] = EventOutcome(event.id, "rejected", _untimely(ctx.runtime, at, now))
+    batch = Batch(tenant_id, tenant_slug, device_id, now, rows)
+    new_ids = await ctx.runtime.coalescer(INGESTS).ask(batch, len(rows)) if rows else set()
+    if not new_ids:
         # Repeated or rejected events, or a device that may not report any: only now it is worth a question. Where one
         # event is stored, the device may; and no outage after the commit must be answered instead of the report.
         await metered_tenant(ctx, tenant_slug)
-    return _report(events, refused, new)
+    return _report(events, rejected, new_ids)
 
 
 def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str:
@@ -110,47 +110,47 @@ def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
     }
 
 
-def _report(events: Sequence[UsageEvent], refused: Mapping[int, EventOutcome], new: set[str]) -> IngestReport:
+def _report(events: Sequence[UsageEvent], rejected: Mapping[int, EventOutcome], new_ids: set[str]) -> IngestReport:
     """The first event with a new id is the accepted one, later ones in the same request repeat it."""
     counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
-    answered: list[EventOutcome] = []
-    fresh = set(new)
+    outcomes: list[EventOutcome] = []
+    unreported_ids = set(new_ids)
     for place, event in enumerate(events):
-        if (outcome := refused.get(place)) is None:
-            outcome = EventOutcome(event.id, "accepted" if event.id in fresh else "duplicate")
-            fresh.discard(event.id)
+        if (outcome := rejected.get(place)) is None:
+            outcome = EventOutcome(event.id, "accepted" if event.id in unreported_ids else "duplicate")
+            unreported_ids.discard(event.id)
         counts[outcome.status] += 1
-        answered.append(outcome)
+        outcomes.append(outcome)
     for status, count in counts.items():
         if count:
             COUNTED[status].inc(count)
-    return IngestReport(**counts, events=answered)
+    return IngestReport(**counts, events=outcomes)
 
 
-async def _store(runtime: Runtime, brought: Sequence[Batch]) -> list[set[str]]:
-    """Store the events of several requests with one statement; answers each request's ids that were new.
+async def _store(runtime: Runtime, batches: Sequence[Batch]) -> list[set[str]]:
+    """Store the events of several requests with one statement; answers for each request which ids were new.
 
-    An id that two requests of one device bring goes to the first of them.
+    An id that two requests of one device report is new to the first of them.
     """
-    batch = [
+    requests = [
         {
-            "tenant_id": one.tenant_id,
-            "tenant_slug": one.tenant_slug,
-            "device_id": one.device_id,
-            "received_at": one.received_at,
-            "events": one.rows,
+            "tenant_id": batch.tenant_id,
+            "tenant_slug": batch.tenant_slug,
+            "device_id": batch.device_id,
+            "received_at": batch.received_at,
+            "events": batch.rows,
         }
-        for one in brought
+        for batch in batches
     ]
     async with runtime.db.write_autocommit() as conn:
-        stored = await conn.rows(usage.insert_usage_events, batch=as_batch(batch))
-    fresh = {tuple(row) for row in stored}
-    new: list[set[str]] = []
-    for one in brought:
-        own = {(one.tenant_id, one.device_id, row["event_id"]) for row in one.rows} & fresh
-        fresh -= own
-        new.append({event_id for _, _, event_id in own})
-    return new
+        rows = await conn.rows(usage.insert_usage_events, batch=as_batch(requests))
+    unassigned = {tuple(row) for row in rows}
+    new_ids: list[set[str]] = []
+    for batch in batches:
+        own = {(batch.tenant_id, batch.device_id, row["event_id"]) for row in batch.rows} & unassigned
+        unassigned -= own
+        new_ids.append({event_id for _, _, event_id in own})
+    return new_ids
 
 
 # One lane: two batches of one worker would wait for each other's daily sums.

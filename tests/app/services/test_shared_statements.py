@@ -21,7 +21,7 @@ from app.services.licensing.enrollment import (
     GuardRefusedError,
     PendingActivation,
 )
-from app.services.licensing.refresh import RENEWALS, Renewal, Shown
+from app.services.licensing.refresh import REFRESHES, RefreshOutcome, RefreshRequest
 from app.services.licensing.token_pairs import read_refresh_token
 from app.services.usage.metering import INGESTS, Batch
 from sql.tables import activation_codes, devices, platform_events, subscriptions, usage_events
@@ -42,14 +42,16 @@ async def enroll(live: LiveServer, *pending: PendingActivation) -> list[Enrollme
     return list(await ENROLLMENTS.run(live.runtime, pending))
 
 
-async def renew(live: LiveServer, *shown: Shown) -> list[Renewal]:
-    return list(await RENEWALS.run(live.runtime, shown))
+async def renew(live: LiveServer, *requests: RefreshRequest) -> list[RefreshOutcome]:
+    return list(await REFRESHES.run(live.runtime, requests))
 
 
-def shown(live: LiveServer, device: Activated, slug: str = "", device_id: int = 0, token: str = "") -> Shown:
+def refresh_request(
+    live: LiveServer, device: Activated, slug: str = "", device_id: int = 0, token: str = ""
+) -> RefreshRequest:
     read = read_refresh_token(live.runtime.keys, token or device.refresh_token)
     assert read
-    return Shown(slug or device.tenant.slug, device_id or device.device_id, read)
+    return RefreshRequest(slug or device.tenant.slug, device_id or device.device_id, read)
 
 
 async def test_twenty_tenants_activate_with_five_statements(sanic_client: LiveServer) -> None:
@@ -136,14 +138,14 @@ async def test_twenty_devices_refresh_with_two_statements(sanic_client: LiveServ
     held = [await activated(sanic_client) for _ in range(20)]
 
     with counted_statements(sanic_client.runtime.db) as statements:
-        renewed = await renew(sanic_client, *(shown(sanic_client, device) for device in held))
+        renewed = await renew(sanic_client, *(refresh_request(sanic_client, device) for device in held))
 
     assert len(statements) == 2
     assert all(renewal.token for renewal in renewed)
     again = await renew(
         sanic_client,
         *(
-            shown(sanic_client, device, token=renewal.token.text)
+            refresh_request(sanic_client, device, token=renewal.token.text)
             for device, renewal in zip(held, renewed, strict=True)
             if renewal.token
         ),
@@ -156,11 +158,11 @@ async def test_a_token_counts_only_for_its_own_device_and_tenant(sanic_client: L
 
     foreign_tenant, foreign_device, nowhere, used, own = await renew(
         sanic_client,
-        shown(sanic_client, mine, slug=theirs.tenant.slug),
-        shown(sanic_client, mine, device_id=theirs.device_id),
-        shown(sanic_client, mine, slug="no-such-tenant"),
-        shown(sanic_client, theirs),
-        shown(sanic_client, mine),
+        refresh_request(sanic_client, mine, slug=theirs.tenant.slug),
+        refresh_request(sanic_client, mine, device_id=theirs.device_id),
+        refresh_request(sanic_client, mine, slug="no-such-tenant"),
+        refresh_request(sanic_client, theirs),
+        refresh_request(sanic_client, mine),
     )
 
     assert foreign_tenant.verdict.code == foreign_device.verdict.code == "refresh_token_invalid"
@@ -172,7 +174,9 @@ async def test_a_token_counts_only_for_its_own_device_and_tenant(sanic_client: L
 async def test_of_two_that_show_one_token_the_first_has_the_next(sanic_client: LiveServer) -> None:
     device = await activated(sanic_client)
 
-    first, second = await renew(sanic_client, shown(sanic_client, device), shown(sanic_client, device))
+    first, second = await renew(
+        sanic_client, refresh_request(sanic_client, device), refresh_request(sanic_client, device)
+    )
 
     assert first.token
     assert second.token is None
