@@ -20,7 +20,7 @@ MEMBERS = ("id", "label", "hw_fingerprint", "is_revoked", "last_seen", "created_
 
 
 async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
-    """List a tenant's devices, the one that was seen last first."""
+    """List a tenant's devices, newest first."""
     async with operating() as ctx:
         await tenant_named(ctx, tenant)
         devices = await all_rows(partial(_page, ctx, tenant))
@@ -56,4 +56,4 @@ async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson
 
 
 async def _page(ctx: Context, tenant: str, number: int, size: int) -> Page[ListedDevice]:
-    return await device_list.list_devices(ctx, tenant_slug=tenant, page=number, page_size=size)
+    return await device_list.list_devices(ctx, tenant_slug=tenant, is_newest_first=True, page=number, page_size=size)

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
+from sql.bounds import MAX_ID
+
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON object.")]
 # The ids that both databases can store.
-_IS_ID = validators.Number(gte=1, lte=2**63 - 1)
+_IS_ID = validators.Number(gte=1, lte=MAX_ID)
 DeviceId = Annotated[int, Parameter(validator=_IS_ID, help="The device's id.")]
 CodeId = Annotated[int | None, Parameter(name="--id", validator=_IS_ID, help="Or its id, as list-codes shows it.")]
 TenantSlug = Annotated[str, Parameter(help="The tenant's slug.")]

@@ -99,7 +99,7 @@ class Operation:
         """Whether its answers are for anybody to get and to keep."""
         return self.method == "GET" and self.caller.is_anyone
 
-    def network_of(self, field: str) -> str:
+    def place_of(self, field: str) -> str:
         """Where a field came from that a use case has refused."""
         if field in self.path_parameters:
             return "path"

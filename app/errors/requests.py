@@ -56,9 +56,9 @@ class ValidationError(RequestError):
         """The error of one field."""
         return cls(WrongField((field,), message, kind))
 
-    def placed(self, network_of: Callable[[str], str]) -> Self:
+    def placed(self, place_of: Callable[[str], str]) -> Self:
         """The same error, which says of each field where it came from."""
-        return type(self)(*(field._replace(place=field.place or network_of(field.name)) for field in self.fields))
+        return type(self)(*(field._replace(place=field.place or place_of(field.name)) for field in self.fields))
 
     @property
     def message(self) -> str:

@@ -19,7 +19,8 @@ from app.services.audit import trail
 from app.services.audit.trail import MAX_EVENTS, Chosen
 from blueprints.admin_api import api
 from blueprints.web.downloads import Download
-from blueprints.web.fields import MAX_ID, NO_NUL, RequestModel
+from blueprints.web.fields import NO_NUL, RequestModel
+from sql.bounds import MAX_ID
 
 YEARS = range(1970, 9999)
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from sql.bounds import MAX_ID
+
 # PostgreSQL keeps no NUL in a text.
 NO_NUL = r"^[^\x00]*$"
-# The largest number that is an id in either database.
-MAX_ID = 2**63 - 1
 MAX_PAGES = 10**9
 
 

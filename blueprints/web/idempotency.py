@@ -11,7 +11,7 @@ from sanic.response import HTTPResponse
 from app.context import Context
 from app.contract.api_document import Operation
 from app.database.key_holds import KeyHold
-from app.errors import PortalError, ValidationError
+from app.errors import ValidationError
 from app.services.idempotency import KeptAnswer, Repeatable, hold_key, run_held, settle
 from blueprints.web.answers import Answer
 from blueprints.web.problems import problem_of
@@ -58,7 +58,7 @@ async def _answered(
     try:
         return await run(ctx)
     except ValidationError as failure:
-        return problem_of(request, ctx.request_id or "", failure.placed(stated.network_of))
+        return problem_of(request, ctx.request_id or "", failure.placed(stated.place_of))
     except Exception as failure:  # noqa: BLE001 - an error is an answer too
         return problem_of(request, ctx.request_id or "", failure)
 
@@ -70,8 +70,8 @@ async def _settle(ctx: Context, hold: KeyHold, response: HTTPResponse) -> None:
     answer = KeptAnswer(response.status, response.content_type or "", headers, response.body or b"")
     try:
         await settle(ctx, hold, answer)
-    except PortalError as failure:
-        log.warning("idempotent_answer_not_kept", code=failure.code, request_id=ctx.request_id)
+    except Exception as failure:  # noqa: BLE001 - the work is committed, and its answer must be given
+        log.warning("idempotent_answer_not_kept", reason=type(failure).__name__, request_id=ctx.request_id)
 
 
 def _replayed(kept: KeptAnswer, request_id: str) -> HTTPResponse:

@@ -26,11 +26,11 @@ from blueprints.web.answers import Answer
 from blueprints.web.bodies import read_body, read_headers, read_query
 from blueprints.web.downloads import Download, send
 from blueprints.web.endpoints import Answered, observed
-from blueprints.web.fields import MAX_ID
 from blueprints.web.idempotency import answered_once
 from blueprints.web.identify import identified
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
+from sql.bounds import MAX_ID
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -123,7 +123,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             else:
                 response = _response(answer, write, stated.status, request_id)
         except ValidationError as failure:
-            response = problem_of(request, request_id, failure.placed(stated.network_of))
+            response = problem_of(request, request_id, failure.placed(stated.place_of))
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
         finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)

@@ -25,14 +25,13 @@ _device_details = (
 )
 
 
-def device_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
+def device_page(is_of_tenant: bool, is_searched: bool, is_by_last_seen: bool) -> Select[Any]:
     """A page of devices with their total; the total is 0 where the caller has counted already.
 
-    A tenant's devices are ordered by when they were last seen, those of all tenants newest first. A search compares
-    each device while the page is read.
+    They are ordered by when they were last seen, or newest first. A search compares each device while the page is read.
     """
     order: tuple[ColumnElement[Any], ...] = (devices.c.id.desc(),)
-    if is_of_tenant:
+    if is_by_last_seen:
         order = (devices.c.last_seen.desc(), *order)
     matches = _devices(is_of_tenant, is_searched)
     stored_total = literal(0) if is_searched else total_of("devices_created")

@@ -12,7 +12,7 @@ from support.statements import asked_together, counted_statements
 from app.services.licensing.device_list import list_devices
 from app.services.licensing.devices import revoke_device
 from app.services.licensing.heartbeat import HEARTBEATS
-from app.services.licensing.policy import STANDINGS
+from app.services.licensing.policy import DEVICE_POLICIES
 from sql.tables import devices as device_rows
 from sql.tables import plans, subscriptions, tenants
 from sql.tables.billing import SUBSCRIPTION_STATES
@@ -36,7 +36,7 @@ async def test_a_hundred_policies_at_once_share_one_statement_and_one_for_each_l
     devices = [await activated(sanic_client, tenant, f"hardware-{number}") for number in range(10)]
 
     runtime = sanic_client.runtime
-    with asked_together(runtime, STANDINGS, 100) as shared, counted_statements(runtime.db) as statements:
+    with asked_together(runtime, DEVICE_POLICIES, 100) as shared, counted_statements(runtime.db) as statements:
         answers = await asyncio.gather(
             *(sanic_client.http.get("/licenses/policy", headers=devices[n % 10].headers) for n in range(100))
         )
@@ -100,7 +100,7 @@ async def test_heartbeats_at_once_are_each_acknowledged(sanic_client: LiveServer
     runtime = sanic_client.runtime
     with (
         asked_together(runtime, HEARTBEATS, 100) as shared_heartbeats,
-        asked_together(runtime, STANDINGS, 10) as shared_standings,
+        asked_together(runtime, DEVICE_POLICIES, 10) as shared_standings,
         counted_statements(runtime.db) as statements,
     ):
         answers = await asyncio.gather(

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page
 from support.builders import activated, licensed
 from support.live import LiveServer
-from support.operators import PASSWORD, admitted
+from support.operators import PASSWORD, new_operator
 
 pytestmark = pytest.mark.browser
 
@@ -65,7 +65,7 @@ async def enter(page: Page) -> None:
 
 async def sign_in(page: Page, live: LiveServer) -> str:
     """Sign in as a new owner, by the keyboard."""
-    email = await admitted(live)
+    email = await new_operator(live)
     await page.goto("/")
     assert page.url.endswith("/admin/login")
     # The page puts the focus there by itself, some moments after it has loaded.

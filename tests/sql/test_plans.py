@@ -89,7 +89,7 @@ async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
     pages: dict[str, tuple[Executable, dict[str, Any]]] = {
         "tenants": (tenant_list.tenant_page("created_at", True, None, None), month),
         "codes": (code_list.code_page(False, None, False), {"now": sanic_client.ctx.now()}),
-        "devices": (device_list.device_page(False, False), {}),
+        "devices": (device_list.device_page(False, False, False), {}),
     }
     plans_made = (
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements "

@@ -142,7 +142,7 @@ def test_every_variant_of_a_function_is_looked_at() -> None:
         "events.events_page": 2**6 * 2,
         "code_list.code_page": 2 * 3 * 2,
         "code_list.codes_matching": 2,
-        "device_list.device_page": 2 * 2,
+        "device_list.device_page": 2 * 2 * 2,
         "tenant_list.tenant_page": 4 * 2 * 2 * 3,
         "tenant_list.tenants_by_ids": 4 * 2,
         "tenant_list.tenant_page_by_usage": 2 * 3 * 3 * 2,

@@ -32,9 +32,17 @@ class ListedDevice(NamedTuple):
 
 
 async def list_devices(
-    ctx: Context, *, tenant_slug: str | None = None, search: str = "", page: int = 1, page_size: int = 25
+    ctx: Context,
+    *,
+    tenant_slug: str | None = None,
+    search: str = "",
+    is_newest_first: bool = False,
+    page: int = 1,
+    page_size: int = 25,
 ) -> Page[ListedDevice]:
-    """A page of devices: those of a tenant by when they were last seen, those of all tenants newest first.
+    """A page of devices: newest first, or those of a tenant by when they were last seen unless ``is_newest_first``.
+
+    A heartbeat moves a device to the front of the second order, so only the first can be read page by page as a whole.
 
     ``search`` matches a part of the label or of the tenant's name, and the beginning of the stored fingerprint.
     """
@@ -48,7 +56,7 @@ async def list_devices(
         values["tenant_slug"] = tenant_slug
     total = None
     async with ctx.read() as conn:
-        statement = _device_page(bool(tenant_slug), bool(search))
+        statement = _device_page(bool(tenant_slug), bool(search), bool(tenant_slug) and not is_newest_first)
         if search and not tenant_slug:
             found = await conn.one(statements.devices_matching, Found, **values, **paging)
             total, values["batch"] = found.counted, found.batch

@@ -13,12 +13,14 @@ from app.errors import ApiTokenNotFoundError, PermissionDeniedError, ValidationE
 from app.events import Event, EventType, record
 from app.services.operators.accounts import TokenHolder
 from app.services.operators.identity import API_TOKEN_PREFIX
+from sql.bounds import MAX_ID
 from sql.statements import api_tokens as statements
 
 MAX_NAME = 100
 MAX_DAYS = 3650
 HINT_CHARACTERS = 4
-NEWEST_FIRST = 2**63 - 1
+# The first page of a list that goes down from an id.
+NEWEST_FIRST = MAX_ID
 MAX_CREATOR = 255
 
 

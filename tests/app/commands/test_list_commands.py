@@ -6,11 +6,21 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import structlog
+from support.builders import activated, licensed
+from support.clocks import MovableClock
+from support.live import LiveServer
 
 from app.__main__ import main
+from app.commands.pages import all_rows
+from app.context import Context
+from app.services.figures.totals import Page
+from app.services.licensing.code_list import ListedCode, list_codes
+from app.services.licensing.codes import generate_codes
+from app.services.licensing.device_list import ListedDevice, list_devices
 
 Portal = Callable[..., str]
 
@@ -70,3 +80,40 @@ def test_operators_are_listed_with_the_ways_they_sign_in(portal: Portal) -> None
     assert (ann["has_password"], ann["is_bound"]) == (False, False)
     assert (bob["email"], bob["disabled_at"] is None) == ("bob@example.com", False)
     assert portal("list-operators").splitlines()[1].split()[1:] == ["ann@example.com", "owner", "active", "Ann"]
+
+
+async def test_a_list_is_read_newest_first_over_all_its_pages(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.commands.pages.PAGE_SIZE", 2)
+    tenant = await licensed(sanic_client, max_uses=4)
+    devices = [await activated(sanic_client, tenant, f"hardware-{number}") for number in range(4)]
+    await activated(sanic_client)
+    clock.move(minutes=5)
+    # The oldest one is the last that was seen.
+    seen = {"hw_fingerprint": devices[0].hw_fingerprint}
+    await sanic_client.http.post("/licenses/heartbeat", headers=devices[0].headers, json=seen)
+
+    listed = await all_rows(partial(device_page, sanic_client.ctx, tenant.slug))
+
+    assert [device.id for device in listed] == sorted((device.device_id for device in devices), reverse=True)
+
+
+async def test_a_row_that_moved_to_a_later_page_is_listed_once(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.commands.pages.PAGE_SIZE", 2)
+    tenant = await licensed(sanic_client)
+    await generate_codes(sanic_client.ctx, tenant.slug, count=2)
+
+    async def read(number: int, size: int) -> Page[ListedCode]:
+        page = await list_codes(sanic_client.ctx, tenant_slug=tenant.slug, page=number, page_size=size)
+        if number == 1:
+            await generate_codes(sanic_client.ctx, tenant.slug)
+        return page
+
+    assert [code.id for code in await all_rows(read)] == [3, 2, 1]
+
+
+async def device_page(ctx: Context, tenant_slug: str, number: int, size: int) -> Page[ListedDevice]:
+    return await list_devices(ctx, tenant_slug=tenant_slug, is_newest_first=True, page=number, page_size=size)

@@ -1,0 +1,8 @@
+"""The bounds of what both databases can hold."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The largest number that is an id in either database.
+MAX_ID: Final = 2**63 - 1
