@@ -81,7 +81,7 @@ async def add_tenant(
     plan: Annotated[str | None, Parameter(help="Also give it an active subscription to this plan.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Admit a tenant, with --plan also its subscription."""
+    """Add a tenant, with --plan also its subscription."""
     subscription = None
     async with operating() as ctx:
         if plan is not None:

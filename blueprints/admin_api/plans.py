@@ -24,7 +24,7 @@ PriceId = Annotated[
     Field(min_length=1, max_length=255, pattern=NO_NUL, description="The price at Stripe; each plan has its own."),
 ]
 RunQuota = Annotated[int, Field(ge=0, le=MAX_RUNS, description="Runs a month.")]
-MostDevices = Annotated[
+MaxDevices = Annotated[
     Annotated[int, Field(ge=0, le=MAX_RUNS)] | None, Field(description="Devices at once; null is no limit.")
 ]
 CONFLICTS = (errors.PlanConflictError, errors.PlanNameConflictError)
@@ -36,7 +36,7 @@ class PlanCreate(CamelRequest):
     name: PlanName
     stripe_price_id: PriceId
     monthly_run_quota: RunQuota
-    max_devices: MostDevices = None
+    max_devices: MaxDevices = None
 
 
 class PlanUpdate(CamelChanges):
@@ -45,7 +45,7 @@ class PlanUpdate(CamelChanges):
     name: PlanName = ""
     stripe_price_id: PriceId = ""
     monthly_run_quota: RunQuota = 0
-    max_devices: MostDevices = None
+    max_devices: MaxDevices = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
