@@ -26,8 +26,10 @@ class EventType(StrEnum):
     API_TOKEN_CREATED = "api_token_created"  # noqa: S105 - the name of an event
     API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - the name of an event
     CODE_ACTIVATED = "code_activated"
+    CODE_ASSIGNED = "code_assigned"
     CODE_GENERATED = "code_generated"
     CODE_REVOKED = "code_revoked"
+    CONFIG_UPDATED = "config_updated"
     DELIVERY_FAILED = "delivery_failed"
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
@@ -36,6 +38,9 @@ class EventType(StrEnum):
     OPERATOR_UPDATED = "operator_updated"
     PLAN_CREATED = "plan_created"
     PLAN_UPDATED = "plan_updated"
+    PROJECT_CREATED = "project_created"
+    PROJECT_DELETED = "project_deleted"
+    PROJECT_UPDATED = "project_updated"
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105 - the name of an event
     SESSION_CREATED = "session_created"
     SESSION_EXPIRED = "session_expired"
@@ -57,6 +62,8 @@ class EventType(StrEnum):
 _MINOR = frozenset(
     {
         EventType.CODE_ACTIVATED,
+        EventType.CODE_ASSIGNED,
+        EventType.CONFIG_UPDATED,
         EventType.DEVICE_ENROLLED,
         EventType.DEVICE_REACTIVATED,
         EventType.DEVICE_REVOKED,
@@ -77,6 +84,7 @@ class Event:
     tenant_id: int | None = None
     code_id: int | None = None
     device_id: int | None = None
+    project_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -125,6 +133,7 @@ async def record_each(conn: WriteConnection, events: Iterable[tuple[Context, Eve
                 "tenant_id": event.tenant_id,
                 "code_id": event.code_id,
                 "device_id": event.device_id,
+                "project_id": event.project_id,
                 "metadata": orjson.dumps(event.metadata, option=orjson.OPT_UTC_Z).decode(),
                 "request_id": ctx.request_id,
                 "created_at": ctx.now(),

@@ -22,13 +22,32 @@ from app.runtime import Runtime
 from app.settings import Settings
 from app.telemetry import metrics
 from app.telemetry.log import configure_logging
-from blueprints import admin_api, admin_pages, authz, health, licenses, operator_auth, tenant_api, usage
+from blueprints import (
+    admin_api,
+    admin_pages,
+    authz,
+    health,
+    licenses,
+    llm_management,
+    operator_auth,
+    tenant_api,
+    usage,
+)
 from blueprints.documentation import add_documentation
 from blueprints.mailbox import add_mailbox
 from blueprints.web.answer_headers import install_answer_headers
 from blueprints.web.problems import ProblemHandler
 
-APIS = (admin_api.api, operator_auth.api, authz.api, health.api, licenses.api, tenant_api.api, usage.api)
+APIS = (
+    admin_api.api,
+    operator_auth.api,
+    authz.api,
+    health.api,
+    licenses.api,
+    llm_management.api,
+    tenant_api.api,
+    usage.api,
+)
 PAGES = (operator_auth.pages, admin_pages.pages)
 # Bodies up to this many times ``request_max_bytes`` are read to their end, and then answered 413.
 READ_TO_REFUSE = 4

@@ -15,8 +15,20 @@ class Permission(StrEnum):
     DEVICES_READ = "devices:read"
     DEVICES_WRITE = "devices:write"
     EVENTS_READ = "events:read"
+    LLM_ALERTS_READ = "llm_alerts:read"
+    LLM_ALERTS_WRITE = "llm_alerts:write"
+    LLM_PRICES_READ = "llm_prices:read"
+    LLM_PRICES_WRITE = "llm_prices:write"
+    LLM_SETTINGS_READ = "llm_settings:read"
+    LLM_SETTINGS_WRITE = "llm_settings:write"
+    LLM_TEMPLATES_DELETE = "llm_templates:delete"
+    LLM_TEMPLATES_READ = "llm_templates:read"
+    LLM_USAGE_READ = "llm_usage:read"
     PLANS_READ = "plans:read"
     PLANS_WRITE = "plans:write"
+    PROJECTS_DELETE = "projects:delete"
+    PROJECTS_READ = "projects:read"
+    PROJECTS_WRITE = "projects:write"
     TENANTS_DELETE = "tenants:delete"
     TENANTS_READ = "tenants:read"
     TENANTS_WRITE = "tenants:write"
@@ -38,8 +50,15 @@ class Role(StrEnum):
 
 
 _READ_PERMISSIONS = frozenset(permission for permission in Permission if permission.endswith(":read"))
-# Only owners: plans set prices, API tokens give access, and the deletion of a tenant cannot be undone.
-_OWNER_PERMISSIONS = frozenset({Permission.API_TOKENS_MANAGE, Permission.PLANS_WRITE, Permission.TENANTS_DELETE})
+# Only owners: plans and models' prices are money, API tokens give access, the deletion of a tenant cannot be undone.
+_OWNER_PERMISSIONS = frozenset(
+    {
+        Permission.API_TOKENS_MANAGE,
+        Permission.LLM_PRICES_WRITE,
+        Permission.PLANS_WRITE,
+        Permission.TENANTS_DELETE,
+    }
+)
 _PERMISSIONS = {
     Role.OWNER: frozenset(Permission),
     Role.OPERATOR: frozenset(Permission) - _OWNER_PERMISSIONS,

@@ -93,6 +93,8 @@ class Operation:
     # Another media type in which the same is answered.
     download: str | None = None
     asks_database: bool = True
+    # Answered with the version as ETag; a change may say by If-Match which version it expects.
+    versioned: bool = False
 
     @property
     def is_public(self) -> bool:
@@ -104,6 +106,11 @@ class Operation:
         if field in self.path_parameters:
             return "path"
         return "query" if self.body is None else "body"
+
+    @property
+    def expects_versions(self) -> bool:
+        """Whether it changes something that has a version."""
+        return self.versioned and self.method != "GET"
 
     @property
     def json_body(self) -> type[BaseModel] | None:
@@ -129,6 +136,8 @@ class Operation:
             found |= set(BODY_ERRORS)
         if self.creates:
             found |= set(IDEMPOTENCY_ERRORS)
+        if self.expects_versions:
+            found.add(errors.VersionConflictError)
         return sorted(found, key=lambda error: (error.status, error.code, error.__name__))
 
 
@@ -190,6 +199,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     ]
     if operation.creates:
         parameters.append(_IDEMPOTENCY_KEY)
+    if operation.expects_versions:
+        parameters.append(_IF_MATCH)
     if parameters:
         described["parameters"] = parameters
     if operation.body is bytes:
@@ -212,6 +223,19 @@ _IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 
 
+_IF_MATCH: dict[str, Any] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of what was read; if it was changed meanwhile, nothing is changed. Absent: any version.",
+    "schema": {"type": "string", "minLength": 1, "pattern": "^[!-~ ]+$"},
+}
+_ETAG: dict[str, Any] = {
+    "description": "The version of what is answered.",
+    "schema": {"type": "string"},
+}
+
+
 def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
     """The fields as parameters, all of them optional: they have defaults, or may stand in the body instead."""
     properties = query.model_json_schema()["properties"]
@@ -230,6 +254,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         answered["content"] = {"application/json": {"schema": schema}}
     if operation.download:
         answered["content"][operation.download] = {"schema": {"type": "string"}}
+    if operation.versioned and operation.answers is not None:
+        answered["headers"] = {"ETag": _ETAG}
     responses: dict[str, Any] = {str(operation.status): answered}
     by_status: dict[int, list[type[errors.PortalError]]] = defaultdict(list)
     for error in operation.all_errors:

@@ -12,6 +12,16 @@ class ConflictError(PortalError):
     status = 409
 
 
+class VersionConflictError(PortalError):
+    """It was changed meanwhile: its version is now {version}.
+
+    Read it again, and send the ETag of that answer as If-Match.
+    """
+
+    code = "version_conflict"
+    status = 412
+
+
 class TenantConflictError(ConflictError):
     """The slug {slug} is taken by another tenant.
 

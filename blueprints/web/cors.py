@@ -13,10 +13,10 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 METHODS = "GET, POST, PUT, DELETE, OPTIONS, PATCH"
 # Spelt out: for browsers "*" does not stand for Authorization, nor for anything when credentials are sent.
-REQUEST_HEADERS = "content-type, x-session-token, authorization, idempotency-key, x-request-id"
+REQUEST_HEADERS = "content-type, x-session-token, authorization, idempotency-key, if-match, x-request-id"
 EXPOSED = (
     "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, idempotent-replayed, "
-    "content-disposition"
+    "content-disposition, etag"
 )
 PREFLIGHT_SECONDS = 3600
 _LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")

@@ -30,6 +30,7 @@ from blueprints.web.idempotency import answered_once
 from blueprints.web.identify import identified
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
+from blueprints.web.versions import Versioned, expected_versions
 from sql.bounds import MAX_ID
 
 Handler = Callable[..., Awaitable[Any]]
@@ -62,8 +63,11 @@ class Api:
         creates: bool = False,
         download: str | None = None,
         asks_database: bool = True,
+        versioned: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Make a handler ``(ctx, [body or query], [headers], **path)`` answer here; its docstring describes it.
+        """Make a handler ``(ctx, [body or query], [headers], [versions], **path)`` answer here.
+
+        Its docstring describes the operation.
 
         ``answers`` is the frozen record that the handler answers; with status 204 it answers None. With ``query``
         beside ``body``, the same fields may come either way. ``body=bytes`` hands the body over as it came, and
@@ -71,7 +75,8 @@ class Api:
         ``{code_id:int}``. An operation that ``creates`` something accepts the header Idempotency-Key and then runs
         once, however often the request is sent. ``download`` is the media type of the Download that the handler may
         answer instead. ``errors`` are those of the use case: the caller's, the body's and the database's are added,
-        the last unless the operation never asks the database.
+        the last unless the operation never asks the database. What is ``versioned`` is answered as Versioned, and a
+        handler that changes it gets the versions that the header If-Match expects, or None for any.
         """
 
         def register(handler: Handler) -> Handler:
@@ -95,6 +100,7 @@ class Api:
                 creates,
                 download,
                 asks_database,
+                versioned,
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
@@ -152,7 +158,9 @@ def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[
         arguments += (_read(request, ctx.runtime, stated),)
     elif stated.query is not None:
         arguments += (read_query(request, stated.query),)
-    return arguments if not stated.headers else (*arguments, read_headers(request, stated.headers))
+    if stated.headers:
+        arguments += (read_headers(request, stated.headers),)
+    return arguments if not stated.expects_versions else (*arguments, expected_versions(request))
 
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
@@ -174,6 +182,8 @@ def _response(answer: Any, write: Callable[[Any], bytes], status: int, request_i
         return answer
     if answer is None:
         return HTTPResponse(None, status, {"x-request-id": request_id})
+    if isinstance(answer, Versioned):
+        return Answer(write(answer.answer), request_id, status=status, more=answer.headers)
     return Answer(write(answer), request_id, status=status)
 
 

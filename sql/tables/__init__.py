@@ -4,23 +4,43 @@ from sql.tables.billing import plans, subscriptions
 from sql.tables.columns import metadata
 from sql.tables.events import audit_seals, platform_events
 from sql.tables.licensing import activation_codes, devices, refresh_families, signing_keys
+from sql.tables.llm import (
+    agent_settings,
+    learned_templates,
+    llm_alerts,
+    llm_calls,
+    llm_usage_changes,
+    llm_usage_days,
+    model_prices,
+    setting_changes,
+    system_settings,
+    template_techs,
+)
 from sql.tables.operators import api_tokens, operator_sessions, operators, sign_in_links
+from sql.tables.projects import projects
 from sql.tables.requests import idempotent_answers, rate_windows
 from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
 from sql.tables.statistics import statistics, statistics_changes
-from sql.tables.tenants import tenants
+from sql.tables.tenants import tenant_deletions, tenants
 from sql.tables.usage import monthly_runs, opened_months, run_changes, usage_events, usage_rollups
 from sql.tables.workers import leases, worker_heartbeats
 
 __all__ = [
     "activation_codes",
+    "agent_settings",
     "api_tokens",
     "audit_seals",
     "deliveries",
     "devices",
     "idempotent_answers",
+    "learned_templates",
     "leases",
+    "llm_alerts",
+    "llm_calls",
+    "llm_usage_changes",
+    "llm_usage_days",
     "metadata",
+    "model_prices",
     "monthly_runs",
     "opened_months",
     "operator_sessions",
@@ -28,14 +48,19 @@ __all__ = [
     "otp_challenges",
     "plans",
     "platform_events",
+    "projects",
     "rate_windows",
     "refresh_families",
     "run_changes",
+    "setting_changes",
     "sign_in_links",
     "signing_keys",
     "statistics",
     "statistics_changes",
     "subscriptions",
+    "system_settings",
+    "template_techs",
+    "tenant_deletions",
     "tenant_sessions",
     "tenants",
     "usage_events",

@@ -47,10 +47,10 @@ def id_column() -> Column[int]:
     return Column("id", Id, Identity(), primary_key=True)
 
 
-def choice(name: str, *values: str, **options: Any) -> Column[str]:
-    """A text column with a named check constraint that permits only these values."""
+def choice(name: str, *values: str, is_optional: bool = False, **options: Any) -> Column[str]:
+    """A text column with a named check constraint that permits only these values, and null where it is optional."""
     kind = Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)
-    return Column(name, kind, nullable=False, **options)
+    return Column(name, kind, nullable=is_optional, **options)
 
 
 def only_where(condition: str) -> dict[str, Any]:

@@ -47,13 +47,14 @@ statistics = Table(
 class Metric(NamedTuple):
     """A count of a table's rows: ``moment`` is the column that decides the bucket, ``condition`` selects the rows.
 
-    ``{row}`` in the SQL stands for the row's table or alias.
+    With ``amount`` it is the sum of that column. ``{row}`` in the SQL stands for the row's table or alias.
     """
 
     name: str
     moment: str
     condition: str = "1 = 1"
     dimension: str = "''"
+    amount: str = "1"
 
 
 METRICS_BY_TABLE = {
@@ -73,13 +74,26 @@ METRICS_BY_TABLE = {
     "subscriptions": (
         Metric("subscriptions_current", "", "{row}.ended_at IS NULL", "{row}.plan_id || ':' || {row}.state"),
     ),
-    "tenants": (Metric("tenants_created", "created_at"),),
+    "tenants": (Metric("tenants_created", "created_at", "{row}.deleted_at IS NULL"),),
+    "projects": (
+        Metric("projects_created", "created_at"),
+        Metric("projects_active", "created_at", "{row}.is_active"),
+        Metric("projects_with_code", "created_at", "{row}.activation_code_id IS NOT NULL"),
+    ),
+    "learned_templates": (
+        Metric("templates_created", "created_at"),
+        Metric("templates_uses", "", amount="{row}.usage_count"),
+        Metric("templates_saved", "", amount="{row}.cost_saved"),
+    ),
 }
 # The columns whose UPDATE fires a trigger. A heartbeat and a change of seats must not pay for a trigger, so their
 # columns are not among these.
 UPDATES = {
     "devices": ("is_revoked", "created_at"),
     "subscriptions": ("plan_id", "state", "ended_at"),
+    "tenants": ("deleted_at",),
+    "projects": ("is_active", "activation_code_id"),
+    "learned_templates": ("usage_count", "cost_saved"),
 }
 INSERT = "INSERT INTO statistics_changes (metric, dimension, bucket, change)"
 
@@ -88,11 +102,15 @@ def _moves(table: str, quarter: str, signs: dict[str, int], source: str = "") ->
     """A query for the changes of all the table's metrics by the rows ``signs`` names, each with its sign."""
     return "\n    UNION ALL ".join(
         f"SELECT '{metric.name}' AS metric, {metric.dimension.format(row=row)} AS dimension,"
-        f" {_bucket(metric, row, quarter)} AS bucket, {sign} AS change{source.format(row=row)}"
+        f" {_bucket(metric, row, quarter)} AS bucket, {_change(metric, row, sign)} AS change{source.format(row=row)}"
         f" WHERE {metric.condition.format(row=row)}"
         for row, sign in signs.items()
         for metric in METRICS_BY_TABLE[table]
     )
+
+
+def _change(metric: Metric, row: str, sign: int) -> str:
+    return f"{sign}" if metric.amount == "1" else f"{sign} * {metric.amount.format(row=row)}"
 
 
 def _bucket(metric: Metric, row: str, quarter: str) -> str:
@@ -107,8 +125,7 @@ ROWS = {"INSERT": {"new": 1}, "DELETE": {"old": -1}, "UPDATE": {"new": 1, "old":
 TRANSITIONS = {"new": "added", "old": "removed"}
 
 
-def _events(table: str) -> list[str]:
-    return ["INSERT", "DELETE"] if table == "tenants" else ["INSERT", "DELETE", "UPDATE"]
+CHANGES = ("INSERT", "DELETE", "UPDATE")
 
 
 def sqlite_triggers() -> Iterator[str]:
@@ -116,7 +133,7 @@ def sqlite_triggers() -> Iterator[str]:
     # Without the fraction of a second, which SQLite would round: the first 19 characters end with the second.
     quarter = f"CAST(strftime('%s', substr({{}}, 1, 19)) AS INTEGER) / {QUARTER_SECONDS}"
     for table in METRICS_BY_TABLE:
-        for change in _events(table):
+        for change in CHANGES:
             columns = f" OF {', '.join(UPDATES[table])}" if change == "UPDATE" and table in UPDATES else ""
             yield (
                 f"CREATE TRIGGER {table}_statistics_{change.lower()} AFTER {change}{columns} ON {table}\nBEGIN\n"  # noqa: S608 - names of ours
@@ -130,7 +147,7 @@ def postgresql_triggers() -> Iterator[str]:
     """The triggers for PostgreSQL: run per statement; per row for tables where most updates change no figure."""
     quarter = f"CAST(floor(extract(epoch FROM {{}}) / {QUARTER_SECONDS}) AS INTEGER)"
     for table in METRICS_BY_TABLE:
-        for change in _events(table):
+        for change in CHANGES:
             name = f"{table}_statistics_{change.lower()}"
             by_row = change == "UPDATE" and table in UPDATES
             rows = ROWS[change] if by_row else {TRANSITIONS[row]: sign for row, sign in ROWS[change].items()}

@@ -1,11 +1,11 @@
-"""Tenants: the vendor's customers."""
+"""Tenants: the vendor's customers; and the deletions of tenants, which go on in pieces."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, String, Table, UniqueConstraint, event
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, UniqueConstraint, event, text
 
 from sql.dialect import install_trigram_indexes
-from sql.tables.columns import Instant, choice, id_column, metadata
+from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
 
 tenants = Table(
     "tenants",
@@ -23,6 +23,8 @@ tenants = Table(
     Column("updated_at", Instant, nullable=False),
     # The state of the current subscription, null without one; triggers on subscriptions maintain it.
     Column("subscription_state", String(32)),
+    # Set when the deletion begins. From then on the tenant is hidden: nothing finds it, and its rows go in pieces.
+    Column("deleted_at", Instant),
     UniqueConstraint("slug", name="uq_tenants_slug"),
     # For the columns that operators sort by; among equals the newest tenant comes first.
     Index("ix_tenants_name_created_at_id", "name", "created_at", "id"),
@@ -30,6 +32,30 @@ tenants = Table(
     Index("ix_tenants_updated_at_created_at_id", "updated_at", "created_at", "id"),
     # For the tenants in one state, which may be few among many.
     Index("ix_tenants_subscription_state_created_at_id", "subscription_state", "created_at", "id"),
+    # The few that are being deleted.
+    Index("ix_tenants_deleted", "id", **only_where("deleted_at IS NOT NULL")),
+)
+
+# One row for each deletion; it outlives its tenant, so that operators can see how it went.
+tenant_deletions = Table(
+    "tenant_deletions",
+    metadata,
+    id_column(),
+    # A plain number without a foreign key: the deletion ends after the tenant's row has gone.
+    Column("tenant_id", Id, nullable=False),
+    Column("slug", String(100), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("requested_by", String(255), nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    # A JSON object: how many rows of each table there were when the removal began; null until they are counted.
+    Column("found", Text),
+    Column("removed", BigInteger, nullable=False, server_default=text("0")),
+    # Whoever removes rows says so before each piece; another process may go on once this moment has passed.
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("held_until", Instant),
+    Column("finished_at", Instant),
+    UniqueConstraint("tenant_id", name="uq_tenant_deletions_tenant_id"),
+    Index("ix_tenant_deletions_unfinished", "id", **only_where("finished_at IS NULL")),
 )
 
 event.listen(metadata, "after_create", install_trigram_indexes)

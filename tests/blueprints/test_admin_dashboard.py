@@ -115,8 +115,7 @@ async def test_each_kind_of_event_has_its_look(sanic_client: LiveServer, clock: 
     }
     assert later == []
     assert len(LOOKS) == 16
-    unrecorded = {"config_updated", "project_created", "project_updated", "project_deleted"}
-    assert LOOKS.keys() - set(EventType) == unrecorded
+    assert LOOKS.keys() <= set(EventType)
 
 
 async def test_an_event_without_an_actor_shows_its_tenant(sanic_client: LiveServer) -> None:

@@ -70,6 +70,7 @@ async def test_a_preflight_of_an_allowed_page_is_granted_on_every_path(sanic_cli
             "x-session-token",
             "authorization",
             "idempotency-key",
+            "if-match",
             "x-request-id",
         }
         assert answer.headers["access-control-allow-credentials"] == "true"

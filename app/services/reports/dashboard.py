@@ -127,7 +127,7 @@ class Activity:
 
 
 DEFAULT_LOOK = ("[EVENT]", "gray-100", "gray-600")
-LOOKS = {
+LOOKS: dict[str, tuple[str, str, str]] = {
     EventType.TENANT_CREATED: ("[TENANT]", "rose-100", "rose-600"),
     EventType.TENANT_UPDATED: ("[EDIT]", "blue-100", "blue-600"),
     EventType.TENANT_DELETED: ("[DELETE]", "red-100", "red-600"),
@@ -140,11 +140,10 @@ LOOKS = {
     EventType.USER_LOGOUT: ("[LOGOUT]", "gray-100", "gray-600"),
     EventType.SESSION_CREATED: ("[SESSION]", "blue-100", "blue-600"),
     EventType.SESSION_EXPIRED: ("[EXPIRED]", "yellow-100", "yellow-600"),
-    # By the names that the front ends know: nothing records them yet.
-    "config_updated": ("[CONFIG]", "cyan-100", "cyan-600"),
-    "project_created": ("[PROJECT]", "green-100", "green-600"),
-    "project_updated": ("[UPDATE]", "blue-100", "blue-600"),
-    "project_deleted": ("[REMOVE]", "red-100", "red-600"),
+    EventType.CONFIG_UPDATED: ("[CONFIG]", "cyan-100", "cyan-600"),
+    EventType.PROJECT_CREATED: ("[PROJECT]", "green-100", "green-600"),
+    EventType.PROJECT_UPDATED: ("[UPDATE]", "blue-100", "blue-600"),
+    EventType.PROJECT_DELETED: ("[REMOVE]", "red-100", "red-600"),
 }
 
 _COUNTED_BY_WEEK = ("codes_created", "codes_used", "devices_created", "tenants_created")

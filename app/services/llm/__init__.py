@@ -1,0 +1,1 @@
+"""Language models: settings and their history, prices, the usage log, alerts, learned templates."""

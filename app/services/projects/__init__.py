@@ -1,0 +1,1 @@
+"""Projects: creating, listing, changing and deleting them, and giving them activation codes."""

@@ -1,0 +1,7 @@
+"""What operators set for language models and see of them: each module adds its operations."""
+
+from __future__ import annotations
+
+from blueprints.web.operations import Api
+
+api = Api("llm", "/api/llm")
