@@ -271,7 +271,17 @@ def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[.
 TRIGRAM_INDEXES = {
     f"ix_{table}_{column}_trigram": f"CREATE INDEX ix_{table}_{column}_trigram ON {table}"
     f" USING gin (lower({column}) gin_trgm_ops)"
-    for table, column in (("tenants", "name"), ("tenants", "slug"), ("activation_codes", "label"), ("devices", "label"))
+    for table, column in (
+        ("tenants", "name"),
+        ("tenants", "slug"),
+        ("activation_codes", "label"),
+        ("devices", "label"),
+        ("projects", "project_id"),
+        ("projects", "name"),
+        ("projects", "client_name"),
+        ("projects", "description"),
+        ("projects", "custom_instructions"),
+    )
 }
 
 

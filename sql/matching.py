@@ -1,4 +1,4 @@
-"""What the lists of codes and devices share: a tenant by its slug, a search for a text, and ids in a batch."""
+"""What several lists share: a tenant by its slug, a search for a text, and ids in a batch."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def contains_pattern(column: ColumnElement[Any]) -> ColumnElement[bool]:
 def any_of(searches: Sequence[Select[Any]]) -> Select[Any]:
     """A page of the ids that any of the searches matches, newest first.
 
-    A union instead of one OR, so that each search uses its own index; each stops above the bound of the count.
+    Each search selects the columns by which its rows are ordered, the most important first; the last is the id. A union
+    instead of one OR, so that each search uses its own index; each stops above the bound of the count.
     """
     limited = [search.limit(MAX_COUNTED + 1).subquery() for search in searches]
-    matches = union(*(select(search.c.id) for search in limited)).subquery("matches")
-    return ids_with_total(select(matches.c.id), lambda rows: [rows.c.id.desc()])
+    matches = union(*(select(*search.c) for search in limited)).subquery("matches")
+    return ids_with_total(select(*matches.c), lambda rows: [column.desc() for column in rows.c])
 
 
 page_ids = batch_rows(id=BigInteger)

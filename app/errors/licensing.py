@@ -60,7 +60,7 @@ class NoSubscriptionError(DeniedError):
 class SubscriptionInactiveError(DeniedError):
     """The tenant's subscription is {state}.
 
-    Devices can be activated again as soon as it is active or trialing.
+    This is possible again as soon as it is active or trialing.
     """
 
     code = "subscription_inactive"

@@ -61,7 +61,7 @@ class AnalyticsQuery(RequestModel):
 
 @api.operation("GET", "/dashboard-stats", caller=READER, answers=DashboardStats)
 async def dashboard_stats(ctx: Context) -> DashboardStats:
-    """Counts of codes, devices and tenants, and how they moved.
+    """Counts of codes, devices, projects and tenants, and how they moved.
 
     A trend compares the last seven days of the installation's time zone, today among them, with the seven before.
     """
@@ -96,7 +96,7 @@ async def project_device_distribution(ctx: Context) -> Distribution:
 async def analytics(ctx: Context, query: AnalyticsQuery) -> Analytics:
     """What was created by day, the ten tenants with the most devices, the plans that are held, and rates.
 
-    A filter that finds no project leaves no tenant. In a large installation the retention rate may be some minutes
-    old; every other figure is exact.
+    With a filter, tenants are shown by how many of its projects they have; one that finds no project leaves no tenant.
+    In a large installation the retention rate may be some minutes old; every other figure is exact.
     """
     return await analysis.analytics(ctx, query.date_range, query.project_filter)

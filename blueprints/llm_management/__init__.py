@@ -5,3 +5,8 @@ from __future__ import annotations
 from blueprints.web.operations import Api
 
 api = Api("llm", "/api/llm")
+
+# Each module registers its operations on the one above.
+from blueprints.llm_management import projects  # noqa: E402
+
+__all__ = ["api", "projects"]

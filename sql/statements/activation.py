@@ -42,7 +42,7 @@ activation_situation = (
     .where(tenants.c.slug == bindparam("tenant_slug"))
 )
 
-_is_good = and_(
+is_good = and_(
     activation_codes.c.revoked_at.is_(None),
     or_(activation_codes.c.expires_at.is_(None), activation_codes.c.expires_at > bindparam("now")),
 )
@@ -54,7 +54,7 @@ use_code = (
         activation_codes.c.tenant_id == bindparam("of_tenant_id"),
         activation_codes.c.id == bindparam("code_id"),
         activation_codes.c.use_count < activation_codes.c.max_uses,
-        _is_good,
+        is_good,
     )
     .values(
         use_count=activation_codes.c.use_count + 1,
@@ -96,7 +96,7 @@ _locked_codes = (
     select(activation_codes.c.tenant_id, activation_codes.c.id, _code_uses.c.uses)
     .select_from(_code_uses)
     .join(activation_codes, _matches_code)
-    .where(_code_uses.c.known == 0, _has_free_seat.correlate(_code_uses), _enough_uses, _is_good)
+    .where(_code_uses.c.known == 0, _has_free_seat.correlate(_code_uses), _enough_uses, is_good)
     .order_by(activation_codes.c.id)
     .with_for_update(of=activation_codes)
     .cte("locked_codes")
@@ -109,7 +109,7 @@ use_codes = (
         activation_codes.c.tenant_id == _locked_codes.c.tenant_id,
         activation_codes.c.id == _locked_codes.c.id,
         activation_codes.c.use_count + _locked_codes.c.uses <= activation_codes.c.max_uses,
-        _is_good,
+        is_good,
     )
     .values(
         use_count=activation_codes.c.use_count + _locked_codes.c.uses,
@@ -145,7 +145,7 @@ _is_licensed = exists().where(
     subscriptions.c.ended_at.is_(None),
     subscriptions.c.state.in_(LICENSED_STATES),
 )
-_code_is_good = exists().where(
+_codeis_good = exists().where(
     activation_codes.c.tenant_id == devices.c.tenant_id,
     activation_codes.c.id == bindparam("code_id"),
     activation_codes.c.revoked_at.is_(None),
@@ -161,7 +161,7 @@ bind_device = (
         devices.c.activation_code_id.is_not_distinct_from(bindparam("from_code_id")),
         not_(devices.c.is_revoked),
         _is_licensed.correlate(devices),
-        _code_is_good.correlate(devices),
+        _codeis_good.correlate(devices),
     )
     .values(activation_code_id=bindparam("code_id"), last_seen=bindparam("now"))
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -28,7 +28,9 @@ from sql.scope import across_tenants
 from sql.tables import (
     activation_codes,
     devices,
+    learned_templates,
     plans,
+    projects,
     statistics,
     statistics_changes,
     subscriptions,
@@ -133,17 +135,45 @@ sums_and_just_expired = across_tenants(
     "the dashboard and the list show the codes of all tenants together",
 )
 
+# A literal, because with a parameter the planner could not use the partial index.
+_is_active = and_(subscriptions.c.state == literal("active", literal_execute=True), subscriptions.c.ended_at.is_(None))
+
 busiest_tenants = across_tenants(
-    select(tenants.c.name, tenants.c.slug, subscriptions.c.seats_used, plans.c.monthly_run_quota)
+    select(tenants.c.name, tenants.c.slug, subscriptions.c.seats_used.label("usage"), plans.c.monthly_run_quota)
     .select_from(subscriptions)
     .join(tenants, tenants.c.id == subscriptions.c.tenant_id)
     .join(plans, plans.c.id == subscriptions.c.plan_id)
-    # A literal, because with a parameter the planner could not use the partial index.
-    .where(subscriptions.c.state == literal("active", literal_execute=True), subscriptions.c.ended_at.is_(None))
+    .where(_is_active)
     .order_by(subscriptions.c.seats_used.desc(), subscriptions.c.id.desc())
     .limit(bindparam("max_rows")),
     "the analytics page compares tenants with each other",
 )
+
+
+def tenants_with_projects(chosen: Literal["newest", "named"]) -> Select[Any]:
+    """The tenants with an active subscription that have some of the chosen projects, and how many of these.
+
+    ``newest`` are the ``max_projects`` newest of all projects, ``named`` is the one whose id is ``project_id``.
+    """
+    found = select(projects.c.tenant_id)
+    if chosen == "newest":
+        newest = bindparam("max_projects", type_=Integer, literal_execute=True)
+        found = found.order_by(projects.c.created_at.desc(), projects.c.id.desc()).limit(newest)
+    else:
+        found = found.where(projects.c.project_id == bindparam("project_id"))
+    some = found.subquery("some")
+    number = func.count().label("usage")
+    statement = (
+        select(tenants.c.name, tenants.c.slug, number, plans.c.monthly_run_quota)
+        .select_from(some)
+        .join(tenants, tenants.c.id == some.c.tenant_id)
+        .join(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, _is_active))
+        .join(plans, plans.c.id == subscriptions.c.plan_id)
+        .group_by(tenants.c.id, tenants.c.name, tenants.c.slug, plans.c.monthly_run_quota)
+        .order_by(number.desc(), tenants.c.id.desc())
+    )
+    return across_tenants(statement, "the analytics page compares tenants with each other")
+
 
 tenants_with_new_devices = across_tenants(
     select(func.count(devices.c.tenant_id.distinct()).label("tenants")).where(
@@ -187,6 +217,12 @@ def _minus_rows(metric: str, bucket: ColumnElement[int], *conditions: ColumnElem
     return select(literal(""), bucket, -func.count()).where(is_requested, *conditions).group_by(bucket)
 
 
+def _minus_amounts(metric: str, amount: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    """The negated sum of a column; no rows are read unless the statement is run for this metric."""
+    is_requested = literal(metric) == bindparam("metric")
+    return select(literal(""), literal(0), -func.coalesce(_sum(amount), 0)).where(is_requested)
+
+
 _expiry = func.coalesce(quarter_of(activation_codes.c.expires_at), literal(NEVER, literal_execute=True))
 _plan_and_state = cast(subscriptions.c.plan_id, String).concat(":").concat(subscriptions.c.state)
 _figures_minus_rows = union_all(
@@ -207,6 +243,12 @@ _figures_minus_rows = union_all(
     _minus_rows("devices_created", quarter_of(devices.c.created_at)),
     _minus_rows("devices_held", quarter_of(devices.c.created_at), not_(devices.c.is_revoked)),
     _minus_rows("tenants_created", quarter_of(tenants.c.created_at)),
+    _minus_rows("projects_created", quarter_of(projects.c.created_at)),
+    _minus_rows("projects_active", quarter_of(projects.c.created_at), projects.c.is_active),
+    _minus_rows("projects_with_code", quarter_of(projects.c.created_at), projects.c.activation_code_id.is_not(None)),
+    _minus_rows("templates_created", quarter_of(learned_templates.c.created_at)),
+    _minus_amounts("templates_uses", learned_templates.c.usage_count),
+    _minus_amounts("templates_saved", learned_templates.c.cost_saved),
     select(_plan_and_state, literal(0), -func.count())
     .where(literal("subscriptions_current") == bindparam("metric"), subscriptions.c.ended_at.is_(None))
     .group_by(_plan_and_state),

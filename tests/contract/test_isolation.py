@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from httpx2 import Response
@@ -14,6 +15,7 @@ from support.admin import as_tenant
 from support.builders import activated, licensed
 from support.contract import CALLERS, GUARDED, OPERATIONS, READING, accepts, ask, headers_of, label, permissions_of
 from support.live import LiveServer
+from support.projects import created
 from support.rows import row_counts
 
 from app.access.permissions import Permission
@@ -22,6 +24,8 @@ from app.contract.api_document import Operation
 IDENTITY_CODES = {"token_missing", "session_missing", "operator_missing"}
 # Not data: a refusal, and nothing beside what a problem document says.
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "errorCode", "message", "requestId", "remedy", "permission"}
+# What the caller has named.
+NAMED_MEMBERS = {"project_id"}
 
 
 def refused(answer: Response, status: int) -> bool:
@@ -32,7 +36,7 @@ def refused(answer: Response, status: int) -> bool:
         return answer.content == b""
     return (
         answer.headers["content-type"] == "application/problem+json"
-        and answer.json().keys() <= PROBLEM_MEMBERS
+        and answer.json().keys() <= PROBLEM_MEMBERS | NAMED_MEMBERS
         and answer.headers["cache-control"] == "no-store"
     )
 
@@ -186,6 +190,33 @@ async def test_a_tenant_gets_nothing_of_another_by_its_slug(sanic_client: LiveSe
     assert told == []
     ways = ("GET /usage/{tenant_slug}", "POST /usage/{tenant_slug}/events")
     assert asked >= {(name, way) for name in ("tenant session", "device") for way in ways}
+    assert await row_counts(sanic_client) == before
+
+
+async def test_a_tenant_gets_nothing_of_another_by_the_id_of_a_project(sanic_client: LiveServer) -> None:
+    mine, other = await licensed(sanic_client), await licensed(sanic_client)
+    session = await as_tenant(sanic_client, mine.tenant_id)
+    project_id = (await created(sanic_client, other))["projectId"]
+    before = await row_counts(sanic_client)
+
+    told, asked = [], set()
+    for operation in GUARDED:
+        if not accepts(operation, "tenant session") or "project_id" not in operation.path_parameters:
+            continue
+        asked.add(label(operation))
+        named = replace(operation, path=operation.path.replace("{project_id}", project_id))
+        answer = await ask(sanic_client, named, session)
+        if not refused(answer, 404) or answer.json()["errorCode"] != "project_not_found":
+            told.append(f"{label(operation)}: {answer.status_code} {answer.text[:200]}")
+
+    assert told == []
+    ways = {
+        "": ("GET", "PUT", "DELETE"),
+        "/assign-activation-code": ("POST",),
+        "/completion-modal-preference": ("PATCH",),
+    }
+    place = "/api/tenant/projects/{project_id}"
+    assert asked >= {f"{method} {place}{way}" for way, methods in ways.items() for method in methods}
     assert await row_counts(sanic_client) == before
 
 

@@ -6,11 +6,13 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from app.context import Context
 from app.contract.camel import CAMEL
+from app.database.connections import ReadConnection
 from app.runtime import Runtime
 from app.services.billing.plans import Plan
 from app.services.figures.sums import ALL_TIME, current_subscriptions, read_figures
@@ -20,6 +22,9 @@ from sql.statements import billing, statistics
 DateRange = Literal["today", "7d", "30d", "90d", "1y"]
 DAYS: Final[dict[str, int]] = {"today": 0, "7d": 7, "30d": 30, "90d": 90, "1y": 365}
 MAX_TENANTS: Final = 10
+# How many of the newest projects a filter means, and what stands before the id of one.
+NEWEST: Final = {"latest": 1, "top10": 10}
+NAMED: Final = "project:"
 STAYS: Final = timedelta(days=30)
 COLOURS: Final = {"starter": "#4CAF50", "pro": "#9B59B6", "enterprise": "#FF6B9D"}
 OTHER_COLOUR: Final = "#6B7280"
@@ -42,7 +47,7 @@ class CreatedOnDay:
 
 @dataclass(frozen=True, slots=True)
 class TenantUsage:
-    """A tenant with an active subscription: its devices and its plan's quota."""
+    """A tenant with an active subscription: its devices, or its chosen projects, and its plan's quota."""
 
     __pydantic_config__ = CAMEL
     tenant: str
@@ -82,11 +87,11 @@ class Analytics:
 
 
 class BusyTenant(NamedTuple):
-    """A tenant by the seats it uses."""
+    """A tenant by the seats it uses, or by how many of the chosen projects it has."""
 
     name: str
     slug: str
-    seats_used: int
+    usage: int
     monthly_run_quota: int
 
 
@@ -97,26 +102,23 @@ class _Remembered:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+_tenants_with_projects = cache(statistics.tenants_with_projects)
 _retained: WeakKeyDictionary[Runtime, _Remembered] = WeakKeyDictionary()
 
 
 async def analytics(ctx: Context, date_range: DateRange, project_filter: str | None = None) -> Analytics:
-    """The figures of the page; a filter for projects finds none, since there are none, and leaves no tenant."""
+    """The figures of the page; with a filter for projects, the tenants that have some of those and how many."""
     trend = await codes_and_devices_by_day(ctx, ctx.today() - timedelta(days=DAYS[date_range]))
     async with ctx.read() as conn:
         figures = await read_figures(conn, [(metric, ALL_TIME) for metric in ("devices_held", "tenants_created")])
         held = await current_subscriptions(conn)
         plans = await conn.many(billing.plans_by_quota, Plan)
-        busiest = (
-            []
-            if filters_projects(project_filter)
-            else await conn.many(statistics.busiest_tenants, BusyTenant, max_rows=MAX_TENANTS)
-        )
+        busiest = await _busiest(conn, project_filter or "")
     shares = [(plan, held.get((plan.id, "active"), 0)) for plan in plans]
     quota = sum(plan.monthly_run_quota * count for plan, count in shares)
     return Analytics(
         activation_trend=[CreatedOnDay(*day) for day in trend],
-        tenant_usage=[TenantUsage(row.name or row.slug, row.seats_used, row.monthly_run_quota) for row in busiest],
+        tenant_usage=[TenantUsage(row.name or row.slug, row.usage, row.monthly_run_quota) for row in busiest],
         subscription_distribution=[
             PlanShare(plan.name, count, COLOURS.get(plan.name.lower(), OTHER_COLOUR)) for plan, count in shares if count
         ],
@@ -128,9 +130,17 @@ async def analytics(ctx: Context, date_range: DateRange, project_filter: str | N
     )
 
 
-def filters_projects(project_filter: str | None) -> bool:
-    """Whether a filter means certain projects; anything that is not understood means all tenants."""
-    return project_filter in {"latest", "top10"} or (project_filter or "").startswith("project:")
+async def _busiest(conn: ReadConnection, project_filter: str) -> list[BusyTenant]:
+    """The tenants with the most devices, or with the most of certain projects.
+
+    A filter that is not understood means all tenants; one that finds no project leaves none.
+    """
+    if (number := NEWEST.get(project_filter)) is not None:
+        return await conn.many(_tenants_with_projects("newest"), BusyTenant, max_projects=number)
+    if project_filter.startswith(NAMED):
+        named = project_filter.removeprefix(NAMED)
+        return await conn.many(_tenants_with_projects("named"), BusyTenant, project_id=named)
+    return await conn.many(statistics.busiest_tenants, BusyTenant, max_rows=MAX_TENANTS)
 
 
 async def _tenants_that_stay(ctx: Context) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -146,8 +147,10 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     EventType.PROJECT_DELETED: ("[REMOVE]", "red-100", "red-600"),
 }
 
-_COUNTED_BY_WEEK = ("codes_created", "codes_used", "devices_created", "tenants_created")
-_COUNTED = (*_COUNTED_BY_WEEK, "codes_revoked", "codes_open", "devices_held")
+_COUNTED_BY_WEEK = ("codes_created", "codes_used", "devices_created", "projects_created", "tenants_created")
+_COUNTED = (*_COUNTED_BY_WEEK, "codes_revoked", "codes_open", "devices_held", "projects_active")
+
+_DISTRIBUTED = ("devices_created", "devices_held", "projects_created", "projects_active")
 
 
 async def dashboard_stats(ctx: Context) -> DashboardStats:
@@ -172,15 +175,15 @@ def _stats(figures: Figures) -> DashboardStats:
         total_devices=devices,
         active_devices=held,
         revoked_devices=devices - held,
-        total_projects=0,
-        active_projects=0,
+        total_projects=figures.of("projects_created"),
+        active_projects=figures.of("projects_active"),
         total_tenants=figures.of("tenants_created"),
         active_tenants=figures.of("subscriptions_active"),
         success_rate=percentage(figures.of("codes_used"), codes),
         trends=Trends(
             codes=_growth(figures, "codes_created"),
             devices=_growth(figures, "devices_created"),
-            projects=_moved(0.0),
+            projects=_growth(figures, "projects_created"),
             tenants=_growth(figures, "tenants_created"),
             success_rate=_moved(_use(figures, "week") - _use(figures, "week before")),
         ),
@@ -209,24 +212,28 @@ def _moved(percent: float) -> Trend:
 
 
 async def activation_trend(ctx: Context, days: int) -> list[TrendDay]:
-    """What was created on each of the last ``days`` days and today; of devices those that were not revoked since."""
-    last = ctx.today()
-    figures = await _by_day(ctx, last - timedelta(days=days), last, "devices_held")
-    return [TrendDay(label, codes, 0, devices) for label, codes, devices in figures]
+    """What was created on each of the last ``days`` days and today.
+
+    Of devices those that were not revoked since, of projects those that have an activation code by now.
+    """
+    metrics = ("codes_created", "projects_with_code", "devices_held")
+    return [TrendDay(day, *sums) for day, sums in await _by_day(ctx, ctx.today() - timedelta(days=days), metrics)]
 
 
 async def codes_and_devices_by_day(ctx: Context, first_day: date) -> list[tuple[str, int, int]]:
     """Date, codes and devices that were created on each day from the first one to today, revoked ones among them."""
-    return await _by_day(ctx, first_day, ctx.today(), "devices_created")
+    figures = await _by_day(ctx, first_day, ("codes_created", "devices_created"))
+    return [(day, codes, devices) for day, (codes, devices) in figures]
 
 
-async def _by_day(ctx: Context, first_day: date, last_day: date, devices: str) -> list[tuple[str, int, int]]:
-    days = days_between(first_day, last_day, ctx.runtime.zone)
+async def _by_day(ctx: Context, first_day: date, metrics: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """Each day from the first one to today as it is shown, with the sums of the metrics."""
+    days = days_between(first_day, ctx.today(), ctx.runtime.zone)
     async with ctx.read() as conn:
-        figures = await read_figures(conn, [(metric, day) for metric in ("codes_created", devices) for day in days])
-    codes, created = figures.by_period("codes_created"), figures.by_period(devices)
+        figures = await read_figures(conn, [(metric, day) for metric in metrics for day in days])
+    sums = [figures.by_period(metric) for metric in metrics]
     return [
-        (f"{date.fromisoformat(day):%b %d}", codes.get(day, 0), created.get(day, 0))
+        (f"{date.fromisoformat(day):%b %d}", [of_metric.get(day, 0) for of_metric in sums])
         for day in dict.fromkeys(period.name for period in days)
     ]
 
@@ -234,9 +241,10 @@ async def _by_day(ctx: Context, first_day: date, last_day: date, devices: str) -
 async def distribution(ctx: Context) -> Distribution:
     """How many projects and devices there are."""
     async with ctx.read() as conn:
-        figures = await read_figures(conn, [("devices_created", ALL_TIME), ("devices_held", ALL_TIME)])
+        figures = await read_figures(conn, [(metric, ALL_TIME) for metric in _DISTRIBUTED])
     total, active = figures.of("devices_created"), figures.of("devices_held")
-    return Distribution(ProjectCounts(0, 0), DeviceCounts(active, total - active, total))
+    projects = ProjectCounts(figures.of("projects_active"), figures.of("projects_created"))
+    return Distribution(projects, DeviceCounts(active, total - active, total))
 
 
 async def recent_activities(ctx: Context, days: int) -> list[Activity]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.exc import DBAPIError
 
 from sql.tables.columns import Instant
 
@@ -48,6 +49,8 @@ UPDATES = {
     "projects": ("is_active", "activation_code_id"),
     "learned_templates": ("usage_count", "cost_saved"),
 }
+# Not every server offers the extension; nothing depends on it.
+TRIGRAMS = ("project_id", "name", "client_name", "description", "custom_instructions")
 # As migration 0004 made them.
 OLD_METRICS = {"tenants": (Metric("tenants_created", "created_at"),)}
 OLD_CHANGES = ("INSERT", "DELETE")
@@ -137,6 +140,20 @@ def _drop_triggers(table: str, changes: tuple[str, ...]) -> None:
     for change in changes:
         name = f"{table}_statistics_{change.lower()}"
         op.execute(f"DROP TRIGGER {name}" if is_sqlite else f"DROP FUNCTION {name}() CASCADE")
+
+
+def _make_trigram_indexes(connection: sa.Connection) -> None:
+    extension = connection.execute(sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
+    if extension is None:
+        return
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+            for column in TRIGRAMS:
+                name, part = f"ix_projects_{column}_trigram", f"lower({column}) gin_trgm_ops"
+                connection.execute(sa.text(f"CREATE INDEX {name} ON projects USING gin ({part})"))
+    except DBAPIError:
+        return
 
 
 def upgrade() -> None:
@@ -372,6 +389,8 @@ def upgrade() -> None:
     _drop_triggers("tenants", OLD_CHANGES)
     for table, metrics in METRICS_BY_TABLE.items():
         _create_triggers(table, metrics, CHANGES)
+    if op.get_bind().dialect.name != "sqlite":
+        _make_trigram_indexes(op.get_bind())
 
 
 def downgrade() -> None:

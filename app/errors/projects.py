@@ -1,0 +1,90 @@
+"""Projects: what is wrong with one, and why it may not be made, changed or run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.errors.conflicts import ConflictError
+from app.errors.licensing import CodeError, DeniedError
+from app.errors.root import PortalError
+
+
+class ProjectNotFoundError(PortalError):
+    """There is no project {project_id}.
+
+    List the projects to see their ids.
+    """
+
+    code = "project_not_found"
+    status = 404
+
+
+class ProjectConflictError(PortalError):
+    """Project with ID {project_id} already exists.
+
+    Choose another id.
+    """
+
+    code = "project_conflict"
+    status = 400
+
+
+class ProjectIncompleteError(PortalError):
+    """The project lacks: {missing}.
+
+    Say what it is about and what is to be reached.
+    """
+
+    code = "project_incomplete"
+    status = 400
+
+    def __init__(self, *, fields: Iterable[str]) -> None:
+        names = list(fields)
+        super().__init__(missing=", ".join(names), fields=names)
+
+
+class ProjectRunningError(ConflictError):
+    """The project {project_id} is running.
+
+    Delete it once its run has ended.
+    """
+
+    code = "project_running"
+
+
+class ProjectWithoutTenantError(PortalError):
+    """The project belongs to no tenant, and only a tenant's project can be run.
+
+    Let the tenant create the project; its settings can be made the same.
+    """
+
+    code = "project_without_tenant"
+    status = 400
+
+
+class ProjectWithoutCodeError(PortalError):
+    """The project has no activation code.
+
+    Assign one of the tenant's codes to it.
+    """
+
+    code = "project_without_code"
+    status = 400
+
+
+class ProjectHasCodeError(CodeError):
+    """The project has an activation code already.
+
+    It needs no other one: a project keeps its code.
+    """
+
+    code = "project_has_code"
+
+
+class TrialProjectLimitError(DeniedError):
+    """A trial allows one project, and the tenant has one.
+
+    Delete that project, or subscribe to a plan.
+    """
+
+    code = "trial_project_limit"

@@ -1,0 +1,26 @@
+"""Money: stored as whole numbers of 1e-9 USD, told as decimals in USD."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+NANOS_PER_USD: Final = 1_000_000_000
+# The bounds of an amount that a request may name.
+MAX_USD: Final = 1_000_000_000
+MAX_DECIMALS: Final = 9
+
+
+def to_nanos(usd: Decimal) -> int:
+    """An amount as it is stored; raises ValueError where it is not from 0 to MAX_USD with at most nine decimals."""
+    if not usd.is_finite() or not 0 <= usd <= MAX_USD:
+        raise ValueError(f"must be from 0 to {MAX_USD}")
+    nanos = usd * NANOS_PER_USD
+    if nanos != int(nanos):
+        raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
+    return int(nanos)
+
+
+def to_usd(nanos: int) -> float:
+    """A stored amount as it is told."""
+    return nanos / NANOS_PER_USD

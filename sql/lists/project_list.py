@@ -1,0 +1,63 @@
+"""Pages of the projects of one or all tenants, newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, bindparam, literal, or_, select
+
+from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
+from sql.matching import any_of, contains_pattern, page_ids
+from sql.scope import across_tenants
+from sql.statements.projects import is_shown, project_details
+from sql.tables import projects, tenants
+
+_REASON = "operators see the projects of all tenants, and those of none"
+_SEARCHED = (
+    projects.c.project_id,
+    projects.c.name,
+    projects.c.client_name,
+    projects.c.description,
+    projects.c.custom_instructions,
+)
+_ORDER = (projects.c.created_at.desc(), projects.c.id.desc())
+
+
+def project_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
+    """A page of projects with their total; the total is 0 where the caller has counted already.
+
+    A search compares each project while the page is read.
+    """
+    matches = select(projects.c.id)
+    matches = matches.where(projects.c.tenant_id == bindparam("tenant_id") if is_of_tenant else is_shown)
+    if is_searched:
+        matches = matches.where(or_(*map(contains_pattern, _SEARCHED)))
+    stored_total = literal(0) if is_searched else total_of("projects_created")
+    page = matches.order_by(*_ORDER).limit(PAGE_SIZE).offset(SKIP).subquery("page")
+    total, source = page_with_total(bounded_count(matches) if is_of_tenant else stored_total, page)
+    statement = (
+        select(total, *project_details)
+        .select_from(source)
+        .outerjoin(projects, projects.c.id == page.c.id)
+        .outerjoin(tenants, tenants.c.id == projects.c.tenant_id)
+        .order_by(*_ORDER)
+    )
+    return across_tenants(statement, _REASON)
+
+
+# The projects whose ids a search has returned.
+projects_by_ids = across_tenants(
+    select(literal(0).label("total"), *project_details)
+    .select_from(page_ids)
+    .join(projects, projects.c.id == page_ids.c.id)
+    .outerjoin(tenants, tenants.c.id == projects.c.tenant_id)
+    .order_by(*_ORDER),
+    _REASON,
+)
+
+projects_matching = across_tenants(
+    any_of(
+        [select(projects.c.created_at, projects.c.id).where(contains_pattern(column), is_shown) for column in _SEARCHED]
+    ),
+    _REASON,
+)
