@@ -27,6 +27,7 @@ COMMANDS = {
     "list-codes": ("codes:list_codes", "List a tenant's activation codes."),
     "revoke-code": ("codes:revoke_code", "Take an activation code back."),
     "list-devices": ("devices:list_devices", "List a tenant's devices."),
+    "list-projects": ("projects:list_projects", "List a tenant's projects."),
     "purge-sessions": ("purge:purge_sessions", "Remove sessions, challenges and limits that have ended."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
     "verify-audit": ("audit:verify_audit", "Prove that no event of the audit trail was changed since it was sealed."),

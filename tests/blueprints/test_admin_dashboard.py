@@ -13,6 +13,7 @@ from support.builders import activated, licensed, subscribe
 from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
+from support.projects import created
 from support.rows import change, rows
 from support.statements import counted_statements
 
@@ -68,10 +69,12 @@ async def test_the_number_of_statements_does_not_grow(
         "activation-trend?days=365": 1,
         "project-device-distribution": 1,
         "analytics?date_range=1y": 6,
+        "analytics?project_filter=top10": 6,
+        "analytics?project_filter=project:hat-shop": 6,
     }
     for number in (0, 12):
         for _ in range(number):
-            await activated(sanic_client)
+            await created(sanic_client, (await activated(sanic_client)).tenant)
         for path, statements in most.items():
             with counted_statements(sanic_client.runtime.db) as seen:
                 await answer_of(sanic_client, path, headers)
@@ -127,6 +130,32 @@ async def test_an_event_without_an_actor_shows_its_tenant(sanic_client: LiveServ
 
     assert {row["type"]: row["tenant"] for row in feed}["code_generated"] == name
     assert {row["type"]: row["tenant"] for row in feed}["plan_created"] == "Unknown"
+
+
+async def test_a_filter_shows_tenants_by_their_chosen_projects(sanic_client: LiveServer, clock: MovableClock) -> None:
+    headers = await as_operator(sanic_client, "read_only")
+    few, many = [await licensed(sanic_client, quota=quota) for quota in (10, 20)]
+    ended = await licensed(sanic_client)
+    names = {row.id: row.name for row in await rows(sanic_client, select(tenants))}
+    # The first is the eleventh newest, the last of those is of a tenant without an active subscription.
+    for tenant, number in ((few, 1), (many, 6), (few, 3), (ended, 1)):
+        for _ in range(number):
+            await created(sanic_client, tenant, "Shop")
+            clock.move(seconds=1)
+    await subscribe(sanic_client, ended, "canceled")
+
+    async def shown(chosen: str) -> list[tuple[str, int, int]]:
+        page = await answer_of(sanic_client, f"analytics?project_filter={chosen}", headers)
+        return [tuple(row.values()) for row in page["tenantUsage"]]
+
+    fewer, more = names[few.tenant_id], names[many.tenant_id]
+    assert await shown("top10") == [(more, 6, 20), (fewer, 3, 10)]
+    assert await shown("latest") == []
+    assert await shown("project:shop") == [(fewer, 1, 10)]
+    assert await shown("project:shop_001") == [(more, 1, 20)]
+    assert await shown("project:") == []
+    await created(sanic_client, many, "Shop")
+    assert await shown("latest") == [(more, 1, 20)]
 
 
 @pytest.mark.parametrize("chosen", ["latest", "top10", "project:p-1"])

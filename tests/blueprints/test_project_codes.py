@@ -139,7 +139,7 @@ async def test_two_hundred_projects_race_for_three_uses(sanic_client: LiveServer
 
 
 async def test_two_codes_race_for_one_project_and_one_is_given_back(sanic_client: LiveServer) -> None:
-    tenant = await licensed(sanic_client, codes=10, max_uses=4)
+    tenant = await licensed(sanic_client, codes=10, max_uses=5)
     mine = await as_tenant(sanic_client, tenant.tenant_id)
     names = await many_projects(sanic_client, tenant, 5)
 

@@ -9,7 +9,7 @@ from typing import Any
 from support.live import LiveServer
 from support.rows import rows
 
-from sql.tables import activation_codes, devices, plans, subscriptions, tenants
+from sql.tables import activation_codes, devices, plans, projects, subscriptions, tenants
 
 
 def percent(part: float, whole: float) -> float:
@@ -27,6 +27,7 @@ class Counting:
         self.zone, self.now = live.runtime.zone, live.ctx.now()
         self.codes, self.devices, self.tenants = found["codes"], found["devices"], found["tenants"]
         self.subscriptions = [row for row in found["subscriptions"] if row.ended_at is None]
+        self.projects = found["projects"]
         self.plans = {row.id: row for row in found["plans"]}
         self.today = self.now.astimezone(self.zone).date()
 
@@ -60,15 +61,15 @@ class Counting:
             "totalDevices": len(self.devices),
             "activeDevices": sum(not device.is_revoked for device in self.devices),
             "revokedDevices": sum(device.is_revoked for device in self.devices),
-            "totalProjects": 0,
-            "activeProjects": 0,
+            "totalProjects": len(self.projects),
+            "activeProjects": sum(project.is_active for project in self.projects),
             "totalTenants": len(self.tenants),
             "activeTenants": sum(row.state == "active" for row in self.subscriptions),
             "successRate": percent(sum(code.used_at is not None for code in self.codes), len(self.codes)),
             "trends": {
                 "codes": self.growth([code.created_at for code in self.codes]),
                 "devices": self.growth([device.created_at for device in self.devices]),
-                "projects": {"value": 0.0, "direction": "up"},
+                "projects": self.growth([project.created_at for project in self.projects]),
                 "tenants": self.growth([tenant.created_at for tenant in self.tenants]),
                 "successRate": moved(self.use(0) - self.use(1)),
             },
@@ -80,10 +81,26 @@ class Counting:
         shown = [self.today - timedelta(days=ago) for ago in range(days, -1, -1)]
         return [(f"{day:%b %d}", codes[day], held[day]) for day in shown]
 
+    def with_code(self, days: int) -> list[int]:
+        held = Counter(self.day(row.created_at) for row in self.projects if row.activation_code_id is not None)
+        return [held[self.today - timedelta(days=ago)] for ago in range(days, -1, -1)]
+
+    def project_usages(self, project_filter: str) -> list[tuple[str, int, int]]:
+        """Tenants by their number of chosen projects, with the quota of their plan."""
+        newest = sorted(self.projects, key=lambda row: (row.created_at, row.id), reverse=True)
+        named = [row for row in newest if f"project:{row.project_id}" == project_filter]
+        chosen = {"latest": newest[:1], "top10": newest[:10]}.get(project_filter, named)
+        plan_of = {row.tenant_id: self.plans[row.plan_id] for row in self.subscriptions if row.state == "active"}
+        names = {row.id: row.name for row in self.tenants}
+        counts = Counter(row.tenant_id for row in chosen if row.tenant_id in plan_of)
+        ranked = sorted(counts, key=lambda tenant_id: (counts[tenant_id], tenant_id), reverse=True)
+        return [(names[one], counts[one], plan_of[one].monthly_run_quota) for one in ranked]
+
     def distribution(self) -> dict[str, Any]:
         revoked = sum(device.is_revoked for device in self.devices)
         counts = {"active": len(self.devices) - revoked, "revoked": revoked, "total": len(self.devices)}
-        return {"projects": {"active": 0, "total": 0}, "devices": counts}
+        active = sum(project.is_active for project in self.projects)
+        return {"projects": {"active": active, "total": len(self.projects)}, "devices": counts}
 
     def analytics(self, days: int) -> dict[str, Any]:
         held = Counter(device.tenant_id for device in self.devices if not device.is_revoked)
@@ -118,5 +135,6 @@ async def counted(live: LiveServer) -> Counting:
         "tenants": tenants,
         "subscriptions": subscriptions,
         "plans": plans,
+        "projects": projects,
     }
     return Counting(live, {name: list(await rows(live, table.select())) for name, table in found.items()})

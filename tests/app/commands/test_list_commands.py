@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -16,11 +18,14 @@ from support.live import LiveServer
 
 from app.__main__ import main
 from app.commands.pages import all_rows
+from app.commands.session import operating
 from app.context import Context
+from app.services.directory.lookup import tenant_named
 from app.services.figures.totals import Page
 from app.services.licensing.code_list import ListedCode, list_codes
 from app.services.licensing.codes import generate_codes
 from app.services.licensing.device_list import ListedDevice, list_devices
+from sql.tables import projects
 
 Portal = Callable[..., str]
 
@@ -80,6 +85,39 @@ def test_operators_are_listed_with_the_ways_they_sign_in(portal: Portal) -> None
     assert (ann["has_password"], ann["is_bound"]) == (False, False)
     assert (bob["email"], bob["disabled_at"] is None) == ("bob@example.com", False)
     assert portal("list-operators").splitlines()[1].split()[1:] == ["ann@example.com", "owner", "active", "Ann"]
+
+
+def test_projects_of_a_tenant_are_listed_newest_first(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.pages.PAGE_SIZE", 2)
+    assert portal("list-projects", "--tenant", "demo").startswith("No projects yet")
+    asyncio.run(projects_of("demo", ["one", "two", "three"]))
+
+    found = json.loads(portal("list-projects", "--tenant", "demo", "--json"))["projects"]
+    assert [project["project_id"] for project in found] == ["three", "two", "one"]
+    assert (found[0]["name"], found[0]["client_name"], found[0]["execution_status"]) == ("THREE", None, "pending")
+    assert (found[0]["is_active"], found[0]["activation_code_id"], found[0]["version"]) == (True, None, 1)
+    shown = portal("list-projects", "--tenant", "demo").splitlines()
+    assert [line.split()[0] for line in shown] == ["project", "three", "two", "one"]
+    assert shown[1].split()[1:3] == ["pending", "yes"]
+    assert shown[1].endswith("THREE")
+
+
+def test_projects_of_nobody_are_not_listed(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal("list-plans")
+    monkeypatch.setattr(sys, "argv", ["portal", "list-projects", "--tenant", "nobody"])
+
+    assert main() == 2
+
+
+async def projects_of(tenant_slug: str, names: list[str]) -> None:
+    """Projects of a tenant, and one of nobody, each a second younger than the one before."""
+    async with operating() as ctx:
+        tenant = await tenant_named(ctx, tenant_slug)
+        for age, (name, tenant_id) in enumerate([*((name, tenant.id) for name in names), ("internal", None)]):
+            at = ctx.now() + timedelta(seconds=age)
+            row = {"project_id": name, "name": name.upper(), "tenant_id": tenant_id, "created_by": "tests"}
+            async with ctx.write() as conn:
+                await conn.affected(projects.insert(), **row, created_at=at, updated_at=at)
 
 
 async def test_a_list_is_read_newest_first_over_all_its_pages(

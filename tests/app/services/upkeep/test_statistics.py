@@ -9,22 +9,26 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, select, update
-from support.admin import answer_of, as_operator
+from support.admin import answer_of, as_operator, as_tenant
 from support.builders import Licensed, activate, licensed
 from support.clocks import MovableClock
 from support.counting import counted
 from support.databases import settings_for
 from support.live import LiveServer, live_server
+from support.projects import LLM_PLACE, assign, create
 from support.rows import change, rows
 
 from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
+from app.services.figures.sums import ALL_TIME, read_figures
 from app.services.licensing.code_list import list_codes
 from app.services.licensing.codes import generate_codes, revoke_code
 from app.services.licensing.devices import revoke_device
 from app.services.upkeep.statistics import check_statistics, fold_statistics
 from sql.tables import (
     devices,
+    learned_templates,
+    projects,
     statistics,
     statistics_changes,
     tenants,
@@ -50,7 +54,9 @@ async def live_through(live: LiveServer, clock: MovableClock, chance: random.Ran
 
 async def one_thing(live: LiveServer, chance: random.Random, there: list[Licensed], hardware: str) -> None:
     tenant = chance.choice(there)
-    match chance.choice(["tenant", "codes", "device", "device", "device", "code off", "device off", "plan", "fold"]):
+    match chance.choice(
+        ["tenant", "codes", "device", "device", "device", "code off", "device off", "plan", "project", "fold"]
+    ):
         case "tenant":
             there.append(await licensed(live, codes=2, ttl_days=chance.choice([None, 1, 20])))
         case "codes":
@@ -76,8 +82,28 @@ async def one_thing(live: LiveServer, chance: random.Random, there: list[License
                 plan_name=chance.choice(["Starter", "Pro", tenant.plan]),
                 state=chance.choice(["active", "active", "trialing", "canceled"]),
             )
+        case "project":
+            await something_with_a_project(live, chance, tenant)
         case "fold":
             await fold_statistics(live.ctx)
+
+
+async def something_with_a_project(live: LiveServer, chance: random.Random, tenant: Licensed) -> None:
+    """A new one, which may get a code or not, or one that is switched or goes."""
+    mine = await as_tenant(live, tenant.tenant_id)
+    if chance.random() < 0.6:
+        made = await create(live, mine)
+        if made.status_code == 201 and chance.random() < 0.5:
+            await assign(live, mine, made.json()["projectId"], chance.choice(tenant.codes))
+        return
+    found = await rows(live, select(projects.c.project_id, projects.c.is_active))
+    if found:
+        one, headers = chance.choice(found), await as_operator(live)
+        path = f"{LLM_PLACE}/{one.project_id}"
+        if chance.random() < 0.7:
+            await live.http.put(path, headers=headers, json={"isActive": not one.is_active})
+        else:
+            await live.http.delete(path, headers=headers)
 
 
 async def agree(live: LiveServer, headers: dict[str, str]) -> None:
@@ -87,13 +113,16 @@ async def agree(live: LiveServer, headers: dict[str, str]) -> None:
     assert await answer_of(live, "project-device-distribution", headers) == expected.distribution()
     for days in (7, 30, 365):
         shown = (await answer_of(live, f"activation-trend?days={days}", headers))["trend"]
-        assert all(day.pop("projects") == 0 for day in shown)
+        assert [day.pop("projects") for day in shown] == expected.with_code(days)
         assert [tuple(day.values()) for day in shown] == expected.created(days, revoked_too=False)
     for date_range, days in (("today", 0), ("7d", 7), ("30d", 30), ("90d", 90), ("1y", 365)):
         page = await answer_of(live, f"analytics?date_range={date_range}", headers)
         page["usages"] = [tenant["usage"] for tenant in page.pop("tenantUsage")]
         page["subscriptionDistribution"] = {tuple(plan.values()) for plan in page["subscriptionDistribution"]}
         assert page == expected.analytics(days)
+    for chosen in ("latest", "top10", *(f"project:{project.project_id}" for project in expected.projects[:3])):
+        usages = (await answer_of(live, f"analytics?project_filter={chosen}", headers))["tenantUsage"]
+        assert [tuple(tenant.values()) for tenant in usages] == expected.project_usages(chosen)
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -155,3 +184,35 @@ async def test_the_check_finds_a_wrong_sum(sanic_client: LiveServer, caplog: pyt
 
     # The sum of a quarter itself, and the three larger ones that are not its sum any more.
     assert (await check_statistics(sanic_client.ctx))["differences"] == 4
+
+
+async def test_learned_templates_are_counted_and_their_amounts_added_up(sanic_client: LiveServer) -> None:
+    live, now = sanic_client, sanic_client.ctx.now()
+    for place, uses in enumerate((2, 5)):
+        text = {"name": "t", "description": "", "task_pattern": "p", "template_content": "c", "source_llm": "m"}
+        row = {**text, "quality_score": 0.5, "parameters": "[]", "created_at": now, "cost_saved": 10**12}
+        keys = {"template_id": f"t{place}", "pattern_signature": f"{place}", "usage_count": uses}
+        await change(live, learned_templates.insert().values(**row, **keys))
+
+    async def figures() -> dict[str, int]:
+        asked = [(metric, ALL_TIME) for metric in ("templates_created", "templates_uses", "templates_saved")]
+        async with live.ctx.read() as conn:
+            found = await read_figures(conn, asked)
+        assert (await check_statistics(live.ctx))["differences"] == 0
+        return {metric: found.of(metric) for metric, _ in asked}
+
+    assert await figures() == {"templates_created": 2, "templates_uses": 7, "templates_saved": 2 * 10**12}
+    await fold_statistics(live.ctx)
+    used = update(learned_templates).where(learned_templates.c.template_id == "t0")
+    await change(live, used.values(usage_count=learned_templates.c.usage_count + 1, cost_saved=1))
+    assert await figures() == {"templates_created": 2, "templates_uses": 8, "templates_saved": 10**12 + 1}
+    await change(live, delete(learned_templates))
+    assert set((await figures()).values()) == {0}
+
+
+@pytest.mark.parametrize("metric", ["projects_created", "projects_active", "projects_with_code", "templates_uses"])
+async def test_the_check_finds_a_figure_without_its_rows(sanic_client: LiveServer, metric: str) -> None:
+    wrong = {"metric": metric, "dimension": "", "bucket": 0, "change": 3}
+    await change(sanic_client, statistics_changes.insert().values(**wrong))
+
+    assert (await check_statistics(sanic_client.ctx))["differences"] == 1
