@@ -6,3 +6,6 @@ from typing import Final
 
 # The largest number that is an id in either database.
 MAX_ID: Final = 2**63 - 1
+
+# PostgreSQL keeps no NUL in a text.
+NO_NUL: Final = r"^[^\x00]*$"

@@ -19,6 +19,7 @@ from app.errors.not_found import *
 from app.errors.projects import *
 from app.errors.requests import *
 from app.errors.root import *
+from app.errors.settings import *
 from app.errors.sign_in import *
 from app.errors.startup import *
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import Field
 from sanic import Request
 
 from app import errors
@@ -19,27 +19,8 @@ from app.services.audit import trail
 from app.services.audit.trail import MAX_EVENTS, Chosen
 from blueprints.admin_api import api
 from blueprints.web.downloads import Download
-from blueprints.web.fields import NO_NUL, RequestModel
+from blueprints.web.fields import NO_NUL, Moment, RequestModel
 from sql.bounds import MAX_ID
-
-YEARS = range(1970, 9999)
-
-
-def _in_reach(moment: datetime) -> datetime:
-    """Refuse what no clock shows and no database converts."""
-    if moment.year not in YEARS:
-        raise ValueError(f"must be in the years {YEARS.start} to {YEARS.stop - 1}")
-    return moment
-
-
-def _written_out(value: object) -> object:
-    """Refuse the bare number that would be taken for seconds since the epoch."""
-    if isinstance(value, str) and "-" not in value[1:]:
-        raise ValueError("must be a moment such as 2026-01-31T08:00:00Z")
-    return value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
 
 
 class EventsQuery(RequestModel):

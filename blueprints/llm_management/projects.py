@@ -13,7 +13,7 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import CAMEL
-from app.services.llm.money import MAX_USD, to_nanos
+from app.money import MAX_USD, to_nanos
 from app.services.projects import changes, creation, deletion, details, project_list
 from app.services.projects.details import Project
 from app.services.projects.rules import PROJECT_ID, may_run

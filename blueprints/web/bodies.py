@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import secrets
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import pydantic
 from pydantic import BaseModel
@@ -28,7 +29,10 @@ def read_body(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(request.body)
     except pydantic.ValidationError as failure:
-        raise _told(failure, "body") from None
+        told = _told(failure, "body")
+        if isinstance(told, MalformedBodyError) and (wrong := _no_texts(request.body)):
+            raise ValidationError(*wrong) from None
+        raise told from None
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
@@ -61,6 +65,33 @@ def request_id_of(request: Request) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return f"{_PROCESS}-{next(_NUMBERS):x}"
+
+
+def _no_texts(body: bytes) -> list[WrongField]:
+    """The members of a body that would be texts but for half of a character, which JSON can write and UTF-8 cannot."""
+    try:
+        return [
+            WrongField(path, "Input should be text, and half of a surrogate pair is none", "string_unicode", "body")
+            for path, value in _texts(json.loads(body))
+            if not _is_whole(value)
+        ]
+    except (ValueError, RecursionError):
+        return []
+
+
+def _texts(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict | list):
+        for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+            # What has half a character in its name is named by what it is in.
+            yield from _texts(member, (*path, key) if isinstance(key, int) or _is_whole(key) else path)
+            if isinstance(key, str) and not _is_whole(key):
+                yield path, key
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _told(failure: pydantic.ValidationError, place: str) -> MalformedBodyError | ValidationError:

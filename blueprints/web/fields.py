@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from sql import bounds
 from sql.bounds import MAX_ID
 
-# PostgreSQL keeps no NUL in a text.
-NO_NUL = r"^[^\x00]*$"
+NO_NUL = bounds.NO_NUL
 MAX_PAGES = 10**9
+YEARS = range(1970, 9999)
 
 
 def trimmed(value: object) -> object:
@@ -24,6 +26,21 @@ def blank_is_null(value: object) -> object:
     return (value.strip() or None) if isinstance(value, str) else value
 
 
+def _in_reach(moment: datetime) -> datetime:
+    """Refuse what no clock shows and no database converts."""
+    if moment.year not in YEARS:
+        raise ValueError(f"must be in the years {YEARS.start} to {YEARS.stop - 1}")
+    return moment
+
+
+def _written_out(value: object) -> object:
+    """Refuse the bare number that would be taken for seconds since the epoch."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("must be a moment such as 2026-01-31T08:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
 TenantSlug = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
 HardwareFingerprint = Annotated[
     str,

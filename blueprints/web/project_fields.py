@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field
 
 from app.contract.camel import CAMEL
+from app.money import to_usd
 from app.services.figures.totals import Total
-from app.services.llm.money import to_usd
 from app.services.projects.details import AgentPrompt, Project
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS
 from blueprints.web.fields import NO_NUL, blank_is_null, trimmed

@@ -101,12 +101,28 @@ MALFORMED = [
     b"not json",
     b'{"tenant_slug": "a",}',
     b'{"tenant_slug": "\xff\xfe"}',
-    b'{"tenant_slug": "\\ud800"}',
     b"\x00",
     b"\xef\xbb\xbf{}",
     b"[" * 100_000,
     b'{"a":' * 100_000,
 ]
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"tenant_slug": "\\ud800"}', ["tenant_slug"]),
+        (b'{"tenant_slug": "a", "more": [1, {"deep": "x\\udfffy"}]}', ["more", 1, "deep"]),
+        (b'{"tenant_slug": {"\\ud800": 1}}', ["tenant_slug"]),
+    ],
+)
+async def test_half_of_a_character_is_no_text_and_its_field_is_named(
+    sanic_client: LiveServer, body: bytes, where: list[str | int]
+) -> None:
+    answer = await send(sanic_client, body)
+
+    assert told(answer) == (422, "validation_error")
+    assert [wrong["loc"] for wrong in answer.json()["detail"]] == [["body", *where]]
 
 
 async def test_what_is_not_json_is_malformed(sanic_client: LiveServer) -> None:

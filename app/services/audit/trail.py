@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.context import Context
-from app.errors import ValidationError
+from app.cursors import END, NEWEST, Place, cursor_of, moment_of, place_at, place_of
 from app.events import NOWHERE, StoredEvent
 from app.services.directory.lookup import find_tenant
 from sql.statements import events as statements
@@ -19,11 +18,6 @@ from sql.statements.events import EventFilter
 
 MAX_EVENTS = 200
 EXPORTED_AT_ONCE = 500
-END = 2**62
-# A cursor is two numbers: of the transaction, or of the microseconds since 1970, and of the event.
-Place = tuple[int, int]
-NEWEST = (int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000, END)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a spreadsheet would take for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -64,7 +58,7 @@ async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None
     place = _place(cursor, chosen)
     conditions = await _conditions(ctx, chosen)
     events = await _page(ctx, chosen, conditions, place, page_size + 1)
-    next_cursor = _cursor(_place_of(events[page_size - 1], chosen)) if len(events) > page_size else None
+    next_cursor = cursor_of(_place_of(events[page_size - 1], chosen)) if len(events) > page_size else None
     return EventPage(events[:page_size], next_cursor)
 
 
@@ -99,9 +93,8 @@ async def _page(
     if not chosen.is_oldest_first and chosen.until is not None:
         # The end is where the first page begins: as a condition beside the cursor, all newer events would be passed.
         conditions = {name: value for name, value in conditions.items() if name != "until"}
-        place = min(place, (_microseconds(chosen.until), 0))
-    first, event_id = place
-    cursor = {"cursor_xid": first} if chosen.is_oldest_first else {"cursor_at": EPOCH + timedelta(microseconds=first)}
+        place = min(place, place_at(chosen.until))
+    cursor = {"cursor_xid": place[0]} if chosen.is_oldest_first else {"cursor_at": moment_of(place)}
     chosen_by = EventFilter(**dict.fromkeys(conditions, True))
     async with ctx.read() as conn:
         return await conn.many(
@@ -109,37 +102,19 @@ async def _page(
             StoredEvent,
             **conditions,
             **cursor,
-            cursor_id=event_id,
+            cursor_id=place[1],
             page_size=page_size,
         )
 
 
 def _place_of(event: StoredEvent, chosen: Chosen) -> Place:
-    if chosen.is_oldest_first:
-        return event.cursor
-    return _microseconds(event.created_at), event.id
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def _cursor(place: Place) -> str:
-    return urlsafe_b64encode(f"{place[0]}.{place[1]}".encode()).decode().rstrip("=")
+    return event.cursor if chosen.is_oldest_first else place_at(event.created_at, event.id)
 
 
 def _place(cursor: str | None, chosen: Chosen) -> Place:
-    if cursor is None:
-        return NOWHERE if chosen.is_oldest_first else NEWEST
-    try:
-        first, _, event_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
-        place = int(first), int(event_id)
-    except ValueError:
-        place = (0, -1)
-    minimum, maximum = (NOWHERE[0], END) if chosen.is_oldest_first else (0, NEWEST[0])
-    if not (minimum <= place[0] < maximum and 0 <= place[1] < END):
-        raise ValidationError.of("cursor", "is not one that was answered", kind="cursor")
-    return place
+    if chosen.is_oldest_first:
+        return NOWHERE if cursor is None else place_of(cursor, minimum=NOWHERE[0], maximum=END)
+    return NEWEST if cursor is None else place_of(cursor)
 
 
 def _cell(value: object) -> str:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.services.llm.money import to_nanos, to_usd
+from app.money import to_nanos, to_usd
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import PlainSerializer
 
 NANOS_PER_USD: Final = 1_000_000_000
 # The bounds of an amount that a request may name.
@@ -14,7 +16,7 @@ MAX_DECIMALS: Final = 9
 def to_nanos(usd: Decimal) -> int:
     """An amount as it is stored; raises ValueError where it is not from 0 to MAX_USD with at most nine decimals."""
     if not usd.is_finite() or not 0 <= usd <= MAX_USD:
-        raise ValueError(f"must be from 0 to {MAX_USD}")
+        raise ValueError(f"must be from 0 to {MAX_USD} USD")
     nanos = usd * NANOS_PER_USD
     if nanos != int(nanos):
         raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
@@ -24,3 +26,7 @@ def to_nanos(usd: Decimal) -> int:
 def to_usd(nanos: int) -> float:
     """A stored amount as it is told."""
     return nanos / NANOS_PER_USD
+
+
+# In a record that is answered as it is: an amount as it is stored, which the answer tells in USD.
+Nanos = Annotated[int, PlainSerializer(to_usd, return_type=float)]
