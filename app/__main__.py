@@ -32,6 +32,20 @@ COMMANDS = {
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
     "verify-audit": ("audit:verify_audit", "Prove that no event of the audit trail was changed since it was sealed."),
 }
+# Commands of two words, by the first: what they are about, and the second word as above.
+GROUPS = {
+    "keys": (
+        "The keys that sign access tokens.",
+        {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
+    ),
+    "llm": (
+        "Settings for language models.",
+        {
+            "settings": ("llm:settings", "Show the system's settings, or those that hold in a project."),
+            "set": ("llm:set_value", "Set one of the system's settings."),
+        },
+    ),
+}
 
 
 def main() -> int:
@@ -63,9 +77,11 @@ def _portal() -> App:
     )
     for name, (target, summary) in COMMANDS.items():
         portal.command(f"app.commands.{target}", name=name, help=summary)
-    keys = App(name="keys", help="The keys that sign access tokens.", result_action="return_value")
-    keys.command("app.commands.keys:rotate", name="rotate", help="Add a signing key and let the old ones run out.")
-    portal.command(keys)
+    for name, (about, commands) in GROUPS.items():
+        group = App(name=name, help=about, result_action="return_value")
+        for second, (target, summary) in commands.items():
+            group.command(f"app.commands.{target}", name=second, help=summary)
+        portal.command(group)
     return portal
 
 

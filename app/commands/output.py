@@ -19,6 +19,7 @@ from app.errors import (
     OperatorNotFoundError,
     PlanNameNotFoundError,
     PortalError,
+    ProjectNotFoundError,
     SettingsError,
     TenantNotFoundError,
     ValidationError,
@@ -37,6 +38,7 @@ MISUSES = (
     DeviceNotFoundError,
     OperatorNotFoundError,
     PlanNameNotFoundError,
+    ProjectNotFoundError,
     TenantNotFoundError,
     ValidationError,
 )

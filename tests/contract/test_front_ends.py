@@ -9,6 +9,7 @@ from sqlalchemy import update
 from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import activated, licensed, report, run_event
 from support.live import LiveServer
+from support.llm import AGENT_KEYS, project_with
 from support.rows import change
 from support.shapes import address, email, moment, number, optional, text, whole, words, wrong_in
 from support.sign_in import sent_code
@@ -157,6 +158,20 @@ READ = {
         for asked in ("today", "7d", "30d", "90d", "1y")
     },
 }
+LLM_PAGES = dict.fromkeys(("primaryProvider", "secondaryProvider", "tertiaryProvider"), words) | {"systemPrompt": text}
+READ |= {
+    "settings of /llm/configuration": ("/api/llm/system", LLM_PAGES),
+    "settings of /llm/prompts": (
+        "/api/llm/system",
+        LLM_PAGES
+        | dict.fromkeys(("geminiModel", "openaiModel", "anthropicModel"), words)
+        | dict.fromkeys(("temperature", "maxTokens", "monthlyBudget", "dailyBudget"), number),
+    ),
+}
+# What /llm/prompts sends whatever it shows.
+FIXED = {"retriesPerProvider": 3, "minQualityScore": 70, "templateMinQuality": 75} | dict.fromkeys(
+    ("templateLearningEnabled", "crossValidationEnabled", "cacheEnabled"), True
+)
 READ_BY_TENANT = {
     "auth hook": ("/api/tenant/auth/session", {"expires_at": moment, "tenant_id": whole, "tenant_slug": words}),
     "profile": ("/api/tenant/profile", TENANT),
@@ -283,6 +298,29 @@ async def test_codes_and_devices_are_made_and_revoked_as_the_pages_do_it(sanic_c
         assert (revoked.status_code, revoked.json()["success"], words(revoked.json()["message"])) == (200, True, True)
         missing = await http.delete(f"{path}0000", headers=sent)
         assert (missing.status_code, words(missing.json()["detail"])) == (404, True)
+
+
+async def test_prompts_of_the_system_and_of_agents_are_saved_as_the_page_does_it(sanic_client: LiveServer) -> None:
+    sent = await operator_cookie(sanic_client, origin="http://localhost:3002")
+    http, project_id = sanic_client.http, await project_with(sanic_client)
+    read = (await http.get("/api/llm/system", headers=sent)).json()
+    body = {**read, **FIXED, "systemPrompt": "Be brief.", "temperature": 1, "monthlyBudget": 500, "maxTokens": 2048}
+
+    assert len(body) == 17
+    saved = await http.put("/api/llm/system", headers=sent, json=body)
+    assert (saved.status_code, saved.json()) == (200, body)
+    assert (await http.get("/api/llm/system", headers=sent)).json() == body
+    for agent in ("coder", "researcher", "orchestrator", "mobile", "frontend", "integration"):
+        path = f"/api/llm/projects/{project_id}/agents/{agent}"
+        for changed in (
+            {"enabled": True, "customPrompt": "You are one.", "customInstructions": "Be kind."},
+            {"enabled": False},
+            {"enabled": True, "providerOverride": "openai", "modelOverride": "gpt-4o", "temperatureOverride": 1}
+            | {"maxTokensOverride": 2000},
+        ):
+            put = await http.put(path, headers=sent, json=changed)
+            assert (put.status_code, {name: put.json()[name] for name in changed}) == (200, changed)
+    assert put.json().keys() == AGENT_KEYS
 
 
 async def test_a_tenant_signs_in_works_and_signs_out_as_its_pages_do_it(sanic_client: LiveServer) -> None:

@@ -52,6 +52,18 @@ DEFAULT_SYSTEM = {
     "templateMinQuality": 90,
     "systemPrompt": "",
 }
+# The members of an agent wherever it is shown.
+AGENT_KEYS = {
+    "agentType",
+    "providerOverride",
+    "modelOverride",
+    "temperatureOverride",
+    "maxTokensOverride",
+    "customPrompt",
+    "customInstructions",
+    "enabled",
+    "updatedAt",
+}
 
 
 async def project_with(live: LiveServer, tenant_id: int | None = None, **columns: Any) -> str:
