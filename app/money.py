@@ -17,10 +17,10 @@ def to_nanos(usd: Decimal) -> int:
     """An amount as it is stored; raises ValueError where it is not from 0 to MAX_USD with at most nine decimals."""
     if not usd.is_finite() or not 0 <= usd <= MAX_USD:
         raise ValueError(f"must be from 0 to {MAX_USD} USD")
-    nanos = usd * NANOS_PER_USD
-    if nanos != int(nanos):
+    # A product would be rounded to the digits of the decimal context, and hide the decimals behind them.
+    if usd != usd.quantize(Decimal(1).scaleb(-MAX_DECIMALS)):
         raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
-    return int(nanos)
+    return int(usd.scaleb(MAX_DECIMALS))
 
 
 def to_usd(nanos: int) -> float:

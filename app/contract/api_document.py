@@ -192,7 +192,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         for name, text in operation.path_parameters.items()
     ]
     parameters += [SESSION_TOKEN] if operation.caller.tenant_token else []
-    parameters += _query_parameters(operation.query) if operation.query else []
+    parameters += _query_parameters(operation) if operation.query else []
     parameters += [
         {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
         for name, text in operation.headers.items()
@@ -236,12 +236,19 @@ _ETAG: dict[str, Any] = {
 }
 
 
-def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
-    """The fields as parameters, all of them optional: they have defaults, or may stand in the body instead."""
-    properties = query.model_json_schema()["properties"]
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    """The fields as parameters; those that may stand in the body instead are optional."""
+    query = operation.query.model_json_schema() if operation.query else {}
+    required = set() if operation.body_is_optional else set(query.get("required", ()))
     return [
-        {"name": name, "in": "query", "required": False, "description": schema.pop("description", ""), "schema": schema}
-        for name, schema in properties.items()
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": schema.pop("description", ""),
+            "schema": schema,
+        }
+        for name, schema in query["properties"].items()
     ]
 
 

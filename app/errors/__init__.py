@@ -16,6 +16,7 @@ from app.errors.idempotency import *
 from app.errors.identity import *
 from app.errors.licensing import *
 from app.errors.not_found import *
+from app.errors.prices import *
 from app.errors.projects import *
 from app.errors.requests import *
 from app.errors.root import *

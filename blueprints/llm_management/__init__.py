@@ -7,6 +7,6 @@ from blueprints.web.operations import Api
 api = Api("llm", "/api/llm")
 
 # Each module registers its operations on the one above.
-from blueprints.llm_management import projects, settings  # noqa: E402
+from blueprints.llm_management import prices, projects, settings  # noqa: E402
 
-__all__ = ["api", "projects", "settings"]
+__all__ = ["api", "prices", "projects", "settings"]

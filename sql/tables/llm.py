@@ -97,6 +97,8 @@ agent_settings = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     PrimaryKeyConstraint("project_id", "agent_type"),
+    # The few that name a model are found for its price.
+    Index("ix_agent_settings_model_override", "model_override", **only_where("model_override IS NOT NULL")),
 )
 
 # One row for each field that a change has changed.

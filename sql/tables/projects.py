@@ -18,7 +18,7 @@ from sqlalchemy import (
     true,
 )
 
-from sql.tables.columns import Id, Instant, choice, id_column, metadata
+from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
 
 PROVIDERS = ("gemini", "openai", "anthropic")
 PRIORITIES = ("low", "normal", "high", "critical")
@@ -61,4 +61,6 @@ projects = Table(
     Index("ix_projects_tenant_id_created_at_id", "tenant_id", "created_at", "id"),
     Index("ix_projects_created_at_id", "created_at", "id"),
     Index("ix_projects_activation_code_id", "activation_code_id"),
+    # The few that name a model are found for its price.
+    Index("ix_projects_model_override", "model_override", **only_where("model_override IS NOT NULL")),
 )

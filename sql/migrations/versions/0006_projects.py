@@ -287,6 +287,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("project_id", "agent_type", name=op.f("pk_agent_settings")),
     )
+    named = sa.text("model_override IS NOT NULL")
+    for table in ("projects", "agent_settings"):
+        name = f"ix_{table}_model_override"
+        op.create_index(name, table, ["model_override"], postgresql_where=named, sqlite_where=named)
     op.create_table(
         "setting_changes",
         sa.Column("id", ID, sa.Identity(always=False), nullable=False),
