@@ -47,6 +47,22 @@ GROUPS = {
     ),
 }
 
+# Commands of two words, by the first: what they are about, and the second word as above.
+GROUPS = {
+    "keys": (
+        "The keys that sign access tokens.",
+        {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
+    ),
+    "llm": (
+        "Settings for language models, and their prices.",
+        {
+            "prices": ("llm_prices:prices", "List prices of models: own ones, and those of models in use."),
+            "set-price": ("llm_prices:set_price", "Give a model a price of your own."),
+            "remove-price": ("llm_prices:remove_price", "Put a model back to the price of the public list."),
+        },
+    ),
+}
+
 
 def main() -> int:
     """Run one command and return its exit code."""

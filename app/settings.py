@@ -77,6 +77,13 @@ class Settings(BaseSettings):
     message_provider_url: SecretStr = SecretStr("")
     redis_url: SecretStr = SecretStr("")
     oidc_client_secret: SecretStr = SecretStr("")
+    # Named as the providers' own libraries name them, without a prefix.
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    anthropic_api_key: SecretStr = Field(SecretStr(""), validation_alias="ANTHROPIC_API_KEY")
+    google_api_key: SecretStr = Field(SecretStr(""), validation_alias="GOOGLE_API_KEY")
+    openai_base_url: str = Field("", validation_alias="OPENAI_BASE_URL")
+    anthropic_base_url: str = Field("", validation_alias="ANTHROPIC_BASE_URL")
+    google_base_url: str = Field("", validation_alias="GOOGLE_BASE_URL")
 
     host: str
     port: int = Field(ge=0, le=65535)
@@ -198,16 +205,18 @@ class Settings(BaseSettings):
             raise ValueError(f"must start with {schemes[0]}:// or {schemes[1]}:// and name a host")
         return value
 
-    @field_validator("public_url", "oidc_issuer")
+    @field_validator("public_url", "oidc_issuer", "openai_base_url", "anthropic_base_url", "google_base_url")
     @classmethod
     def _absolute_address(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.field_name == "oidc_issuer":
+        if not value and info.field_name != "public_url":
             return value
         try:
             parts = urlsplit(value)
             is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         except ValueError:
             is_valid = False
+        if is_valid and "@" in parts.netloc:
+            raise ValueError("must contain no user and no password, because it is shown")
         if not is_valid or parts.query or parts.fragment or any(character.isspace() for character in value):
             raise ValueError(f"{value!r} is not an absolute address such as https://portal.example.com")
         return value
@@ -336,7 +345,19 @@ def _first_wrong_key(failure: ValidationError) -> SettingsError:
         reason = "is missing from sanic.toml"
     elif error["type"] == "extra_forbidden":
         reason = "is not a setting of the portal"
-    return SettingsError(key=key, variable=f"PORTAL_{key.upper()}", reason=reason)
+    key = key.lower() if key in UNPREFIXED else key
+    return SettingsError(key=key, variable=variable_of(key), reason=reason)
+
+
+# The variables whose names have no prefix.
+UNPREFIXED = frozenset(
+    str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias
+)
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    return field.upper() if field.upper() in UNPREFIXED else f"PORTAL_{field.upper()}"
 
 
 def _generated_secret(state_dir: Path) -> str:

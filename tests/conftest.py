@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 from support.clocks import MovableClock
-from support.databases import PostgresDatabases, SqliteDatabases, postgres_server, settings_for
+from support.databases import PostgresDatabases, SqliteDatabases, is_setting, postgres_server, settings_for
 from support.live import LiveServer, live_server
 from support.neighbours import has_neighbours, place_among_neighbours, undisturbed_horizon
 
@@ -161,7 +161,7 @@ async def sanic_client(settings: Settings, clock: MovableClock) -> AsyncIterator
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state folder of commands that run without any setting but this."""
-    for name in [name for name in os.environ if name.startswith("PORTAL_")]:
+    for name in [name for name in os.environ if is_setting(name)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PORTAL_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "200")

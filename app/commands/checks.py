@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.commands.check_result import CheckResult, Status
+from app.commands.llm_checks import model_prices, provider_keys
 from app.commands.output import reason_of
 from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
@@ -20,7 +21,7 @@ from app.errors import DeliveryError, PortalError, SettingsError
 from app.limits.rate_windows import RateLimit, RedisWindows
 from app.messages.mail import SmtpMailer, is_loopback
 from app.runtime import Runtime
-from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir
+from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir, variable_of
 from sql.statements import database_server, licensing
 
 # Variables that name the places of settings and are no settings themselves.
@@ -60,7 +61,7 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
 
 def variables() -> Iterator[CheckResult]:
     """Environment variables that look like settings but are none: after a misspelling the default would apply."""
-    settings_names = {f"PORTAL_{field.upper()}" for field in Settings.model_fields} | OTHER_VARIABLES
+    settings_names = {variable_of(field) for field in Settings.model_fields} | OTHER_VARIABLES
     unknown = sorted(
         name for name in os.environ if name.upper().startswith("PORTAL_") and name.upper() not in settings_names
     )
@@ -192,6 +193,9 @@ async def database(settings: Settings) -> AsyncIterator[CheckResult]:
             yield CheckResult("schema", "ok", f"at migration {revision}")
             yield await _signing_keys(runtime)
             yield await some_operator(runtime)
+            for result in await provider_keys(runtime):
+                yield result
+            yield await model_prices(runtime)
         elif revision and revision > needed:
             yield CheckResult(
                 "schema", "failure", f"at migration {revision}, made by a newer version; install that version"

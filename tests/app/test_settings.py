@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import is_setting
 
 from app.errors import SettingsError
 from app.settings import Settings, load_settings, toml_files
@@ -26,6 +27,12 @@ NOT_IN_THE_FILE = {
     "message_provider_url",
     "redis_url",
     "oidc_client_secret",
+    "openai_api_key",
+    "anthropic_api_key",
+    "google_api_key",
+    "openai_base_url",
+    "anthropic_base_url",
+    "google_base_url",
 }
 GOOD_SECRET = "0123456789abcdefghijABCDEFGHIJKLMNOP"
 
@@ -34,7 +41,7 @@ GOOD_SECRET = "0123456789abcdefghijABCDEFGHIJKLMNOP"
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither variables nor a sanic.toml of the machine."""
     for name in list(os.environ):
-        if name.startswith("PORTAL_"):
+        if is_setting(name):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -104,6 +111,37 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("PORTAL_ENVIRONMENT", "production")
 
     assert load_settings(state_dir=tmp_path).secret_key.get_secret_value() == GOOD_SECRET
+
+
+@pytest.mark.parametrize("vendor", ["openai", "anthropic", "google"])
+def test_a_providers_key_and_address_have_the_names_that_its_own_library_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vendor: str
+) -> None:
+    assert getattr(load_settings(state_dir=tmp_path), f"{vendor}_base_url") == ""
+    (tmp_path / f"{vendor}_api_key").write_text("from a file\n")
+    monkeypatch.setenv("PORTAL_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv(f"PORTAL_{vendor.upper()}_API_KEY", "of no effect")
+    assert getattr(load_settings(state_dir=tmp_path), f"{vendor}_api_key").get_secret_value() == "from a file"
+    monkeypatch.setenv(f"{vendor.upper()}_API_KEY", "from the environment")
+    monkeypatch.setenv(f"{vendor.upper()}_BASE_URL", "http://127.0.0.1:11434/v1")
+
+    settings = load_settings(state_dir=tmp_path)
+
+    assert getattr(settings, f"{vendor}_api_key").get_secret_value() == "from the environment"
+    assert getattr(settings, f"{vendor}_base_url") == "http://127.0.0.1:11434/v1"
+    assert "from the environment" not in repr(settings)
+
+
+@pytest.mark.parametrize("address", ["localhost:11434", "ftp://models.example", "https://", "https://me:hidden@models"])
+def test_a_wrong_address_of_a_provider_is_named_as_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+) -> None:
+    monkeypatch.setenv("GOOGLE_BASE_URL", address)
+
+    error = wrong(state_dir=tmp_path)
+
+    assert (error.values["key"], error.values["variable"]) == ("google_base_url", "GOOGLE_BASE_URL")
+    assert "hidden" not in str(error)
 
 
 @pytest.mark.parametrize(

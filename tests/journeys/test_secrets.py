@@ -59,6 +59,7 @@ KINDS = {
     "idempotency key",
     "one-time password",
     "password",
+    "provider key",
     "provider password",
     "refresh token",
     "secret key",
@@ -69,6 +70,11 @@ ONE_TIME_PASSWORD = "one-time password"
 SMTP_PASSWORD = "smtp pässword/with:all@of it"
 MESSENGER_PASSWORD = "messenger password 7Q"
 DATABASE_PASSWORD = "database password 3F"
+PROVIDER_KEYS = {
+    "OPENAI_API_KEY": "sk-proj-openai-key-8D2f",
+    "ANTHROPIC_API_KEY": "sk-ant-anthropic-key-4Kq",
+    "GOOGLE_API_KEY": "AIzaSy-google-key-6Wm",
+}
 
 
 async def operators(journey: Journey) -> None:
@@ -107,6 +113,19 @@ async def operators(journey: Journey) -> None:
         secrets.keep("API token", (await journey.twice("/admin/api/tokens", 201, body, person))["token"])
         await journey.send_form(bob, "/auth/logout", "/auth/logout", 303)
         journey.judge(await bob.get("/auth/me", headers={"accept": "application/json", **person}), 401)
+
+
+async def models(journey: Journey) -> None:
+    """Prices of models, by a program and by the command line; the doctor looks at the providers' keys."""
+    price = {"provider": "openai", "model": "local/llama:7b", "inputPrice": 0.1, "outputPrice": 0.2}
+    await journey.ask("PUT", "/api/llm/prices", headers=journey.headers, json=price)
+    await journey.ask("PUT", "/api/llm/prices", 422, headers=journey.headers, json={**price, "inputPrice": "much"})
+    await journey.ask("GET", "/api/llm/prices", headers=journey.headers)
+    assert (await journey.command("llm", "prices"))["prices"]
+    checks = (await journey.command("doctor"))["checks"]
+    told = json.dumps(checks)
+    assert all(f"has a key ({variable})" in told for variable in PROVIDER_KEYS)
+    assert [key for key in PROVIDER_KEYS.values() if key in told] == []
 
 
 async def provider_of_identities(journey: Journey, provider: Provider) -> None:
@@ -262,6 +281,7 @@ async def play(database: str, folder: Path, secrets: Secrets) -> tuple[dict[str,
     secrets.keep("client secret", CLIENT_SECRET)
     secrets.keep("provider password", MESSENGER_PASSWORD)
     secrets.keep("SMTP password", SMTP_PASSWORD)
+    secrets.keep("provider key", *PROVIDER_KEYS.values())
     seen: dict[str, bytes] = {}
     database = with_password(database, DATABASE_PASSWORD)
     async with AsyncExitStack() as around:
@@ -270,10 +290,11 @@ async def play(database: str, folder: Path, secrets: Secrets) -> tuple[dict[str,
         known = {"PORTAL_MESSAGE_PROVIDER_URL": url, "PORTAL_OIDC_ALLOWED_DOMAINS": "example.com"}
         identities = await asyncio.to_thread(around.enter_context, provider_process())
         known |= {f"PORTAL_{name.upper()}": value for name, value in identities.settings.items()}
-        settings = talkative(**known)
+        settings = talkative(**known, **PROVIDER_KEYS)
         async with served(database, folder, workers=2, **settings) as server:
             journey = Journey(server, secrets, folder)
             await operators(journey)
+            await models(journey)
             await provider_of_identities(journey, identities)
             made = await tenants(journey)
             await tenant_signs_in(journey, messenger)

@@ -20,11 +20,16 @@ from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 
 from app.database import schema
-from app.settings import Settings, load_settings
+from app.settings import UNPREFIXED, Settings, load_settings
 from sql.tables import metadata
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 QUIET: dict[str, Any] = {"secret_key": SECRET, "log_level": "error", "port": 0}
+
+
+def is_setting(variable: str) -> bool:
+    """Whether a variable of the machine would be a setting of the portal."""
+    return variable.startswith("PORTAL_") or variable.upper() in UNPREFIXED
 
 
 def settings_for(database_url: str, state_dir: Path, **changes: object) -> Settings:
@@ -32,7 +37,7 @@ def settings_for(database_url: str, state_dir: Path, **changes: object) -> Setti
     place = {"database_url": database_url, "state_dir": state_dir}
     if changes:
         return load_settings(**{**QUIET, **place, **changes})
-    set_outside = tuple(sorted(item for item in os.environ.items() if item[0].startswith("PORTAL_")))
+    set_outside = tuple(sorted(item for item in os.environ.items() if is_setting(item[0])))
     return _quiet(set_outside).model_copy(update={**place, "database_url": SecretStr(database_url)})
 
 

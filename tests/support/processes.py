@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 import orjson
-from support.databases import SECRET, settings_for
+from support.databases import SECRET, is_setting, settings_for
 
 from app.context import Actor, Context
 from app.runtime import Runtime
@@ -61,7 +61,7 @@ async def served(
     port = _free_port()
     log = folder / f"serve-{port}.log"
     env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PORTAL_") or key == "PORTAL_PROOF"},
+        **{key: value for key, value in os.environ.items() if not is_setting(key) or key == "PORTAL_PROOF"},
         "PORTAL_DATABASE_URL": database_url,
         "PORTAL_STATE_DIR": str(folder),
         "PORTAL_SECRET_KEY": SECRET,
