@@ -23,6 +23,7 @@ MAX_TITLE = 255
 class EventType(StrEnum):
     """Every kind of event in the trail; the value is what is stored."""
 
+    ALERT_DISMISSED = "alert_dismissed"
     API_TOKEN_CREATED = "api_token_created"  # noqa: S105 - the name of an event
     API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - the name of an event
     CODE_ACTIVATED = "code_activated"
@@ -47,6 +48,7 @@ class EventType(StrEnum):
     SIGNING_KEY_ROTATED = "signing_key_rotated"
     SUBSCRIPTION_CREATED = "subscription_created"
     SUBSCRIPTION_UPDATED = "subscription_updated"
+    TEMPLATE_DELETED = "template_deleted"
     TENANT_CREATED = "tenant_created"
     TENANT_DELETED = "tenant_deleted"
     TENANT_UPDATED = "tenant_updated"
@@ -61,6 +63,7 @@ class EventType(StrEnum):
 
 _MINOR = frozenset(
     {
+        EventType.ALERT_DISMISSED,
         EventType.CODE_ACTIVATED,
         EventType.CODE_ASSIGNED,
         EventType.CONFIG_UPDATED,
@@ -69,6 +72,7 @@ _MINOR = frozenset(
         EventType.DEVICE_REVOKED,
         EventType.SESSION_CREATED,
         EventType.SESSION_EXPIRED,
+        EventType.TEMPLATE_DELETED,
         EventType.USER_LOGIN,
         EventType.USER_LOGOUT,
     }

@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     usage_past_days: int = Field(ge=1)
     usage_future_seconds: int = Field(ge=0)
     usage_retention_months: int = Field(ge=2)
+    llm_log_retention_months: int = Field(ge=2)
     session_idle_seconds: int = Field(ge=60)
     session_seconds: int = Field(ge=300)
     one_time_password_seconds: int = Field(ge=60)
@@ -149,6 +150,7 @@ class Settings(BaseSettings):
     audit_seal_cron: str
     statistics_fold_cron: str
     statistics_check_cron: str
+    budget_alerts_cron: str
     rollup_check_cron: str
     retention_cron: str
 
@@ -181,6 +183,7 @@ class Settings(BaseSettings):
         "audit_seal_cron",
         "statistics_fold_cron",
         "statistics_check_cron",
+        "budget_alerts_cron",
         "rollup_check_cron",
         "retention_cron",
     )

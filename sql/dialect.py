@@ -34,6 +34,7 @@ __all__ = [
     "insert",
     "install_trigram_indexes",
     "installer",
+    "json_rows",
     "migration_lock",
     "nested_rows",
     "quarter_of",
@@ -67,6 +68,17 @@ class batch_of_ids(FunctionElement[str]):  # noqa: N801 - used like a SQL functi
     """An aggregate: the ids as the parameter ``batch`` of another statement over ``batch_rows(id=...)``."""
 
     name = "batch_of_ids"
+    type = Text()
+    inherit_cache = True
+
+
+class json_rows(FunctionElement[str]):  # noqa: N801 - used like a SQL function
+    """An aggregate: the rows of these columns as a JSON array of arrays, in any order; null where there are no rows.
+
+    SQLite orders what it aggregates only since version 3.44, so whoever reads the rows puts them in order.
+    """
+
+    name = "json_rows"
     type = Text()
     inherit_cache = True
 
@@ -182,6 +194,17 @@ def _batch_of_ids_postgresql(element: batch_of_ids, compiler: SQLCompiler, **opt
 @compiles(batch_of_ids, "sqlite")
 def _batch_of_ids_sqlite(element: batch_of_ids, compiler: SQLCompiler, **options: Any) -> str:
     return f"json_group_array(json_object('id', {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(json_rows, "postgresql")
+def _json_rows_postgresql(element: json_rows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(json_agg(json_build_array({compiler.process(element.clauses, **options)})) AS TEXT)"
+
+
+@compiles(json_rows, "sqlite")
+def _json_rows_sqlite(element: json_rows, compiler: SQLCompiler, **options: Any) -> str:
+    row = f"json_array({compiler.process(element.clauses, **options)})"
+    return f"CASE WHEN count(*) > 0 THEN json_group_array({row}) END"
 
 
 @compiles(force_custom_plan, "postgresql")

@@ -73,3 +73,23 @@ class OperatorNotFoundError(PortalError):
 
     code = "operator_not_found"
     status = 404
+
+
+class TemplateNotFoundError(PortalError):
+    """There is no template {template_id}.
+
+    List the templates to see their ids.
+    """
+
+    code = "template_not_found"
+    status = 404
+
+
+class AlertNotFoundError(PortalError):
+    """There is no alert {alert_id}.
+
+    List the alerts to see their ids.
+    """
+
+    code = "alert_not_found"
+    status = 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.jobs.work import Schedule
 from app.services.audit import chain
 from app.services.idempotency import purge_idempotent_answers
+from app.services.llm.budget_alerts import raise_budget_alerts
 from app.services.tenants.deliveries import DELIVERIES
 from app.services.upkeep import months, statistics, usage
 from app.services.upkeep.sessions import purge_sessions
@@ -27,4 +28,5 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("audit-seal", settings.audit_seal_cron, chain.seal_events),
         Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),
         Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
+        Schedule("budget-alerts", settings.budget_alerts_cron, raise_budget_alerts),
     ]

@@ -7,6 +7,6 @@ from blueprints.web.operations import Api
 api = Api("llm", "/api/llm")
 
 # Each module registers its operations on the one above.
-from blueprints.llm_management import prices, projects, settings  # noqa: E402
+from blueprints.llm_management import alerts, prices, projects, settings, templates, usage  # noqa: E402
 
-__all__ = ["api", "prices", "projects", "settings"]
+__all__ = ["alerts", "api", "prices", "projects", "settings", "templates", "usage"]

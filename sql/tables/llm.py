@@ -233,7 +233,9 @@ llm_alerts = Table(
     Column("dismissed_at", Instant),
     Column("dismissed_by", String(255)),
     UniqueConstraint("key", name="uq_llm_alerts_key"),
-    Index("ix_llm_alerts_created_at_id", "created_at", "id"),
+    # The list shows first those that nobody has dismissed, each newest first.
+    Index("ix_llm_alerts_open", "created_at", "id", **only_where("dismissed_at IS NULL")),
+    Index("ix_llm_alerts_dismissed", "created_at", "id", **only_where("dismissed_at IS NOT NULL")),
     Index("ix_llm_alerts_tenant_id", "tenant_id"),
     Index("ix_llm_alerts_project_id", "project_id"),
 )

@@ -34,6 +34,7 @@ def titled(title: str) -> Event:
 
 def test_the_types_are_a_closed_set() -> None:
     assert {event.value: event.severity for event in EventType} == {
+        "alert_dismissed": "minor",
         "api_token_created": "major",
         "api_token_revoked": "major",
         "code_activated": "minor",
@@ -58,6 +59,7 @@ def test_the_types_are_a_closed_set() -> None:
         "signing_key_rotated": "major",
         "subscription_created": "major",
         "subscription_updated": "major",
+        "template_deleted": "minor",
         "tenant_created": "major",
         "tenant_deleted": "major",
         "tenant_updated": "major",

@@ -146,6 +146,8 @@ def test_every_variant_of_a_function_is_looked_at() -> None:
         "project_list.project_page": 2 * 2,
         "statistics.tenants_with_projects": 2,
         "setting_change_list.setting_change_page": 2**6,
+        "llm_call_list.call_page": 2**4 * 4 * 2,
+        "template_list.template_page": 3 * 2 * 2,
         "tenant_list.tenant_page": 4 * 2 * 2 * 3,
         "tenant_list.tenants_by_ids": 4 * 2,
         "tenant_list.tenant_page_by_usage": 2 * 3 * 3 * 2,

@@ -10,6 +10,7 @@ import structlog
 
 from app.context import Context
 from app.database.connections import as_batch
+from app.services.upkeep.llm import check_days, fold_days
 from app.services.upkeep.months import fold_runs
 from sql.statements import statistics
 from sql.tables.statistics import GRAINS, METRICS_BY_TABLE, TOTAL
@@ -51,14 +52,14 @@ class DifferentGrain(NamedTuple):
 async def fold_statistics(ctx: Context) -> Mapping[str, object]:
     """Move the changes that have committed into the sums, some at a time; what is read is the same before and after.
 
-    The changes of figures, and those of the months by which tenants are ordered.
+    The changes of figures, those of the months by which tenants are ordered, and those of what models have cost.
     """
     folded = 0
     while count := await _fold_some(ctx):
         folded += count
         if count < CHANGES_AT_ONCE:
             break
-    return {"changes": folded, "run_changes": await fold_runs(ctx)}
+    return {"changes": folded, "run_changes": await fold_runs(ctx), "llm_usage_changes": await fold_days(ctx)}
 
 
 async def _fold_some(ctx: Context) -> int:
@@ -94,4 +95,4 @@ async def check_statistics(ctx: Context) -> Mapping[str, object]:
     differences += [wrong._asdict() for wrong in grains]
     for difference in differences:
         log.error("statistics_differ", **difference)
-    return {"differences": len(differences)}
+    return {"differences": len(differences), "llm_usage_differences": await check_days(ctx)}

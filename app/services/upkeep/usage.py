@@ -11,6 +11,7 @@ import structlog
 
 from app.calendar import months_later
 from app.context import Context
+from app.services.upkeep.llm import remove_calls
 from sql.statements import licensing, months, usage
 
 MAX_REPORTED = 100
@@ -74,7 +75,10 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
 
 
 async def apply_retention(ctx: Context) -> Mapping[str, object]:
-    """Remove usage events older than the configured months (their sums stay), and keys and tokens nobody can use."""
+    """Remove what is older than the configured months, and keys and tokens that nobody can use.
+
+    The former are usage events and the log of model calls, whose sums stay.
+    """
     now = ctx.now()
     first_kept_day = months_later(ctx.month().first_day, -ctx.runtime.settings.usage_retention_months)
     events = 0
@@ -83,7 +87,12 @@ async def apply_retention(ctx: Context) -> Mapping[str, object]:
     async with ctx.write() as conn:
         families = await conn.affected(licensing.delete_expired_refresh_families, now=now)
         keys = await conn.affected(licensing.delete_expired_signing_keys, now=now)
-    return {"usage_events": events, "refresh_families": families, "signing_keys": keys}
+    return {
+        "usage_events": events,
+        "llm_calls": await remove_calls(ctx),
+        "refresh_families": families,
+        "signing_keys": keys,
+    }
 
 
 async def _remove_events(ctx: Context, first_kept_day: date) -> int:

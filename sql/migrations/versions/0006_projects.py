@@ -354,7 +354,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_llm_alerts")),
         sa.UniqueConstraint("key", name="uq_llm_alerts_key"),
     )
-    op.create_index("ix_llm_alerts_created_at_id", "llm_alerts", ["created_at", "id"], unique=False)
+    op.create_index(
+        "ix_llm_alerts_dismissed",
+        "llm_alerts",
+        ["created_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("dismissed_at IS NOT NULL"),
+        sqlite_where=sa.text("dismissed_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_llm_alerts_open",
+        "llm_alerts",
+        ["created_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("dismissed_at IS NULL"),
+        sqlite_where=sa.text("dismissed_at IS NULL"),
+    )
     op.create_index("ix_llm_alerts_project_id", "llm_alerts", ["project_id"], unique=False)
     op.create_index("ix_llm_alerts_tenant_id", "llm_alerts", ["tenant_id"], unique=False)
     op.create_table(

@@ -1,0 +1,70 @@
+"""Alerts about models: raising each once, listing them, and dismissing one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, String, Text, bindparam, exists, select, union_all, update
+
+from sql.dialect import batch_rows, insert
+from sql.scope import across_tenants
+from sql.tables import llm_alerts
+from sql.tables.columns import Instant
+
+_REASON = "operators see the alerts of the whole installation"
+
+_batch = batch_rows(key=String, type=String, level=String, message=String, details=Text, created_at=Instant)
+_is_raised = exists().where(llm_alerts.c.key == _batch.c.key)
+
+# Those that were raised before are left out first: a schedule repeats them each minute, and each conflict would use up
+# an id.
+raise_alerts = across_tenants(
+    insert(llm_alerts)
+    .from_select(list(_batch.c.keys()), select(_batch).where(~_is_raised))
+    .on_conflict_do_nothing(index_elements=[llm_alerts.c.key])
+    .returning(llm_alerts.c.id),
+    "an alert about the whole installation has no tenant",
+)
+
+_shown = (
+    llm_alerts.c.id,
+    llm_alerts.c.created_at,
+    llm_alerts.c.level,
+    llm_alerts.c.type,
+    llm_alerts.c.message,
+    llm_alerts.c.details,
+    llm_alerts.c.dismissed_at,
+    llm_alerts.c.tenant_id,
+    llm_alerts.c.project_id,
+)
+
+
+def _newest(condition: ColumnElement[bool]) -> Select[Any]:
+    newest = select(*_shown).where(condition).order_by(llm_alerts.c.created_at.desc(), llm_alerts.c.id.desc())
+    # As a subquery, because SQLite knows no LIMIT in a part of a union.
+    return select(newest.limit(bindparam("max_rows")).subquery())
+
+
+# Each half is read from an index of its own.
+_candidates = union_all(
+    _newest(llm_alerts.c.dismissed_at.is_(None)), _newest(llm_alerts.c.dismissed_at.is_not(None))
+).subquery("candidates")
+
+# The newest, first those that nobody has dismissed.
+alerts = across_tenants(
+    select(_candidates)
+    .order_by(_candidates.c.dismissed_at.is_not(None), _candidates.c.created_at.desc(), _candidates.c.id.desc())
+    .limit(bindparam("max_rows")),
+    _REASON,
+)
+
+alert_by_id = across_tenants(select(*_shown).where(llm_alerts.c.id == bindparam("alert_id")), _REASON)
+
+# The first dismissal counts.
+dismiss_alert = across_tenants(
+    update(llm_alerts)
+    .where(llm_alerts.c.id == bindparam("of_id"), llm_alerts.c.dismissed_at.is_(None))
+    .values(dismissed_at=bindparam("now"), dismissed_by=bindparam("actor"))
+    .returning(*_shown),
+    "an operator names an alert by its id alone",
+)
