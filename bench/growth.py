@@ -14,6 +14,9 @@ What stands for a year of usage: one event on each of the last three days (--eve
 sums, and twelve daily sums spread over the other days of the year (--rollup-days) without their events. Every event
 of a year would be a hundred times as many rows and tell no more: requests read sums.
 
+Every other tenant has two projects and the others one, each tenant five calls of models in the last two months
+(--calls-each), which the database itself sums by day.
+
 What is not there: codes that anyone could type (their hashes are made up), refresh tokens, signing keys, sessions.
 """
 
@@ -118,7 +121,9 @@ async def run(chosen: argparse.Namespace) -> dict[str, object]:
             database_url=chosen.database_url, environment="development", secret_key=secret, state_dir=Path(folder)
         )
         today = chosen.today or datetime.now(settings.zone).date()
-        given = {name: getattr(chosen, name) for name in ("codes_each", "devices_each", "days", "event_days")}
+        given = {
+            name: getattr(chosen, name) for name in ("codes_each", "devices_each", "calls_each", "days", "event_days")
+        }
         shape = Shape(rollup_days=chosen.rollup_days, seed=chosen.seed, today=today, zone=settings.zone, **given)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         started = time.perf_counter()
@@ -153,6 +158,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--tenants", type=_number(1, MAX_TENANTS), default=1_000)
     parser.add_argument("--codes-each", type=_number(0, 1_000), default=10)
     parser.add_argument("--devices-each", type=_number(0, 1_000), default=10)
+    parser.add_argument("--calls-each", type=_number(0, 1_000), default=5, help="calls of models")
     parser.add_argument("--days", type=_number(1, 3_650), default=365, help="days before today that have usage")
     parser.add_argument("--event-days", type=_number(0, 3_650), default=3, help="the last of them, with events")
     parser.add_argument("--rollup-days", type=_number(0, 3_650), default=12, help="days among the others with sums")

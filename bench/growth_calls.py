@@ -7,7 +7,10 @@ thousand here finds ten thousand there, where counting ends.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from app.services.figures.cursors import cursor_of, microseconds
+from bench.growth_models import CALL_DAYS, project_ids
 from bench.growth_names import tenant_name
 
 STATES = ("active", "trialing", "past_due", "canceled", "unpaid", "suspended", "none")
@@ -17,6 +20,9 @@ SORTS = ("name", "slug", "created_at", "updated_at", "usage_current")
 NAME = tenant_name(777).replace(" ", "+")
 EVENT = "code_activated"
 SINCE = "2020-01-01T00:00:00Z"
+# Far behind the first page of the log, by its cursor.
+DEEP = cursor_of((microseconds(datetime.now(UTC) - timedelta(days=CALL_DAYS * 2 // 3)), 0))
+PROJECT = project_ids(777)[0]
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,17 @@ class Call:
     name: str
     path: str
     is_held: bool = True
+    under: str = "/admin/api"
+
+    @property
+    def address(self) -> str:
+        """Where it is sent."""
+        return self.under + self.path
+
+
+def of_models(name: str, path: str, *, is_held: bool = True) -> Call:
+    """A request about models."""
+    return Call(name, path, is_held, "/api/llm")
 
 
 CALLS = (
@@ -86,4 +103,25 @@ CALLS = (
     Call("distribution", "/project-device-distribution"),
     Call("analytics of 30 days", "/analytics?date_range=30d"),
     Call("analytics of a year", "/analytics?date_range=1y"),
+    of_models("projects", "/projects"),
+    of_models("projects, page 50", "/projects?page=50"),
+    of_models("projects, search a tenant", f"/projects?search={NAME}"),
+    of_models("projects, search an id", f"/projects?search={PROJECT}"),
+    of_models("projects, search nothing", "/projects?search=nobody+at+all"),
+    of_models("logs", "/logs"),
+    of_models("logs, all", "/logs?range=all"),
+    of_models("logs, 200 of 30 days", "/logs?range=30days&page_size=200"),
+    of_models("logs, page 40", "/logs?range=all&page=40"),
+    of_models("logs, deep cursor", f"/logs?range=all&cursor={DEEP}"),
+    of_models("logs of an agent", "/logs?agent=coder"),
+    of_models("logs of a provider", "/logs?provider=gemini"),
+    of_models("logs of an agent and a provider", "/logs?range=30days&agent=coder&provider=gemini"),
+    *(of_models(f"logs, {status}", f"/logs?range=all&status={status}") for status in ("success", "error", "cached")),
+    of_models("logs of a tenant", "/logs?range=all&tenant_slug=growth-000777"),
+    of_models("logs of a project", f"/logs?range=all&project_id={PROJECT}"),
+    of_models("logs of nobody", "/logs?range=all&provider=nobody"),
+    of_models("overview of models", "/stats"),
+    of_models("templates", "/templates"),
+    of_models("history", "/history"),
+    of_models("alerts", "/alerts"),
 )

@@ -50,7 +50,7 @@ class Side:
 
     def ask(self, path: str) -> Any:
         """The answer's JSON."""
-        return json.loads(self.body(f"/admin/api{path}"))
+        return json.loads(self.body(path))
 
     def body(self, path: str) -> bytes:
         """An answer that went well."""
@@ -79,7 +79,7 @@ class Side:
         ends = time.perf_counter() + SECONDS
         while len(took) < MIN_REQUESTS or time.perf_counter() < ends:
             began = time.perf_counter()
-            self.body(f"/admin/api{path}")
+            self.body(path)
             took.append((time.perf_counter() - began) * 1_000)
         return took
 
@@ -123,7 +123,7 @@ class Figures:
         """As JSON."""
         return {
             "call": self.call.name,
-            "path": self.call.path,
+            "path": self.call.address,
             "rows": self.rows,
             "totals": self.totals,
             "statements": self.statements,
@@ -160,7 +160,7 @@ async def side_of(server: ServerProcess) -> Side:
 
 def look(side: Side, name: str, figures: Figures) -> None:
     """What a call answers and how many statements it takes, once it is warm."""
-    path = figures.call.path
+    path = figures.call.address
     for _ in range(MIN_REQUESTS + 1):
         answer = side.ask(path)
     figures.statements[name] = min(counted(side, path) for _ in range(MIN_REQUESTS))
@@ -187,7 +187,7 @@ def measure(sides: dict[str, Side], calls: Sequence[Call], rounds: int) -> list[
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for one in figures:
             for name in sorted(SIDES, reverse=number % 2 == 0):
-                one.rounds[name].append(statistics.median(sides[name].milliseconds(one.call.path)))
+                one.rounds[name].append(statistics.median(sides[name].milliseconds(one.call.address)))
     return figures
 
 

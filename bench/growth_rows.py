@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from app.access.keys import fingerprint_hash
 from app.events import EventType
+from bench.growth_models import CALL_COLUMNS, PROJECT_COLUMNS, Owner, call_rows, project_rows
 from bench.growth_names import tenant_name
 
 Row = tuple[Any, ...]
@@ -27,6 +28,8 @@ COLUMNS = {
     "usage_events": "tenant_id event_id device_id kind quantity at day metadata received_at",
     "usage_rollups": "tenant_id day kind quantity events",
     "run_changes": "tenant_id month runs",
+    "projects": PROJECT_COLUMNS,
+    "llm_calls": CALL_COLUMNS,
     "platform_events": "xid event_type severity title actor_type actor_name tenant_id code_id device_id metadata"
     " request_id created_at",
 }
@@ -48,6 +51,7 @@ class Shape:
 
     codes_each: int = 10
     devices_each: int = 10
+    calls_each: int = 5
     days: int = 365
     event_days: int = 3
     rollup_days: int = 12
@@ -98,6 +102,7 @@ class Chunk:
         self._add_devices(tenant, device_ids, bound, revoked)
         self._add_usage(tenant, device_ids)
         self._add_trail(tenant, has_current, bound, device_ids, revoked)
+        self._add_projects(tenant)
 
     def _moment(self, tenant: _Tenant, begin: float, end: float) -> datetime:
         """Some time of the tenant's life, whose parts run from 0 to 1."""
@@ -233,6 +238,13 @@ class Chunk:
                 # As the database does it for events; of the months before nobody asks.
                 if day.month == shape.today.month and day.year == shape.today.year:
                     self.tables["run_changes"].append((tenant.id, day.replace(day=1), events * 3))
+
+    def _add_projects(self, tenant: _Tenant) -> None:
+        owner = Owner(tenant.id, tenant.number, tenant.name, tenant.born, self._now)
+        # Of its own, so that the rows of the other tables do not depend on how many calls there are.
+        draw = Random(f"{self._shape.seed}/{tenant.number}/models")
+        self.tables["projects"] += project_rows(owner, draw)
+        self.tables["llm_calls"] += call_rows(owner, draw, self._shape.calls_each, self._shape.zone)
 
     def _add_trail(
         self,

@@ -14,8 +14,8 @@ from app.commands.output import answer, escape, table
 from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.errors import ValidationError
+from app.money import to_nanos, to_usd
 from app.services.llm import prices as use_cases
-from app.services.llm.money import to_nanos, to_usd
 from app.services.llm.prices import MAX_PRICE_USD, ListedPrice
 from app.services.llm.setting_values import ModelName, Provider
 

@@ -12,8 +12,8 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import CAMEL
+from app.money import to_nanos, to_usd
 from app.services.llm import prices
-from app.services.llm.money import to_nanos, to_usd
 from app.services.llm.prices import MAX_FOUND, MAX_PRICE_USD, ListedPrice
 from app.services.llm.setting_values import ModelName, ProviderName
 from blueprints.llm_management import api

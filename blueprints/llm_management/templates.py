@@ -14,8 +14,8 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import AS_NAMED
+from app.money import to_usd
 from app.services.llm import templates as use_cases
-from app.services.llm.money import usd
 from app.services.llm.templates import Template
 from blueprints.llm_management import api
 from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, blank_is_null
@@ -86,7 +86,7 @@ class TemplateAnswer:
             source_llm=template.source_llm,
             quality_score=template.quality_score,
             usage_count=template.usage_count,
-            cost_saved=usd(template.cost_saved),
+            cost_saved=to_usd(template.cost_saved),
             created_at=template.created_at,
             last_used=template.last_used or template.created_at,
             parameters=orjson.loads(template.parameters),

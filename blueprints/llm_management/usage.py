@@ -12,9 +12,9 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import AS_NAMED
+from app.money import to_usd
 from app.services.llm import call_list
 from app.services.llm.call_list import Call, Chosen
-from app.services.llm.money import usd
 from app.services.reports import model_usage
 from app.services.reports.model_usage import Overview
 from blueprints.llm_management import api
@@ -79,7 +79,7 @@ class CallAnswer:
             model=call.model,
             input_tokens=call.input_tokens,
             output_tokens=call.output_tokens,
-            cost=round(usd(call.cost), 4),
+            cost=round(to_usd(call.cost), 4),
             duration_seconds=round(call.duration_ms / 1000, 2),
             success=call.success,
             error_message=call.error_message,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, Text, bindparam, exists, select, union_all, update
+from sqlalchemy import ColumnElement, Integer, Select, String, Text, bindparam, exists, select, union_all, update
 
 from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
@@ -13,14 +13,17 @@ from sql.tables.columns import Instant
 
 _REASON = "operators see the alerts of the whole installation"
 
-_batch = batch_rows(key=String, type=String, level=String, message=String, details=Text, created_at=Instant)
+_COLUMNS = {"key": String, "type": String, "level": String, "message": String, "details": Text, "created_at": Instant}
+_batch = batch_rows(place=Integer, **_COLUMNS)
 _is_raised = exists().where(llm_alerts.c.key == _batch.c.key)
 
 # Those that were raised before are left out first: a schedule repeats them each minute, and each conflict would use up
 # an id.
 raise_alerts = across_tenants(
     insert(llm_alerts)
-    .from_select(list(_batch.c.keys()), select(_batch).where(~_is_raised))
+    .from_select(
+        list(_COLUMNS), select(*(_batch.c[name] for name in _COLUMNS)).where(~_is_raised).order_by(_batch.c.place)
+    )
     .on_conflict_do_nothing(index_elements=[llm_alerts.c.key])
     .returning(llm_alerts.c.id),
     "an alert about the whole installation has no tenant",

@@ -23,6 +23,7 @@ CODES = {
     "activation_code_not_found": 404,
     "activation_code_revoked": 400,
     "activation_code_used_up": 400,
+    "alert_not_found": 404,
     "api_token_invalid": 401,
     "api_token_not_found": 404,
     "bad_request": 400,
@@ -75,6 +76,7 @@ CODES = {
     "subscription_conflict": 409,
     "subscription_inactive": 403,
     "subscription_missing": 403,
+    "template_not_found": 404,
     "tenant_conflict": 409,
     "tenant_mismatch": 403,
     "tenant_not_found": 404,
@@ -153,6 +155,7 @@ def test_messages_name_only_what_they_are_given() -> None:
 
     assert {name: fields for name, fields in named.items() if fields} == {
         "AccountRateLimitedError": {"retry_after"},
+        "AlertNotFoundError": {"alert_id"},
         "ApiTokenNotFoundError": {"token_id"},
         "CodeExpiredError": {"expires_at"},
         "CodeUsedUpError": {"max_uses", "use_count"},
@@ -182,6 +185,7 @@ def test_messages_name_only_what_they_are_given() -> None:
         "SignInUnavailableError": {"retry_after"},
         "SubscriptionConflictError": {"kind", "reference"},
         "SubscriptionInactiveError": {"state"},
+        "TemplateNotFoundError": {"template_id"},
         "TenantConflictError": {"slug"},
         "TenantNotFoundError": {"slug"},
         "UnavailableError": {"retry_after"},

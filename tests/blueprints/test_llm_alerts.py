@@ -10,7 +10,7 @@ import pytest
 from support.admin import as_operator
 from support.clocks import MovableClock, StandingClock
 from support.live import LiveServer
-from support.llm import USD, answered, log_call, set_settings
+from support.llm_usage import USD, answered, log_call, set_settings
 from support.rows import rows, told
 
 from app.calendar import months_later, start_of

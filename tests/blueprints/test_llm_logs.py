@@ -11,7 +11,7 @@ from support.admin import as_operator
 from support.builders import licensed
 from support.clocks import MovableClock, StandingClock
 from support.live import LiveServer
-from support.llm import USD, answered, asked, call_row, log_call, log_calls
+from support.llm_usage import USD, answered, asked, call_row, log_call, log_calls
 from support.rows import change, rows
 from support.statements import counted_statements
 

@@ -11,7 +11,7 @@ from support.admin import as_operator
 from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
-from support.llm import USD, answered, learn, log_call, set_settings
+from support.llm_usage import USD, answered, learn, log_call, set_settings
 from support.rows import rows
 from support.statements import counted_statements
 

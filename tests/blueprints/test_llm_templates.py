@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from support.admin import as_operator
 from support.live import LiveServer
-from support.llm import USD, answered, asked, learn, set_settings
+from support.llm_usage import USD, answered, asked, learn, set_settings
 from support.rows import rows, told
 from support.statements import counted_statements
 

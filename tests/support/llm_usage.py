@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from support.live import LiveServer
 from support.rows import change
 
 from app.calendar import day_of
-from app.services.llm.defaults import DEFAULTS
+from app.services.llm.system_settings import DEFAULTS
 from sql.tables import learned_templates, llm_calls, system_settings, template_techs
 
 USD = 1_000_000_000
@@ -56,19 +57,7 @@ async def log_call(live: LiveServer, at: datetime | None = None, **values: Any) 
 
 async def set_settings(live: LiveServer, **values: Any) -> None:
     """Write the row of the system's settings."""
-    usual = {
-        **{f"{place}_provider": "gemini" for place in ("primary", "secondary", "tertiary")},
-        **DEFAULTS,
-        "temperature": 0.7,
-        "max_tokens": 4096,
-        "retries_per_provider": 3,
-        "cross_validation_enabled": True,
-        "cache_enabled": True,
-        "min_quality_score": 95,
-        "template_min_quality": 90,
-        "system_prompt": "",
-    }
-    row = {**usual, **values, "id": 1, "version": 1, "updated_at": live.ctx.now()}
+    row = {**asdict(DEFAULTS), **values, "id": 1, "version": 1, "updated_at": live.ctx.now()}
     await change(live, system_settings.insert().values(**row))
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from app.context import Context
 from app.database.connections import as_batch
-from app.services.llm.defaults import defaults_of
-from app.services.llm.money import usd
+from app.money import to_usd
+from app.services.llm.system_settings import defaults_of
 from sql.statements import llm_alerts, llm_usage
 
 # In percent of the budget.
@@ -42,7 +42,7 @@ async def raise_budget_alerts(ctx: Context) -> Mapping[str, object]:
     raised: list[int] = []
     if alerts:
         now = ctx.now()
-        batch = as_batch([{**alert, "created_at": now} for alert in alerts])
+        batch = as_batch([{**alert, "place": place, "created_at": now} for place, alert in enumerate(alerts)])
         async with ctx.write_autocommit() as conn:
             raised = await conn.many(llm_alerts.raise_alerts, int, batch=batch)
     return {"raised": len(raised)}
@@ -55,5 +55,5 @@ def _alerts(budget_name: str, period: str, cost: int, budget: int) -> Iterator[d
             "type": "budget",
             "level": LEVELS[level],
             "message": f"{level} % of the {budget_name} budget is spent",
-            "details": f"In {period} models have cost {usd(cost):,.2f} of {usd(budget):,.2f} USD.",
+            "details": f"In {period} models have cost {to_usd(cost):,.2f} of {to_usd(budget):,.2f} USD.",
         }

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from app.calendar import start_of
 from app.context import Context
-from app.services.figures.cursors import EPOCH, cursor_of, microseconds, moment_of, place_of
+from app.cursors import EPOCH, cursor_of, moment_of, place_at, place_of
 from app.services.figures.totals import Total, capped, read_page
 from sql.lists import llm_call_list as statements
 from sql.lists.llm_call_list import CallFilter
@@ -73,14 +73,14 @@ async def list_calls(
     if cursor is None:
         values["skip"] = (page - 1) * page_size
     else:
-        first, call_id = place_of(cursor)
-        values |= {"cursor_at": moment_of(first), "cursor_id": call_id}
+        place = place_of(cursor)
+        values |= {"cursor_at": moment_of(place), "cursor_id": place[1]}
     statement = _call_page(CallFilter(**dict.fromkeys(conditions, True)), chosen.status, cursor is not None)
     async with ctx.read() as conn:
         rows, counted = read_page(await conn.rows(statement, **values), Call)
     has_more = len(rows) > page_size
     rows = rows[:page_size]
-    next_cursor = cursor_of((microseconds(rows[-1].created_at), rows[-1].id)) if has_more else None
+    next_cursor = cursor_of(place_at(rows[-1].created_at, rows[-1].id)) if has_more else None
     return CallPage(rows, capped(counted), next_cursor)
 
 

@@ -14,8 +14,8 @@ from app.contract.camel import CAMEL
 from app.database.connections import ReadConnection, WriteConnection
 from app.errors import ModelPriceMissingError
 from app.events import Event, EventType, record
+from app.money import Nanos
 from app.services.llm.model_price import ModelPrice, Rate, Source
-from app.services.llm.money import Nanos
 from app.services.llm.named_models import MAX_NAMED, NamedModel, named_models
 from app.services.llm.price_list import list_price, search_price_list
 from app.services.llm.setting_values import Provider

@@ -72,6 +72,11 @@ DEFAULTS = SystemSettings(
 )
 
 
+def defaults_of(*names: str) -> dict[str, Any]:
+    """The defaults of these settings, as parameters of statements that read the stored row themselves."""
+    return {f"default_{name}": getattr(DEFAULTS, name) for name in names}
+
+
 async def system_settings(ctx: Context) -> SystemSettings:
     """The system's settings."""
     async with ctx.read() as conn:

@@ -11,7 +11,7 @@ from app.context import Context
 from app.errors import TemplateNotFoundError
 from app.events import Event, EventType, record
 from app.services.figures.totals import Page, Total, capped, read_page
-from app.services.llm.defaults import defaults_of
+from app.services.llm.system_settings import defaults_of
 from sql.lists import template_list as lists
 from sql.lists.template_list import SortColumn
 from sql.patterns import contains

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from app.context import Context
 from app.contract.camel import AS_NAMED, CAMEL
+from app.money import to_usd
 from app.services.llm.budget_alerts import LEVELS, reached
-from app.services.llm.defaults import defaults_of
-from app.services.llm.money import usd
+from app.services.llm.system_settings import defaults_of
 from sql.statements import llm_usage
 from sql.tables.projects import PROVIDERS
 
@@ -134,17 +134,17 @@ async def overview(ctx: Context) -> Overview:
     total = _together(models.values())
     return Overview(
         total_calls=total.calls,
-        total_cost=usd(total.cost),
-        budget_used=usd(total.cost),
-        monthly_budget=usd(head.monthly_budget),
+        total_cost=to_usd(total.cost),
+        budget_used=to_usd(total.cost),
+        monthly_budget=to_usd(head.monthly_budget),
         avg_response_time=total.duration_ms / total.calls / 1000 if total.calls else 0.0,
         success_rate=100 * total.successes / total.calls if total.calls else 0.0,
         provider_breakdown=_providers(head, models),
         daily_costs=[
-            DayCost(day.isoformat(), usd(days.get(day, 0)))
+            DayCost(day.isoformat(), to_usd(days.get(day, 0)))
             for day in (first_shown + timedelta(days=ahead) for ahead in range(CHART_DAYS))
         ],
-        template_stats=TemplateSums(head.templates_created, head.templates_uses, usd(head.templates_saved)),
+        template_stats=TemplateSums(head.templates_created, head.templates_uses, to_usd(head.templates_saved)),
         alerts=_alerts(total.cost, head.monthly_budget, ctx.now()),
     )
 
@@ -176,14 +176,14 @@ def _providers(head: Part, models: dict[tuple[str, str], Sums]) -> dict[str, Pro
 
 def _provider(models: dict[str, Sums], configured: str) -> ProviderUsage:
     total = _together(models.values())
-    cost = usd(total.cost)
+    cost = to_usd(total.cost)
     return ProviderUsage(
         calls=total.calls,
         total_cost=cost,
         cost=cost,
         avg_cost=cost / total.calls if total.calls else 0.0,
         model=max(models, key=lambda model: models[model].calls, default=configured),
-        models={model: ModelUsage(sums.calls, usd(sums.cost)) for model, sums in models.items()},
+        models={model: ModelUsage(sums.calls, to_usd(sums.cost)) for model, sums in models.items()},
     )
 
 
@@ -192,5 +192,5 @@ def _alerts(cost: int, budget: int, now: datetime) -> list[BudgetLevel]:
     level = max((level for level in reached(cost, budget) if level in SHOWN_LEVELS), default=None)
     if level is None:
         return []
-    message = f"{level} % of the monthly budget is spent: {usd(cost):,.2f} of {usd(budget):,.2f} USD"
+    message = f"{level} % of the monthly budget is spent: {to_usd(cost):,.2f} of {to_usd(budget):,.2f} USD"
     return [BudgetLevel(f"budget_{level}", LEVELS[level], message, now)]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import DBAPIError
 
-from sql.tables.columns import Instant
+from sql.tables.columns import Instant, only_where
 
 revision = "0006"
 down_revision = "0005"
@@ -354,22 +354,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_llm_alerts")),
         sa.UniqueConstraint("key", name="uq_llm_alerts_key"),
     )
-    op.create_index(
-        "ix_llm_alerts_dismissed",
-        "llm_alerts",
-        ["created_at", "id"],
-        unique=False,
-        postgresql_where=sa.text("dismissed_at IS NOT NULL"),
-        sqlite_where=sa.text("dismissed_at IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_llm_alerts_open",
-        "llm_alerts",
-        ["created_at", "id"],
-        unique=False,
-        postgresql_where=sa.text("dismissed_at IS NULL"),
-        sqlite_where=sa.text("dismissed_at IS NULL"),
-    )
+    alert_order = ("llm_alerts", ["created_at", "id"])
+    op.create_index("ix_llm_alerts_dismissed", *alert_order, **only_where("dismissed_at IS NOT NULL"))
+    op.create_index("ix_llm_alerts_open", *alert_order, **only_where("dismissed_at IS NULL"))
     op.create_index("ix_llm_alerts_project_id", "llm_alerts", ["project_id"], unique=False)
     op.create_index("ix_llm_alerts_tenant_id", "llm_alerts", ["tenant_id"], unique=False)
     op.create_table(

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, select, update
 from structlog.testing import capture_logs
 from support.clocks import MovableClock
 from support.live import LiveServer
-from support.llm import call_row, learn, log_call, log_calls
+from support.llm_usage import call_row, learn, log_call, log_calls
 from support.rows import change, rows
 from support.statements import counted_statements
 

@@ -1,0 +1,133 @@
+"""Plans of the lists about models: each filter of the log, each order and each half of the alerts has its index."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Executable, insert, text
+from support.live import LiveServer
+from support.llm_usage import call_row
+from support.rows import change
+
+from app.services.figures.cursors import EPOCH
+from sql.lists.llm_call_list import CallFilter, call_page
+from sql.statements import llm_alerts, llm_usage
+from sql.tables import llm_alerts as alerts_table
+from sql.tables import llm_calls
+
+CALLS = 4_000
+PAGE = {"page_size": 51, "skip": 0, "since": EPOCH}
+
+
+async def fill(live: LiveServer) -> None:
+    """So many that reading all of them is not the quickest; what few of them have is what is asked for."""
+    now = live.ctx.now()
+    rows = [
+        call_row(
+            live,
+            now - timedelta(minutes=number),
+            tenant_id=number % 400 + 1,
+            project_id=f"project-{number % 400}",
+            agent_type="coder" if number % 100 else "qa",
+            provider="openai" if number % 100 else "gemini",
+            success=number % 100 != 0,
+            cached=number % 100 == 0,
+        )
+        for number in range(CALLS)
+    ]
+    raised = [
+        {
+            "key": str(number),
+            "type": "budget",
+            "level": "info",
+            "message": "m",
+            "details": "d",
+            "created_at": now,
+            "dismissed_at": now if number % 2 else None,
+        }
+        for number in range(CALLS)
+    ]
+    async with live.ctx.write() as conn:
+        await conn.insert_all(insert(llm_calls), rows)
+        await conn.insert_all(insert(alerts_table), raised)
+    await change(live, text("ANALYZE"))
+
+
+async def plan_of(live: LiveServer, statement: Executable, values: dict[str, Any]) -> str:
+    """What the database says that it will do, for parameters of any value."""
+    db = live.runtime.db
+    async with db.writer.connect() as connection:
+        compiled: Any = statement.compile(dialect=db.writer.dialect)  # type: ignore[attr-defined]
+        if db.is_sqlite:
+            written = compiled.construct_expanded_state(values)
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            given = [_stored(value) for value in written.positional_parameters]
+            cursor = await driver.execute(f"EXPLAIN QUERY PLAN {written.statement}", given)
+            return "\n".join(row[-1] for row in await cursor.fetchall())
+        await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        written = compiled.construct_expanded_state(values)
+        return "\n".join(
+            row[0]
+            for row in await connection.exec_driver_sql(
+                f"EXPLAIN {written.statement}", tuple(written.positional_parameters)
+            )
+        )
+
+
+def _stored(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | str) else str(value)
+
+
+@pytest.mark.parametrize(
+    ("index", "filters", "status"),
+    [
+        ("ix_llm_calls_created_at_id", {}, None),
+        ("ix_llm_calls_created_at_id", {}, "success"),
+        ("ix_llm_calls_failed", {}, "error"),
+        ("ix_llm_calls_cached", {}, "cached"),
+        ("ix_llm_calls_agent_type_created_at_id", {"agent_type": "qa"}, None),
+        ("ix_llm_calls_provider_created_at_id", {"provider": "gemini"}, None),
+        ("ix_llm_calls_tenant_id_created_at_id", {"tenant_slug": "t-1"}, None),
+        ("ix_llm_calls_project_id_created_at_id", {"project_id": "project-1"}, None),
+    ],
+)
+@pytest.mark.parametrize("is_after_cursor", [False, True])
+async def test_each_filter_of_the_log_is_read_and_counted_in_its_index(
+    sanic_client: LiveServer, index: str, filters: dict[str, str], status: Any, is_after_cursor: bool
+) -> None:
+    await fill(sanic_client)
+    values = {**PAGE, **filters}
+    if is_after_cursor:
+        values |= {"cursor_at": sanic_client.ctx.now(), "cursor_id": CALLS}
+
+    statement = call_page(CallFilter(**dict.fromkeys(filters, True)), status, is_after_cursor)
+    plan = await plan_of(sanic_client, statement, values)
+
+    # The page and the total.
+    assert plan.count(index) == 2, plan
+    for whole in ("Seq Scan on llm_calls", "SCAN llm_calls\n"):
+        assert whole not in plan + "\n", plan
+    # Only the rows of the page are sorted again, on the way to the answer.
+    assert plan.count("Sort  " if not sanic_client.runtime.db.is_sqlite else "TEMP B-TREE") <= 1, plan
+
+
+async def test_the_newest_alerts_come_from_an_index_for_each_half(sanic_client: LiveServer) -> None:
+    await fill(sanic_client)
+
+    plan = await plan_of(sanic_client, llm_alerts.alerts, {"max_rows": 200})
+
+    for index in ("ix_llm_alerts_open", "ix_llm_alerts_dismissed"):
+        assert index in plan, plan
+
+
+async def test_old_calls_and_the_rows_of_a_day_are_found_by_their_day(sanic_client: LiveServer) -> None:
+    await fill(sanic_client)
+    day = sanic_client.ctx.today()
+
+    removing = await plan_of(sanic_client, llm_usage.delete_old_calls, {"first_kept_day": day, "max_rows": 2000})
+    checking = await plan_of(sanic_client, llm_usage.days_that_differ, {"day": day, "max_rows": 100})
+
+    assert "ix_llm_calls_day" in removing, removing
+    assert "ix_llm_calls_day" in checking, checking
