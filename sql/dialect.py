@@ -36,6 +36,7 @@ __all__ = [
     "installer",
     "json_rows",
     "migration_lock",
+    "named_lock",
     "nested_rows",
     "quarter_of",
     "referenced_column",
@@ -98,6 +99,14 @@ class force_custom_plan(FunctionElement[bool]):  # noqa: N801 - used like a SQL 
 
     def __init__(self) -> None:
         super().__init__(bindparam("is_custom_plan", True, type_=Boolean))
+
+
+class named_lock(FunctionElement[int]):  # noqa: N801 - used like a SQL function
+    """Waits for the lock with this name and holds it until the transaction ends; 0 on SQLite, which has one writer."""
+
+    name = "named_lock"
+    type = Integer()
+    inherit_cache = True
 
 
 class transaction_id(FunctionElement[int]):  # noqa: N801 - used like a SQL function
@@ -216,6 +225,18 @@ def _force_custom_plan_postgresql(element: force_custom_plan, compiler: SQLCompi
 @compiles(force_custom_plan, "sqlite")
 def _force_custom_plan_sqlite(element: force_custom_plan, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
+
+
+@compiles(named_lock, "postgresql")
+def _named_lock_postgresql(element: named_lock, compiler: SQLCompiler, **options: Any) -> str:
+    # The function itself returns nothing that could be read.
+    key = f"hashtextextended({compiler.process(element.clauses, **options)}, 0)"
+    return f"CASE WHEN pg_advisory_xact_lock({key}) IS NULL THEN 1 ELSE 0 END"
+
+
+@compiles(named_lock, "sqlite")
+def _named_lock_sqlite(element: named_lock, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(0 AND {compiler.process(element.clauses, **options)} IS NULL)"
 
 
 @compiles(transaction_id, "postgresql")

@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from sql.dialect import batch_rows, insert
+from sql.dialect import batch_rows, insert, named_lock, referenced_column
 from sql.scope import across_tenants
 from sql.statements.activation import is_good
 from sql.tables import activation_codes, agent_settings, projects, tenants
@@ -28,13 +28,7 @@ _OPERATORS = "operators see the projects of all tenants, and those of none"
 _hidden_tenants = select(tenants.c.id).where(tenants.c.deleted_at.is_not(None))
 is_shown = or_(projects.c.tenant_id.is_(None), projects.c.tenant_id.not_in(_hidden_tenants))
 
-project_details = (
-    projects.c.id,
-    projects.c.project_id,
-    projects.c.tenant_id,
-    tenants.c.name.label("tenant_name"),
-    tenants.c.slug.label("tenant_slug"),
-    tenants.c.subscription_state,
+_own_details = (
     projects.c.name,
     projects.c.client_name,
     projects.c.description,
@@ -53,6 +47,14 @@ project_details = (
     projects.c.created_at,
     projects.c.updated_at,
 )
+_of_tenant = {
+    "tenant_name": tenants.c.name,
+    "tenant_slug": tenants.c.slug,
+    "subscription_state": tenants.c.subscription_state,
+}
+_keys = (projects.c.id, projects.c.project_id, projects.c.tenant_id)
+
+project_details = (*_keys, *(column.label(name) for name, column in _of_tenant.items()), *_own_details)
 
 _with_tenant: Select[*tuple[object, ...]] = (
     select(*project_details).select_from(projects).outerjoin(tenants, tenants.c.id == projects.c.tenant_id)
@@ -90,6 +92,9 @@ agent_prompts = (
     .order_by(agent_settings.c.project_id, agent_settings.c.agent_type)
 )
 
+# Without it, as many as wait for one id would read the family and try the next one each time that one of them commits.
+wait_for_family = select(named_lock(bindparam("family", type_=String)))
+
 _family = (
     select(projects.c.project_id)
     .where(
@@ -111,9 +116,19 @@ creation_situation = across_tenants(
     "a project's id is unique among the projects of all tenants",
 )
 
-# Returns no row where the id is taken.
+# Returns no row where the id is taken. It returns all details, because others may be waiting for this id: the less is
+# left to do before the commit, the sooner they go on.
 insert_project = across_tenants(
-    insert(projects).on_conflict_do_nothing(index_elements=[projects.c.project_id]).returning(projects.c.id),
+    insert(projects)
+    .on_conflict_do_nothing(index_elements=[projects.c.project_id])
+    .returning(
+        *_keys,
+        *(
+            referenced_column(column, tenants.c.id, projects.c.tenant_id).label(name)
+            for name, column in _of_tenant.items()
+        ),
+        *_own_details,
+    ),
     "the row says whose project it is, and an operator's is of no tenant",
 )
 

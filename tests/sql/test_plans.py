@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Executable, insert, text
 from support.live import LiveServer
 
-from sql.lists import code_list, device_list, tenant_list
+from sql.lists import code_list, device_list, project_list, tenant_list
 from sql.statements import licensing, usage
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 
@@ -90,6 +90,7 @@ async def test_a_page_is_planned_once(sanic_client: LiveServer) -> None:
         "tenants": (tenant_list.tenant_page("created_at", True, None, None), month),
         "codes": (code_list.code_page(False, None, False), {"now": sanic_client.ctx.now()}),
         "devices": (device_list.device_page(False, False, False), {}),
+        "projects": (project_list.project_page(False, False), {}),
     }
     plans_made = (
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements "

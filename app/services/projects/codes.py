@@ -1,10 +1,12 @@
 """Giving a project its activation code: one transaction that takes a use of the code, or nothing.
 
-It is tried first; only when a guard refuses it, the situation is read and a pure rule says why.
+The situation is read first, and a pure rule says what is against it; whoever has lost a race since is refused by a
+guard, and the situation is read again.
 """
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import NamedTuple
 
@@ -29,7 +31,7 @@ class _UsedCode(NamedTuple):
 
 
 class _GuardRefusedError(Exception):
-    """A guard has refused: the transaction is rolled back, and why is read afterwards."""
+    """A guard has refused: the transaction is rolled back, and why is read again."""
 
 
 async def assign_code(ctx: Context, project_id: str, activation_code: str) -> Project:
@@ -42,10 +44,9 @@ async def assign_code(ctx: Context, project_id: str, activation_code: str) -> Pr
     code_hash = NO_CODE if code is None else ctx.runtime.keys.code_hash(code)
     for _ in range(TRIES):
         now = ctx.now()
-        try:
+        judge_assignment(await _look(ctx, project_id, code_hash), project_id, now).enforce()
+        with contextlib.suppress(_GuardRefusedError):
             return await _assign(ctx, project_id, code_hash, now)
-        except _GuardRefusedError:
-            judge_assignment(await _look(ctx, project_id, code_hash), project_id, now).enforce()
     raise OverloadedError
 
 

@@ -10,7 +10,7 @@ from app.errors import ProjectConflictError, ProjectIncompleteError
 from app.events import Event, EventType, record
 from app.services.billing.allowance import may
 from app.services.directory.lookup import Tenant, lock_tenant
-from app.services.projects.details import Project, any_project_on, own_project_on
+from app.services.projects.details import Project
 from app.services.projects.rules import family_of, missing_fields
 from sql.statements import projects as statements
 
@@ -37,28 +37,31 @@ async def create_project(
     async with ctx.write() as conn:
         # Two of the tenant's creations would both see that it has no project yet.
         tenant = await lock_tenant(conn, ctx.tenant_slug)
-        project_id = await _insert_named(conn, ctx, tenant, row)
-        await record(conn, ctx, _created(project_id, name, tenant.id))
-        return await own_project_on(conn, ctx, project_id)
+        project = await _insert_named(conn, ctx, tenant, row)
+        await record(conn, ctx, _created(project))
+        return project
 
 
-async def _insert_named(conn: WriteConnection, ctx: Context, tenant: Tenant, row: dict[str, Any]) -> str:
-    """Insert the row under the first id that is free, and answer the id.
+async def _insert_named(conn: WriteConnection, ctx: Context, tenant: Tenant, row: dict[str, Any]) -> Project:
+    """Insert the row under the first id of its family that is free.
 
-    An insert waits for another transaction that inserts the same id. Where that one has committed, the situation is
-    read again, so each round ends with one id more that is taken.
+    Creations with the same base wait in line. Another transaction may insert an id of the family all the same, as an
+    operator's does; the insert here waits for it, and where that one has committed, the situation is read again, and of
+    the family only what comes after. So each round ends with one id more that is taken.
     """
     began = int(ctx.now().timestamp())
     family = family_of(row["name"], tenant.id, began)
-    names = {"project_id": family.base, "first": family.first, "last": family.last}
-    tries = 0
+    await conn.rows(statements.wait_for_family, family=family.base)
+    project_id, first, taken, tries = family.base, family.first, set[str](), 0
     while True:
+        names = {"project_id": project_id, "first": first, "last": family.last}
         found = await conn.many(statements.creation_situation, _Situation, tenant_id=tenant.id, **names)
         may("create_project", found[0].subscription_state, has_projects=found[0].has_projects).enforce()
-        project_id = family.free_id({situation.taken_id for situation in found if situation.taken_id}, began + tries)
-        if await _insert(conn, ctx, {**row, "project_id": project_id, "tenant_id": tenant.id}):
-            return project_id
-        tries += 1
+        taken |= {situation.taken_id for situation in found if situation.taken_id}
+        project_id = family.free_id(taken, began + tries)
+        if project := await _insert(conn, ctx, {**row, "project_id": project_id, "tenant_id": tenant.id}):
+            return project
+        first, tries = max(first, project_id), tries + 1
 
 
 async def create_any_project(
@@ -83,20 +86,24 @@ async def create_any_project(
         "priority": priority,
     }
     async with ctx.write() as conn:
-        if not await _insert(conn, ctx, row):
+        if (project := await _insert(conn, ctx, row)) is None:
             raise ProjectConflictError(project_id=project_id)
-        await record(conn, ctx, _created(project_id, client_name, None))
-        return await any_project_on(conn, project_id)
+        await record(conn, ctx, _created(project))
+        return project
 
 
-async def _insert(conn: WriteConnection, ctx: Context, row: dict[str, Any]) -> bool:
-    """Whether the id was free; then the project is stored."""
+async def _insert(conn: WriteConnection, ctx: Context, row: dict[str, Any]) -> Project | None:
+    """The stored project, or None where the id is taken."""
     now = ctx.now()
     stored = {**row, "created_at": now, "updated_at": now, "created_by": ctx.actor.name}
-    return bool(await conn.rows(statements.insert_project, **stored))
+    return await conn.maybe(statements.insert_project, Project, **stored)
 
 
-def _created(project_id: str, name: str, tenant_id: int | None) -> Event:
-    metadata = {"name": name}
-    title = f"Project {name} created"
-    return Event(EventType.PROJECT_CREATED, title, tenant_id=tenant_id, project_id=project_id, metadata=metadata)
+def _created(project: Project) -> Event:
+    return Event(
+        EventType.PROJECT_CREATED,
+        f"Project {project.name} created",
+        tenant_id=project.tenant_id,
+        project_id=project.project_id,
+        metadata={"name": project.name},
+    )

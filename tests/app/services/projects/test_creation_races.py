@@ -11,6 +11,7 @@ from support.builders import licensed
 from support.live import LiveServer
 from support.projects import TEXTS, create
 from support.rows import change, rows, told
+from support.statements import counted_statements
 
 from app.events import EventType
 from sql.tables import projects
@@ -25,12 +26,14 @@ async def test_two_hundred_creations_of_a_name_by_ten_tenants_are_two_hundred_pr
     tenants = [await licensed(sanic_client) for _ in range(TENANTS)]
     sessions = [await as_tenant(sanic_client, tenant.tenant_id) for tenant in tenants]
 
-    answers = await asyncio.gather(
-        *(create(sanic_client, session, "Hat Shop") for _ in range(EACH) for session in sessions)
-    )
+    asking = (create(sanic_client, session, "Hat Shop") for _ in range(EACH) for session in sessions)
+    with counted_statements(sanic_client.runtime.db) as seen:
+        answers = await asyncio.gather(*asking)
 
     assert Counter(answer.status_code for answer in answers) == {201: TENANTS * EACH}
     ids = {answer.json()["projectId"] for answer in answers}
+    # Whoever waited in line has found a free id at once.
+    assert sum(statement.startswith("INSERT INTO projects") for statement in seen) == TENANTS * EACH
     assert ids == {"hat-shop", *(f"hat-shop_{number:03}" for number in range(1, TENANTS * EACH))}
     stored = await rows(sanic_client, select(projects.c.project_id, projects.c.tenant_id))
     assert {row.project_id for row in stored} == ids
