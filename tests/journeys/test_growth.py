@@ -23,7 +23,11 @@ from bench.growth_stores import opened, plans_for
 from sql.tables import (
     activation_codes,
     devices,
+    llm_calls,
+    llm_usage_changes,
+    llm_usage_days,
     monthly_runs,
+    projects,
     run_changes,
     statistics_changes,
     subscriptions,
@@ -150,6 +154,25 @@ async def test_the_daily_sums_equal_the_events_of_their_days(grown: Settings) ->
         assert (found["differences"], found["month_differences"]) == (0, 0)
     finally:
         await runtime.close()
+
+
+async def test_projects_and_calls_of_models_are_those_of_their_tenants(grown: Settings) -> None:
+    added = await grow(grown, TENANTS, SHAPE, chunk=CHUNK)
+
+    calls, strangers, changes, days = await asked(
+        grown,
+        select(func.count(), func.sum(llm_calls.c.cost)),
+        select(func.count())
+        .select_from(llm_calls)
+        .join(projects, projects.c.project_id == llm_calls.c.project_id)
+        .where(projects.c.tenant_id != llm_calls.c.tenant_id),
+        select(func.count()).select_from(llm_usage_changes),
+        select(func.sum(llm_usage_days.c.calls), func.sum(llm_usage_days.c.cost)),
+    )
+    assert (added["projects"], added["llm_calls"]) == (75, 250)
+    assert tuple(map(int, days[0])) == tuple(map(int, calls[0]))
+    assert calls[0][0] == 250
+    assert strangers == changes == [(0,)]
 
 
 async def test_seats_and_uses_are_counted_as_activation_counts_them(grown: Settings) -> None:
