@@ -65,7 +65,7 @@ def body_of(operation: Operation) -> Any:
     if operation.body is None:
         return None
     schema = operation.body.model_json_schema()
-    return _sample(schema, schema.get("$defs", {}))
+    return sample(schema, schema.get("$defs", {}))
 
 
 async def ask(
@@ -104,22 +104,22 @@ def permissions_of(caller: str) -> frozenset[Permission]:
     return Role(caller.partition(" ")[0]).permissions
 
 
-def _sample(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
+def sample(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
     """A value that the schema allows, the plainest that comes to hand."""
     if "$ref" in schema:
-        return _sample(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+        return sample(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     for several in ("anyOf", "oneOf", "allOf"):
         if several in schema:
-            return _sample(schema[several][0], definitions)
+            return sample(schema[several][0], definitions)
     for given in ("const", "default", "examples", "enum"):
         if (value := schema.get(given)) is not None:
             return value[0] if given in {"examples", "enum"} else value
     kind = schema.get("type", "")
     if kind == "object":
         properties = schema.get("properties", {})
-        return {name: _sample(properties[name], definitions) for name in schema.get("required", ())}
+        return {name: sample(properties[name], definitions) for name in schema.get("required", ())}
     if kind == "array":
-        return [_sample(schema.get("items", {}), definitions)] * schema.get("minItems", 0)
+        return [sample(schema.get("items", {}), definitions)] * schema.get("minItems", 0)
     number = schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
     return {"integer": number, "number": number, "boolean": True, "string": _text(schema)}.get(kind)
 
