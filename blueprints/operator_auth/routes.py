@@ -17,7 +17,7 @@ from app.services.operators.sessions import SignedIn
 from blueprints.web.forms import set_cookie
 from blueprints.web.identify import SESSION_COOKIE
 from blueprints.web.operations import Api
-from blueprints.web.pages import HOME_PATH, SIGN_IN_PATH, Pages, View, see_other
+from blueprints.web.pages import HOME_PATH, SIGN_IN_PATH, Pages, View, reads_pages, see_other
 
 api = Api("operators", "/auth")
 pages = Pages("operator_auth")
@@ -67,7 +67,8 @@ async def use_sign_in_link(request: Request, ctx: Context, form: Mapping[str, st
     try:
         return _signed_in(ctx, await local_sign_in.use_link(ctx, token=token, password=form.get("password", "")))
     except PortalError as error:
-        if error.status == 401:
+        # Only a person gets the form again, for which the link's owner must be found; a limit stands whoever asks.
+        if error.status in {401, 429} or not reads_pages(request):
             raise
         return _choice(token, await local_sign_in.link_owner(ctx, token), error)
 

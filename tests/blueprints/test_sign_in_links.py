@@ -47,6 +47,22 @@ async def test_a_link_lets_its_bearer_choose_a_password_once(sanic_client: LiveS
         assert (await person.sign_in("ann@example.com")).status_code == 303
 
 
+async def test_a_program_is_told_what_is_wrong_before_its_link_is_looked_at(sanic_client: LiveServer) -> None:
+    sanic_client.runtime.settings = sanic_client.runtime.settings.model_copy(update={"sign_ins_per_address": 2})
+    async with browser(sanic_client) as person:
+        token = form_token(await person.get("/admin/login"))
+        asked = {"accept": "application/json"}
+        form = {"form_token": token, "token": "nobody's"}
+        short = await person.http.post("/auth/link", headers=asked, data={**form, "password": "short"})
+        unknown = await person.http.post("/auth/link", headers=asked, data={**form, "password": PASSWORD})
+        limited = await person.http.post("/auth/link", headers=asked, data={**form, "password": PASSWORD})
+
+    assert (short.status_code, short.json()["errorCode"]) == (422, "validation_error")
+    assert (unknown.status_code, unknown.json()["errorCode"]) == (401, "sign_in_link_invalid")
+    assert (limited.status_code, limited.json()["errorCode"]) == (429, "rate_limited")
+    assert int(limited.headers["retry-after"]) > 0
+
+
 async def test_a_link_that_is_used_by_many_at_once_signs_one_in(sanic_client: LiveServer) -> None:
     link = await new_link(sanic_client)
     async with browser(sanic_client) as person:
