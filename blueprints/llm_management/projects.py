@@ -36,7 +36,7 @@ from sql.tables.projects import MAX_PROJECT_ID
 INHERITED = "Null inherits the system's."
 Provider = Literal["gemini", "openai", "anthropic"]
 Priority = Literal["low", "normal", "high", "critical"]
-ModelName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL)]
+ModelName = Annotated[str, Field(max_length=100, pattern=NO_NUL)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 MaxTokens = Annotated[int, Field(ge=64, le=8192)]
 ERRORS = (errors.ProjectNotFoundError,)
@@ -95,7 +95,9 @@ class AnyProjectChanges(CamelChanges):
     is_active: bool = True
     priority: Priority = "normal"
     provider_override: Annotated[Provider | None, Field(description=INHERITED)] = None
-    model_override: Annotated[ModelName | None, BeforeValidator(blank_is_null), Field(description=INHERITED)] = None
+    model_override: Annotated[
+        ModelName | None, BeforeValidator(blank_is_null), Field(description=f"{INHERITED} So does a blank.")
+    ] = None
     temperature_override: Annotated[Temperature | None, Field(description=INHERITED)] = None
     max_tokens_override: Annotated[MaxTokens | None, Field(description=INHERITED)] = None
     monthly_budget_override: Budget = None

@@ -57,6 +57,13 @@ CODES = {
     "permission_missing": 403,
     "plan_conflict": 409,
     "plan_missing": 404,
+    "project_conflict": 400,
+    "project_has_code": 400,
+    "project_incomplete": 400,
+    "project_not_found": 404,
+    "project_running": 409,
+    "project_without_code": 400,
+    "project_without_tenant": 400,
     "plan_not_found": 400,
     "rate_limited": 429,
     "refresh_token_expired": 401,
@@ -83,8 +90,10 @@ CODES = {
     "token_expired": 401,
     "token_invalid": 401,
     "token_missing": 401,
+    "trial_project_limit": 403,
     "unauthenticated": 401,
     "validation_error": 422,
+    "version_conflict": 412,
 }
 # Said with 401 to a device that asks, with 403 to one that activates.
 TWO_STATUSES = {"device_revoked": {401, 403}}
@@ -177,6 +186,10 @@ def test_messages_name_only_what_they_are_given() -> None:
         "PlanIdNotFoundError": {"plan_id"},
         "PlanNameConflictError": {"name"},
         "PlanNameNotFoundError": {"plan"},
+        "ProjectConflictError": {"project_id"},
+        "ProjectIncompleteError": {"missing"},
+        "ProjectNotFoundError": {"project_id"},
+        "ProjectRunningError": {"project_id"},
         "RateLimitedError": {"retry_after"},
         "SchemaBehindError": {"found", "needed"},
         "SettingsError": {"key", "reason"},
@@ -189,6 +202,7 @@ def test_messages_name_only_what_they_are_given() -> None:
         "TenantConflictError": {"slug"},
         "TenantNotFoundError": {"slug"},
         "UnavailableError": {"retry_after"},
+        "VersionConflictError": {"version"},
     }
 
 

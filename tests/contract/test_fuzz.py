@@ -107,7 +107,7 @@ def configured(live: LiveServer, shown: dict[str, Any]) -> dict[str, Any]:
         "phases": {"stateful": {"enabled": False}},
         "checks": {
             # The query of a refresh may stand in its body instead, which OpenAPI has no words for.
-            "missing_required_header": {"expected-statuses": [400, 401, 403, 404, 405, 413, 422]},
+            "missing_required_header": {"expected-statuses": [400, 401, 403, 404, 405, 412, 413, 422]},
             "negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 405, 412, 413, 422]},
             "positive_data_acceptance": {"enabled": False},
         },

@@ -142,6 +142,10 @@ def _drop_triggers(table: str, changes: tuple[str, ...]) -> None:
         op.execute(f"DROP TRIGGER {name}" if is_sqlite else f"DROP FUNCTION {name}() CASCADE")
 
 
+def _one_of(name: str, *values: str) -> sa.Enum:
+    return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)
+
+
 def _make_trigram_indexes(connection: sa.Connection) -> None:
     extension = connection.execute(sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")).first()
     if extension is None:
@@ -170,32 +174,11 @@ def upgrade() -> None:
         sa.Column("is_active", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column(
             "priority",
-            sa.Enum(
-                "low",
-                "normal",
-                "high",
-                "critical",
-                name="priority",
-                native_enum=False,
-                create_constraint=True,
-                length=32,
-            ),
+            _one_of("priority", "low", "normal", "high", "critical"),
             server_default="normal",
             nullable=False,
         ),
-        sa.Column(
-            "provider_override",
-            sa.Enum(
-                "gemini",
-                "openai",
-                "anthropic",
-                name="provider_override",
-                native_enum=False,
-                create_constraint=True,
-                length=32,
-            ),
-            nullable=True,
-        ),
+        sa.Column("provider_override", _one_of("provider_override", "gemini", "openai", "anthropic"), nullable=True),
         sa.Column("model_override", sa.String(length=100), nullable=True),
         sa.Column("temperature_override", sa.Float(), nullable=True),
         sa.Column("max_tokens_override", sa.Integer(), nullable=True),
@@ -203,17 +186,7 @@ def upgrade() -> None:
         sa.Column("activation_code_id", ID, nullable=True),
         sa.Column(
             "execution_status",
-            sa.Enum(
-                "pending",
-                "running",
-                "completed",
-                "failed",
-                "paused",
-                name="execution_status",
-                native_enum=False,
-                create_constraint=True,
-                length=32,
-            ),
+            _one_of("execution_status", "pending", "running", "completed", "failed", "paused"),
             server_default="pending",
             nullable=False,
         ),
@@ -240,7 +213,8 @@ def upgrade() -> None:
         sa.Column("project_id", sa.String(length=100), nullable=False),
         sa.Column(
             "agent_type",
-            sa.Enum(
+            _one_of(
+                "agent_type",
                 "orchestrator",
                 "researcher",
                 "coder",
@@ -253,26 +227,10 @@ def upgrade() -> None:
                 "infrastructure",
                 "node",
                 "mobile",
-                name="agent_type",
-                native_enum=False,
-                create_constraint=True,
-                length=32,
             ),
             nullable=False,
         ),
-        sa.Column(
-            "provider_override",
-            sa.Enum(
-                "gemini",
-                "openai",
-                "anthropic",
-                name="provider_override",
-                native_enum=False,
-                create_constraint=True,
-                length=32,
-            ),
-            nullable=True,
-        ),
+        sa.Column("provider_override", _one_of("provider_override", "gemini", "openai", "anthropic"), nullable=True),
         sa.Column("model_override", sa.String(length=100), nullable=True),
         sa.Column("temperature_override", sa.Float(), nullable=True),
         sa.Column("max_tokens_override", sa.Integer(), nullable=True),
@@ -294,11 +252,7 @@ def upgrade() -> None:
     op.create_table(
         "setting_changes",
         sa.Column("id", ID, sa.Identity(always=False), nullable=False),
-        sa.Column(
-            "scope",
-            sa.Enum("system", "project", "agent", name="scope", native_enum=False, create_constraint=True, length=32),
-            nullable=False,
-        ),
+        sa.Column("scope", _one_of("scope", "system", "project", "agent"), nullable=False),
         sa.Column("project_id", sa.String(length=100), nullable=True),
         sa.Column("agent_type", sa.String(length=32), nullable=True),
         sa.Column("field", sa.String(length=50), nullable=False),
@@ -333,11 +287,7 @@ def upgrade() -> None:
         sa.Column("id", ID, sa.Identity(always=False), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("type", sa.String(length=50), nullable=False),
-        sa.Column(
-            "level",
-            sa.Enum("info", "warning", "critical", name="level", native_enum=False, create_constraint=True, length=32),
-            nullable=False,
-        ),
+        sa.Column("level", _one_of("level", "info", "warning", "critical"), nullable=False),
         sa.Column("message", sa.String(length=500), nullable=False),
         sa.Column("details", sa.Text(), nullable=False),
         sa.Column("tenant_id", ID, nullable=True),
