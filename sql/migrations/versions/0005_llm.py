@@ -157,22 +157,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("request_id", name="uq_llm_calls_request_id"),
     )
     op.create_index(
-        "ix_llm_calls_agent_type_created_at_id", "llm_calls", ["agent_type", "created_at", "id"], unique=False
+        "ix_llm_calls_agent_type_created_at_id",
+        "llm_calls",
+        ["agent_type", "created_at", "id", "provider", "success", "cached"],
+        unique=False,
     )
     op.create_index(
         "ix_llm_calls_cached",
         "llm_calls",
-        ["created_at", "id"],
+        ["created_at", "id", "agent_type", "provider"],
         unique=False,
         postgresql_where=sa.text("cached"),
         sqlite_where=sa.text("cached"),
     )
-    op.create_index("ix_llm_calls_created_at_id", "llm_calls", ["created_at", "id"], unique=False)
+    op.create_index(
+        "ix_llm_calls_created_at_id",
+        "llm_calls",
+        ["created_at", "id", "agent_type", "provider", "success", "cached"],
+        unique=False,
+    )
     op.create_index("ix_llm_calls_day", "llm_calls", ["day"], unique=False)
     op.create_index(
         "ix_llm_calls_failed",
         "llm_calls",
-        ["created_at", "id"],
+        ["created_at", "id", "agent_type", "provider"],
         unique=False,
         postgresql_where=sa.text("NOT success"),
         sqlite_where=sa.text("NOT success"),
@@ -180,7 +188,12 @@ def upgrade() -> None:
     op.create_index(
         "ix_llm_calls_project_id_created_at_id", "llm_calls", ["project_id", "created_at", "id"], unique=False
     )
-    op.create_index("ix_llm_calls_provider_created_at_id", "llm_calls", ["provider", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_llm_calls_provider_created_at_id",
+        "llm_calls",
+        ["provider", "created_at", "id", "agent_type", "success", "cached"],
+        unique=False,
+    )
     op.create_index(
         "ix_llm_calls_tenant_id_created_at_id", "llm_calls", ["tenant_id", "created_at", "id"], unique=False
     )
