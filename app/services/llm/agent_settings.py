@@ -11,7 +11,7 @@ from app.database.connections import WriteConnection
 from app.errors import AgentSettingsNotFoundError, ProjectNotFoundError, VersionConflictError
 from app.events import Event, EventType, record
 from app.services.llm.history import Difference, differences, record_setting_changes
-from app.services.llm.levels import AgentSettings, read_levels, refuse_impossible_id
+from app.services.llm.levels import AgentSettings, read_levels
 from app.services.llm.setting_values import agent_type_named
 from sql.statements import settings as statements
 
@@ -46,7 +46,6 @@ async def update_agent_settings(
     ValidationError, ProjectNotFoundError, VersionConflictError; then nothing has changed.
     """
     agent_type = agent_type_named(agent_type)
-    refuse_impossible_id(project_id)
     async with ctx.write() as conn:
         project = await conn.maybe(statements.project_locked, LockedProject, project_id=project_id)
         if project is None:

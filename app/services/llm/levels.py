@@ -15,7 +15,6 @@ from app.errors import ProjectNotFoundError
 from app.services.llm.setting_values import Provider
 from app.services.llm.system_settings import DEFAULTS, SystemSettings
 from sql.statements import settings as statements
-from sql.tables.projects import MAX_PROJECT_ID
 
 Level = TypeVar("Level", SystemSettings, "ProjectSettings", "AgentSettings")
 
@@ -63,7 +62,6 @@ class Levels(NamedTuple):
 
 async def read_levels(conn: ReadConnection, project_id: str, agent_type: str | None) -> Levels:
     """All three with one statement; raises ProjectNotFoundError."""
-    refuse_impossible_id(project_id)
     rows = await conn.rows(statements.setting_levels, project_id=project_id, agent_type=agent_type)
     if not rows:
         raise ProjectNotFoundError(project_id=project_id)
@@ -73,12 +71,6 @@ async def read_levels(conn: ReadConnection, project_id: str, agent_type: str | N
         project=_level(row, "project", ProjectSettings),
         agent=_level(row, "agent", AgentSettings) if row.agent_version is not None else None,
     )
-
-
-def refuse_impossible_id(project_id: str) -> None:
-    """Raise ProjectNotFoundError for an id that no project can have, which PostgreSQL would not even compare."""
-    if "\0" in project_id or len(project_id) > MAX_PROJECT_ID:
-        raise ProjectNotFoundError(project_id=project_id)
 
 
 def _level(row: Row[Any], level: str, record: type[Level]) -> Level:

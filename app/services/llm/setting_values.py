@@ -16,7 +16,7 @@ MAX_MODEL = 100
 MAX_PROMPT = 100_000
 # A model's name is printable ASCII at every provider.
 PRINTABLE = "^[ -~]*$"
-MODEL_NAME = "^[ -~]*[!-~][ -~]*$"
+MODEL_NAME = "^ *[!-~][ -~]*$"
 
 
 def _exact(usd: float) -> float:
