@@ -22,6 +22,7 @@ COMMANDS = {
     "list-plans": ("catalogue:list_plans", "List the plans."),
     "add-tenant": ("catalogue:add_tenant", "Admit a tenant, with --plan also its subscription."),
     "list-tenants": ("catalogue:list_tenants", "List the tenants."),
+    "list-deletions": ("deletions:list_deletions", "List the deletions of tenants, and how far they are."),
     "link-sub": ("catalogue:link_sub", "Give a tenant its subscription, or change it."),
     "gen-codes": ("codes:gen_codes", "Make activation codes and show them, for the only time."),
     "list-codes": ("codes:list_codes", "List a tenant's activation codes."),

@@ -15,6 +15,16 @@ class TenantNotFoundError(PortalError):
     status = 404
 
 
+class TenantDeletionNotFoundError(PortalError):
+    """There is no deletion {deletion_id} of a tenant.
+
+    List the deletions to see their ids.
+    """
+
+    code = "tenant_deletion_not_found"
+    status = 404
+
+
 class PlanNameNotFoundError(PortalError):
     """There is no plan named {plan}.
 

@@ -66,8 +66,8 @@ MAX_TAKE_OVER_AGE: Final = timedelta(hours=24)
 KEEP_RUNS: Final = timedelta(days=30)
 MAX_DELETED_RUNS: Final = 1000
 
-# The statuses of workflows that have failed for good.
-FAILED: Final = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+# The statuses of workflows that will not run any more.
+ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 # Seconds after the grace period until the engine must have joined its threads.
 DESTROY_SECONDS: Final = 30.0
@@ -165,6 +165,7 @@ class Engine:
         *,
         poll_seconds: float,
         errand_poll_seconds: float,
+        at_once: Mapping[str, int] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.perform = perform
@@ -178,6 +179,8 @@ class Engine:
         self._executor_id = executor_id
         self._poll_seconds = poll_seconds
         self._errand_poll_seconds = errand_poll_seconds
+        # How many of an errand run at a time in this worker, for errands with a queue of their own.
+        self._at_once = at_once or {}
         self._client: DBOSClient | None = None
         self._calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable")
 
@@ -215,7 +218,7 @@ class Engine:
         await self._call(self._enqueue, name, slot.astimezone(UTC).isoformat())
 
     async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> None:
-        """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has failed."""
+        """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has ended."""
         await self._call(self._enqueue_errand, name, row_id, again)
 
     async def take_over(self, living_ids: Collection[str]) -> list[str]:
@@ -248,6 +251,10 @@ class Engine:
                 worker_concurrency=ERRANDS_PER_WORKER,
                 polling_interval_sec=self._errand_poll_seconds,
             )
+            for name, at_once in self._at_once.items():
+                DBOS.register_queue(
+                    _own_queue(name), worker_concurrency=at_once, polling_interval_sec=self._poll_seconds
+                )
             self._client = DBOSClient(
                 system_database_url=url.render_as_string(hide_password=False),
                 dbos_system_schema=SCHEMA,
@@ -284,12 +291,12 @@ class Engine:
 
     def _enqueue_errand(self, name: str, row_id: int, again: bool) -> None:
         workflow_id = f"{name}:{row_id}"
-        if again and self._list_workflows(workflow_ids=[workflow_id], status=list(FAILED)):
+        if again and self._list_workflows(workflow_ids=[workflow_id], status=list(ENDED)):
             self._launched_client.delete_workflows([workflow_id])
         self._launched_client.enqueue(
             {
                 "workflow_name": "errand",
-                "queue_name": ERRANDS_QUEUE,
+                "queue_name": _own_queue(name) if name in self._at_once else ERRANDS_QUEUE,
                 "workflow_id": workflow_id,
                 "app_version": VERSION,
             },
@@ -326,6 +333,10 @@ class Engine:
         if self._client is None:
             raise RuntimeError("the durable engine is not launched")
         return self._client
+
+
+def _own_queue(errand: str) -> str:
+    return f"{ERRANDS_QUEUE}:{errand}"
 
 
 def _engine() -> Engine:

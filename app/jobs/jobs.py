@@ -221,6 +221,7 @@ class Jobs:
                 self._perform_errand,
                 poll_seconds=self._timing.poll,
                 errand_poll_seconds=self._timing.errand_poll,
+                at_once={errand.name: errand.at_once for errand in self._errands.values() if errand.at_once},
             )
         if not self._engine.is_launched:
             await self._engine.launch()

@@ -6,13 +6,14 @@ from app.jobs.work import Schedule
 from app.services.audit import chain
 from app.services.idempotency import purge_idempotent_answers
 from app.services.llm.budget_alerts import raise_budget_alerts
+from app.services.tenants.deletion import DELETIONS
 from app.services.tenants.deliveries import DELIVERIES
 from app.services.upkeep import months, statistics, usage
 from app.services.upkeep.sessions import purge_sessions
 from app.settings import Settings
 
 # Work that runs once for a row, soon after the row is committed.
-ERRANDS = (DELIVERIES,)
+ERRANDS = (DELIVERIES, DELETIONS)
 # Nothing depends on the times: for a month that is not opened, the lists add up the daily sums.
 MONTHS_CRON = "*/15 * * * *"
 

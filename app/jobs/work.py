@@ -43,10 +43,15 @@ class Errand:
     """A use case that runs once for a row, soon after the row's commit: ``runtime.enqueue(name, row_id)``.
 
     It may start again after a crash or an outage, so it begins with a conditional update of its row. ``waiting``
-    returns the ids of rows whose errand should have ended by now; those are put into the queue again.
+    returns the ids of rows whose errand should have ended by now; those are put into the queue again. A run that ends
+    before its row is done leaves the rest to the next one.
+
+    ``at_once`` is how many run at a time in one worker, in a queue of their own: for long ones, for which short ones
+    must not wait. With None an errand shares the queue of all others.
     """
 
     name: str
     run: Callable[[Context, int], Awaitable[Mapping[str, object]]]
     waiting: Callable[[Context], Awaitable[Sequence[int]]]
     timeout_seconds: float = 300.0
+    at_once: int | None = None

@@ -252,8 +252,8 @@ async def deletion_impact(ctx: Context, tenant_slug: str) -> DeletionImpact:
         subscriptions=Number(total=has.subscriptions),
         usage_events=Number(total=has.usage_events),
         usage_rollups=Number(total=has.usage_rollups),
-        llm_projects=Number(total=0),
-        llm_agents=Number(total=0),
+        llm_projects=Number(total=has.projects),
+        llm_agents=Number(total=has.agents),
         sessions=Number(total=has.sessions),
     )
 
@@ -270,6 +270,8 @@ async def deletion_impact(ctx: Context, tenant_slug: str) -> DeletionImpact:
 async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
     """Delete a tenant with everything that is its own, for good.
 
-    Its devices are refused from their next request on. The audit trail keeps what happened.
+    From this answer on it is not found, its devices and sessions are refused, and its slug is free. What it had is
+    removed in the background: `GET /admin/api/tenant-deletions` says how far that is. The audit trail keeps what
+    happened.
     """
     await deletion.delete_tenant(ctx, tenant_slug)

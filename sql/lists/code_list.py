@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import Select, bindparam, case, literal, or_, select
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
+from sql.hidden import is_shown, tenant_is_shown
 from sql.matching import any_of, contains_pattern, is_of_tenant_named, page_ids, tenants_matching
 from sql.scope import across_tenants
 from sql.tables import activation_codes, tenants
@@ -62,6 +63,7 @@ codes_by_ids = across_tenants(
     .select_from(page_ids)
     .join(activation_codes, activation_codes.c.id == page_ids.c.id)
     .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
+    .where(tenant_is_shown)
     .order_by(activation_codes.c.id.desc()),
     _REASON,
 )
@@ -69,7 +71,7 @@ codes_by_ids = across_tenants(
 
 def codes_matching(has_status: bool) -> Select[Any]:
     """The codes whose label, hint or tenant's name matches a search, as a page of ``ids_with_total``."""
-    codes = select(activation_codes.c.id)
+    codes = select(activation_codes.c.id).where(is_shown(activation_codes))
     labelled = codes.where(contains_pattern(activation_codes.c.label))
     hinted = codes.where(activation_codes.c.hint == bindparam("hint"))
     owned = codes.join(tenants, tenants.c.id == activation_codes.c.tenant_id).where(contains_pattern(tenants.c.name))
@@ -82,15 +84,14 @@ def codes_matching(has_status: bool) -> Select[Any]:
 slug_of_code = across_tenants(
     select(tenants.c.slug)
     .join(activation_codes, activation_codes.c.tenant_id == tenants.c.id)
-    .where(activation_codes.c.id == bindparam("code_id")),
+    .where(activation_codes.c.id == bindparam("code_id"), tenant_is_shown),
     "an operator names a code by its id alone",
 )
 
 
 def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[Any]:
     matches = select(activation_codes.c.id)
-    if is_of_tenant:
-        matches = matches.where(is_of_tenant_named(activation_codes))
+    matches = matches.where(is_of_tenant_named(activation_codes) if is_of_tenant else is_shown(activation_codes))
     if search == "code":
         matches = matches.where(
             activation_codes.c.hint == bindparam("hint"), activation_codes.c.code_hash == bindparam("code_hash")
@@ -109,5 +110,9 @@ def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[A
 code_of_tenant = (
     select(*_code_details)
     .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
-    .where(activation_codes.c.tenant_id == bindparam("tenant_id"), activation_codes.c.id == bindparam("code_id"))
+    .where(
+        activation_codes.c.tenant_id == bindparam("tenant_id"),
+        activation_codes.c.id == bindparam("code_id"),
+        tenant_is_shown,
+    )
 )

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, bindparam, literal, or_, select
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
+from sql.hidden import is_shown, tenant_is_shown
 from sql.matching import any_of, contains_pattern, is_of_tenant_named, page_ids, tenants_matching
 from sql.scope import across_tenants
 from sql.tables import devices, tenants
@@ -53,12 +54,13 @@ devices_by_ids = across_tenants(
     .select_from(page_ids)
     .join(devices, devices.c.id == page_ids.c.id)
     .join(tenants, tenants.c.id == devices.c.tenant_id)
+    .where(tenant_is_shown)
     .order_by(devices.c.id.desc()),
     _REASON,
 )
 
 
-_all_devices = select(devices.c.id)
+_all_devices = select(devices.c.id).where(is_shown(devices))
 _has_fingerprint = and_(
     devices.c.hw_fingerprint >= bindparam("fingerprint_from"), devices.c.hw_fingerprint < bindparam("fingerprint_to")
 )
@@ -77,15 +79,14 @@ devices_matching = across_tenants(
 slug_of_device = across_tenants(
     select(tenants.c.slug)
     .join(devices, devices.c.tenant_id == tenants.c.id)
-    .where(devices.c.id == bindparam("device_id")),
+    .where(devices.c.id == bindparam("device_id"), tenant_is_shown),
     "an operator names a device by its id alone",
 )
 
 
 def _devices(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
     matches = select(devices.c.id)
-    if is_of_tenant:
-        matches = matches.where(is_of_tenant_named(devices))
+    matches = matches.where(is_of_tenant_named(devices) if is_of_tenant else is_shown(devices))
     if is_searched:
         matches = matches.where(
             or_(contains_pattern(devices.c.label), _has_fingerprint, devices.c.tenant_id.in_(tenants_matching()))
@@ -96,5 +97,5 @@ def _devices(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
 device_of_tenant = (
     select(*_device_details)
     .join(tenants, tenants.c.id == devices.c.tenant_id)
-    .where(devices.c.tenant_id == bindparam("tenant_id"), devices.c.id == bindparam("device_id"))
+    .where(devices.c.tenant_id == bindparam("tenant_id"), devices.c.id == bindparam("device_id"), tenant_is_shown)
 )

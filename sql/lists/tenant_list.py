@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from sql.counting import PAGE_SIZE, SKIP, ids_with_total, page_with_total, total_of
 from sql.dialect import batch_rows
+from sql.hidden import is_shown, tenant_is_shown
 from sql.scope import across_tenants
 from sql.tables import activation_codes, monthly_runs, plans, run_changes, subscriptions, tenants, usage_rollups
 
@@ -87,7 +88,7 @@ tenants_by_slug = (
     .select_from(tenants)
     .outerjoin(subscriptions, _is_current)
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
-    .where(tenants.c.slug > bindparam("after_slug"))
+    .where(tenants.c.slug > bindparam("after_slug"), tenant_is_shown)
     .order_by(tenants.c.slug)
     .limit(bindparam("page_size"))
 )
@@ -96,7 +97,7 @@ _any_tenant = _with_subscription(select(*_details).select_from(tenants))
 
 tenant_by_slug = _any_tenant.where(tenants.c.slug == bindparam("tenant_slug"))
 
-tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"))
+tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"), tenant_is_shown)
 
 # ``state`` stands for any one, whose word is a parameter.
 StatusFilter = Literal["none", "state"] | None
@@ -124,7 +125,7 @@ def tenant_page(
 def tenants_by_ids(by: SortColumn, is_descending: bool) -> Select[Any]:
     """The tenants whose ids are in the batch, with a total of 0, ordered by a column."""
     rows = select(literal(0).label("total"), *_details).select_from(_page_ids)
-    rows = _with_subscription(rows.join(tenants, tenants.c.id == _page_ids.c.id))
+    rows = _with_subscription(rows.join(tenants, and_(tenants.c.id == _page_ids.c.id, tenant_is_shown)))
     return rows.order_by(*_order(tenants, by, is_descending))
 
 
@@ -174,7 +175,7 @@ def _opened_runs(is_descending: bool, search: str | None, status: str | None) ->
         .group_by(run_changes.c.tenant_id)
         .cte("changes")
     )
-    is_opened = monthly_runs.c.month == bindparam("month")
+    is_opened = and_(monthly_runs.c.month == bindparam("month"), is_shown(monthly_runs))
     age = (monthly_runs.c.tenant_created_at.label("created_at"), monthly_runs.c.tenant_id.label("id"))
     unchanged = select(monthly_runs.c.runs, *age).where(
         is_opened, monthly_runs.c.tenant_id.not_in(select(changes.c.tenant_id))
@@ -229,7 +230,7 @@ def tenants_matching(
     index, so it compares the rows instead.
     """
     columns = [tenants.c[name] for name in ("id", "created_at", *_COLUMNS)] if by else [tenants.c.id]
-    matches = _in_state(select(*columns).select_from(tenants), status)
+    matches = _in_state(select(*columns).select_from(tenants).where(tenant_is_shown), status)
     matches = matches.where(_matches(suffix=literal_column("''")) if is_short else _matches())
     matches = matches.where(*(_matches(f"word_{number}") for number in range(words)))
     return ids_with_total(matches, (lambda rows: _order(rows, by, is_descending)) if by else None)
@@ -237,6 +238,7 @@ def tenants_matching(
 
 def _filtered(rows: Select[Any], search: str | None, status: str | None) -> Select[Any]:
     """The rows whose tenants match a search and a status; the ids in the batch already match both."""
+    rows = rows.where(tenant_is_shown)
     if search == "found":
         return rows.join(_page_ids, _page_ids.c.id == tenants.c.id)
     return _in_state(rows.where(_matches()) if search else rows, status)

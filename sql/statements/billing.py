@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, and_, bindparam, func, insert, not_, or_, select, update
 
 from sql.dialect import batch_rows, referenced_column
+from sql.hidden import hidden_too
 from sql.tables import devices, plans, subscriptions
 
 LICENSED_STATES = ("active", "trialing")
@@ -67,7 +68,7 @@ _locked_subscriptions = (
 )
 
 # Takes the seats that a batch needs of each tenant, all of a tenant's or none; returns the tenants whose seats it took.
-take_seats = (
+take_seats = hidden_too(
     update(subscriptions)
     .where(
         subscriptions.c.tenant_id == _locked_subscriptions.c.tenant_id,
@@ -84,7 +85,8 @@ take_seats = (
         subscriptions.c.state,
         referenced_column(plans.c.name, plans.c.id, subscriptions.c.plan_id).label("plan_name"),
         referenced_column(plans.c.monthly_run_quota, plans.c.id, subscriptions.c.plan_id),
-    )
+    ),
+    "a hidden tenant has no subscription",
 )
 
 free_seat = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, select, tuple_
 
 from sql.counting import PAGE_SIZE
 from sql.dialect import events_horizon
+from sql.hidden import tenant_is_shown
 from sql.scope import across_tenants
 from sql.tables import platform_events, tenants
 from sql.tables.columns import Instant
@@ -73,7 +74,7 @@ recent_events = across_tenants(
         platform_events.c.metadata,
         platform_events.c.created_at,
     )
-    .outerjoin(tenants, tenants.c.id == platform_events.c.tenant_id)
+    .outerjoin(tenants, and_(tenants.c.id == platform_events.c.tenant_id, tenant_is_shown))
     .where(platform_events.c.created_at >= bindparam("since"))
     .order_by(platform_events.c.created_at.desc(), platform_events.c.id.desc())
     .limit(bindparam("max_rows")),

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from sql.dialect import batch_rows, insert
+from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
 
@@ -75,6 +76,7 @@ device_standings = (
         subscriptions, and_(subscriptions.c.tenant_id == devices.c.tenant_id, subscriptions.c.ended_at.is_(None))
     )
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)
+    .where(tenant_is_shown)
 )
 
 _heartbeats = batch_rows(tenant_id=BigInteger, device_id=BigInteger, hw_fingerprint=String)
@@ -92,6 +94,7 @@ _locked = (
             not_(devices.c.is_revoked),
         ),
     )
+    .where(is_shown(devices))
     .order_by(devices.c.id)
     .with_for_update(of=devices)
     .cte("locked")
@@ -148,7 +151,7 @@ refresh_situations = (
 _rotations = batch_rows(tenant_id=BigInteger, family_id=String, shown_hash=LargeBinary, next_hash=LargeBinary)
 
 # Of several requests with the same token, only the first finds its hash current; the others have sent a used token.
-rotate_refresh_tokens = (
+rotate_refresh_tokens = hidden_too(
     update(refresh_families)
     .where(
         refresh_families.c.tenant_id == _rotations.c.tenant_id,
@@ -158,7 +161,8 @@ rotate_refresh_tokens = (
         refresh_families.c.expires_at > bindparam("now"),
     )
     .values(token_hash=_rotations.c.next_hash, expires_at=bindparam("next_expires_at"))
-    .returning(refresh_families.c.id)
+    .returning(refresh_families.c.id),
+    "its tenants have just been found by their slugs",
 )
 
 revoke_refresh_family = (
@@ -176,7 +180,10 @@ revoke_refresh_families_of_device = (
 )
 
 delete_expired_refresh_families = across_tenants(
-    delete(refresh_families).where(refresh_families.c.expires_at < bindparam("now")),
+    hidden_too(
+        delete(refresh_families).where(refresh_families.c.expires_at < bindparam("now")),
+        "it removes what a deletion would remove later",
+    ),
     "retention removes expired families of all tenants",
 )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import LargeBinary, bindparam, delete, insert, or_, select, update
+from sqlalchemy import LargeBinary, and_, bindparam, delete, insert, or_, select, update
 
 from sql.dialect import batch_rows
 from sql.dialect import insert as upsert
+from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
 from sql.tables import otp_challenges, tenant_sessions, tenants
 
@@ -24,7 +25,8 @@ sessions_by_token = across_tenants(
     )
     .select_from(_requests)
     .join(tenant_sessions, tenant_sessions.c.token_hash == _requests.c.token_hash)
-    .join(tenants, tenants.c.id == tenant_sessions.c.tenant_id),
+    .join(tenants, tenants.c.id == tenant_sessions.c.tenant_id)
+    .where(tenant_is_shown),
     "the tenant is not known before its token is found",
 )
 
@@ -76,9 +78,13 @@ delete_session = delete(tenant_sessions).where(
     tenant_sessions.c.tenant_id == bindparam("tenant_id"), tenant_sessions.c.id == bindparam("session_id")
 )
 
-_ended = or_(
-    tenant_sessions.c.expires_at < bindparam("expired_before"),
-    tenant_sessions.c.last_activity < bindparam("idle_before"),
+_ended = and_(
+    or_(
+        tenant_sessions.c.expires_at < bindparam("expired_before"),
+        tenant_sessions.c.last_activity < bindparam("idle_before"),
+    ),
+    # Those of a tenant that is being deleted go with it, and the trail has told all about it.
+    is_shown(tenant_sessions),
 )
 
 delete_ended_sessions = across_tenants(
@@ -89,6 +95,9 @@ delete_ended_sessions = across_tenants(
 )
 
 delete_ended_challenges = across_tenants(
-    delete(otp_challenges).where(otp_challenges.c.expires_at < bindparam("now")),
+    hidden_too(
+        delete(otp_challenges).where(otp_challenges.c.expires_at < bindparam("now")),
+        "it removes what a deletion would remove later",
+    ),
     "the hourly purge removes what has ended, of all tenants",
 )

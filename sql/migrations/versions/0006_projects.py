@@ -323,7 +323,14 @@ def upgrade() -> None:
         sa.Column("held_until", Instant(), nullable=True),
         sa.Column("finished_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant_deletions")),
-        sa.UniqueConstraint("tenant_id", name="uq_tenant_deletions_tenant_id"),
+    )
+    op.create_index(
+        "uq_tenant_deletions_tenant_id",
+        "tenant_deletions",
+        ["tenant_id"],
+        unique=True,
+        postgresql_where=sa.text("finished_at IS NULL"),
+        sqlite_where=sa.text("finished_at IS NULL"),
     )
     op.create_index(
         "ix_tenant_deletions_unfinished",

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Select, insert, select, update
 from support.builders import activated, licensed, report, run_event
 from support.clocks import MovableClock
+from support.deletions import remove_all
 from support.live import LiveServer
 from support.rows import change, rows
 
@@ -82,6 +83,7 @@ async def test_usage_that_a_deleted_tenant_has_left_is_nobodys(sanic_client: Liv
     (left,) = await rows(sanic_client, run_changes.select())
 
     await delete_tenant(sanic_client.ctx, device.tenant.slug)
+    assert await remove_all(sanic_client) == ["finished"]
     assert await rows(sanic_client, run_changes.select()) == []
     await change(sanic_client, insert(run_changes).values(tenant_id=left.tenant_id, month=left.month, runs=left.runs))
     await fold_statistics(sanic_client.ctx)
