@@ -5,23 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from app.commands.output import answer, table
+from app.commands.pages import all_rows
 from app.commands.parameters import AsJson
 from app.commands.session import operating
+from app.services.figures.totals import Page
 from app.services.tenants import deletion_list
 from app.services.tenants.deletion_list import TenantDeletion
-
-PAGE = 500
 
 
 async def list_deletions(*, as_json: AsJson = False) -> None:
     """List the deletions of tenants with their progress, newest first."""
-    deletions: list[TenantDeletion] = []
     async with operating() as ctx:
-        number = 1
-        while page := (await deletion_list.list_deletions(ctx, page=number, page_size=PAGE)).rows:
-            deletions += page
-            number += 1
-    columns = ("id", "tenant", "status", "percent", "rows", "requested", "by", "name")
+
+        async def page(number: int, size: int) -> Page[TenantDeletion]:
+            return await deletion_list.list_deletions(ctx, page=number, page_size=size)
+
+        listed = await all_rows(page)
+    columns = ("id", "tenant", "status", "percent", "rows", "requested (UTC)", "by", "name")
     rows = [
         (
             each.id,
@@ -33,7 +33,7 @@ async def list_deletions(*, as_json: AsJson = False) -> None:
             each.requested_by,
             each.name,
         )
-        for each in deletions
+        for each in listed
     ]
     output = table(columns, rows) if rows else "No tenant was ever deleted."
-    answer(as_json, {"deletions": [asdict(each) for each in deletions]}, output)
+    answer(as_json, {"deletions": [asdict(each) for each in listed]}, output)

@@ -159,6 +159,8 @@ async def furnish(live: LiveServer, tenant_id: int, *, each: int = 1, mark: str 
             for project_id in project_ids
         ],
     }
+    if await rows(live, select(otp_challenges).where(otp_challenges.c.tenant_id == tenant_id)):
+        del made[otp_challenges]
     async with live.ctx.write() as conn:
         for table, values in made.items():
             await conn.insert_all(insert(table), values)

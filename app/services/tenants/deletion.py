@@ -186,7 +186,7 @@ async def _remove(ctx: Context, hold: _Hold, ends_at: float) -> tuple[int, bool]
 async def _remove_piece(ctx: Context, hold: _Hold, table: OwnedTable) -> int:
     """Remove some rows of a table and add them to the progress, in one transaction; nothing where there are none."""
     async with ctx.write() as conn:
-        piece = await conn.affected(_delete_some(table), **_owner(table, hold), max_rows=ROWS_AT_ONCE)
+        piece = len(await conn.rows(_delete_some(table), **_owner(table, hold), max_rows=ROWS_AT_ONCE))
         if piece:
             await _change_held(conn, statements.add_removed, hold, count=piece, until=_until(ctx))
     return piece

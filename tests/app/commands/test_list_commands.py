@@ -25,6 +25,7 @@ from app.services.figures.totals import Page
 from app.services.licensing.code_list import ListedCode, list_codes
 from app.services.licensing.codes import generate_codes
 from app.services.licensing.device_list import ListedDevice, list_devices
+from app.services.tenants.deletion import delete_tenant
 from sql.tables import projects
 
 Portal = Callable[..., str]
@@ -72,6 +73,23 @@ def test_tenants_are_listed_by_slug_page_by_page(portal: Portal, monkeypatch: py
     assert (found["acme"]["plan"], found["acme"]["state"], found["acme"]["seats_used"]) == ("Starter", "active", 0)
     assert (found["beta"]["plan"], found["beta"]["state"], found["beta"]["seats_used"]) == (None, None, None)
     assert portal("list-tenants").splitlines()[2].split()[1:] == ["beta", "Beta"]
+
+
+def test_deletions_are_listed_with_their_progress(portal: Portal) -> None:
+    assert portal("list-deletions") == "No tenant was ever deleted.\n"
+    assert json.loads(portal("list-deletions", "--json")) == {"deletions": []}
+    portal("add-tenant", "--name", "Acme", "--slug", "acme")
+    asyncio.run(deleted("acme"))
+
+    (deletion,) = json.loads(portal("list-deletions", "--json"))["deletions"]
+    assert (deletion["slug"], deletion["status"], deletion["found"]) == ("acme", "waiting", None)
+    assert portal("list-deletions").splitlines()[1].split()[1:5] == ["acme", "waiting", "0", "0"]
+    assert [tenant["slug"] for tenant in json.loads(portal("list-tenants", "--json"))["tenants"]] == ["demo"]
+
+
+async def deleted(slug: str) -> None:
+    async with operating() as ctx:
+        await delete_tenant(ctx, slug)
 
 
 def test_operators_are_listed_with_the_ways_they_sign_in(portal: Portal) -> None:

@@ -196,3 +196,62 @@ async def test_an_errand_of_a_worker_that_is_gone_is_taken_over(place: Place) ->
         await until(done)
 
     assert len(begun) == len(set(begun)) == 2
+
+
+async def test_a_run_that_leaves_a_rest_is_swept_up_again(place: Place) -> None:
+    runs: list[int] = []
+    waits = {5}
+
+    async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
+        runs.append(row_id)
+        if len(runs) == 3:
+            waits.discard(row_id)
+        return {}
+
+    async def waiting(ctx: Context) -> Sequence[int]:
+        return sorted(waits)
+
+    async def none_waits() -> bool:
+        return not waits
+
+    async with launched(place.settings(), errands=[Errand("bit by bit", run, waiting, at_once=1)]):
+        await until(none_waits)
+
+    assert runs == [5, 5, 5]
+
+
+async def test_long_errands_have_a_queue_of_their_own_and_keep_no_other_waiting(place: Place) -> None:
+    release = asyncio.Event()
+    begun: list[int] = []
+    quick: list[int] = []
+
+    async def run_long(ctx: Context, row_id: int) -> Mapping[str, object]:
+        begun.append(row_id)
+        await release.wait()
+        return {}
+
+    async def run_quick(ctx: Context, row_id: int) -> Mapping[str, object]:
+        quick.append(row_id)
+        return {}
+
+    async def quick_done() -> bool:
+        return len(quick) == 3
+
+    async def all_begun() -> bool:
+        return len(begun) == 20
+
+    errands = [Errand("long", run_long, nothing_waits, at_once=2), Errand("quick", run_quick, nothing_waits)]
+    async with launched(place.settings(), errands=errands) as jobs:
+        for row_id in range(20):
+            jobs.enqueue("long", row_id)
+
+        async def some_begun() -> bool:
+            return len(begun) == 2
+
+        await until(some_begun)
+        for row_id in range(3):
+            jobs.enqueue("quick", row_id)
+        await until(quick_done)
+        assert len(begun) == 2
+        release.set()
+        await until(all_begun)
