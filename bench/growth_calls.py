@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.services.figures.cursors import cursor_of, microseconds
+from app.cursors import cursor_of, place_at
 from bench.growth_models import CALL_DAYS, project_ids
 from bench.growth_names import tenant_name
 
@@ -21,7 +21,7 @@ NAME = tenant_name(777).replace(" ", "+")
 EVENT = "code_activated"
 SINCE = "2020-01-01T00:00:00Z"
 # Far behind the first page of the log, by its cursor.
-DEEP = cursor_of((microseconds(datetime.now(UTC) - timedelta(days=CALL_DAYS * 2 // 3)), 0))
+DEEP = cursor_of(place_at(datetime.now(UTC) - timedelta(days=CALL_DAYS * 2 // 3)))
 PROJECT = project_ids(777)[0]
 
 

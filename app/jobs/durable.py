@@ -246,15 +246,9 @@ class Engine:
             DBOS(config=_configuration(self._settings, url, self._executor_id))
             DBOS.launch()
             DBOS.register_queue(QUEUE, worker_concurrency=RUNS_PER_WORKER, polling_interval_sec=self._poll_seconds)
-            DBOS.register_queue(
-                ERRANDS_QUEUE,
-                worker_concurrency=ERRANDS_PER_WORKER,
-                polling_interval_sec=self._errand_poll_seconds,
-            )
-            for name, at_once in self._at_once.items():
-                DBOS.register_queue(
-                    _own_queue(name), worker_concurrency=at_once, polling_interval_sec=self._poll_seconds
-                )
+            errands = {ERRANDS_QUEUE: ERRANDS_PER_WORKER} | {_own_queue(name): n for name, n in self._at_once.items()}
+            for queue, at_once in errands.items():
+                DBOS.register_queue(queue, worker_concurrency=at_once, polling_interval_sec=self._errand_poll_seconds)
             self._client = DBOSClient(
                 system_database_url=url.render_as_string(hide_password=False),
                 dbos_system_schema=SCHEMA,

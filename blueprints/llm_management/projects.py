@@ -197,7 +197,7 @@ async def project(ctx: Context, project_id: str) -> Versioned:
     caller=operator(Permission.PROJECTS_WRITE),
     body=AnyProjectChanges,
     answers=AnyProjectAnswer,
-    errors=ERRORS,
+    errors=(*ERRORS, errors.ModelPriceMissingError),
     path_parameters=PROJECT_ID_IN_PATH,
     versioned=True,
 )

@@ -130,11 +130,20 @@ async def system(ctx: Context) -> Versioned:
     return Versioned(found, found.version)
 
 
-@api.operation("PUT", "/system", caller=WRITER, body=SystemUpdate, answers=SystemSettings, versioned=True)
+@api.operation(
+    "PUT",
+    "/system",
+    caller=WRITER,
+    body=SystemUpdate,
+    answers=SystemSettings,
+    errors=(errors.ModelPriceMissingError,),
+    versioned=True,
+)
 async def update_system(ctx: Context, body: SystemUpdate, expected: frozenset[int] | None) -> Versioned:
     """Set the system's settings, all of them; every field that differs is written into the history.
 
-    A provider may stand in several places; it is asked once. Budgets are in USD, with at most nine decimals.
+    A provider may stand in several places; it is asked once. Budgets are in USD, with at most nine decimals. Another
+    model needs a price, because a budget cannot be kept without one.
     """
     updated = await system_settings.update_system_settings(ctx, body.as_stored(), expected)
     return Versioned(updated, updated.version)
@@ -161,7 +170,7 @@ async def agent(ctx: Context, project_id: str, agent_type: str) -> Versioned:
     caller=WRITER,
     body=AgentUpdate,
     answers=AgentSettings,
-    errors=(errors.ProjectNotFoundError,),
+    errors=(errors.ProjectNotFoundError, errors.ModelPriceMissingError),
     path_parameters=AGENT_IN_PATH,
     versioned=True,
 )

@@ -177,8 +177,8 @@ llm_calls = Table(
         "input_tokens >= 0 AND cached_input_tokens >= 0 AND output_tokens >= 0 AND cost >= 0 AND duration_ms >= 0",
         name="amounts",
     ),
-    # The log is ordered by age; each filter that may select few of many rows has its own index. The columns of the other
-    # filters stand at the end, so that filters together are counted in the index alone.
+    # The log is ordered by age; each filter that may select few of many rows has its own index. The columns of the
+    # other filters stand at the end, so that filters together are counted in the index alone.
     Index("ix_llm_calls_created_at_id", "created_at", "id", "agent_type", "provider", "success", "cached"),
     Index("ix_llm_calls_agent_type_created_at_id", "agent_type", "created_at", "id", "provider", "success", "cached"),
     Index("ix_llm_calls_provider_created_at_id", "provider", "created_at", "id", "agent_type", "success", "cached"),

@@ -67,7 +67,9 @@ async def test_an_agent_that_has_nothing_of_its_own_gets_it(sanic_client: LiveSe
 
 @pytest.mark.parametrize("field", CODER)
 async def test_each_field_is_changed_alone_and_put_back_to_inherit(sanic_client: LiveServer, field: str) -> None:
-    path = f"/projects/{await project_with(sanic_client)}/agents/coder"
+    # Of the provider whose models these are: only what has a price may be chosen.
+    provider = "openai" if field == "modelOverride" else None
+    path = f"/projects/{await project_with(sanic_client, provider_override=provider)}/agents/coder"
 
     changed = await told(sanic_client, "PUT", path, json={field: CODER[field]})
     assert {name: changed[name] for name in CODER} == {**UNSET, field: CODER[field]}

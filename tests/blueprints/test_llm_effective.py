@@ -18,7 +18,7 @@ from sql.tables import projects
 NAMED_OTHERWISE = {"primaryProvider": "provider", "systemPrompt": "prompt"}
 OF_PROJECT = {
     "provider_override": ("anthropic", "provider"),
-    "model_override": ("gemini-3-pro", "model"),
+    "model_override": ("gemini-2.5-pro", "model"),
     "temperature_override": (0.0, "temperature"),
     "max_tokens_override": (100, "maxTokens"),
     "monthly_budget_override": (7_000_000_001, "monthlyBudget"),
@@ -50,6 +50,7 @@ async def test_the_defaults_hold_where_nothing_is_set(sanic_client: LiveServer) 
     expected = {NAMED_OTHERWISE.get(field, field): value for field, value in DEFAULT_SYSTEM.items()}
     assert shown.pop("agentType") == "coder"
     assert shown.pop("prompt") == expected.pop("prompt")
+    assert shown.pop("denial") is None
     assert shown.pop("model") == {"value": "gemini-2.5-flash", "source": "system"}
     assert shown == {field: {"value": value, "source": "system"} for field, value in expected.items()}
 
@@ -184,5 +185,5 @@ async def test_what_holds_is_read_by_one_statement(sanic_client: LiveServer) -> 
             await agent_with(sanic_client, project_id, custom_prompt="You are a coder.")
         with counted_statements(sanic_client.runtime.db) as seen:
             answer = await sanic_client.http.get(path, headers=headers)
-        # Finding the token, and the three rows.
-        assert (answer.status_code, len(seen)) == (200, 2), seen
+        # Finding the token, the three rows, and an own price of the model.
+        assert (answer.status_code, len(seen)) == (200, 3), seen

@@ -16,6 +16,7 @@ from support.rows import change, row_counts, rows, told
 from support.statements import counted_statements
 
 from app.errors import ModelPriceMissingError
+from app.services.llm import price_lookup
 from app.services.llm import prices as use_cases
 from app.services.llm.model_price import cost
 from app.services.llm.system_settings import update_system_settings
@@ -80,7 +81,7 @@ async def test_an_own_price_comes_before_the_lists_until_it_is_removed(sanic_cli
     assert (body["cachedInputPrice"], body["source"], body["updatedBy"]) == (0.5, "own", "token tests as owner")
     assert body in (await ask(sanic_client, "GET"))["prices"]
     async with sanic_client.ctx.read() as conn:
-        price = await use_cases.require_price(conn, sanic_client.ctx, "gemini", "gemini-2.5-flash")
+        price = await price_lookup.require_price(conn, sanic_client.ctx, "gemini", "gemini-2.5-flash")
     assert cost(price, input_tokens=10, cached_input_tokens=4, output_tokens=1) == 6 * 1000 + 4 * 500 + 2250
 
     query = {"provider": "gemini", "model": "gemini-2.5-flash"}
@@ -284,9 +285,9 @@ async def test_a_search_looks_through_the_list_and_own_prices_up_to_a_hundred(sa
 async def test_a_model_that_nobody_prices_is_refused_with_what_sets_its_price(sanic_client: LiveServer) -> None:
     ctx = sanic_client.ctx
     async with ctx.read() as conn:
-        assert await use_cases.price_of(conn, ctx, "openai", "local/llama3:70b") is None
+        assert await price_lookup.price_of(conn, ctx, "openai", "local/llama3:70b") is None
         with pytest.raises(ModelPriceMissingError) as refused:
-            await use_cases.require_price(conn, ctx, "openai", "local/llama3:70b")
+            await price_lookup.require_price(conn, ctx, "openai", "local/llama3:70b")
     assert refused.value.values == {"provider": "openai", "model": "local/llama3:70b"}
     assert "portal llm set-price openai local/llama3:70b --input USD --output USD" in refused.value.remedy
     assert "PUT /api/llm/prices" in refused.value.remedy
@@ -294,19 +295,19 @@ async def test_a_model_that_nobody_prices_is_refused_with_what_sets_its_price(sa
     await ask(sanic_client, "PUT", json=OWN)
 
     async with ctx.read() as conn:
-        price = await use_cases.require_price(conn, ctx, "openai", "local/llama3:70b")
+        price = await price_lookup.require_price(conn, ctx, "openai", "local/llama3:70b")
     assert (price.source, price.base.input_price, price.base.cached) == ("own", 10**8, 10**8)
 
 
 async def test_the_systems_own_choice_of_models_is_listed(sanic_client: LiveServer) -> None:
     assert (await row_counts(sanic_client))["system_settings"] == 0
-    await update_system_settings(sanic_client.ctx, {"openai_model": "gpt-9", "primary_provider": "anthropic"})
+    await update_system_settings(sanic_client.ctx, {"openai_model": "gpt-5.1", "primary_provider": "anthropic"})
     await project(sanic_client, "of-the-primary", model_override="claude-one")
 
     assert await listed(sanic_client) == [
         ("anthropic", "claude-3-5-sonnet-20250219"),
         ("anthropic", "claude-one"),
         ("gemini", "gemini-2.5-flash"),
-        ("openai", "gpt-9"),
+        ("openai", "gpt-5.1"),
     ]
     assert len(await rows(sanic_client, system_settings.select())) == 1

@@ -202,7 +202,7 @@ async def test_each_setting_is_changed_told_and_put_back(sanic_client: LiveServe
         "isActive": False,
         "priority": "critical",
         "providerOverride": "anthropic",
-        "modelOverride": "claude-x",
+        "modelOverride": "claude-sonnet-4-5",
         "temperatureOverride": 0.25,
         "maxTokensOverride": 4096,
         "monthlyBudgetOverride": 12.345678901,
@@ -231,7 +231,7 @@ async def test_each_setting_is_changed_told_and_put_back(sanic_client: LiveServe
 
 async def test_the_event_of_a_change_names_the_fields(sanic_client: LiveServer, operator: Operator) -> None:
     await operator.made()
-    await operator.asked("PUT", "/internal", json={"priority": "low", "modelOverride": "m"})
+    await operator.asked("PUT", "/internal", json={"priority": "low", "modelOverride": "gemini-2.5-pro"})
 
     (event,) = [event for event in await told(sanic_client) if event.event_type == "project_updated"]
 

@@ -208,6 +208,8 @@ async def test_every_field_is_required(sanic_client: LiveServer, field: str) -> 
 )
 async def test_every_bound_can_be_reached(sanic_client: LiveServer, extreme: dict[str, Any]) -> None:
     body = {**SYSTEM, **extreme}
+    price = {"provider": "gemini", "model": "m" * 100, "inputPrice": 0, "outputPrice": 0}
+    await told(sanic_client, "PUT", "/prices", role="owner", json=price)
 
     assert await told(sanic_client, "PUT", "/system", json=body) == body
     assert await told(sanic_client, "GET", "/system") == body
@@ -229,11 +231,12 @@ async def test_a_change_is_the_same_statements_whatever_it_changes(sanic_client:
     headers = await as_operator(sanic_client, "operator")
     await told(sanic_client, "PUT", "/system", json={**DEFAULT_SYSTEM, "maxTokens": 64})
 
-    for body in (DEFAULT_SYSTEM, SYSTEM):
+    # Beside these, an own price of each of the three models.
+    for body, models in ((DEFAULT_SYSTEM, 0), (SYSTEM, 3)):
         with counted_statements(sanic_client.runtime.db) as seen:
             await sanic_client.http.put("/api/llm/system", headers=headers, json=body)
         # Finding the token, the row with its lock, its change, its history, the event.
-        assert len(seen) == 5, seen
+        assert len(seen) == 5 + models, seen
 
 
 async def test_who_only_reads_changes_nothing(sanic_client: LiveServer) -> None:

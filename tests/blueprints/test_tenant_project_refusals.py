@@ -73,7 +73,8 @@ async def test_half_a_character_is_no_text(sanic_client: LiveServer, mine: dict[
 
     for method, path in (("POST", PLACE), ("PUT", f"{PLACE}/hats")):
         answer = await sanic_client.http.request(method, path, headers=headers, content=body)
-        assert (answer.status_code, answer.json()["errorCode"]) == (400, "malformed_body")
+        assert (answer.status_code, answer.json()["errorCode"]) == (422, "validation_error")
+        assert answer.json()["detail"][0]["loc"] == ["body", "name"]
 
 
 @pytest.mark.parametrize(

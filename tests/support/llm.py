@@ -18,7 +18,7 @@ SYSTEM = {
     "primaryProvider": "anthropic",
     "secondaryProvider": "gemini",
     "tertiaryProvider": "openai",
-    "geminiModel": "gemini-3-pro",
+    "geminiModel": "gemini-2.5-pro",
     "openaiModel": "gpt-5.1",
     "anthropicModel": "claude-4-sonnet",
     "temperature": 0.25,

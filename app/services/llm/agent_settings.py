@@ -10,6 +10,7 @@ from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import AgentSettingsNotFoundError, ProjectNotFoundError, VersionConflictError
 from app.events import Event, EventType, record
+from app.services.llm.effective import require_priced_model
 from app.services.llm.history import Difference, differences, record_setting_changes
 from app.services.llm.levels import AgentSettings, read_levels
 from app.services.llm.setting_values import agent_type_named
@@ -43,7 +44,7 @@ async def update_agent_settings(
     """Set these columns of the agent, which gets settings of its own if it has none; None inherits.
 
     What differs is written with its history and makes a new version; version 0 is that of an agent without. Raises
-    ValidationError, ProjectNotFoundError, VersionConflictError; then nothing has changed.
+    ValidationError, ProjectNotFoundError, VersionConflictError, ModelPriceMissingError; then nothing has changed.
     """
     agent_type = agent_type_named(agent_type)
     async with ctx.write() as conn:
@@ -59,6 +60,9 @@ async def update_agent_settings(
         changed = differences(stored, changes)
         if found is not None and not changed:
             return found
+        levels = await read_levels(conn, project_id, None)
+        new = replace(stored, **{name: change.new for name, change in changed.items()})
+        await require_priced_model(conn, ctx, changed, levels.system, levels.project, new)
         return await _store(conn, ctx, project, stored, changed)
 
 

@@ -5,14 +5,20 @@ Nothing else in the product reads a setting: whoever calls a model asks here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from typing import Annotated, Generic, NamedTuple, TypeVar
+
+from pydantic import Field
 
 from app.context import Context
 from app.contract.camel import CAMEL
+from app.database.connections import ReadConnection
+from app.errors import ModelPriceMissingError
 from app.money import Nanos
 from app.services.llm.history import Scope
 from app.services.llm.levels import AgentSettings, ProjectSettings, read_levels
+from app.services.llm.price_lookup import require_price
 from app.services.llm.setting_values import Provider, agent_type_named
 from app.services.llm.system_settings import SystemSettings
 
@@ -25,6 +31,15 @@ class Value(Generic[Kind]):
 
     value: Kind
     source: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """An error, by its code and in words."""
+
+    __pydantic_config__ = CAMEL
+    error_code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +69,7 @@ class EffectiveSettings:
     min_quality_score: Value[int]
     template_min_quality: Value[int]
     prompt: str
+    denial: Annotated[Denial | None, Field(description="Why a call with these settings is refused.")] = None
 
 
 class Choice(NamedTuple):
@@ -70,8 +86,29 @@ async def effective_settings(ctx: Context, project_id: str, agent_type: str | No
     """
     named = None if agent_type is None else agent_type_named(agent_type, "agent")
     async with ctx.read() as conn:
-        system, project, agent = await read_levels(conn, project_id, named)
-    return resolve(system, project, agent, named)
+        settings = resolve(*await read_levels(conn, project_id, named), named)
+        try:
+            await require_price(conn, ctx, settings.provider.value, settings.model.value)
+        except ModelPriceMissingError as error:
+            return replace(settings, denial=Denial(error.code, error.detail))
+    return settings
+
+
+async def require_priced_model(
+    conn: ReadConnection,
+    ctx: Context,
+    changed: Container[str],
+    system: SystemSettings,
+    project: ProjectSettings,
+    agent: AgentSettings | None = None,
+) -> None:
+    """Raise ModelPriceMissingError if a change of these columns leads to a model without a price.
+
+    A budget stands over every call, and cannot be kept without a price.
+    """
+    if "provider_override" in changed or "model_override" in changed:
+        settings = resolve(system, project, agent)
+        await require_price(conn, ctx, settings.provider.value, settings.model.value)
 
 
 def resolve(

@@ -11,13 +11,13 @@ from pydantic import Field
 
 from app.context import Context
 from app.contract.camel import CAMEL
-from app.database.connections import ReadConnection, WriteConnection
-from app.errors import ModelPriceMissingError
+from app.database.connections import WriteConnection
 from app.events import Event, EventType, record
 from app.money import Nanos
-from app.services.llm.model_price import ModelPrice, Rate, Source
+from app.services.llm.model_price import ModelPrice, Source
 from app.services.llm.named_models import MAX_NAMED, NamedModel, named_models
 from app.services.llm.price_list import list_price, search_price_list
+from app.services.llm.price_lookup import OwnPrice
 from app.services.llm.setting_values import Provider
 from sql.patterns import contains
 from sql.statements import model_prices as statements
@@ -26,28 +26,6 @@ MAX_PRICE_USD = 1_000_000
 # How many of the operators' own prices are listed, and how many matches of a search.
 MAX_OWN = 1000
 MAX_FOUND = 100
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPrice:
-    """An operator's own price, in 1e-9 USD for a million tokens."""
-
-    provider: Provider
-    model: str
-    input_price: int
-    cached_input_price: int | None
-    output_price: int
-    updated_at: datetime
-    updated_by: str
-
-    @property
-    def figures(self) -> dict[str, int | None]:
-        """The prices by the names of their columns."""
-        return {
-            "input_price": self.input_price,
-            "cached_input_price": self.cached_input_price,
-            "output_price": self.output_price,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +49,6 @@ class PriceList(NamedTuple):
 
     prices: list[ListedPrice]
     is_capped: bool
-
-
-async def price_of(conn: ReadConnection, ctx: Context, provider: Provider, model: str) -> ModelPrice | None:
-    """The price of a model now: the operator's own one, or else that of the list; None if there is neither."""
-    own = await conn.maybe(statements.own_price, OwnPrice, provider=provider, model=model)
-    if own is None:
-        return await list_price(provider, model, ctx.now())
-    rate = Rate(0, own.input_price, own.cached_input_price, None, own.output_price)
-    return ModelPrice(provider, model, "own", (rate,))
-
-
-async def require_price(conn: ReadConnection, ctx: Context, provider: Provider, model: str) -> ModelPrice:
-    """The price of a model now; raises ModelPriceMissingError."""
-    if (price := await price_of(conn, ctx, provider, model)) is None:
-        raise ModelPriceMissingError(provider=provider, model=model)
-    return price
 
 
 async def list_prices(ctx: Context) -> PriceList:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -15,8 +15,16 @@ from app.errors import VersionConflictError
 from app.events import Event, EventType, record
 from app.money import NANOS_PER_USD, Nanos
 from app.services.llm.history import differences, record_setting_changes
+from app.services.llm.price_lookup import require_price
 from app.services.llm.setting_values import Provider
 from sql.statements import settings as statements
+
+# The columns that name the model of each provider.
+MODELS: Final[Mapping[Provider, str]] = {
+    "gemini": "gemini_model",
+    "openai": "openai_model",
+    "anthropic": "anthropic_model",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,8 @@ class SystemSettings:
 
     def model_of(self, provider: Provider) -> str:
         """The model that is used of a provider."""
-        return {"gemini": self.gemini_model, "openai": self.openai_model, "anthropic": self.anthropic_model}[provider]
+        model: str = getattr(self, MODELS[provider])
+        return model
 
 
 # What holds until the first change, which stores a row.
@@ -93,7 +102,8 @@ async def update_system_settings(
 ) -> SystemSettings:
     """Set these columns, money in 1e-9 USD; what differs is written with its history and makes a new version.
 
-    Raises VersionConflictError if other versions than the stored one are expected; then nothing has changed.
+    Raises VersionConflictError if other versions than the stored one are expected, ModelPriceMissingError for another
+    model that has no price; then nothing has changed.
     """
     async with ctx.write() as conn:
         stored = await _locked(conn, ctx, changes)
@@ -102,6 +112,9 @@ async def update_system_settings(
         if not (changed := differences(stored, changes)):
             return stored
         new_values = {name: change.new for name, change in changed.items()}
+        for provider, column in MODELS.items():
+            if column in new_values:
+                await require_price(conn, ctx, provider, new_values[column])
         version = stored.version + 1
         await conn.affected(statements.set_system_settings, **new_values, version=version, updated_at=ctx.now())
         await record_setting_changes(conn, ctx, "system", changed, version=version)

@@ -9,7 +9,10 @@ from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import ProjectNotFoundError, VersionConflictError
 from app.events import Event, EventType, record
+from app.services.llm.effective import require_priced_model
 from app.services.llm.history import differences, record_setting_changes
+from app.services.llm.levels import ProjectSettings
+from app.services.llm.system_settings import read_system_settings
 from app.services.projects.details import Project, any_project_on, own_project_on
 from sql.statements import projects as statements
 
@@ -28,7 +31,7 @@ async def update_any_project(
 ) -> Project:
     """Set these columns of the project of any tenant or of none; the budget is in 1e-9 USD.
 
-    Raises ProjectNotFoundError, VersionConflictError where its version is none of ``versions``.
+    Raises ProjectNotFoundError, VersionConflictError where its version is none of ``versions``, ModelPriceMissingError.
     """
     async with ctx.write() as conn:
         found = await conn.maybe(statements.project_of_anyone_locked, Project, project_id=project_id)
@@ -59,6 +62,9 @@ async def _change(conn: WriteConnection, ctx: Context, project: Project, changes
     if not changed:
         return
     new_values = {name: difference.new for name, difference in changed.items()}
+    overrides = {name: new_values.get(name, getattr(project, name)) for name in ("provider_override", "model_override")}
+    system = await read_system_settings(conn)
+    await require_priced_model(conn, ctx, changed, system, ProjectSettings(**overrides))
     version = project.version + 1
     await conn.affected(statements.set_project, of_id=project.id, **new_values, version=version, updated_at=ctx.now())
     await record_setting_changes(conn, ctx, "project", changed, version=version, project_id=project.project_id)

@@ -158,7 +158,7 @@ def test_every_setting_that_is_stored_is_resolved() -> None:
     """A column that is added is either resolved or named here."""
     stored = {column.name for column in system_settings.c} - {"id", "version", "updated_at"}
     named_otherwise = {"primary_provider": "provider", "system_prompt": "prompt"}
-    resolved = {field.name for field in fields(EffectiveSettings)} - {"agent_type", "model"}
+    resolved = {field.name for field in fields(EffectiveSettings)} - {"agent_type", "model", "denial"}
 
     assert {named_otherwise.get(name, name) for name in stored} == resolved
     assert set(SystemValues.model_fields) == stored

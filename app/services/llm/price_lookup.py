@@ -1,0 +1,52 @@
+"""The price that holds for a model: an operator's own one comes before that of the public list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.context import Context
+from app.database.connections import ReadConnection
+from app.errors import ModelPriceMissingError
+from app.services.llm.model_price import ModelPrice, Rate
+from app.services.llm.price_list import list_price
+from app.services.llm.setting_values import Provider
+from sql.statements import model_prices as statements
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPrice:
+    """An operator's own price, in 1e-9 USD for a million tokens."""
+
+    provider: Provider
+    model: str
+    input_price: int
+    cached_input_price: int | None
+    output_price: int
+    updated_at: datetime
+    updated_by: str
+
+    @property
+    def figures(self) -> dict[str, int | None]:
+        """The prices by the names of their columns."""
+        return {
+            "input_price": self.input_price,
+            "cached_input_price": self.cached_input_price,
+            "output_price": self.output_price,
+        }
+
+
+async def price_of(conn: ReadConnection, ctx: Context, provider: Provider, model: str) -> ModelPrice | None:
+    """The price of a model now: the operator's own one, or else that of the list; None if there is neither."""
+    own = await conn.maybe(statements.own_price, OwnPrice, provider=provider, model=model)
+    if own is None:
+        return await list_price(provider, model, ctx.now())
+    rate = Rate(0, own.input_price, own.cached_input_price, None, own.output_price)
+    return ModelPrice(provider, model, "own", (rate,))
+
+
+async def require_price(conn: ReadConnection, ctx: Context, provider: Provider, model: str) -> ModelPrice:
+    """The price of a model now; raises ModelPriceMissingError."""
+    if (price := await price_of(conn, ctx, provider, model)) is None:
+        raise ModelPriceMissingError(provider=provider, model=model)
+    return price
