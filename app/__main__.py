@@ -40,23 +40,10 @@ GROUPS = {
         {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
     ),
     "llm": (
-        "Settings for language models.",
+        "Settings for language models, and their prices.",
         {
             "settings": ("llm:settings", "Show the system's settings, or those that hold in a project."),
             "set": ("llm:set_value", "Set one of the system's settings."),
-        },
-    ),
-}
-
-# Commands of two words, by the first: what they are about, and the second word as above.
-GROUPS = {
-    "keys": (
-        "The keys that sign access tokens.",
-        {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
-    ),
-    "llm": (
-        "Settings for language models, and their prices.",
-        {
             "prices": ("llm_prices:prices", "List prices of models: own ones, and those of models in use."),
             "set-price": ("llm_prices:set_price", "Give a model a price of your own."),
             "remove-price": ("llm_prices:remove_price", "Put a model back to the price of the public list."),
