@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Select, bindparam, literal, or_, select
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
+from sql.hidden import hidden_too, is_shown
 from sql.matching import any_of, contains_pattern, page_ids
 from sql.scope import across_tenants
-from sql.statements.projects import is_shown, project_details
+from sql.statements.projects import project_details
 from sql.tables import projects, tenants
 
 _REASON = "operators see the projects of all tenants, and those of none"
@@ -28,8 +29,9 @@ def project_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
 
     A search compares each project while the page is read.
     """
-    matches = select(projects.c.id)
-    matches = matches.where(projects.c.tenant_id == bindparam("tenant_id") if is_of_tenant else is_shown)
+    matches = select(projects.c.id).where(is_shown(projects))
+    if is_of_tenant:
+        matches = matches.where(projects.c.tenant_id == bindparam("tenant_id"))
     if is_searched:
         matches = matches.where(or_(*map(contains_pattern, _SEARCHED)))
     stored_total = literal(0) if is_searched else total_of("projects_created")
@@ -47,17 +49,23 @@ def project_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
 
 # The projects whose ids a search has returned.
 projects_by_ids = across_tenants(
-    select(literal(0).label("total"), *project_details)
-    .select_from(page_ids)
-    .join(projects, projects.c.id == page_ids.c.id)
-    .outerjoin(tenants, tenants.c.id == projects.c.tenant_id)
-    .order_by(*_ORDER),
+    hidden_too(
+        select(literal(0).label("total"), *project_details)
+        .select_from(page_ids)
+        .join(projects, projects.c.id == page_ids.c.id)
+        .outerjoin(tenants, tenants.c.id == projects.c.tenant_id)
+        .order_by(*_ORDER),
+        "the ids come from a search that finds no hidden project",
+    ),
     _REASON,
 )
 
 projects_matching = across_tenants(
     any_of(
-        [select(projects.c.created_at, projects.c.id).where(contains_pattern(column), is_shown) for column in _SEARCHED]
+        [
+            select(projects.c.created_at, projects.c.id).where(contains_pattern(column), is_shown(projects))
+            for column in _SEARCHED
+        ]
     ),
     _REASON,
 )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, bindparam, select, tuple_
 
 from sql.counting import PAGE_SIZE
+from sql.hidden import is_shown
 from sql.tables import setting_changes
 from sql.tables.columns import Instant
 
@@ -51,6 +52,7 @@ def setting_change_page(filters: ChangeFilter) -> Select[Any]:
         )
         .where(
             tuple_(_columns.changed_at, _columns.id) < place,
+            is_shown(setting_changes),
             *(_conditions[name] for name, is_set in filters._asdict().items() if is_set),
         )
         .order_by(_columns.changed_at.desc(), _columns.id.desc())

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Select, String, Text, bindparam, exists, select, union_all, update
 
 from sql.dialect import batch_rows, insert
+from sql.hidden import is_shown
 from sql.scope import across_tenants
 from sql.tables import llm_alerts
 from sql.tables.columns import Instant
@@ -43,7 +44,11 @@ _shown = (
 
 
 def _newest(condition: ColumnElement[bool]) -> Select[Any]:
-    newest = select(*_shown).where(condition).order_by(llm_alerts.c.created_at.desc(), llm_alerts.c.id.desc())
+    newest = (
+        select(*_shown)
+        .where(condition, is_shown(llm_alerts))
+        .order_by(llm_alerts.c.created_at.desc(), llm_alerts.c.id.desc())
+    )
     # As a subquery, because SQLite knows no LIMIT in a part of a union.
     return select(newest.limit(bindparam("max_rows")).subquery())
 
@@ -61,12 +66,14 @@ alerts = across_tenants(
     _REASON,
 )
 
-alert_by_id = across_tenants(select(*_shown).where(llm_alerts.c.id == bindparam("alert_id")), _REASON)
+alert_by_id = across_tenants(
+    select(*_shown).where(llm_alerts.c.id == bindparam("alert_id"), is_shown(llm_alerts)), _REASON
+)
 
 # The first dismissal counts.
 dismiss_alert = across_tenants(
     update(llm_alerts)
-    .where(llm_alerts.c.id == bindparam("of_id"), llm_alerts.c.dismissed_at.is_(None))
+    .where(llm_alerts.c.id == bindparam("of_id"), llm_alerts.c.dismissed_at.is_(None), is_shown(llm_alerts))
     .values(dismissed_at=bindparam("now"), dismissed_by=bindparam("actor"))
     .returning(*_shown),
     "an operator names an alert by its id alone",

@@ -18,15 +18,12 @@ from sqlalchemy import (
 )
 
 from sql.dialect import batch_rows, insert, named_lock, referenced_column
+from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
 from sql.statements.activation import is_good
 from sql.tables import activation_codes, agent_settings, projects, tenants
 
 _OPERATORS = "operators see the projects of all tenants, and those of none"
-
-# A project of a tenant whose deletion has begun is hidden, as its tenant is. Few tenants are being deleted.
-_hidden_tenants = select(tenants.c.id).where(tenants.c.deleted_at.is_not(None))
-is_shown = or_(projects.c.tenant_id.is_(None), projects.c.tenant_id.not_in(_hidden_tenants))
 
 _own_details = (
     projects.c.name,
@@ -62,8 +59,8 @@ _with_tenant: Select[*tuple[object, ...]] = (
 _is_named = projects.c.project_id == bindparam("project_id")
 _is_of_tenant = projects.c.tenant_id == bindparam("tenant_id")
 
-project_of_tenant = _with_tenant.where(_is_of_tenant, _is_named)
-project_of_anyone = across_tenants(_with_tenant.where(_is_named, is_shown), _OPERATORS)
+project_of_tenant = _with_tenant.where(_is_of_tenant, _is_named, tenant_is_shown)
+project_of_anyone = across_tenants(_with_tenant.where(_is_named, is_shown(projects)), _OPERATORS)
 
 # FOR NO KEY UPDATE: its settings change for nobody else meanwhile, and others may still insert rows that refer to it.
 project_of_tenant_locked = project_of_tenant.with_for_update(key_share=True, of=projects)
@@ -74,7 +71,7 @@ project_of_anyone_locked = across_tenants(
 
 _asked = batch_rows(project_id=String)
 
-agent_prompts = (
+agent_prompts = hidden_too(
     select(
         agent_settings.c.project_id,
         agent_settings.c.agent_type,
@@ -89,7 +86,8 @@ agent_prompts = (
     )
     .select_from(_asked)
     .join(agent_settings, agent_settings.c.project_id == _asked.c.project_id)
-    .order_by(agent_settings.c.project_id, agent_settings.c.agent_type)
+    .order_by(agent_settings.c.project_id, agent_settings.c.agent_type),
+    "the projects were found just before, and none of them is hidden",
 )
 
 # Without it, as many as wait for one id would read the family and try the next one each time that one of them commits.
@@ -112,29 +110,35 @@ creation_situation = across_tenants(
     )
     .select_from(tenants)
     .outerjoin(_family, true())
-    .where(tenants.c.id == bindparam("tenant_id")),
+    .where(tenants.c.id == bindparam("tenant_id"), tenant_is_shown),
     "a project's id is unique among the projects of all tenants",
 )
 
 # Returns no row where the id is taken. It returns all details, because others may be waiting for this id: the less is
 # left to do before the commit, the sooner they go on.
 insert_project = across_tenants(
-    insert(projects)
-    .on_conflict_do_nothing(index_elements=[projects.c.project_id])
-    .returning(
-        *_keys,
-        *(
-            referenced_column(column, tenants.c.id, projects.c.tenant_id).label(name)
-            for name, column in _of_tenant.items()
+    hidden_too(
+        insert(projects)
+        .on_conflict_do_nothing(index_elements=[projects.c.project_id])
+        .returning(
+            *_keys,
+            *(
+                referenced_column(column, tenants.c.id, projects.c.tenant_id).label(name)
+                for name, column in _of_tenant.items()
+            ),
+            *_own_details,
         ),
-        *_own_details,
+        "its tenant, if it has one, was found and locked just before",
     ),
     "the row says whose project it is, and an operator's is of no tenant",
 )
 
 # Sets the columns that are passed as parameters.
 set_project = across_tenants(
-    update(projects).where(projects.c.id == bindparam("of_id")),
+    hidden_too(
+        update(projects).where(projects.c.id == bindparam("of_id")),
+        "the row was found and locked just before, and it was shown",
+    ),
     "the caller has found and locked the row, for its tenant or for an operator",
 )
 
@@ -151,7 +155,7 @@ delete_project_of_tenant = (
     delete(projects).where(projects.c.tenant_id == bindparam("tenant_id"), _is_named, _not_running).returning(*_deleted)
 )
 delete_project_of_anyone = across_tenants(
-    delete(projects).where(_is_named, _not_running, is_shown).returning(*_deleted), _OPERATORS
+    delete(projects).where(_is_named, _not_running, is_shown(projects)).returning(*_deleted), _OPERATORS
 )
 
 # Takes one use of the code with this hash.

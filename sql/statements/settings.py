@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import and_, bindparam, or_, select, update
 
 from sql.dialect import insert
+from sql.hidden import hidden_too
 from sql.scope import across_tenants
 from sql.tables import agent_settings, projects, system_settings, tenants
 
@@ -76,12 +77,20 @@ setting_levels = across_tenants(
     _BY_ID,
 )
 
-agent_settings_row = select(*_agent_columns).where(
-    _agent.project_id == bindparam("project_id"), _agent.agent_type == bindparam("agent_type")
+_LOCKED = "the project was found and locked just before, and it was shown"
+
+agent_settings_row = hidden_too(
+    select(*_agent_columns).where(
+        _agent.project_id == bindparam("project_id"), _agent.agent_type == bindparam("agent_type")
+    ),
+    _LOCKED,
 )
 
 insert_agent_settings = insert(agent_settings)
 
-set_agent_settings = update(agent_settings).where(
-    _agent.project_id == bindparam("of_project_id"), _agent.agent_type == bindparam("of_agent_type")
+set_agent_settings = hidden_too(
+    update(agent_settings).where(
+        _agent.project_id == bindparam("of_project_id"), _agent.agent_type == bindparam("of_agent_type")
+    ),
+    _LOCKED,
 )

@@ -170,7 +170,7 @@ def tenants_with_projects(chosen: Literal["newest", "named"]) -> Select[Any]:
     statement = (
         select(tenants.c.name, tenants.c.slug, number, plans.c.monthly_run_quota)
         .select_from(some)
-        .join(tenants, tenants.c.id == some.c.tenant_id)
+        .join(tenants, and_(tenants.c.id == some.c.tenant_id, tenant_is_shown))
         .join(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, _is_active))
         .join(plans, plans.c.id == subscriptions.c.plan_id)
         .group_by(tenants.c.id, tenants.c.name, tenants.c.slug, plans.c.monthly_run_quota)
