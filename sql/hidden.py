@@ -17,7 +17,11 @@ tenant_is_shown = tenants.c.deleted_at.is_(None)
 # The few that are being deleted, from an index of their own. It depends on no other row, so the database looks them up
 # once in a statement, however many rows it compares.
 _hidden_tenants = select(tenants.c.id).where(tenants.c.deleted_at.is_not(None))
-_hidden_projects = select(projects.c.project_id).where(projects.c.tenant_id.in_(_hidden_tenants))
+_hidden_projects = (
+    select(projects.c.project_id)
+    .join(tenants, tenants.c.id == projects.c.tenant_id)
+    .where(tenants.c.deleted_at.is_not(None))
+)
 
 
 def is_shown(rows: FromClause) -> ColumnElement[bool]:
