@@ -17,7 +17,7 @@ from app.services.llm import prices
 from app.services.llm.prices import MAX_FOUND, MAX_PRICE_USD, ListedPrice
 from app.services.llm.setting_values import ModelName, ProviderName
 from blueprints.llm_management import api
-from blueprints.web.fields import NO_NUL, CamelRequest, RequestModel
+from blueprints.web.fields import NO_NUL, CamelChanges, RequestModel
 
 
 def _exact(usd: float) -> float:
@@ -49,7 +49,7 @@ class PriceQuery(RequestModel):
     ] = ""
 
 
-class PriceChange(CamelRequest):
+class PriceChange(CamelChanges):
     """An own price of a model."""
 
     provider: ProviderName

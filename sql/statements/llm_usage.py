@@ -105,12 +105,18 @@ def _spent() -> Select[Any]:
 # The system's budgets, and what was spent in the month that begins with ``first_day`` and on its day ``today``.
 spent = _spent()
 
-_oldest = select(llm_usage_changes.c.id).order_by(llm_usage_changes.c.id).limit(bindparam("max_rows"))
-
-# SKIP LOCKED: two folds at the same time take different changes.
+# SKIP LOCKED: two folds at the same time take different changes. As a common table expression, because a subquery that
+# skips what is locked may be run again, and then it finds others and takes more than so many.
+_oldest = (
+    select(llm_usage_changes.c.id)
+    .order_by(llm_usage_changes.c.id)
+    .limit(bindparam("max_rows"))
+    .with_for_update(skip_locked=True)
+    .cte("oldest")
+)
 take_changes = (
     delete(llm_usage_changes)
-    .where(llm_usage_changes.c.id.in_(_oldest.with_for_update(skip_locked=True)))
+    .where(llm_usage_changes.c.id.in_(select(_oldest.c.id)))
     .returning(*(llm_usage_changes.c[name] for name in KEY + SUMS))
 )
 

@@ -11,14 +11,20 @@ from sql.hidden import hidden_too, tenant_is_shown
 from sql.scope import across_tenants
 from sql.tables import monthly_runs, opened_months, run_changes, tenants, usage_rollups
 
-_oldest = select(run_changes.c.id).order_by(run_changes.c.id).limit(bindparam("max_rows"))
-
 # SKIP LOCKED: two folds at the same time take different changes. Neither waits for the deletion of a tenant, which
-# itself waits for the fold.
+# itself waits for the fold. As a common table expression, because a subquery that skips what is locked may be run
+# again, and then it finds others and takes more than so many.
+_oldest = (
+    select(run_changes.c.id)
+    .order_by(run_changes.c.id)
+    .limit(bindparam("max_rows"))
+    .with_for_update(skip_locked=True)
+    .cte("oldest")
+)
 take_run_changes = across_tenants(
     hidden_too(
         delete(run_changes)
-        .where(run_changes.c.id.in_(_oldest.with_for_update(skip_locked=True)))
+        .where(run_changes.c.id.in_(select(_oldest.c.id)))
         .returning(run_changes.c.tenant_id, run_changes.c.month, run_changes.c.runs),
         "the changes of a hidden tenant are taken and added to nothing",
     ),

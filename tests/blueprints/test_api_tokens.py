@@ -136,7 +136,7 @@ async def test_nobody_makes_a_token_that_may_more_than_they(sanic_client: LiveSe
 
     await api_tokens.create_token(ctx, name="less", role=Role.READ_ONLY)
     await api_tokens.create_token(ctx, name="as much", role=Role.OPERATOR)
-    with pytest.raises(PermissionDeniedError, match="plans:write"):
+    with pytest.raises(PermissionDeniedError, match="llm_prices:write"):
         await api_tokens.create_token(ctx, name="more", role=Role.OWNER)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
-from support.admin import as_operator, new_tenant
+from support.admin import as_operator, as_tenant, new_tenant
 from support.builders import Licensed, licensed
 from support.clocks import MovableClock
 from support.contract import OPERATIONS
@@ -41,6 +41,11 @@ class Repeated:
                 lambda n: {"name": f"Plan {n}", "stripePriceId": f"price_{n}", "monthlyRunQuota": 10},
             ),
             "tenant": ("/admin/api/tenants", lambda n: new_tenant(f"acme-{n}", tenant.plan, email="it@example.com")),
+            "project": ("/api/llm/projects", lambda n: {"projectId": f"project-{n}", "clientName": "Acme"}),
+            "own project": (
+                "/api/tenant/projects",
+                lambda n: {"name": f"Project {n}", "description": "A shop", "objectives": "Sell hats"},
+            ),
             "codes": ("/admin/api/codes/generate", lambda n: {"tenant_slug": tenant.slug, "label": f"batch {n}"}),
             "activation": (
                 "/authz/activate",
@@ -72,7 +77,7 @@ class Repeated:
         return {name: after[name] - before[name] for name in metadata.tables if name not in OTHERS}
 
 
-REQUESTS = ["token", "plan", "tenant", "codes", "activation", "known device"]
+REQUESTS = ["token", "plan", "tenant", "project", "own project", "codes", "activation", "known device"]
 
 
 async def test_every_operation_that_takes_a_key_is_tried(sanic_client: LiveServer) -> None:
@@ -86,7 +91,9 @@ async def test_every_operation_that_takes_a_key_is_tried(sanic_client: LiveServe
 async def repeated(request: pytest.FixtureRequest, sanic_client: LiveServer) -> Repeated:
     """Each request that takes a key, after one has been answered, which is known hardware for the last."""
     tenant = await licensed(sanic_client, codes=4, max_uses=10)
-    made = Repeated(sanic_client, request.param, await as_operator(sanic_client), tenant)
+    session = await as_tenant(sanic_client, tenant.tenant_id)
+    headers = session if request.param == "own project" else await as_operator(sanic_client)
+    made = Repeated(sanic_client, request.param, headers, tenant)
     assert (await made.send(0)).is_success
     return made
 
@@ -132,9 +139,9 @@ async def test_who_stood_still_before_its_transaction_changes_nothing(
 
     heir, late = answers
     assert heir.is_success, heir.text
-    assert late.status_code == 409
-    refusal = (late.json()["errorCode"], late.headers.get("retry-after"))
-    assert refusal in {("idempotency_running", "1"), ("plan_conflict", None), ("tenant_conflict", None)}
+    refusal = (late.status_code, late.json()["errorCode"], late.headers.get("retry-after"))
+    conflicts = {(409, "plan_conflict", None), (409, "tenant_conflict", None), (400, "project_conflict", None)}
+    assert refusal in {(409, "idempotency_running", "1"), *conflicts}
     assert added == plain
     again = await repeated.send(**KEY)
     assert (again.content, again.headers["idempotent-replayed"]) == (heir.content, "true")

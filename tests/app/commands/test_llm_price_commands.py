@@ -13,6 +13,7 @@ import structlog
 
 from app.__main__ import main
 from app.commands.session import operating
+from app.services.llm.prices import remove_price, set_price
 from app.services.llm.system_settings import update_system_settings
 
 Portal = Callable[..., tuple[int, str, str]]
@@ -148,7 +149,10 @@ def test_the_doctor_names_providers_without_a_key_and_models_without_a_price_onc
     async def use() -> None:
         async with operating() as ctx:
             changes = {"primary_provider": "openai", "secondary_provider": "openai", "tertiary_provider": "gemini"}
+            # A price that is removed later leaves the model without one.
+            await set_price(ctx, "openai", "local/llama:7b", {"input_price": 0, "output_price": 0})
             await update_system_settings(ctx, {**changes, "openai_model": "local/llama:7b"})
+            await remove_price(ctx, "openai", "local/llama:7b")
 
     asyncio.run(use())
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 from support.admin import as_operator, as_tenant
 from support.builders import activate, activated, licensed, report, run_event
+from support.deletions import remove_all
 from support.live import LiveServer
 from support.rows import rows
 
@@ -104,6 +105,7 @@ async def test_an_operators_change_is_answered_though_the_tenant_is_deleted_at_o
     answer = await live.http.put(f"/admin/api/tenants/{tenant.slug}", headers=headers, json=change)
 
     assert (answer.status_code, answer.json()["name"], answer.json()["usageQuota"]) == (200, "Changed", 70)
+    assert await remove_all(live) == ["finished"]
     assert not await rows(live, select(tenants))
 
 
@@ -117,6 +119,7 @@ async def test_a_tenants_own_change_is_answered_though_it_is_deleted_at_once(
     answer = await live.http.put("/api/tenant/profile", headers=headers, json={"name": "Changed"})
 
     assert (answer.status_code, answer.json()["name"]) == (200, "Changed")
+    assert await remove_all(live) == ["finished"]
     assert not await rows(live, select(tenants))
 
 
