@@ -34,6 +34,7 @@ __all__ = [
     "insert",
     "install_trigram_indexes",
     "installer",
+    "json_elements",
     "json_rows",
     "migration_lock",
     "named_lock",
@@ -55,6 +56,13 @@ class _JsonMembers(FunctionElement[Any]):
     """The elements of a JSON array in a column, joined to the row of that column."""
 
     name = "json_members"
+    inherit_cache = True
+
+
+class _JsonTexts(FunctionElement[Any]):
+    """The elements of a JSON array of plain values that a text column holds, as texts."""
+
+    name = "json_texts"
     inherit_cache = True
 
 
@@ -167,6 +175,16 @@ def _members_sqlite(element: _JsonMembers, compiler: SQLCompiler, **options: Any
     return f"json_each({compiler.process(element.clauses, **options)})"
 
 
+@compiles(_JsonTexts, "postgresql")
+def _texts_postgresql(element: _JsonTexts, compiler: SQLCompiler, **options: Any) -> str:
+    return f"jsonb_array_elements_text(CAST({compiler.process(element.clauses, **options)} AS JSONB))"
+
+
+@compiles(_JsonTexts, "sqlite")
+def _texts_sqlite(element: _JsonTexts, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
 @compiles(_JsonField, "postgresql")
 def _field_postgresql(element: _JsonField, compiler: SQLCompiler, **options: Any) -> str:
     value, name = (compiler.process(part, **options) for part in element.clauses)
@@ -275,6 +293,11 @@ def nested_rows(
     """The rows of a JSON array in a column of a batch: a FROM element to join on true, and the fields of its rows."""
     elements = _JsonMembers(nested).table_valued("value", name=nested.key)
     return elements, _fields(elements, columns)
+
+
+def json_elements(column: ColumnElement[str]) -> TableValuedAlias:
+    """The elements of a JSON array in a text column, to join on true: a row each, whose ``value`` is plain."""
+    return _JsonTexts(column).table_valued("value", name=f"{column.key}_elements")
 
 
 def _fields(

@@ -14,6 +14,7 @@ from app.errors.conflicts import *
 from app.errors.delivery import *
 from app.errors.idempotency import *
 from app.errors.identity import *
+from app.errors.ledger import *
 from app.errors.licensing import *
 from app.errors.not_found import *
 from app.errors.prices import *

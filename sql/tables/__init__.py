@@ -3,6 +3,7 @@
 from sql.tables.billing import plans, subscriptions
 from sql.tables.columns import metadata
 from sql.tables.events import audit_seals, platform_events
+from sql.tables.ledger import ledger_accounts, ledger_entries, ledger_reservations
 from sql.tables.licensing import activation_codes, devices, refresh_families, signing_keys
 from sql.tables.llm import (
     agent_settings,
@@ -35,6 +36,9 @@ __all__ = [
     "idempotent_answers",
     "learned_templates",
     "leases",
+    "ledger_accounts",
+    "ledger_entries",
+    "ledger_reservations",
     "llm_alerts",
     "llm_calls",
     "llm_usage_changes",

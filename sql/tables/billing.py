@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, event, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    event,
+    text,
+)
 
 from sql.dialect import installer
 from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
@@ -18,12 +30,15 @@ plans = Table(
     Column("monthly_run_quota", Integer, nullable=False),
     # Null: no limit but the tenant's activation codes.
     Column("max_devices", Integer),
+    # What the tenant's model calls may cost a month, in 1e-9 USD. Null: no limit but those above and below it.
+    Column("monthly_llm_budget", BigInteger),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("name", name="uq_plans_name"),
     UniqueConstraint("stripe_price_id", name="uq_plans_stripe_price_id"),
     CheckConstraint("monthly_run_quota >= 0", name="monthly_run_quota"),
     CheckConstraint("max_devices >= 0", name="max_devices"),
+    CheckConstraint("monthly_llm_budget >= 0", name="monthly_llm_budget"),
 )
 
 subscriptions = Table(

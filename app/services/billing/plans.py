@@ -27,13 +27,17 @@ MAX_RUNS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan; ``max_devices`` None means no limit, quotas count runs a month."""
+    """A plan; ``max_devices`` None means no limit, quotas count runs a month.
+
+    ``monthly_llm_budget`` is what a tenant's model calls may cost a month, in 1e-9 USD; None means no limit.
+    """
 
     id: int
     name: str
     stripe_price_id: str
     monthly_run_quota: int
     max_devices: int | None
+    monthly_llm_budget: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -75,7 +79,7 @@ async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan,
         if plan is None:
             plan_id = await conn.one(billing.insert_plan, int, name=name, **figures, created_at=now, updated_at=now)
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
-            return Plan(plan_id, name, created_at=now, updated_at=now, **figures), "created"
+            return Plan(plan_id, name, monthly_llm_budget=None, created_at=now, updated_at=now, **figures), "created"
         if all(getattr(plan, figure) == value for figure, value in figures.items()):
             return plan, "unchanged"
         await conn.affected(billing.set_plan, of_id=plan.id, **figures, updated_at=now)
@@ -90,15 +94,22 @@ async def list_plans(ctx: Context) -> list[Plan]:
 
 
 async def create_plan(
-    ctx: Context, *, name: str, stripe_price_id: str, monthly_run_quota: int, max_devices: int | None = None
+    ctx: Context,
+    *,
+    name: str,
+    stripe_price_id: str,
+    monthly_run_quota: int,
+    max_devices: int | None = None,
+    monthly_llm_budget: int | None = None,
 ) -> Plan:
     """Create a plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
     now = ctx.now()
-    row = {
+    row: dict[str, Any] = {
         "name": name,
         "stripe_price_id": stripe_price_id,
         "monthly_run_quota": monthly_run_quota,
         "max_devices": max_devices,
+        "monthly_llm_budget": monthly_llm_budget,
     }
     try:
         async with ctx.write() as conn:
@@ -107,7 +118,7 @@ async def create_plan(
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=metadata))
     except IntegrityError as failure:
         raise _conflict(failure, row) from None
-    return Plan(plan_id, name, stripe_price_id, monthly_run_quota, max_devices, now, now)
+    return Plan(plan_id, created_at=now, updated_at=now, **row)
 
 
 async def update_plan(ctx: Context, plan_id: int, changes: Mapping[str, Any]) -> Plan:

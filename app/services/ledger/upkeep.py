@@ -1,0 +1,70 @@
+"""What the leader does for the ledger: closing reservations of dead holders, and proving that accounts are right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import NamedTuple
+
+from app.context import Context
+from app.services.ledger.reservations import close, move_accounts
+from sql.statements import ledger as statements
+
+# A holder that has not written a heartbeat for so long is dead, as for the durable engine.
+DEAD_AFTER = timedelta(seconds=20)
+AT_ONCE = 200
+MAX_REPORTED = 100
+
+
+class DifferentAccount(NamedTuple):
+    """An account that is not the sum of its reservations: by how much it has too much."""
+
+    id: int
+    reserved_too_many: int
+    settled_too_many: int
+
+
+class DifferentReservation(NamedTuple):
+    """A reservation whose entries do not come to what it says: what they come to."""
+
+    id: int
+    reserved: int
+    settled: int
+
+
+class Proof(NamedTuple):
+    """What a proof has found; nothing, where the ledger is right."""
+
+    accounts: list[DifferentAccount]
+    reservations: list[DifferentReservation]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing differs."""
+        return not self.accounts and not self.reservations
+
+
+async def verify(ctx: Context) -> Proof:
+    """Compare every account with its reservations, and every reservation with its entries, each in one statement."""
+    async with ctx.read() as conn:
+        accounts = await conn.many(statements.accounts_that_differ, DifferentAccount, max_rows=MAX_REPORTED)
+        reservations = await conn.many(statements.reservations_that_differ, DifferentReservation, max_rows=MAX_REPORTED)
+    return Proof(accounts, reservations)
+
+
+async def close_abandoned(ctx: Context) -> Mapping[str, object]:
+    """Close the reservations whose holder is gone as unconfirmed: what they held counts as used."""
+    now = ctx.now()
+    moments = {"now": now, "alive_since": now - DEAD_AFTER}
+    closed = 0
+    while True:
+        async with ctx.read() as reader:
+            ids = await reader.many(statements.abandoned, int, **moments, max_rows=AT_ONCE)
+        for reservation_id in ids:
+            async with ctx.write() as conn:
+                reservation = await close(conn, reservation_id, "unconfirmed", None, now)
+                if reservation is not None:
+                    await move_accounts(conn, reservation)
+                    closed += 1
+        if len(ids) < AT_ONCE:
+            return {"unconfirmed": closed}

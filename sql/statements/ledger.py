@@ -1,0 +1,303 @@
+"""The ledger: opening accounts, reserving on all of several accounts or none, and closing a reservation once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Date,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy import insert as plain_insert
+
+from sql.dialect import batch_rows, insert, json_elements
+from sql.scope import across_tenants
+from sql.tables import (
+    ledger_accounts,
+    ledger_entries,
+    ledger_reservations,
+    plans,
+    projects,
+    subscriptions,
+    system_settings,
+    usage_rollups,
+    worker_heartbeats,
+)
+
+_REASON = "an account is named by its id, and one of the installation belongs to no tenant"
+
+_new = batch_rows(
+    key=String,
+    unit=String,
+    level=String,
+    tenant_id=BigInteger,
+    project_id=String,
+    run_id=BigInteger,
+    period=String,
+    starts_on=Date,
+)
+# In a fixed order, so that two transactions that open the same accounts wait for each other and do not deadlock.
+open_accounts = across_tenants(
+    insert(ledger_accounts)
+    .from_select(
+        list(_new.c.keys()),
+        select(_new).where(_new.c.key.is_not(None)).order_by(_new.c.key),
+    )
+    .on_conflict_do_nothing(index_elements=[ledger_accounts.c.key]),
+    _REASON,
+)
+
+_keys = batch_rows(key=String)
+account_ids = across_tenants(
+    select(ledger_accounts.c.key, ledger_accounts.c.id)
+    .select_from(_keys)
+    .join(ledger_accounts, ledger_accounts.c.key == _keys.c.key),
+    _REASON,
+)
+
+
+def _setting(column: ColumnElement[int], default: str) -> ColumnElement[int]:
+    """A value of the system's settings, or the parameter ``default`` while nobody has changed them."""
+    stored = select(column).where(system_settings.c.id == 1).scalar_subquery()
+    return func.coalesce(stored, bindparam(default, type_=BigInteger))
+
+
+_plan_budget = (
+    select(plans.c.monthly_llm_budget)
+    .select_from(subscriptions)
+    .join(plans, plans.c.id == subscriptions.c.plan_id)
+    .where(subscriptions.c.tenant_id == ledger_accounts.c.tenant_id, subscriptions.c.ended_at.is_(None))
+    .correlate(ledger_accounts)
+    .scalar_subquery()
+)
+_project_budget = (
+    select(projects.c.monthly_budget_override)
+    .where(projects.c.project_id == ledger_accounts.c.project_id)
+    .correlate(ledger_accounts)
+    .scalar_subquery()
+)
+
+# The cap of an account as it is set at this moment; null where there is none.
+_is_money = ledger_accounts.c.unit == "money"
+cap = case(
+    (
+        and_(_is_money, ledger_accounts.c.level == "installation", ledger_accounts.c.period == "month"),
+        _setting(system_settings.c.monthly_budget, "default_monthly_budget"),
+    ),
+    (
+        and_(_is_money, ledger_accounts.c.level == "installation", ledger_accounts.c.period == "day"),
+        _setting(system_settings.c.daily_budget, "default_daily_budget"),
+    ),
+    (and_(_is_money, ledger_accounts.c.level == "tenant"), _plan_budget),
+    (and_(_is_money, ledger_accounts.c.level == "project"), _project_budget),
+    else_=null(),
+)
+
+_chosen = batch_rows(id=BigInteger)
+
+
+def _locked(*columns: Any) -> Select[Any]:
+    """The accounts of the batch, locked in the order of their ids: every other order would deadlock."""
+    return (
+        select(ledger_accounts.c.id, *columns)
+        .select_from(_chosen)
+        .join(ledger_accounts, ledger_accounts.c.id == _chosen.c.id)
+        .order_by(ledger_accounts.c.id)
+        .with_for_update(of=ledger_accounts)
+    )
+
+
+_used = ledger_accounts.c.reserved + ledger_accounts.c.settled
+_accounts = _locked(_used.label("used"), cap.label("cap")).cte("locked")
+_fitting = (
+    select(func.count())
+    .select_from(_accounts)
+    .where(or_(_accounts.c.cap.is_(None), _accounts.c.used + bindparam("amount", type_=BigInteger) <= _accounts.c.cap))
+    .scalar_subquery()
+)
+
+# Holds the amount on all of the batch's accounts, or on none if it does not fit one of them; returns those it moved,
+# because SQLite does not count the rows of an UPDATE that begins with WITH.
+reserve = across_tenants(
+    update(ledger_accounts)
+    .where(ledger_accounts.c.id.in_(select(_accounts.c.id)), _fitting == bindparam("levels"))
+    .values(reserved=ledger_accounts.c.reserved + bindparam("amount", type_=BigInteger))
+    .returning(ledger_accounts.c.id),
+    _REASON,
+)
+
+_closing = _locked().cte("locked")
+
+# Takes back what was held, and adds what was used.
+settle = across_tenants(
+    update(ledger_accounts)
+    .where(ledger_accounts.c.id.in_(select(_closing.c.id)))
+    .values(
+        reserved=ledger_accounts.c.reserved - bindparam("held", type_=BigInteger),
+        settled=ledger_accounts.c.settled + bindparam("used_amount", type_=BigInteger),
+    ),
+    _REASON,
+)
+
+insert_reservation = plain_insert(ledger_reservations).returning(ledger_reservations.c.id)
+
+# Only the first of those who close a reservation gets its row.
+close_reservation = (
+    update(ledger_reservations)
+    .where(ledger_reservations.c.id == bindparam("of_id"), ledger_reservations.c.state == "open")
+    .values(state=bindparam("end"), used=func.coalesce(bindparam("used_amount"), ledger_reservations.c.amount))
+    .values(closed_at=bindparam("now"))
+    .returning(
+        ledger_reservations.c.id,
+        ledger_reservations.c.request_id,
+        ledger_reservations.c.amount,
+        ledger_reservations.c.used,
+        ledger_reservations.c.accounts,
+        ledger_reservations.c.details,
+        ledger_reservations.c.created_at,
+    )
+)
+
+insert_entry = plain_insert(ledger_entries)
+
+# What each account of a batch has and may have, to explain a refusal and to see whether waiting would help.
+account_balances = across_tenants(
+    select(
+        ledger_accounts.c.id,
+        ledger_accounts.c.unit,
+        ledger_accounts.c.level,
+        ledger_accounts.c.tenant_id,
+        ledger_accounts.c.project_id,
+        ledger_accounts.c.period,
+        ledger_accounts.c.starts_on,
+        ledger_accounts.c.reserved,
+        ledger_accounts.c.settled,
+        cap.label("cap"),
+    )
+    .select_from(_chosen)
+    .join(ledger_accounts, ledger_accounts.c.id == _chosen.c.id)
+    .order_by(ledger_accounts.c.id),
+    _REASON,
+)
+
+_holder_beats = (
+    select(worker_heartbeats.c.executor_id)
+    .where(
+        worker_heartbeats.c.executor_id == ledger_reservations.c.executor_id,
+        worker_heartbeats.c.beat_at >= bindparam("alive_since"),
+    )
+    .correlate(ledger_reservations)
+    .exists()
+)
+# Reservations whose holder is gone: its deadline has passed, or it was to write heartbeats and does not.
+abandoned = (
+    select(ledger_reservations.c.id)
+    .where(
+        ledger_reservations.c.state == "open",
+        or_(
+            ledger_reservations.c.deadline <= bindparam("now"),
+            and_(
+                ledger_reservations.c.executor_id.is_not(None),
+                ledger_reservations.c.created_at < bindparam("alive_since"),
+                ~_holder_beats,
+            ),
+        ),
+    )
+    .order_by(ledger_reservations.c.id)
+    .limit(bindparam("max_rows"))
+)
+
+# The proof: each account against the reservations that name it, and each reservation against its entries.
+_ids = json_elements(ledger_reservations.c.accounts)
+_by_account = union_all(
+    select(ledger_accounts.c.id, ledger_accounts.c.reserved.label("reserved"), ledger_accounts.c.settled),
+    select(
+        cast(_ids.c.value, BigInteger).label("id"),
+        case((ledger_reservations.c.state == "open", -ledger_reservations.c.amount), else_=0).label("reserved"),
+        (-func.coalesce(ledger_reservations.c.used, 0)).label("settled"),
+    )
+    .select_from(ledger_reservations)
+    .join(_ids, literal(value=True)),
+).subquery("by_account")
+
+
+def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
+    return cast(func.coalesce(func.sum(column), 0), BigInteger)
+
+
+accounts_that_differ = across_tenants(
+    select(
+        _by_account.c.id,
+        _sum(_by_account.c.reserved).label("reserved_too_many"),
+        _sum(_by_account.c.settled).label("settled_too_many"),
+    )
+    .group_by(_by_account.c.id)
+    .having(or_(func.sum(_by_account.c.reserved) != 0, func.sum(_by_account.c.settled) != 0))
+    .order_by(_by_account.c.id)
+    .limit(bindparam("max_rows")),
+    "the proof compares every account",
+)
+
+_is_open = ledger_reservations.c.state == "open"
+reservations_that_differ = (
+    select(
+        ledger_reservations.c.id,
+        _sum(ledger_entries.c.reserved_change).label("reserved"),
+        _sum(ledger_entries.c.settled_change).label("settled"),
+    )
+    .outerjoin(ledger_entries, ledger_entries.c.reservation_id == ledger_reservations.c.id)
+    .group_by(ledger_reservations.c.id)
+    .having(
+        or_(
+            _sum(ledger_entries.c.reserved_change) != case((_is_open, ledger_reservations.c.amount), else_=0),
+            _sum(ledger_entries.c.settled_change) != func.coalesce(ledger_reservations.c.used, 0),
+        )
+    )
+    .order_by(ledger_reservations.c.id)
+    .limit(bindparam("max_rows"))
+)
+
+run_account_locked = across_tenants(
+    select(ledger_accounts.c.reserved).where(ledger_accounts.c.id == bindparam("account_id")).with_for_update(),
+    _REASON,
+)
+
+# Read after the account is locked, in a statement of its own: its snapshot is newer than the lock.
+run_standing = select(
+    select(cast(func.coalesce(func.sum(usage_rollups.c.quantity), 0), BigInteger))
+    .where(
+        usage_rollups.c.tenant_id == bindparam("tenant_id"),
+        usage_rollups.c.kind == literal("run"),
+        usage_rollups.c.day >= bindparam("first_day"),
+        usage_rollups.c.day < bindparam("next_day"),
+    )
+    .scalar_subquery()
+    .label("settled"),
+    select(plans.c.monthly_run_quota)
+    .select_from(subscriptions)
+    .join(plans, plans.c.id == subscriptions.c.plan_id)
+    .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))
+    .scalar_subquery()
+    .label("quota"),
+)
+
+reserve_run = across_tenants(
+    update(ledger_accounts)
+    .where(ledger_accounts.c.id == bindparam("of_id"))
+    .values(reserved=ledger_accounts.c.reserved + 1),
+    _REASON,
+)
