@@ -25,6 +25,7 @@ from sql.tables import (
     plans,
     projects,
     subscriptions,
+    system_settings,
     tenants,
 )
 
@@ -34,6 +35,25 @@ OPERATIONS = int(os.environ.get("PORTAL_STORM_OPERATIONS", "10000" if FULL_PROOF
 PROCESSES = 4
 KILLS = 12 if FULL_PROOF else 3
 QUOTA = 25
+SETTINGS = {
+    "id": 1,
+    "primary_provider": "gemini",
+    "secondary_provider": "openai",
+    "tertiary_provider": "anthropic",
+    "gemini_model": "g",
+    "openai_model": "o",
+    "anthropic_model": "a",
+    "temperature": 0.7,
+    "max_tokens": 100,
+    "retries_per_provider": 0,
+    "template_learning_enabled": True,
+    "cross_validation_enabled": False,
+    "cache_enabled": False,
+    "min_quality_score": 0,
+    "template_min_quality": 0,
+    "system_prompt": "",
+    "version": 1,
+}
 # A cap that was replaced may still be the one that a statement had read when it began.
 SLACK_SECONDS = 2.0
 
@@ -48,6 +68,9 @@ NOTES = {
     "ledger_accounts": NOTE_ACCOUNT,
     "projects": NOTE_CAP.format(table="projects", column="monthly_budget_override", now="{now}"),
     "plans": NOTE_CAP.format(table="plans", column="monthly_llm_budget", now="{now}"),
+    "system_settings": NOTE_CAP.format(table="month", column="monthly_budget", now="{now}")
+    + "; "
+    + NOTE_CAP.format(table="day", column="daily_budget", now="{now}"),
 }
 
 
@@ -84,8 +107,10 @@ async def noted(ctx: Context, kind: str) -> None:
 async def peopled(ctx: Context) -> None:
     """Tenants with a plan each, and projects, none of them with a cap yet."""
     now = ctx.now()
+    budgets = {"monthly_budget": BUDGETS.monthly, "daily_budget": BUDGETS.daily}
     moments = {"created_at": now, "updated_at": now}
     async with ctx.write() as conn:
+        await conn.affected(system_settings.insert(), **SETTINGS, **budgets, updated_at=now)
         for number in range(1, TENANTS + 1):
             plan = {"name": f"Plan {number}", "stripe_price_id": f"price_{number}", "monthly_run_quota": QUOTA}
             plan_id = await conn.one(plans.insert().returning(plans.c.id), int, **plan, **moments)
@@ -162,6 +187,7 @@ async def passed_caps(ctx: Context) -> list[str]:
         notes = await conn.rows(text("SELECT owner, cap, at FROM storm_caps ORDER BY id"))
         numbers = {row.project_id: row.id for row in await conn.rows(select(projects.c.project_id, projects.c.id))}
     history: dict[str, list[tuple[float, int | None]]] = defaultdict(lambda: [(0.0, None)])
+    history |= {"month:1": [(0.0, BUDGETS.monthly)], "day:1": [(0.0, BUDGETS.daily)]}
     for owner, cap, at in notes:
         history[owner].append((float(at), cap))
     passed = []
@@ -173,7 +199,7 @@ async def passed_caps(ctx: Context) -> list[str]:
         if account.unit == "runs":
             caps = [QUOTA]
         elif account.level == "installation":
-            caps = [BUDGETS.monthly if account.period == "month" else BUDGETS.daily]
+            caps = caps_at(history[f"{account.period}:1"], float(began), float(at))
         elif account.level == "tenant":
             caps = caps_at(history[f"plans:{account.tenant_id}"], float(began), float(at))
         elif account.level == "project":

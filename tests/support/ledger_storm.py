@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from support.databases import settings_for
 
 from app.context import Actor, Context
@@ -32,13 +32,12 @@ from app.services.ledger.reservations import (
 )
 from app.services.ledger.run_quota import reserve_run
 from app.services.ledger.upkeep import close_abandoned
-from sql.tables import plans, projects
+from sql.tables import ledger_accounts, plans, projects, system_settings
 
 TENANTS, PROJECTS_EACH, RUNS_EACH = 3, 2, 2
-BUDGETS = DefaultBudgets(monthly=60_000, daily=40_000)
-# The caps that a project may have meanwhile; None is no cap.
-CAPS = (None, 2_000, 5_000, 9_000)
-PLAN_CAPS = (None, 8_000, 15_000)
+BUDGETS = DefaultBudgets(monthly=4_000, daily=3_000)
+# How much more than what is settled the caps allow meanwhile, by level; None is no cap.
+ROOM = {"installation": (2_500, 3_500, 4_500), "tenant": (None, 1_800, 2_600), "project": (None, 1_000, 1_800)}
 SECONDS_HELD = 2
 
 
@@ -96,7 +95,9 @@ class Storm:
         else:
             end = self._draw.choices(("settled", "released", "unconfirmed"), weights=(8, 3, 1))[0]
             # Now and then a provider reports more than was reserved.
-            spent = self._draw.randint(0, amount) if self._draw.random() < 0.97 else amount + self._draw.randint(1, 50)
+            spent = self._draw.randint(0, amount // 20)
+            if self._draw.random() < 0.03:
+                spent = amount + self._draw.randint(1, 50)
             used = {"settled": spent, "released": 0, "unconfirmed": None}[end]
         for _ in range(self._draw.choice((1, 1, 1, 2))):
             async with self._ctx.write() as conn:
@@ -112,16 +113,25 @@ class Storm:
             self._open.remove(self._draw.choice(held))
 
     async def _cap(self) -> None:
+        """Another cap for one account, near what is settled there, so that reservations contend for the rest."""
+        level = self._draw.choice(tuple(ROOM))
+        room = self._draw.choice(ROOM[level])
         async with self._ctx.write() as conn:
-            if self._draw.random() < 0.5:
-                project = f"project-{self._draw.randint(1, TENANTS * PROJECTS_EACH)}"
-                cap = self._draw.choice(CAPS)
-                statement = update(projects).where(projects.c.project_id == project)
-                await conn.affected(statement.values(monthly_budget_override=cap))
+            accounts = await conn.rows(select(ledger_accounts).where(ledger_accounts.c.level == level))
+            if not accounts:
+                return
+            account = self._draw.choice(accounts)
+            cap = None if room is None else account.settled + room
+            if level == "installation":
+                column = "daily_budget" if account.period == "day" else "monthly_budget"
+                await conn.affected(update(system_settings).values({column: cap}))
+            elif level == "tenant":
+                # Each tenant has a plan of its own, with its own number.
+                changed = update(plans).where(plans.c.id == account.tenant_id)
+                await conn.affected(changed.values(monthly_llm_budget=cap))
             else:
-                plan = self._draw.randint(1, TENANTS)
-                statement = update(plans).where(plans.c.id == plan)
-                await conn.affected(statement.values(monthly_llm_budget=self._draw.choice(PLAN_CAPS)))
+                changed = update(projects).where(projects.c.project_id == account.project_id)
+                await conn.affected(changed.values(monthly_budget_override=cap))
 
     async def _sweep(self) -> None:
         await close_abandoned(self._ctx)
