@@ -40,10 +40,11 @@ GROUPS = {
         {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
     ),
     "llm": (
-        "Settings for language models, and their prices.",
+        "Settings for language models, their prices, and trying one.",
         {
             "settings": ("llm:settings", "Show the system's settings, or those that hold in a project."),
             "set": ("llm:set_value", "Set one of the system's settings."),
+            "try": ("llm_try:llm_try", "Ask a model one thing, as an agent would, and show each attempt."),
             "prices": ("llm_prices:prices", "List prices of models: own ones, and those of models in use."),
             "set-price": ("llm_prices:set_price", "Give a model a price of your own."),
             "remove-price": ("llm_prices:remove_price", "Put a model back to the price of the public list."),

@@ -61,10 +61,13 @@ class Runtime:
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
+        # Whether this process writes heartbeats, by whose end others see that it is gone.
+        self.writes_heartbeats = False
         # Puts the errand of a committed row into the queue; a server's jobs replace it by theirs.
         self.enqueue: Callable[[str, int], None] = _left_to_the_sweep
         self._upkeep: set[asyncio.Task[None]] = set()
         self._unfinished: set[asyncio.Task[Any]] = set()
+        self._closers: list[Callable[[], Awaitable[None]]] = []
         self._coalescers: dict[Coalesced[Any, Any], Coalescer[Any, Any]] = {}
 
     def coalescer(self, question: Coalesced[Item, Answer]) -> Coalescer[Item, Answer]:
@@ -97,6 +100,10 @@ class Runtime:
         task.add_done_callback(self._unfinished.discard)
         return await asyncio.shield(task)
 
+    def at_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Close this too when the runtime is closed."""
+        self._closers.append(close)
+
     async def drain(self) -> None:
         """Answer every request that waits for its turn or for a shared statement, and accept no new one."""
         await self.rate_limits.release()
@@ -110,6 +117,9 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._upkeep, return_exceptions=True)
         self._upkeep.clear()
+        await asyncio.gather(*self._unfinished, return_exceptions=True)
+        for close in self._closers:
+            await close()
         await self.rate_limits.close()
         self.passwords.close()
         await self.identity_provider.close()

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from blockbuster import blockbuster_ctx
+from support.blocking import nothing_blocks
 from support.clocks import MovableClock
 from support.databases import PostgresDatabases, SqliteDatabases, is_setting, postgres_server, settings_for
+from support.fake_llm import FakeModels, fake_models
 from support.live import LiveServer, live_server
+from support.model_calls import Calling, process_that_calls
 from support.neighbours import has_neighbours, place_among_neighbours, undisturbed_horizon
 
 from app.settings import Settings
@@ -148,14 +150,55 @@ def clock() -> MovableClock:
 async def sanic_client(settings: Settings, clock: MovableClock) -> AsyncIterator[LiveServer]:
     """The running server; a call that blocks its event loop fails the test."""
     async with live_server(settings, clock) as live:
-        with blockbuster_ctx() as blocking:
-            # Once per connection, not per request: the driver looks for the files of password and certificates.
-            for call in ("os.stat", "os.path.abspath", "io.TextIOWrapper.read"):
-                blocking.functions[call].can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
+        with nothing_blocks() as blocking:
             # Only for a fault of ours: its log entry quotes the source.
             for call in ("os.stat", "os.path.abspath", "io.TextIOWrapper.read", "io.BufferedReader.read"):
                 blocking.functions[call].can_block_in("blueprints/web/problems.py", "problem_of")
             yield live
+
+
+@pytest.fixture(scope="session")
+def fake_llm() -> Iterator[FakeModels]:
+    """A provider of models for the whole run; each test asks for models of its own."""
+    with fake_models() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def calling(database: str, tmp_path: Path, fake_llm: FakeModels) -> AsyncIterator[Calling]:
+    """A process that calls models of the fake provider; a call that blocks its event loop fails the test."""
+    async with process_that_calls(database, tmp_path, fake_llm) as made:
+        yield made
+
+
+@pytest.fixture
+async def unreachable(database: str, tmp_path: Path, fake_llm: FakeModels) -> AsyncIterator[Calling]:
+    """The same, where nobody listens at the providers' addresses."""
+    nowhere = {f"{name}_BASE_URL": "http://127.0.0.1:9/v1" for name in ("OPENAI", "ANTHROPIC", "GOOGLE")}
+    async with process_that_calls(database, tmp_path, fake_llm, **nowhere) as made:
+        yield made
+
+
+@pytest.fixture
+async def short_of_patience(database: str, tmp_path: Path, fake_llm: FakeModels) -> AsyncIterator[Calling]:
+    """The same, that does not wait for budgets."""
+    async with process_that_calls(database, tmp_path, fake_llm, budget_wait_seconds=0) as made:
+        yield made
+
+
+@pytest.fixture
+async def leader(database: str, tmp_path: Path, fake_llm: FakeModels, clock: MovableClock) -> AsyncIterator[Calling]:
+    """Another process on the same database, whose clock a test may move."""
+    async with process_that_calls(database, tmp_path, fake_llm, clock) as made:
+        yield made
+
+
+@pytest.fixture
+async def keyless(database: str, tmp_path: Path, fake_llm: FakeModels) -> AsyncIterator[Calling]:
+    """The same without a key."""
+    nothing = dict.fromkeys(fake_llm.settings, "")
+    async with process_that_calls(database, tmp_path, fake_llm, **nothing) as made:
+        yield made
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from app.errors.licensing import *
 from app.errors.not_found import *
 from app.errors.prices import *
 from app.errors.projects import *
+from app.errors.providers import *
 from app.errors.requests import *
 from app.errors.root import *
 from app.errors.settings import *

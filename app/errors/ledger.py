@@ -16,7 +16,7 @@ class QuotaExceededError(PortalError):
 
 
 class BudgetExceededError(PortalError):
-    """The budget of {account} does not allow this call: {settled} of {cap} USD are spent and {reserved} USD reserved.
+    """{account} has no room for {amount} USD: {settled} of {cap} USD are spent, {reserved} USD are only reserved.
 
     {way_out}
     """

@@ -146,6 +146,7 @@ class Jobs:
             except Exception as failure:  # noqa: BLE001 - this worker's rows must be deleted in any case
                 log.warning("jobs_engine_not_stopped", reason=str(failure))
         self._silent.set()
+        self._runtime.writes_heartbeats = False
         await _end(self._heartbeat)
         await self._delete_row(workers.delete_worker_heartbeat, executor_id=self._runtime.executor_id)
 
@@ -190,7 +191,7 @@ class Jobs:
                 holder = await conn.maybe(workers.take_lease, str, **lease)
         if monotonic_now - self._beat_at > 2 * self._timing.beat:
             self._steady_since = monotonic_now
-        self._beat_at = monotonic_now
+        self._beat_at, self._runtime.writes_heartbeats = monotonic_now, True
         was_leader, self._leads_until = self.is_leader, monotonic_now + self._timing.lease if holder else -math.inf
         if was_leader != self.is_leader:
             log.info("jobs_leader", leads=self.is_leader)

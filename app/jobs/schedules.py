@@ -6,6 +6,7 @@ from app.jobs.work import Schedule
 from app.services.audit import chain
 from app.services.idempotency import purge_idempotent_answers
 from app.services.llm.budget_alerts import raise_budget_alerts
+from app.services.llm.usage_log import close_abandoned_calls
 from app.services.tenants.deletion import DELETIONS
 from app.services.tenants.deliveries import DELIVERIES
 from app.services.upkeep import months, statistics, usage
@@ -16,6 +17,8 @@ from app.settings import Settings
 ERRANDS = (DELIVERIES, DELETIONS)
 # Nothing depends on the times: for a month that is not opened, the lists add up the daily sums.
 MONTHS_CRON = "*/15 * * * *"
+# What a dead process holds of a budget is free for others after a minute at most.
+ABANDONED_CALLS_CRON = "* * * * *"
 
 
 def schedules(settings: Settings) -> list[Schedule]:
@@ -28,6 +31,7 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
         Schedule("audit-seal", settings.audit_seal_cron, chain.seal_events),
         Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),
+        Schedule("abandoned-calls", ABANDONED_CALLS_CRON, close_abandoned_calls),
         Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
         Schedule("budget-alerts", settings.budget_alerts_cron, raise_budget_alerts),
     ]

@@ -19,6 +19,10 @@ UNREAD_BODY = " body not consumed."
 TALKATIVE_LOGGERS = ("alembic", "dbos", "sanic.server")
 # Libraries whose records below warnings contain secrets, so they are never logged.
 CAPPED_LOGGERS = (
+    # Prompts, and the headers of requests to providers of models.
+    "anthropic",
+    "google_genai",
+    "openai",
     # Each statement with its parameters: addresses, hashes, sealed answers and keys.
     "aiosqlite",
     # Response headers: cookies, and the URLs of redirects.

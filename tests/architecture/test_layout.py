@@ -200,6 +200,17 @@ def test_documents_name_what_exists() -> None:
     assert all((paths, links, settings))
 
 
+def test_a_web_worker_never_loads_the_providers_libraries() -> None:
+    """They take seconds and 100 MB: whoever calls a model imports them then."""
+    large = {"pydantic_ai", "openai", "anthropic", "google.genai", "genai_prices", "app.providers.chain"}
+    imported = "app.server, app.commands.worker, app.jobs.schedules, app.services.llm.calls, app.providers.metering"
+    program = f"import sys, {imported}; print({large} & set(sys.modules))"
+
+    told = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, check=True, capture_output=True, text=True)
+
+    assert told.stdout.strip() == "set()"
+
+
 def test_the_server_starts_its_workers_imports_before_its_own() -> None:
     """Until then it has imported nothing large: the workers' imports are what a start waits for."""
     large = {"sqlalchemy", "sanic", "asyncpg", "alembic", "structlog", "rich.console"}

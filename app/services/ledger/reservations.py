@@ -10,7 +10,7 @@ A caller reserves the most that may be used before anything is used, so no cap i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from typing import Literal, NamedTuple
 
@@ -86,6 +86,10 @@ class Closed(NamedTuple):
     created_at: datetime
 
 
+# Writes the row of a log in the transaction that has closed a reservation.
+WriteLog = Callable[[WriteConnection, Closed], Awaitable[None]]
+
+
 class DoesNotFitError(Exception):
     """One of the accounts has no room: the transaction is rolled back, and why is read afterwards."""
 
@@ -156,12 +160,17 @@ async def move_accounts(conn: WriteConnection, closed: Closed) -> None:
     await conn.affected(statements.settle, batch=_ids(ids), held=closed.amount, used_amount=closed.used)
 
 
-async def release(ctx: Context, reservation_id: int) -> bool:
+async def no_log(conn: WriteConnection, closed: Closed) -> None:
+    """For whoever keeps no log of what was reserved."""
+
+
+async def release(ctx: Context, reservation_id: int, write_log: WriteLog = no_log) -> bool:
     """Give all of a reservation back; False if it was closed before."""
     now = ctx.now()
     async with ctx.write() as conn:
         closed = await close(conn, reservation_id, "released", 0, now)
         if closed is not None:
+            await write_log(conn, closed)
             await move_accounts(conn, closed)
     return closed is not None
 

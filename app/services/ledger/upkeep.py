@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from app.context import Context
-from app.services.ledger.reservations import close, move_accounts
+from app.services.ledger.reservations import WriteLog, close, move_accounts, no_log
+from app.services.ledger.waiting import lines_of
 from sql.statements import ledger as statements
 
 # A holder that has not written a heartbeat for so long is dead, as for the durable engine.
@@ -52,7 +53,7 @@ async def verify(ctx: Context) -> Proof:
     return Proof(accounts, reservations)
 
 
-async def close_abandoned(ctx: Context) -> Mapping[str, object]:
+async def close_abandoned(ctx: Context, write_log: WriteLog = no_log) -> Mapping[str, object]:
     """Close the reservations whose holder is gone as unconfirmed: what they held counts as used."""
     now = ctx.now()
     moments = {"now": now, "alive_since": now - DEAD_AFTER}
@@ -64,7 +65,10 @@ async def close_abandoned(ctx: Context) -> Mapping[str, object]:
             async with ctx.write() as conn:
                 reservation = await close(conn, reservation_id, "unconfirmed", None, now)
                 if reservation is not None:
+                    await write_log(conn, reservation)
                     await move_accounts(conn, reservation)
                     closed += 1
+        if ids:
+            lines_of(ctx).settled()
         if len(ids) < AT_ONCE:
             return {"unconfirmed": closed}

@@ -1,0 +1,105 @@
+"""The usage log: one row for each attempt, written in the transaction that settles it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.calendar import day_of
+from app.context import Context
+from app.database.connections import WriteConnection
+from app.services.ledger.accounts import Owner
+from app.services.ledger.reservations import Closed, WriteLog
+from app.services.ledger.upkeep import close_abandoned
+from sql.statements import llm_calls as statements
+
+# As long as the columns.
+MAX_DESCRIPTION = 500
+MAX_PREVIEW = 500
+MAX_ERROR = 1000
+LOST = "The process that made the call has ended without settling it; all that was reserved counts as used."
+CANCELLED = "The call was cancelled before it left."
+
+
+class Caller(NamedTuple):
+    """Who makes a call and for whom, as the log tells it."""
+
+    owner: Owner
+    agent_type: str
+    agent_id: str | None = None
+    task_id: int | None = None
+    description: str | None = None
+
+
+class LoggedCall(NamedTuple):
+    """What an attempt adds to its row: what came of it."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    duration_ms: int = 0
+    error: str | None = None
+    text: str = ""
+
+
+def details_of(caller: Caller, provider: str, model: str) -> dict[str, object]:
+    """The part of the row that is known before the call, kept with its reservation."""
+    owner = caller.owner
+    return {
+        "tenant_id": owner.tenant_id,
+        "project_id": owner.project_id,
+        "run_id": owner.run_id,
+        "task_id": caller.task_id,
+        "agent_type": caller.agent_type,
+        "agent_id": caller.agent_id,
+        "provider": provider,
+        "model": model,
+        "task_description": _storable(caller.description, MAX_DESCRIPTION),
+    }
+
+
+async def log_call(
+    conn: WriteConnection, ctx: Context, closed: Closed, details: Mapping[str, object], call: LoggedCall
+) -> None:
+    """Write the row of an attempt whose reservation this transaction has closed; it bears the reservation's time."""
+    await conn.affected(
+        statements.insert_call,
+        **details,
+        **_of_reservation(ctx, closed.request_id, closed.created_at),
+        cost=closed.used,
+        input_tokens=call.input_tokens,
+        cached_input_tokens=call.cached_input_tokens,
+        output_tokens=call.output_tokens,
+        duration_ms=call.duration_ms,
+        success=call.error is None,
+        cached=False,
+        error_message=_storable(call.error, MAX_ERROR),
+        response_preview=_storable(call.text, MAX_PREVIEW) or None,
+    )
+
+
+def _of_reservation(ctx: Context, request_id: str, created_at: datetime) -> dict[str, Any]:
+    return {"request_id": request_id, "created_at": created_at, "day": day_of(created_at, ctx.runtime.zone)}
+
+
+async def close_abandoned_calls(ctx: Context) -> Mapping[str, object]:
+    """Settle the calls of dead processes as if all that they reserved was used, and write their rows of the log."""
+    return await close_abandoned(ctx, log_of_reservations(ctx, LOST))
+
+
+def log_of_reservations(ctx: Context, error: str) -> WriteLog:
+    """Writes the row of a reservation of which nobody knows more than what it was made for."""
+
+    async def write_log(conn: WriteConnection, closed: Closed) -> None:
+        if closed.details is not None:
+            await log_call(conn, ctx, closed, orjson.loads(closed.details), LoggedCall(error=error))
+
+    return write_log
+
+
+def _storable(text: str | None, length: int) -> str | None:
+    """As much of a text as a column keeps; PostgreSQL keeps no NUL."""
+    return None if text is None else text.replace("\0", "")[:length]
