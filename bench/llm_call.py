@@ -133,8 +133,10 @@ async def measure(url: str, folder: Path, fake: FakeModels, options: argparse.Na
         _show(taken, steps)
         await fake.standing(name, delay=0)
         for kind, call in kinds.items():
+            before = time.process_time()
             _, each_second = await laps(call, options.calls, options.in_flight)
-            sys.stdout.write(f"{kind}, answered at once: {each_second:.0f} calls/s\n")
+            cpu = (time.process_time() - before) * 1000 / options.calls
+            sys.stdout.write(f"{kind}, answered at once: {each_second:.0f} calls/s, {cpu:.2f} ms of CPU each\n")
         await calling.proved()
         await sdk.close()
     finally:

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_snake
 from app.commands.output import MISUSED, CommandFailedError, answer, escape, table
 from app.commands.parameters import AsJson
 from app.commands.session import operating
-from app.services.llm.effective import EffectiveSettings, effective_settings
+from app.services.llm.effective import EffectiveSettings, explained_settings
 from app.services.llm.setting_values import SystemValues
 from app.services.llm.system_settings import SystemSettings, system_settings, update_system_settings
 
@@ -34,15 +34,18 @@ async def settings(
             rows = [(name, _text(value)) for name, value in values.items()]
             answer(as_json, {**values, "version": stored.version}, table(("setting", "value"), rows))
         else:
-            effective = await effective_settings(ctx, project, agent)
+            effective = await explained_settings(ctx, project, agent)
             _show(as_json, project, effective)
 
 
 def _show(as_json: bool, project: str, effective: EffectiveSettings) -> None:
     values = TypeAdapter(EffectiveSettings).dump_python(effective, mode="json", by_alias=False)
-    rows = [(name, _text(shown["value"]), shown["source"]) for name, shown in values.items() if isinstance(shown, dict)]
-    prompt = [f"\nPrompt:\n{escape(effective.prompt)}"] if effective.prompt else ["\nNo prompt."]
-    answer(as_json, {"project_id": project, **values}, table(("setting", "value", "source"), rows), *prompt)
+    shown = {name: value for name, value in values.items() if isinstance(value, dict) and "source" in value}
+    rows = [(name, _text(value["value"]), value["source"]) for name, value in shown.items()]
+    more = [f"\nPrompt:\n{escape(effective.prompt)}" if effective.prompt else "\nNo prompt."]
+    if effective.denial is not None:
+        more.append(f"\nA call is refused: {escape(effective.denial.message)}")
+    answer(as_json, {"project_id": project, **values}, table(("setting", "value", "source"), rows), *more)
 
 
 async def set_value(

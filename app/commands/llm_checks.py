@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from app.commands.check_result import CheckResult
 from app.context import Actor, Context
 from app.runtime import Runtime
+from app.services.llm.key_alerts import providers_that_refused
 from app.services.llm.named_models import PROVIDERS, chosen_providers
 from app.services.llm.prices import list_prices
+from app.services.llm.provider_clients import VENDORS
 from app.services.llm.setting_values import Provider
 from app.settings import Settings, variable_of
 
-# How the settings of a provider begin: Gemini's are named after its vendor.
-VENDORS: dict[Provider, str] = {"gemini": "google", "openai": "openai", "anthropic": "anthropic"}
 CHECK = "model_prices"
+DOCTOR = Actor("system", "doctor")
 # Models that are named in one line; the others are counted.
 MAX_TOLD = 5
 
@@ -21,13 +24,21 @@ async def provider_keys(runtime: Runtime) -> list[CheckResult]:
     """Whether each provider has a key; it is missing only where somebody has chosen the provider."""
     async with runtime.db.read() as conn:
         chosen = await chosen_providers(conn)
-    return [_key(runtime.settings, provider, is_chosen=provider in chosen) for provider in PROVIDERS]
+    refused = await providers_that_refused(Context(runtime, DOCTOR))
+    return [
+        _key(runtime.settings, provider, is_chosen=provider in chosen, refused_at=refused.get(provider))
+        for provider in PROVIDERS
+    ]
 
 
-def _key(settings: Settings, provider: Provider, *, is_chosen: bool) -> CheckResult:
+def _key(settings: Settings, provider: Provider, *, is_chosen: bool, refused_at: datetime | None) -> CheckResult:
     key, address = f"{VENDORS[provider]}_api_key", f"{VENDORS[provider]}_base_url"
     place = getattr(settings, address)
     at = f"; called at {place} ({variable_of(address)})" if place else ""
+    if getattr(settings, key).get_secret_value() and refused_at is not None:
+        when = refused_at.astimezone(settings.zone).isoformat(timespec="minutes")
+        detail = f"has refused the key ({variable_of(key)}) at {when}; put it right and dismiss the alert{at}"
+        return CheckResult(provider, "warning", detail)
     if getattr(settings, key).get_secret_value():
         return CheckResult(provider, "ok", f"has a key ({variable_of(key)}){at}")
     if is_chosen:
@@ -37,7 +48,7 @@ def _key(settings: Settings, provider: Provider, *, is_chosen: bool) -> CheckRes
 
 async def model_prices(runtime: Runtime) -> CheckResult:
     """Which models that the settings name have no price."""
-    listed = await list_prices(Context(runtime, Actor("system", "doctor")))
+    listed = await list_prices(Context(runtime, DOCTOR))
     missing = [price for price in listed.prices if price.missing]
     if not missing:
         return CheckResult(CHECK, "ok", "every model that the settings name has a price")

@@ -200,7 +200,7 @@ async def effective_settings(ctx: Context, query: EffectiveQuery, project_id: st
 
     Agent comes before project before system. Every call of a model obeys exactly these.
     """
-    return await effective.effective_settings(ctx, project_id, query.agent)
+    return await effective.explained_settings(ctx, project_id, query.agent)
 
 
 @api.operation("GET", "/history", caller=READER, query=HistoryQuery, answers=ChangePage)

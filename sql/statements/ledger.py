@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy import insert as plain_insert
 
 from sql.dialect import batch_rows, insert, json_elements
+from sql.hidden import hidden_too
 from sql.scope import across_tenants
 from sql.tables import (
     ledger_accounts,
@@ -133,10 +134,13 @@ _fitting = (
 # Holds the amount on all of the batch's accounts, or on none if it does not fit one of them; returns those it moved,
 # because SQLite does not count the rows of an UPDATE that begins with WITH.
 reserve = across_tenants(
-    update(ledger_accounts)
-    .where(ledger_accounts.c.id.in_(select(_accounts.c.id)), _fitting == bindparam("levels"))
-    .values(reserved=ledger_accounts.c.reserved + bindparam("amount", type_=BigInteger))
-    .returning(ledger_accounts.c.id),
+    hidden_too(
+        update(ledger_accounts)
+        .where(ledger_accounts.c.id.in_(select(_accounts.c.id)), _fitting == bindparam("levels"))
+        .values(reserved=ledger_accounts.c.reserved + bindparam("amount", type_=BigInteger))
+        .returning(ledger_accounts.c.id),
+        "a call that was begun for a tenant before its deletion may still be paid",
+    ),
     _REASON,
 )
 
@@ -176,21 +180,24 @@ insert_entry = plain_insert(ledger_entries)
 
 # What each account of a batch has and may have, to explain a refusal and to see whether waiting would help.
 account_balances = across_tenants(
-    select(
-        ledger_accounts.c.id,
-        ledger_accounts.c.unit,
-        ledger_accounts.c.level,
-        ledger_accounts.c.tenant_id,
-        ledger_accounts.c.project_id,
-        ledger_accounts.c.period,
-        ledger_accounts.c.starts_on,
-        ledger_accounts.c.reserved,
-        ledger_accounts.c.settled,
-        cap.label("cap"),
-    )
-    .select_from(_chosen)
-    .join(ledger_accounts, ledger_accounts.c.id == _chosen.c.id)
-    .order_by(ledger_accounts.c.id),
+    hidden_too(
+        select(
+            ledger_accounts.c.id,
+            ledger_accounts.c.unit,
+            ledger_accounts.c.level,
+            ledger_accounts.c.tenant_id,
+            ledger_accounts.c.project_id,
+            ledger_accounts.c.period,
+            ledger_accounts.c.starts_on,
+            ledger_accounts.c.reserved,
+            ledger_accounts.c.settled,
+            cap.label("cap"),
+        )
+        .select_from(_chosen)
+        .join(ledger_accounts, ledger_accounts.c.id == _chosen.c.id)
+        .order_by(ledger_accounts.c.id),
+        "a call that was begun for a tenant before its deletion may still be refused",
+    ),
     _REASON,
 )
 

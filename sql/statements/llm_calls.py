@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import and_, bindparam, null, or_, select
 
 from sql.dialect import insert
+from sql.hidden import is_shown
 from sql.scope import across_tenants
-from sql.tables import llm_calls, projects, tenants
+from sql.tables import llm_alerts, llm_calls, projects, tenants
 
 # Nobody calls a model for a project whose tenant is being deleted.
 project_owner = across_tenants(
@@ -19,6 +20,19 @@ project_owner = across_tenants(
         )
     ),
     "an operator names a project by its id alone",
+)
+
+# Providers that have refused the key, as long as nobody has dismissed the alert.
+refused_keys = across_tenants(
+    select(llm_alerts.c.key, llm_alerts.c.created_at)
+    .where(
+        llm_alerts.c.type == bindparam("type"),
+        llm_alerts.c.dismissed_at.is_(None),
+        llm_alerts.c.created_at >= bindparam("since"),
+        is_shown(llm_alerts),
+    )
+    .order_by(llm_alerts.c.created_at),
+    "the keys are those of the installation",
 )
 
 # A row that is there already stays: whoever settled first has written it.

@@ -17,6 +17,13 @@ _OPERATORS = "operators see what the projects of all tenants use"
 
 own_price = select(model_prices).where(_is_named)
 
+_asked = batch_rows(provider=String, model=String)
+own_prices_of = (
+    select(model_prices)
+    .select_from(_asked)
+    .join(model_prices, and_(_price.provider == _asked.c.provider, _price.model == _asked.c.model))
+)
+
 own_price_locked = own_price.with_for_update()
 
 own_prices = select(model_prices).order_by(_price.provider, _price.model).limit(_size)

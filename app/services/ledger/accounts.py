@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from typing import Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 from app.context import Context
 from app.database.connections import as_batch
+from app.runtime import Runtime
 from sql.statements import ledger as statements
 
 Unit = Literal["runs", "money"]
@@ -72,8 +74,22 @@ def _account(level: Level, owner: object, period: Period, starts_on: date | None
     return Account(key, "money", level, None, None, None, period, starts_on)
 
 
+# The ids that a process has read: an account keeps its id, and is never removed.
+_known: WeakKeyDictionary[Runtime, dict[str, int]] = WeakKeyDictionary()
+MAX_KNOWN = 10_000
+
+
 async def account_ids(ctx: Context, accounts: Sequence[Account]) -> list[int]:
     """The ids of the accounts in their order; those that are missing are opened first, in a transaction of its own."""
+    known = _known.setdefault(ctx.runtime, {})
+    if not all(account.key in known for account in accounts):
+        if len(known) > MAX_KNOWN:
+            known.clear()
+        known |= await _read_or_opened(ctx, accounts)
+    return [known[account.key] for account in accounts]
+
+
+async def _read_or_opened(ctx: Context, accounts: Sequence[Account]) -> dict[str, int]:
     keys = as_batch([{"key": account.key} for account in accounts])
     async with ctx.read() as reader:
         ids = dict(await reader.many(statements.account_ids, AccountId, batch=keys))
@@ -82,4 +98,4 @@ async def account_ids(ctx: Context, accounts: Sequence[Account]) -> list[int]:
         async with ctx.write_autocommit() as conn:
             await conn.affected(statements.open_accounts, batch=as_batch(missing))
             ids = dict(await conn.many(statements.account_ids, AccountId, batch=keys))
-    return [ids[account.key] for account in accounts]
+    return ids

@@ -19,7 +19,7 @@ from app.services.llm.attempts import Attempted, LedgerMeter
 from app.services.llm.effective import EffectiveSettings, effective_settings, resolve
 from app.services.llm.key_alerts import key_refused
 from app.services.llm.model_price import ModelPrice
-from app.services.llm.price_lookup import price_of
+from app.services.llm.price_lookup import prices_of
 from app.services.llm.provider_clients import VENDORS, candidates_of, has_access, keys_of
 from app.services.llm.setting_values import Provider
 from app.services.llm.system_settings import system_settings
@@ -179,13 +179,11 @@ async def _prices(ctx: Context, models: dict[Provider, str]) -> dict[Provider, M
 
     No budget can be kept with a model without a price, so it is not called: a later one is left out.
     """
-    prices: dict[Provider, ModelPrice] = {}
     async with ctx.read() as conn:
-        for provider, model in models.items():
-            if (price := await price_of(conn, ctx, provider, model)) is not None:
-                prices[provider] = price
-            elif not prices:
-                raise ModelPriceMissingError(provider=provider, model=model)
+        prices = await prices_of(conn, ctx, models)
+    first, model = next(iter(models.items()))
+    if first not in prices:
+        raise ModelPriceMissingError(provider=first, model=model)
     return prices
 
 

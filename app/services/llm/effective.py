@@ -86,7 +86,13 @@ async def effective_settings(ctx: Context, project_id: str, agent_type: str | No
     """
     named = None if agent_type is None else agent_type_named(agent_type, "agent")
     async with ctx.read() as conn:
-        settings = resolve(*await read_levels(conn, project_id, named), named)
+        return resolve(*await read_levels(conn, project_id, named), named)
+
+
+async def explained_settings(ctx: Context, project_id: str, agent_type: str | None = None) -> EffectiveSettings:
+    """As ``effective_settings``, and why a call with them is refused, if it is."""
+    settings = await effective_settings(ctx, project_id, agent_type)
+    async with ctx.read() as conn:
         try:
             await require_price(conn, ctx, settings.provider.value, settings.model.value)
         except ModelPriceMissingError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from app.context import Context
-from app.database.connections import ReadConnection
+from app.database.connections import ReadConnection, as_batch
 from app.errors import ModelPriceMissingError
 from app.services.llm.model_price import ModelPrice, Rate
 from app.services.llm.price_list import list_price
@@ -38,11 +39,23 @@ class OwnPrice:
 
 async def price_of(conn: ReadConnection, ctx: Context, provider: Provider, model: str) -> ModelPrice | None:
     """The price of a model now: the operator's own one, or else that of the list; None if there is neither."""
-    own = await conn.maybe(statements.own_price, OwnPrice, provider=provider, model=model)
-    if own is None:
-        return await list_price(provider, model, ctx.now())
-    rate = Rate(0, own.input_price, own.cached_input_price, None, own.output_price)
-    return ModelPrice(provider, model, "own", (rate,))
+    return (await prices_of(conn, ctx, {provider: model})).get(provider)
+
+
+async def prices_of(conn: ReadConnection, ctx: Context, models: Mapping[Provider, str]) -> dict[Provider, ModelPrice]:
+    """As ``price_of``, of a model of each provider with one statement, in order; one without a price is left out."""
+    batch = as_batch([{"provider": provider, "model": model} for provider, model in models.items()])
+    own = {price.provider: price for price in await conn.many(statements.own_prices_of, OwnPrice, batch=batch)}
+    found = {}
+    for provider, model in models.items():
+        if (mine := own.get(provider)) is None:
+            price = await list_price(provider, model, ctx.now())
+        else:
+            rate = Rate(0, mine.input_price, mine.cached_input_price, None, mine.output_price)
+            price = ModelPrice(provider, model, "own", (rate,))
+        if price is not None:
+            found[provider] = price
+    return found
 
 
 async def require_price(conn: ReadConnection, ctx: Context, provider: Provider, model: str) -> ModelPrice:

@@ -20,9 +20,9 @@ ARGUMENTS = ["portal", "llm", "try", "Say hello."]
 async def configured() -> None:
     async with operating() as ctx:
         models = {"gemini_model": "tried-first", "openai_model": "tried-next"}
-        await update_system_settings(ctx, {**models, "retries_per_provider": 0})
         for provider, model in (("gemini", "tried-first"), ("openai", "tried-next")):
             await set_price(ctx, provider, model, {"input_price": 10**9, "output_price": 2 * 10**9})
+        await update_system_settings(ctx, {**models, "retries_per_provider": 0})
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

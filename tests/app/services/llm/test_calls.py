@@ -10,12 +10,15 @@ from sqlalchemy import select
 from support.fake_llm import KEYS
 from support.model_calls import CACHED, INPUT, OUTPUT, PROVIDERS, USUAL, Calling
 
+from app.commands.llm_checks import provider_keys
+from app.context import Context
 from app.errors import (
     ModelPriceMissingError,
     ProviderKeyMissingError,
     ProvidersCoolingError,
     ProvidersFailedError,
 )
+from app.services.llm.prices import remove_price, set_price
 from app.services.llm.setting_values import Provider
 from app.services.llm.system_settings import update_system_settings
 from app.telemetry.log import configure_logging
@@ -114,6 +117,9 @@ async def test_a_refused_key_is_skipped_and_told_of_once(calling: Calling) -> No
         alerts = await conn.rows(select(llm_alerts))
     assert [(alert.type, alert.level) for alert in alerts] == [("provider_key", "critical")]
     assert "ANTHROPIC_API_KEY" in alerts[0].details
+    doctor = {check.check: check for check in await provider_keys(calling.ctx.runtime)}
+    assert (doctor["anthropic"].status, doctor["openai"].status) == ("warning", "ok")
+    assert "has refused the key (ANTHROPIC_API_KEY) at" in doctor["anthropic"].detail
     await calling.proved()
 
 
@@ -149,11 +155,18 @@ async def test_what_has_not_left_costs_nothing(unreachable: Calling) -> None:
     await calling.proved()
 
 
+async def without_price(ctx: Context, provider: Provider) -> None:
+    """Have the provider's model be one whose price was removed since it was chosen."""
+    await set_price(ctx, provider, "nobody-knows-it", {"input_price": 0, "output_price": 0})
+    await update_system_settings(ctx, {f"{provider}_model": "nobody-knows-it"})
+    await remove_price(ctx, provider, "nobody-knows-it")
+
+
 async def test_a_model_without_a_price_is_not_called(calling: Calling) -> None:
     calling = await Calling.prepared(calling.ctx, calling.fake, "openai", "anthropic")
-    await update_system_settings(calling.ctx, {"anthropic_model": "nobody-knows-it"})
+    await without_price(calling.ctx, "anthropic")
     assert (await calling.ask()).provider == "openai"
-    await update_system_settings(calling.ctx, {"openai_model": "nobody-knows-it"})
+    await without_price(calling.ctx, "openai")
     with pytest.raises(ModelPriceMissingError, match="portal llm set-price openai nobody-knows-it"):
         await calling.ask()
     assert await calling.fake.arrived("nobody-knows-it") == []
