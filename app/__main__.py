@@ -31,6 +31,7 @@ COMMANDS = {
     "list-projects": ("projects:list_projects", "List a tenant's projects."),
     "purge-sessions": ("purge:purge_sessions", "Remove sessions, challenges and limits that have ended."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
+    "verify-ledger": ("ledger:verify_ledger", "Prove that every account of the ledger equals its entries."),
     "verify-audit": ("audit:verify_audit", "Prove that no event of the audit trail was changed since it was sealed."),
 }
 # Commands of two words, by the first: what they are about, and the second word as above.

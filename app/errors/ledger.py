@@ -16,7 +16,7 @@ class QuotaExceededError(PortalError):
 
 
 class BudgetExceededError(PortalError):
-    """{account} has no room for {amount} USD: {settled} of {cap} USD are spent, {reserved} USD are only reserved.
+    """There is no room for {amount} USD in {account}: of {cap} USD {settled} are spent, {reserved} only reserved.
 
     {way_out}
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.jobs.work import Schedule
 from app.services.audit import chain
 from app.services.idempotency import purge_idempotent_answers
+from app.services.ledger.upkeep import check_ledger
 from app.services.llm.budget_alerts import raise_budget_alerts
 from app.services.llm.usage_log import close_abandoned_calls
 from app.services.tenants.deletion import DELETIONS
@@ -32,6 +33,7 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("audit-seal", settings.audit_seal_cron, chain.seal_events),
         Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),
         Schedule("abandoned-calls", ABANDONED_CALLS_CRON, close_abandoned_calls),
+        Schedule("ledger-check", settings.rollup_check_cron, check_ledger),
         Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
         Schedule("budget-alerts", settings.budget_alerts_cron, raise_budget_alerts),
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -12,8 +13,10 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import AS_NAMED, CAMEL
+from app.money import Nanos, to_nanos
 from app.services.billing import plans as catalogue
 from app.services.billing.plans import MAX_RUNS, Plan
+from app.services.llm.setting_values import Usd
 from blueprints.admin_api import api
 from blueprints.web.fields import NO_NUL, CamelChanges, CamelRequest, trimmed
 
@@ -27,6 +30,9 @@ RunQuota = Annotated[int, Field(ge=0, le=MAX_RUNS, description="Runs a month.")]
 MaxDevices = Annotated[
     Annotated[int, Field(ge=0, le=MAX_RUNS)] | None, Field(description="Devices at once; null is no limit.")
 ]
+MonthlyBudget = Annotated[
+    Usd | None, Field(description="What a tenant's model calls may cost a month, in USD; null: no limit of the plan's.")
+]
 CONFLICTS = (errors.PlanConflictError, errors.PlanNameConflictError)
 
 
@@ -37,6 +43,7 @@ class PlanCreate(CamelRequest):
     stripe_price_id: PriceId
     monthly_run_quota: RunQuota
     max_devices: MaxDevices = None
+    monthly_llm_budget: MonthlyBudget = None
 
 
 class PlanUpdate(CamelChanges):
@@ -46,6 +53,16 @@ class PlanUpdate(CamelChanges):
     stripe_price_id: PriceId = ""
     monthly_run_quota: RunQuota = 0
     max_devices: MaxDevices = None
+    monthly_llm_budget: MonthlyBudget = None
+
+    def changes(self) -> dict[str, Any]:
+        """The members that were sent, the budget in 1e-9 USD."""
+        sent = super().changes()
+        return sent | {"monthly_llm_budget": _stored(self.monthly_llm_budget)} if "monthly_llm_budget" in sent else sent
+
+
+def _stored(usd: float | None) -> int | None:
+    return None if usd is None else to_nanos(Decimal(str(usd)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +75,7 @@ class PlanAnswer:
     stripe_price_id: str
     monthly_run_quota: int
     max_devices: int | None
+    monthly_llm_budget: Nanos | None
 
     @classmethod
     def of(cls, plan: Plan) -> PlanAnswer:
@@ -68,6 +86,7 @@ class PlanAnswer:
             stripe_price_id=plan.stripe_price_id,
             monthly_run_quota=plan.monthly_run_quota,
             max_devices=plan.max_devices,
+            monthly_llm_budget=plan.monthly_llm_budget,
         )
 
 
@@ -103,6 +122,7 @@ async def create_plan(ctx: Context, body: PlanCreate) -> PlanAnswer:
         stripe_price_id=body.stripe_price_id,
         monthly_run_quota=body.monthly_run_quota,
         max_devices=body.max_devices,
+        monthly_llm_budget=_stored(body.monthly_llm_budget),
     )
     return PlanAnswer.of(plan)
 

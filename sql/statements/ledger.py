@@ -259,6 +259,10 @@ accounts_that_differ = across_tenants(
     "the proof compares every account",
 )
 
+number_of_accounts = across_tenants(
+    select(func.count().label("accounts")).select_from(ledger_accounts), "the proof says how many it has compared"
+)
+
 _is_open = ledger_reservations.c.state == "open"
 reservations_that_differ = (
     select(

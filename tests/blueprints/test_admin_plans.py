@@ -44,13 +44,14 @@ async def test_plans_are_listed_by_quota(sanic_client: LiveServer) -> None:
         "stripePriceId": "price_Small",
         "monthlyRunQuota": 10,
         "maxDevices": 3,
+        "monthlyLlmBudget": None,
     }
 
 
 async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
     made = await ask(sanic_client, "POST", "/plans", 201, json=PRO)
 
-    assert made == {**PRO, "id": made["id"], "maxDevices": None}
+    assert made == {**PRO, "id": made["id"], "maxDevices": None, "monthlyLlmBudget": None}
     event = (await told(sanic_client))[-1]
     assert (event.event_type, orjson.loads(event.metadata)) == (
         "plan_created",
@@ -60,8 +61,20 @@ async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
             "stripe_price_id": "price_pro",
             "monthly_run_quota": 50,
             "max_devices": None,
+            "monthly_llm_budget": None,
         },
     )
+
+
+async def test_a_budget_for_model_calls_is_told_in_usd(sanic_client: LiveServer) -> None:
+    made = await ask(sanic_client, "POST", "/plans", 201, json={**PRO, "monthlyLlmBudget": 12.5})
+    assert made["monthlyLlmBudget"] == 12.5
+    (plan,) = await rows(sanic_client, plans.select())
+    assert plan.monthly_llm_budget == 12_500_000_000
+
+    changed = await ask(sanic_client, "PUT", f"/plans/{made['id']}", 200, json={"monthlyLlmBudget": None})
+    assert changed["monthlyLlmBudget"] is None
+    await ask(sanic_client, "PUT", f"/plans/{made['id']}", 422, json={"monthlyLlmBudget": -1})
 
 
 async def test_a_change_is_told_with_what_was_there_and_counts_at_once(sanic_client: LiveServer) -> None:

@@ -13,10 +13,10 @@ from app.services.ledger.reservations import Balance
 
 # By level and period: the budget in words, and who raises it where.
 _NAMES: Final = {
-    ("installation", "month"): ("The installation's monthly budget", "raise the monthly budget in the system settings"),
-    ("installation", "day"): ("The installation's daily budget", "raise the daily budget in the system settings"),
-    ("tenant", "month"): ("The monthly budget of tenant {tenant_id}", "give the tenant a plan with a larger budget"),
-    ("project", "month"): ("The monthly budget of project {project_id}", "raise the budget of the project"),
+    ("installation", "month"): ("the installation's monthly budget", "raise the monthly budget in the system settings"),
+    ("installation", "day"): ("the installation's daily budget", "raise the daily budget in the system settings"),
+    ("tenant", "month"): ("the monthly budget of tenant {tenant_id}", "give the tenant a plan with a larger budget"),
+    ("project", "month"): ("the monthly budget of project {project_id}", "raise the budget of the project"),
 }
 
 

@@ -173,3 +173,14 @@ async def test_a_row_that_moved_to_a_later_page_is_listed_once(
 
 async def device_page(ctx: Context, tenant_slug: str, number: int, size: int) -> Page[ListedDevice]:
     return await list_devices(ctx, tenant_slug=tenant_slug, is_newest_first=True, page=number, page_size=size)
+
+
+def test_an_empty_ledger_is_right(portal: Portal) -> None:
+    shown = portal("verify-ledger").strip()
+    assert shown == "0 accounts are the sums of their reservations, and these of their entries."
+    assert json.loads(portal("verify-ledger", "--json")) == {
+        "is_right": True,
+        "compared": 0,
+        "accounts": [],
+        "reservations": [],
+    }

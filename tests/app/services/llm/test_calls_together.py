@@ -61,8 +61,8 @@ async def test_a_refusal_says_what_is_spent_what_is_held_and_what_frees_it(short
     with pytest.raises(BudgetExceededError) as held:
         await calling.ask(PROMPT, owner)
     assert held.value.message == (
-        f"The monthly budget of project {owner.project_id} has no room for {usd(each)} USD: 0 of"
-        f" {usd(each + USUAL)} USD are spent, {usd(each)} USD are only reserved."
+        f"There is no room for {usd(each)} USD in the monthly budget of project {owner.project_id}:"
+        f" of {usd(each + USUAL)} USD 0 are spent, {usd(each)} only reserved."
     )
     assert held.value.remedy == (
         "Try again when the calls that hold it have ended, or raise the budget of the project."
@@ -93,8 +93,9 @@ async def test_a_caller_that_is_cancelled_while_it_waits_holds_nothing(calling: 
     calling = await Calling.prepared(calling.ctx, calling.fake, "openai")
     each = await worst_case(calling)
     owner = await calling.project(monthly_budget_override=each)
-    await calling.fake.queue(calling.models["openai"], {"delay": 0.5})
+    await calling.fake.queue(calling.models["openai"], {"delay": 2})
     running = asyncio.create_task(calling.ask(PROMPT, owner))
+    await calling.until_it_holds()
     waiting = [asyncio.create_task(calling.ask(PROMPT, owner)) for _ in range(3)]
     await asyncio.sleep(0.2)
     for task in waiting:
