@@ -93,7 +93,7 @@ async def test_a_caller_that_is_cancelled_while_it_waits_holds_nothing(calling: 
     calling = await Calling.prepared(calling.ctx, calling.fake, "openai")
     each = await worst_case(calling)
     owner = await calling.project(monthly_budget_override=each)
-    await calling.fake.queue(calling.models["openai"], {"delay": 2})
+    await calling.fake.queue(calling.models["openai"], {"delay": 0.7})
     running = asyncio.create_task(calling.ask(PROMPT, owner))
     await calling.until_it_holds()
     waiting = [asyncio.create_task(calling.ask(PROMPT, owner)) for _ in range(3)]
