@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
-from support.processes import ServerProcess, served
+from support.processes import FULL_PROOF, ServerProcess, served
 
 from app.access.permissions import Role
 from app.context import Context
@@ -24,7 +24,7 @@ from sql.tables import activation_codes, tenants, usage_events
 
 pytestmark = pytest.mark.processes
 PATIENCE = 120.0
-CODES, EVENTS = 5_000, 20_000
+CODES, EVENTS = 5_000, 20_000 if FULL_PROOF else 9_000
 
 
 async def large_tenant(ctx: Context, slug: str, *, codes: int, events: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from support.fake_llm import KEYS
 from support.model_calls import CACHED, INPUT, OUTPUT, PROVIDERS, USUAL, Calling
+from support.processes import FULL_PROOF
 
 from app.commands.llm_checks import provider_keys
 from app.context import Context
@@ -61,6 +62,8 @@ WAYS = [
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 async def test_each_attempt_is_settled_and_logged_once(calling: Calling, provider: Provider, way: Way) -> None:
+    if not (FULL_PROOF or calling.ctx.runtime.db.is_sqlite or provider == "openai"):
+        pytest.skip("what this provider sends is read the same way on both databases; PORTAL_PROOF=full runs it")
     calling = await Calling.prepared(calling.ctx, calling.fake, provider, retries=1)
     await calling.fake.queue(calling.models[provider], way.answer)
     pieces: list[str] = []
