@@ -20,6 +20,7 @@ from sql.tables.llm import (
 from sql.tables.operators import api_tokens, operator_sessions, operators, sign_in_links
 from sql.tables.projects import projects
 from sql.tables.requests import idempotent_answers, rate_windows
+from sql.tables.runs import agent_tasks, run_events, run_files, run_folders, runs
 from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
 from sql.tables.statistics import statistics, statistics_changes
 from sql.tables.tenants import tenant_deletions, tenants
@@ -29,6 +30,7 @@ from sql.tables.workers import leases, worker_heartbeats
 __all__ = [
     "activation_codes",
     "agent_settings",
+    "agent_tasks",
     "api_tokens",
     "audit_seals",
     "deliveries",
@@ -56,6 +58,10 @@ __all__ = [
     "rate_windows",
     "refresh_families",
     "run_changes",
+    "run_events",
+    "run_files",
+    "run_folders",
+    "runs",
     "setting_changes",
     "sign_in_links",
     "signing_keys",

@@ -50,6 +50,8 @@ projects = Table(
     Column("monthly_budget_override", BigInteger),
     Column("activation_code_id", Id, ForeignKey("activation_codes.id", ondelete="SET NULL")),
     choice("execution_status", *EXECUTION_STATUSES, server_default="pending"),
+    # Its newest run; a plain number, because the run refers to the project.
+    Column("run_id", Id),
     Column("show_completion_modal", Boolean, nullable=False, server_default=true()),
     # Counts the changes of its settings; sent as the ETag.
     Column("version", Integer, nullable=False, server_default=text("1")),
