@@ -43,6 +43,10 @@ class EventType(StrEnum):
     PROJECT_DELETED = "project_deleted"
     PROJECT_UPDATED = "project_updated"
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105 - the name of an event
+    RUN_CANCELLED = "run_cancelled"
+    RUN_COMPLETED = "run_completed"
+    RUN_FAILED = "run_failed"
+    RUN_STARTED = "run_started"
     SESSION_CREATED = "session_created"
     SESSION_EXPIRED = "session_expired"
     SIGNING_KEY_ROTATED = "signing_key_rotated"
@@ -70,6 +74,8 @@ _MINOR = frozenset(
         EventType.DEVICE_ENROLLED,
         EventType.DEVICE_REACTIVATED,
         EventType.DEVICE_REVOKED,
+        EventType.RUN_COMPLETED,
+        EventType.RUN_STARTED,
         EventType.SESSION_CREATED,
         EventType.SESSION_EXPIRED,
         EventType.TEMPLATE_DELETED,

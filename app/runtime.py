@@ -44,6 +44,10 @@ def _left_to_the_sweep(errand: str, row_id: int) -> None:
     """A process without a durable engine leaves the row for one that has it."""
 
 
+def _nobody_watches(run_id: int, tenant_id: int) -> None:
+    """In a process without watchers nobody is told."""
+
+
 class Runtime:
     """One per process; the only thing that lives as long as the process does."""
 
@@ -65,6 +69,8 @@ class Runtime:
         self.writes_heartbeats = False
         # Puts the errand of a committed row into the queue; a server's jobs replace it by theirs.
         self.enqueue: Callable[[str, int], None] = _left_to_the_sweep
+        # Tells whoever watches a run that it has new events, after the commit: its id and its tenant's.
+        self.run_moved: Callable[[int, int], None] = _nobody_watches
         self._upkeep: set[asyncio.Task[None]] = set()
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._closers: list[Callable[[], Awaitable[None]]] = []

@@ -88,3 +88,69 @@ class TrialProjectLimitError(DeniedError):
     """
 
     code = "trial_project_limit"
+
+
+class TrialRunLimitError(DeniedError):
+    """A trial runs one project at a time, and another one is running.
+
+    Wait until that run has ended, cancel it, or subscribe to a plan.
+    """
+
+    code = "trial_run_limit"
+
+
+class RunInProgressError(ConflictError):
+    """The project {project_id} is running already.
+
+    Watch its run, wait until it has ended, or cancel it.
+    """
+
+    code = "run_in_progress"
+
+
+class ProjectCompletedError(ConflictError):
+    """The project {project_id} is completed, and what is completed is not run again.
+
+    Download what it has made, or create another project.
+    """
+
+    code = "project_completed"
+
+
+class RestartRefusedError(PortalError):
+    """The project is {status}, and only one whose run has failed is restarted.
+
+    {way_out}
+    """
+
+    code = "restart_refused"
+    status = 400
+
+
+class RunNotFoundError(PortalError):
+    """The project {project_id} has no run {run_id}.
+
+    List its runs to see their ids.
+    """
+
+    code = "run_not_found"
+    status = 404
+
+
+class NothingRunsError(ConflictError):
+    """The project {project_id} is not running.
+
+    There is nothing to cancel.
+    """
+
+    code = "nothing_runs"
+
+
+class DownloadRefusedError(PortalError):
+    """The project {project_id} cannot be downloaded: {reason}.
+
+    Only a run that was completed with a quality of {least} % or more leaves a download, as long as its files are kept.
+    """
+
+    code = "download_refused"
+    status = 400

@@ -8,6 +8,8 @@ from app.services.idempotency import purge_idempotent_answers
 from app.services.ledger.upkeep import check_ledger
 from app.services.llm.budget_alerts import raise_budget_alerts
 from app.services.llm.usage_log import close_abandoned_calls
+from app.services.runs.errand import TASKS
+from app.services.runs.upkeep import end_overdue_runs, remove_old_files
 from app.services.tenants.deletion import DELETIONS
 from app.services.tenants.deliveries import DELIVERIES
 from app.services.upkeep import months, statistics, usage
@@ -15,11 +17,14 @@ from app.services.upkeep.sessions import purge_sessions
 from app.settings import Settings
 
 # Work that runs once for a row, soon after the row is committed.
-ERRANDS = (DELIVERIES, DELETIONS)
+ERRANDS = (DELIVERIES, DELETIONS, TASKS)
 # Nothing depends on the times: for a month that is not opened, the lists add up the daily sums.
 MONTHS_CRON = "*/15 * * * *"
 # What a dead process holds of a budget is free for others after a minute at most.
 ABANDONED_CALLS_CRON = "* * * * *"
+
+# What a run holds of its tenant's trial and of this installation's processes is free a minute after its time is up.
+OVERDUE_RUNS_CRON = "* * * * *"
 
 
 def schedules(settings: Settings) -> list[Schedule]:
@@ -35,5 +40,7 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("abandoned-calls", ABANDONED_CALLS_CRON, close_abandoned_calls),
         Schedule("ledger-check", settings.rollup_check_cron, check_ledger),
         Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
+        Schedule("overdue-runs", OVERDUE_RUNS_CRON, end_overdue_runs),
+        Schedule("run-files", settings.retention_cron, remove_old_files),
         Schedule("budget-alerts", settings.budget_alerts_cron, raise_budget_alerts),
     ]

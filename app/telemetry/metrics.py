@@ -28,6 +28,9 @@ sql_statements = Counter("portal_sql_statements_total", "SQL statements sent to 
 usage_events = Counter("portal_usage_events_total", "Usage events received.", ["outcome"])
 activations = Counter("portal_activations_total", "Activations of devices.", ["outcome"])
 scheduled_runs = Counter("portal_scheduled_runs_total", "Runs of scheduled jobs that this server finished.", ["job"])
+runs_started = Counter("portal_runs_started_total", "Runs of projects that were started.")
+runs_ended = Counter("portal_runs_ended_total", "Runs of projects that have ended.", ["state"])
+tasks_ended = Counter("portal_tasks_ended_total", "Tasks of runs that have ended.", ["agent", "status"])
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

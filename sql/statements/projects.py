@@ -39,6 +39,7 @@ _own_details = (
     projects.c.monthly_budget_override,
     projects.c.activation_code_id,
     projects.c.execution_status,
+    projects.c.run_id,
     projects.c.show_completion_modal,
     projects.c.version,
     projects.c.created_at,

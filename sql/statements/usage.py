@@ -58,6 +58,9 @@ insert_usage_events = (
     .returning(usage_events.c.tenant_id, usage_events.c.device_id, usage_events.c.event_id)
 )
 
+# One event of the portal's own.
+insert_usage_event = insert(usage_events)
+
 metered_tenant = (
     select(
         tenants.c.id.label("tenant_id"),

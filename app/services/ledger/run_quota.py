@@ -1,14 +1,20 @@
-"""The run quota: a run is reserved before it starts; what has run is what usage's own sums say."""
+"""The run quota: a run is reserved before it starts; what has run is what usage's own sums say.
+
+reserved -> counted     its first task has started: the reservation is released and a usage event written, at once
+reserved -> returned    it has ended before that
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from app.calendar import day_of
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import QuotaExceededError
-from app.services.ledger.reservations import Hold, insert_open
+from app.services.ledger.reservations import Hold, close, insert_open, move_accounts
 from sql.statements import ledger as statements
+from sql.statements import usage
 
 
 class RunStanding(NamedTuple):
@@ -42,3 +48,34 @@ async def reserve_run(conn: WriteConnection, ctx: Context, tenant_id: int, accou
     reservation_id = await insert_open(conn, hold, ctx.now())
     await conn.affected(statements.reserve_run, of_id=account_id)
     return reservation_id
+
+
+async def count_run(conn: WriteConnection, ctx: Context, tenant_id: int, reservation_id: int) -> bool:
+    """Make a usage event of a reserved run, at the moment of its reservation; False if that was done before.
+
+    Its month is that in which it was reserved, also when it begins in the next one.
+    """
+    closed = await close(conn, reservation_id, "released", 0, ctx.now())
+    if closed is None:
+        return False
+    await conn.affected(
+        usage.insert_usage_event,
+        tenant_id=tenant_id,
+        # No device can have reported this id: it is random, and nobody is told.
+        event_id=f"run-{closed.request_id}",
+        kind="run",
+        quantity=1,
+        at=closed.created_at,
+        day=day_of(closed.created_at, ctx.runtime.zone),
+        received_at=ctx.now(),
+    )
+    await move_accounts(conn, closed)
+    return True
+
+
+async def return_run(conn: WriteConnection, ctx: Context, reservation_id: int) -> bool:
+    """Give a run back that has ended before it counted; False if its reservation was closed before."""
+    closed = await close(conn, reservation_id, "released", 0, ctx.now())
+    if closed is not None:
+        await move_accounts(conn, closed)
+    return closed is not None

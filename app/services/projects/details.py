@@ -54,6 +54,7 @@ class Project(NamedTuple):
     monthly_budget_override: int | None
     activation_code_id: int | None
     execution_status: str
+    run_id: int | None
     show_completion_modal: bool
     version: int
     created_at: datetime

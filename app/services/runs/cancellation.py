@@ -1,0 +1,33 @@
+"""Cancelling a run: it ends at once, and whoever works on one of its tasks stops and commits nothing more."""
+
+from __future__ import annotations
+
+from app.context import Context
+from app.errors import NothingRunsError
+from app.services.projects.details import Project, any_project, own_project
+from app.services.runs.moves import RunEndedError, moving
+
+
+async def cancel_own_run(ctx: Context, project_id: str) -> int:
+    """Cancel the run of a project of the tenant whose session asks; raises as ``cancel_run``."""
+    return await _cancel(ctx, await own_project(ctx, project_id))
+
+
+async def cancel_run(ctx: Context, project_id: str) -> int:
+    """Cancel the run of any tenant's project; answers the run's id.
+
+    The run counts if its first task has started; before that it is given back. Raises ProjectNotFoundError,
+    NothingRunsError.
+    """
+    return await _cancel(ctx, await any_project(ctx, project_id))
+
+
+async def _cancel(ctx: Context, project: Project) -> int:
+    if project.tenant_id is None or project.run_id is None or project.execution_status != "running":
+        raise NothingRunsError(project_id=project.project_id)
+    try:
+        async with moving(ctx, project.tenant_id, project.run_id) as move:
+            await move.stop("cancelled", f"{ctx.actor.name} has cancelled the run.")
+    except RunEndedError:
+        raise NothingRunsError(project_id=project.project_id) from None
+    return project.run_id

@@ -1,0 +1,80 @@
+"""The runs of a project as its tenant and operators see them, newest first."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from app.context import Context
+from app.errors import RunNotFoundError
+from app.services.projects.details import any_project, own_project
+from app.services.runs.records import ShownRun, Task
+from sql.statements import runs as statements
+from sql.statements import tasks as task_statements
+
+# Before the newest run.
+NEWEST: Final = 2**62
+
+
+class RunPage(NamedTuple):
+    """A page of runs; ``before`` is where the next one goes on, None on the last."""
+
+    runs: list[ShownRun]
+    before: int | None
+
+
+class RunDetails(NamedTuple):
+    """A run with its tasks in the order in which they were planned."""
+
+    run: ShownRun
+    tasks: list[Task]
+
+
+async def own_runs(ctx: Context, project_id: str, *, before: int | None = None, page_size: int = 20) -> RunPage:
+    """The runs of a project of the tenant whose session asks; raises ProjectNotFoundError."""
+    project = await own_project(ctx, project_id)
+    return await _runs(ctx, ctx.tenant_id, project.project_id, before, page_size)
+
+
+async def runs_of(ctx: Context, project_id: str, *, before: int | None = None, page_size: int = 20) -> RunPage:
+    """The runs of any tenant's project; raises ProjectNotFoundError."""
+    tenant_id = await tenant_of(ctx, project_id)
+    return RunPage([], None) if tenant_id is None else await _runs(ctx, tenant_id, project_id, before, page_size)
+
+
+async def own_run(ctx: Context, project_id: str, run_id: int) -> RunDetails:
+    """A run of a project of the tenant whose session asks; raises ProjectNotFoundError, RunNotFoundError."""
+    project = await own_project(ctx, project_id)
+    return await _run(ctx, ctx.tenant_id, project.project_id, run_id)
+
+
+async def run_of(ctx: Context, project_id: str, run_id: int) -> RunDetails:
+    """A run of any tenant's project; raises ProjectNotFoundError, RunNotFoundError."""
+    tenant_id = await tenant_of(ctx, project_id)
+    if tenant_id is None:
+        raise RunNotFoundError(project_id=project_id, run_id=run_id)
+    return await _run(ctx, tenant_id, project_id, run_id)
+
+
+async def tenant_of(ctx: Context, project_id: str) -> int | None:
+    """Whose project it is, None for an operator's own; raises ProjectNotFoundError."""
+    return (await any_project(ctx, project_id)).tenant_id
+
+
+async def _runs(ctx: Context, tenant_id: int, project_id: str, before: int | None, page_size: int) -> RunPage:
+    key = {"tenant_id": tenant_id, "project_id": project_id}
+    async with ctx.read() as conn:
+        found = await conn.many(
+            statements.runs_of_project, ShownRun, **key, before_id=before or NEWEST, max_rows=page_size + 1
+        )
+    page = found[:page_size]
+    return RunPage(page, page[-1].id if len(found) > page_size else None)
+
+
+async def _run(ctx: Context, tenant_id: int, project_id: str, run_id: int) -> RunDetails:
+    key = {"tenant_id": tenant_id, "project_id": project_id}
+    async with ctx.read() as conn:
+        run = await conn.maybe(statements.run_of_project, ShownRun, **key, run_id=run_id)
+        if run is None:
+            raise RunNotFoundError(project_id=project_id, run_id=run_id)
+        tasks = await conn.many(task_statements.tasks_of_run, Task, tenant_id=tenant_id, run_id=run_id)
+    return RunDetails(run, tasks)
