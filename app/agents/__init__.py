@@ -1,0 +1,1 @@
+"""Agents: what computes the plan and the files of a project; begin with ``work``."""

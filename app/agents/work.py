@@ -1,0 +1,52 @@
+"""Planning a project and doing one task of it: what the rest of the product calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.agents.job import (
+    AgentFailedError,
+    Brief,
+    Job,
+    LearnedTemplate,
+    Outcome,
+    PlannedTask,
+    objectives_of,
+)
+from app.sandbox import Sandbox, find_sandbox
+
+__all__ = [
+    "FIRST_TASK",
+    "AgentFailedError",
+    "Brief",
+    "Job",
+    "LearnedTemplate",
+    "Outcome",
+    "PlannedTask",
+    "Sandbox",
+    "find_sandbox",
+    "objectives_of",
+    "plan",
+    "work",
+]
+
+# Every run begins with it; the tasks of its outcome are the plan.
+FIRST_TASK = PlannedTask(
+    "plan", "orchestrator", "Plan the project", "Read the objectives and decide which agent does what.", (), 1
+)
+
+
+def plan(brief: Brief, learned: Sequence[LearnedTemplate] = ()) -> list[PlannedTask]:
+    """The tasks of a run after its first, in an order in which they could be done.
+
+    Raises AgentFailedError if no template covers any objective.
+    """
+    raise NotImplementedError
+
+
+async def work(job: Job, sandbox: Sandbox | None) -> Outcome:
+    """Do one task. Raises AgentFailedError; a cancelled call leaves no process behind.
+
+    Without a sandbox the project's tests are not run, and the outcome says so.
+    """
+    raise NotImplementedError
