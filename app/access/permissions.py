@@ -29,6 +29,8 @@ class Permission(StrEnum):
     PROJECTS_DELETE = "projects:delete"
     PROJECTS_READ = "projects:read"
     PROJECTS_WRITE = "projects:write"
+    RUNS_READ = "runs:read"
+    RUNS_WRITE = "runs:write"
     TENANTS_DELETE = "tenants:delete"
     TENANTS_READ = "tenants:read"
     TENANTS_WRITE = "tenants:write"

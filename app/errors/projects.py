@@ -46,7 +46,7 @@ class ProjectIncompleteError(PortalError):
 class ProjectRunningError(ConflictError):
     """The project {project_id} is running.
 
-    Delete it once its run has ended.
+    Cancel its run first, or delete it once that has ended.
     """
 
     code = "project_running"
@@ -131,6 +131,16 @@ class RunNotFoundError(PortalError):
     """The project {project_id} has no run {run_id}.
 
     List its runs to see their ids.
+    """
+
+    code = "run_not_found"
+    status = 404
+
+
+class UnknownRunError(PortalError):
+    """There is no run {run_id}.
+
+    List the runs to see their ids.
     """
 
     code = "run_not_found"

@@ -12,6 +12,7 @@ from blueprints.admin_api import (  # noqa: E402, F401 - they need ``api``
     devices,
     events,
     plans,
+    runs,
     tenant_deletions,
     tenants,
     tokens,

@@ -102,7 +102,7 @@ class ProjectAnswer:
     def of(cls, project: Project, **more: Any) -> Self:
         """The answer about a project, with the members that an answer like it has besides."""
         members = project._asdict()
-        for hidden in ("id", "subscription_state", "version"):
+        for hidden in ("id", "subscription_state", "version", "run_id"):
             del members[hidden]
         budget = project.monthly_budget_override
         shown = {

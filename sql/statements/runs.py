@@ -98,7 +98,7 @@ move_run = (
 
 insert_run_events = insert(run_events)
 
-_shown = (
+shown_columns = (
     runs.c.id,
     projects.c.project_id,
     runs.c.state,
@@ -114,7 +114,7 @@ _shown = (
     runs.c.cancelled_tasks,
 )
 _shown_runs: Select[*tuple[object, ...]] = (
-    select(*_shown)
+    select(*shown_columns)
     .select_from(runs)
     .join(projects, and_(projects.c.tenant_id == runs.c.tenant_id, projects.c.id == runs.c.project_number))
 )
@@ -124,6 +124,15 @@ runs_of_project = (
     _shown_runs.where(_of_project, is_shown(runs), runs.c.id < bindparam("before_id"))
     .order_by(runs.c.id.desc())
     .limit(bindparam("max_rows"))
+)
+
+# Which project a run is of, for operators, who name it by its id alone.
+place_of_run = across_tenants(
+    select(projects.c.project_id, runs.c.tenant_id)
+    .select_from(runs)
+    .join(projects, and_(projects.c.tenant_id == runs.c.tenant_id, projects.c.id == runs.c.project_number))
+    .where(runs.c.id == bindparam("run_id"), is_shown(runs)),
+    "an operator names a run by its id alone",
 )
 
 run_of_project = _shown_runs.where(_of_project, is_shown(runs), runs.c.id == bindparam("run_id"))

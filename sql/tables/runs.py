@@ -71,6 +71,7 @@ runs = Table(
     Index("ix_runs_project_number_id", "project_number", "id"),
     Index("ix_runs_tenant_id_id", "tenant_id", "id"),
     Index("ix_runs_running", "started_at", "id", **only_where("state = 'running'")),
+    Index("ix_runs_state_id", "state", "id"),
     CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="ended_at"),
     # Objects of files are named by the run's id, so SQLite must give no id a second time.
     sqlite_autoincrement=True,

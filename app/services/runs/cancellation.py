@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from app.context import Context
-from app.errors import NothingRunsError
+from app.errors import NothingRunsError, UnknownRunError
 from app.services.projects.details import Project, any_project, own_project
 from app.services.runs.moves import RunEndedError, moving
+from sql.statements import runs as statements
+
+
+class _Place(NamedTuple):
+    """Whose run it is."""
+
+    project_id: str
+    tenant_id: int
 
 
 async def cancel_own_run(ctx: Context, project_id: str) -> int:
@@ -22,12 +32,26 @@ async def cancel_run(ctx: Context, project_id: str) -> int:
     return await _cancel(ctx, await any_project(ctx, project_id))
 
 
+async def cancel_run_by_id(ctx: Context, run_id: int) -> str:
+    """Cancel this run of any tenant's project; answers the project's id. Raises UnknownRunError, NothingRunsError."""
+    async with ctx.read() as conn:
+        place = await conn.maybe(statements.place_of_run, _Place, run_id=run_id)
+    if place is None:
+        raise UnknownRunError(run_id=run_id)
+    await _stop(ctx, place.tenant_id, run_id, place.project_id)
+    return place.project_id
+
+
 async def _cancel(ctx: Context, project: Project) -> int:
     if project.tenant_id is None or project.run_id is None or project.execution_status != "running":
         raise NothingRunsError(project_id=project.project_id)
+    await _stop(ctx, project.tenant_id, project.run_id, project.project_id)
+    return project.run_id
+
+
+async def _stop(ctx: Context, tenant_id: int, run_id: int, project_id: str) -> None:
     try:
-        async with moving(ctx, project.tenant_id, project.run_id) as move:
+        async with moving(ctx, tenant_id, run_id) as move:
             await move.stop("cancelled", f"{ctx.actor.name} has cancelled the run.")
     except RunEndedError:
-        raise NothingRunsError(project_id=project.project_id) from None
-    return project.run_id
+        raise NothingRunsError(project_id=project_id) from None

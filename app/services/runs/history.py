@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from app.context import Context
 from app.errors import RunNotFoundError
+from app.services.directory.lookup import tenant_named
 from app.services.projects.details import any_project, own_project
 from app.services.runs.records import ShownRun, Task
+from app.services.runs.states import RunState
+from sql.lists import run_list
 from sql.statements import runs as statements
 from sql.statements import tasks as task_statements
 
 # Before the newest run.
 NEWEST: Final = 2**62
 
+_run_page = cache(run_list.run_page)
+
 
 class RunPage(NamedTuple):
     """A page of runs; ``before`` is where the next one goes on, None on the last."""
 
     runs: list[ShownRun]
+    before: int | None
+
+
+class ListedRun(NamedTuple):
+    """A run with the slug of its tenant."""
+
+    tenant_slug: str
+    run: ShownRun
+
+
+class RunsOfAll(NamedTuple):
+    """A page of the runs of all tenants; ``before`` is where the next one goes on, None on the last."""
+
+    runs: list[ListedRun]
     before: int | None
 
 
@@ -39,6 +59,27 @@ async def runs_of(ctx: Context, project_id: str, *, before: int | None = None, p
     """The runs of any tenant's project; raises ProjectNotFoundError."""
     tenant_id = await tenant_of(ctx, project_id)
     return RunPage([], None) if tenant_id is None else await _runs(ctx, tenant_id, project_id, before, page_size)
+
+
+async def list_runs(
+    ctx: Context,
+    *,
+    state: RunState | None = None,
+    tenant_slug: str | None = None,
+    before: int | None = None,
+    page_size: int = 50,
+) -> RunsOfAll:
+    """The runs of all tenants or of one, newest first; raises TenantNotFoundError."""
+    values: dict[str, Any] = {"before_id": before or NEWEST, "max_rows": page_size + 1}
+    if state is not None:
+        values["state"] = state
+    if tenant_slug is not None:
+        values["tenant_id"] = (await tenant_named(ctx, tenant_slug)).id
+    async with ctx.read() as conn:
+        rows = await conn.rows(_run_page(state is not None, tenant_slug is not None), **values)
+    found = [ListedRun(row[0], ShownRun._make(row[1:])) for row in rows]
+    page = found[:page_size]
+    return RunsOfAll(page, page[-1].run.id if len(found) > page_size else None)
 
 
 async def own_run(ctx: Context, project_id: str, run_id: int) -> RunDetails:

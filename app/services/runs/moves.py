@@ -106,6 +106,8 @@ class RunMove:
 
     async def add_tasks(self, tasks: Sequence[NewTask]) -> None:
         """Add tasks to the run; ``follow`` finds those among them that are ready."""
+        if not tasks:
+            return
         rows = [
             {
                 **task._asdict(),
@@ -118,7 +120,7 @@ class RunMove:
             for task in tasks
         ]
         for row in await self.conn.insert_all(task_statements.insert_tasks, rows):
-            task = Task(*row)
+            task = Task._make(row)
             self.tell("task_created", f"{task.name}: planned for the {task.agent_type} agent", task)
 
     async def follow(self) -> None:

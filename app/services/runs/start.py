@@ -101,7 +101,7 @@ async def _judged(conn: WriteConnection, tenant_id: int, project_id: str, *, is_
         raise ProjectCompletedError(project_id=project_id)
     may_run(project).enforce()
     if project.subscription_state == "trialing":
-        is_running = await conn.one(statements.other_run_of_tenant, bool, tenant_id=tenant_id)
+        is_running = await conn.one(statements.other_run_of_tenant, int, tenant_id=tenant_id)
         if is_running:
             raise TrialRunLimitError
     return project
@@ -120,33 +120,23 @@ async def _begin(conn: WriteConnection, ctx: Context, project: Project, account_
         "description": project.shown_description or "",
         "objectives": project.custom_instructions or "",
     }
-    row = {
-        "tenant_id": tenant_id,
-        "project_number": project.id,
-        "state": "running",
-        "brief": orjson.dumps(brief).decode(),
-        "reservation_id": reservation_id,
-        "started_at": now,
-    }
-    run_id = await conn.one(statements.insert_run, int, **row, started_by=ctx.actor.name, moved_at=now)
+    run_id = await conn.one(
+        statements.insert_run,
+        int,
+        tenant_id=tenant_id,
+        project_number=project.id,
+        state="running",
+        brief=orjson.dumps(brief).decode(),
+        started_by=ctx.actor.name,
+        reservation_id=reservation_id,
+        started_at=now,
+        moved_at=now,
+    )
     await conn.affected(statements.insert_folder, run_id=run_id, created_at=now)
     key = {"of_tenant_id": tenant_id, "of_id": project.id}
     if not await conn.affected(statements.set_project_running, **key, new_run_id=run_id):
         raise RunInProgressError(project_id=project.project_id)
-    run = Run(
-        id=run_id,
-        project_id=project.project_id,
-        project_name=project.name,
-        counted_at=None,
-        ended_at=None,
-        error=None,
-        events=0,
-        total_tasks=0,
-        completed_tasks=0,
-        failed_tasks=0,
-        cancelled_tasks=0,
-        **row,
-    )
+    run = await conn.one(statements.run_locked, Run, tenant_id=tenant_id, run_id=run_id)
     move = RunMove(conn, ctx, run)
     move.tell("run_started", f"{ctx.actor.name} has started the run.")
     first = FIRST_TASK

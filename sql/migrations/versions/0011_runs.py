@@ -65,6 +65,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_project_number_id", "runs", ["project_number", "id"], unique=False)
     op.create_index("ix_runs_running", "runs", ["started_at", "id"], unique=False, **only_where("state = 'running'"))
+    op.create_index("ix_runs_state_id", "runs", ["state", "id"], unique=False)
     op.create_index("ix_runs_tenant_id_id", "runs", ["tenant_id", "id"], unique=False)
     op.create_index(
         "uq_runs_project_number_running", "runs", ["project_number"], unique=True, **only_where("state = 'running'")
