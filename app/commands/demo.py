@@ -18,10 +18,11 @@ from cyclopts import Parameter
 from pydantic import SecretStr
 from rich.text import Text
 
-from app.commands.journey import Journey, Step
+from app.commands.journey import Journey
 from app.commands.output import CommandFailedError, answer
 from app.commands.parameters import AsJson
 from app.commands.session import operating
+from app.commands.steps import Step
 from app.context import Context
 from app.settings import Settings, load_settings
 from sql.statements import licensing
@@ -37,7 +38,7 @@ async def demo(
     url: Annotated[str | None, Parameter(help="A running server on the database of these settings.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Play a device's whole journey, from the plan to the device that is one too many.
+    """Play a device's whole journey, from the plan to the device that is one too many, and a project's to its download.
 
     Without --url it looks at the settings' public_url (in development only), and if nothing of ours answers there,
     it starts a server for the occasion, with a state folder of its own.
@@ -46,7 +47,7 @@ async def demo(
         ctx, http = await _prepare(stack, url)
         address = str(http.base_url).rstrip("/")
         if not as_json:
-            answer(False, {}, Text(f"A device's journey at {address}", style="bold"))
+            answer(False, {}, Text(f"The journey of a device and of a project at {address}", style="bold"))
         steps: list[Step] = []
         async for step in Journey(ctx, http).steps():
             steps.append(step)

@@ -1,4 +1,4 @@
-"""The whole journey of a device, step by step: the request, its answer, and whether the answer is right."""
+"""The whole journey of a device and then of a project, step by step: each request, and whether its answer is right."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 
+from app.commands.project_journey import ProjectJourney
+from app.commands.steps import Step, summary
 from app.context import Context
 from app.services.billing.plans import ensure_plan
 from app.services.billing.subscriptions import link_subscription
@@ -18,18 +20,6 @@ from app.services.tenants.onboarding import ensure_tenant
 PLAN = "Demonstration journey"
 QUOTA = 100
 RUNS = 3
-# Only the first characters of a token are printed, which distinguish tokens but are no credential.
-TOKEN_CHARACTERS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step and its answer; ``wrong`` is the expected answer if it differs, else empty."""
-
-    name: str
-    asked: str
-    answered: str
-    wrong: str = ""
 
 
 @dataclass
@@ -69,6 +59,12 @@ class Journey:
         yield await self._ask("refresh", "POST", "/authz/refresh", renewal, {"token_type": "Bearer"})
         refusal = {"errorCode": "device_limit_reached"}
         yield await self._ask("second device", "POST", "/authz/activate", second, refusal, status=403)
+        async for step in ProjectJourney(self.http, self.slug, self._email, code).steps():
+            yield step
+
+    @property
+    def _email(self) -> str:
+        return f"{self.slug}@example.com"
 
     async def _operator_steps(self) -> AsyncIterator[tuple[Step, str]]:
         """The operator's steps before the device's, run through the use cases; each with the code, once it exists."""
@@ -76,11 +72,11 @@ class Journey:
             self.ctx, name=PLAN, price_id="price_demonstration_journey", quota=QUOTA, max_devices=1
         )
         yield Step("plan", f"a plan of {QUOTA} runs a month and one device", f"{plan.name} {change}"), ""
-        tenant, _ = await ensure_tenant(self.ctx, name=f"Journey {self.slug}", slug=self.slug)
+        tenant, _ = await ensure_tenant(self.ctx, name=f"Journey {self.slug}", slug=self.slug, email=self._email)
         subscription, _ = await link_subscription(self.ctx, tenant_slug=tenant.slug, plan_name=PLAN)
         yield Step("tenant", f"a tenant {self.slug} on that plan", f"tenant {tenant.id}, {subscription.state}"), ""
         (code,) = await generate_codes(self.ctx, self.slug, max_uses=2, ttl_days=1, label="portal demo")
-        yield Step("code", "an activation code for two devices", code), code
+        yield Step("code", "an activation code for two uses", code), code
 
     async def _ask(
         self,
@@ -102,19 +98,8 @@ class Journey:
             return Step(name, request, "nothing", f"an answer, not {type(failure).__name__}")
         if "access_token" in payload:
             self.tokens = payload
-        answered = f"{response.status_code} {_summary(payload)}"
+        answered = f"{response.status_code} {summary(payload)}"
         differences = {key: value for key, value in expected.items() if payload.get(key) != value}
         if response.status_code != status or differences:
-            return Step(name, request, answered, f"{status} {_summary({**expected})}".strip())
+            return Step(name, request, answered, f"{status} {summary({**expected})}".strip())
         return Step(name, request, answered)
-
-
-def _summary(answer: Mapping[str, Any]) -> str:
-    """The members that matter to a reader, with tokens shortened."""
-    problem = ("errorCode", "detail")
-    members = {key: answer[key] for key in problem if key in answer} if "errorCode" in answer else dict(answer)
-    members.pop("events", None)
-    for key in members:
-        if key.endswith("_token"):
-            members[key] = f"{members[key][:TOKEN_CHARACTERS]}…"
-    return ", ".join(f"{key}={value}" for key, value in members.items())

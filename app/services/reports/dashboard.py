@@ -145,6 +145,10 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     EventType.PROJECT_CREATED: ("[PROJECT]", "green-100", "green-600"),
     EventType.PROJECT_UPDATED: ("[UPDATE]", "blue-100", "blue-600"),
     EventType.PROJECT_DELETED: ("[REMOVE]", "red-100", "red-600"),
+    EventType.RUN_STARTED: ("[RUN]", "blue-100", "blue-600"),
+    EventType.RUN_COMPLETED: ("[DONE]", "green-100", "green-600"),
+    EventType.RUN_FAILED: ("[FAILED]", "red-100", "red-600"),
+    EventType.RUN_CANCELLED: ("[CANCEL]", "amber-100", "amber-600"),
     EventType.ALERT_DISMISSED: ("[ALERT]", "gray-100", "gray-600"),
     EventType.TEMPLATE_DELETED: ("[TEMPLATE]", "amber-100", "amber-600"),
 }

@@ -34,11 +34,6 @@ EventKind = Literal[
     "run_failed",
     "run_cancelled",
 ]
-_TRAIL: dict[RunEnd, EventType] = {
-    "completed": EventType.RUN_COMPLETED,
-    "failed": EventType.RUN_FAILED,
-    "cancelled": EventType.RUN_CANCELLED,
-}
 _ENDED: dict[RunEnd, EventKind] = {
     "completed": "run_completed",
     "failed": "run_failed",
@@ -222,14 +217,19 @@ class RunMove:
             status=status,
         )
         self.tell(_ENDED[end], error or f"All {self._figures.total} tasks are completed.")
-        event = Event(
-            _TRAIL[end],
-            f"Run of {run.project_name} {end}",
-            tenant_id=run.tenant_id,
-            project_id=run.project_id,
-            metadata={"run_id": run.id, "quality": self._figures.quality, "error": error},
-        )
+        event = _ended(end, run, {"run_id": run.id, "quality": self._figures.quality, "error": error})
         await record(self.conn, self._ctx, event)
+
+
+def _ended(end: RunEnd, run: Run, metadata: dict[str, Any]) -> Event:
+    """What the audit trail says of the end of a run."""
+    title = f"Run of {run.project_name} {end}"
+    of: dict[str, Any] = {"tenant_id": run.tenant_id, "project_id": run.project_id}
+    if end == "completed":
+        return Event(EventType.RUN_COMPLETED, title, **of, metadata=metadata)
+    if end == "failed":
+        return Event(EventType.RUN_FAILED, title, **of, metadata=metadata)
+    return Event(EventType.RUN_CANCELLED, title, **of, metadata=metadata)
 
 
 @contextlib.asynccontextmanager
