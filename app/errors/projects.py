@@ -159,8 +159,18 @@ class NothingRunsError(ConflictError):
 class DownloadRefusedError(PortalError):
     """The project {project_id} cannot be downloaded: {reason}.
 
-    Only a run that was completed with a quality of {least} % or more leaves a download, as long as its files are kept.
+    Only a run that was completed with a quality of {least:g} % or more leaves a download.
     """
 
     code = "download_refused"
     status = 400
+
+
+class DownloadGoneError(PortalError):
+    """The files of project {project_id} are not kept any more.
+
+    They are removed {days} days after the end of a run.
+    """
+
+    code = "download_gone"
+    status = 404

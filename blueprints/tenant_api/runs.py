@@ -11,9 +11,11 @@ from app import errors
 from app.access.callers import TENANT
 from app.context import Context
 from app.contract.camel import CAMEL
-from app.services.runs import cancellation, history, start
+from app.services.projects.archive import MEDIA_TYPE
+from app.services.runs import cancellation, download, history, start
 from app.services.runs.start import StartedRun
 from blueprints.tenant_api import api
+from blueprints.web.downloads import Download
 from blueprints.web.fields import RequestModel
 from blueprints.web.project_fields import PROJECT_ID_IN_PATH
 from blueprints.web.run_fields import Before, RunAnswer, TaskAnswer
@@ -156,3 +158,25 @@ async def own_run(ctx: Context, project_id: str, run_id: int) -> RunWithTasks:
     """A run of a project, with its tasks."""
     found = await history.own_run(ctx, project_id, run_id)
     return RunWithTasks.of(found.run, tasks=[TaskAnswer.of(task) for task in found.tasks])
+
+
+@api.operation(
+    "GET",
+    "/projects/{project_id}/download",
+    caller=TENANT,
+    answers=MEDIA_TYPE,
+    errors=(
+        errors.DownloadRefusedError,
+        errors.DownloadGoneError,
+        errors.FilesUnavailableError,
+        errors.ProjectNotFoundError,
+    ),
+    path_parameters=PROJECT_ID_IN_PATH,
+)
+async def download_own_project(ctx: Context, project_id: str) -> Download:
+    """Download what the newest run of a project has made, as a zip.
+
+    The run must be completed. Logs, hidden folders, environments, databases and temporary files are left out.
+    """
+    archive = await download.own_download(ctx, project_id)
+    return Download(MEDIA_TYPE, archive.file_name, archive.parts, archive.size)

@@ -197,7 +197,7 @@ delete_files_of_run = across_tenants(
 delete_folder = delete(run_folders).where(run_folders.c.run_id == bindparam("of_run_id"))
 
 files_of_run = (
-    select(run_files.c.path, run_files.c.sha256, run_files.c.size, run_files.c.written_at)
+    select(run_files.c.path, run_files.c.sha256, run_files.c.size, run_files.c.written_at.label("modified_at"))
     .where(run_files.c.tenant_id == bindparam("tenant_id"), run_files.c.run_id == bindparam("run_id"))
     .order_by(run_files.c.path)
 )

@@ -38,7 +38,7 @@ async def must_be_whole(live: LiveServer, run_id: int) -> None:
     files = await files_of(live, run_id)
     assert files
     for file in files:
-        content = await live.runtime.artifacts.get(run_id, file.sha256)
+        content = await live.runtime.artifacts.get(run_id, file.sha256, file.size)
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
 
 

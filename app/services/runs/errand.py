@@ -33,7 +33,7 @@ from app.errors import UnavailableError
 from app.jobs.work import Errand
 from app.runtime import Runtime
 from app.services.llm.templates import list_templates
-from app.services.projects.file_paths import Limits, judge_files
+from app.services.projects.file_paths import FileLimits, judge_files
 from app.services.runs import tasks
 from app.services.runs.moves import MAX_TASKS, TASK
 from app.services.runs.tasks import FileRow, Taken, TaskLostError
@@ -141,7 +141,7 @@ async def _job(ctx: Context, taken: Taken, manifest: list[FileRow]) -> Job:
         task=PlannedTask(
             task.key, task.agent_type, task.name, task.description, tuple(orjson.loads(task.needs)), task.priority
         ),
-        files={file.path: await artifacts.get(taken.run.id, file.sha256) for file in manifest},
+        files={file.path: await artifacts.get(taken.run.id, file.sha256, file.size) for file in manifest},
         qa_round=task.qa_round,
         qa_rounds=ctx.runtime.settings.qa_rounds,
         learned=await _learned(ctx),
@@ -166,11 +166,8 @@ async def _learned(ctx: Context) -> list[LearnedTemplate]:
 
 def _what_is_wrong(ctx: Context, taken: Taken, manifest: list[FileRow], outcome: Outcome) -> str | None:
     """Why what an agent has made cannot be kept; None if it can."""
-    settings = ctx.runtime.settings
     existing = {file.path: file.size for file in manifest if file.path not in outcome.removed}
-    written = {path: len(content) for path, content in outcome.files.items()}
-    limits = Limits(settings.run_file_max_bytes, settings.run_max_bytes, settings.run_max_files)
-    if reason := judge_files(existing, written, limits):
+    if reason := judge_files(existing, outcome.files, FileLimits.of(ctx.runtime.settings)):
         return reason
     if taken.run.total_tasks + len(outcome.tasks) > MAX_TASKS:
         return f"The plan has more than {MAX_TASKS} tasks: describe fewer objectives in one project."

@@ -95,7 +95,8 @@ async def remove_old_files(ctx: Context) -> Mapping[str, object]:
         async with ctx.read() as conn:
             run_ids = await conn.many(statements.folders_to_remove, int, ended_before=before, max_rows=AT_ONCE)
         for run_id in run_ids:
-            await ctx.runtime.artifacts.delete_run(run_id)
+            while await ctx.runtime.artifacts.delete_run(run_id):
+                pass
             async with ctx.write() as conn:
                 await conn.affected(statements.delete_files_of_run, of_run_id=run_id)
                 await conn.affected(statements.delete_folder, of_run_id=run_id)
