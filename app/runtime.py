@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from app.access.access_tokens import AccessTokens
 from app.access.identity_provider import IdentityProvider
@@ -17,6 +17,7 @@ from app.access.passwords import Passwords
 from app.clock import Clock, SystemClock
 from app.database.coalesce import Coalescer
 from app.database.connections import Database
+from app.database.doorbell import Doorbell
 from app.errors import ShuttingDownError
 from app.limits.rate_limits import RateLimits
 from app.messages.mail import mailer_for
@@ -27,6 +28,10 @@ from app.telemetry import metrics
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Part = TypeVar("Part")
+
+# The doorbell's topic for runs that have new events; the keys are their ids.
+RUN_EVENTS: Final = "run_events"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +49,6 @@ def _left_to_the_sweep(errand: str, row_id: int) -> None:
     """A process without a durable engine leaves the row for one that has it."""
 
 
-def _nobody_watches(run_id: int, tenant_id: int) -> None:
-    """In a process without watchers nobody is told."""
-
-
 class Runtime:
     """One per process; the only thing that lives as long as the process does."""
 
@@ -55,6 +56,7 @@ class Runtime:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.db = Database(settings, metrics.sql_statements.inc)
+        self.doorbell = Doorbell(settings, self.db)
         self.keys = Keys(settings)
         self.tokens = AccessTokens(settings, self.db, self.keys, self.clock)
         self.rate_limits = RateLimits(settings)
@@ -72,11 +74,11 @@ class Runtime:
         self.writes_heartbeats = False
         # Puts the errand of a committed row into the queue; a server's jobs replace it by theirs.
         self.enqueue: Callable[[str, int], None] = _left_to_the_sweep
-        # Tells whoever watches a run that it has new events, after the commit: its id and its tenant's.
-        self.run_moved: Callable[[int, int], None] = _nobody_watches
         self._upkeep: set[asyncio.Task[None]] = set()
         self._unfinished: set[asyncio.Task[Any]] = set()
+        self._drainers: list[Callable[[], Awaitable[None]]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._parts: dict[Callable[[Runtime], Any], Any] = {}
         self._coalescers: dict[Coalesced[Any, Any], Coalescer[Any, Any]] = {}
 
     def coalescer(self, question: Coalesced[Item, Answer]) -> Coalescer[Item, Answer]:
@@ -97,6 +99,17 @@ class Runtime:
             )
         return coalescer
 
+    def part(self, kind: Callable[[Runtime], Part]) -> Part:
+        """What this process has one of, by its class: made when it is first asked for, and kept as long as this."""
+        if kind not in self._parts:
+            self._parts[kind] = kind(self)
+        part: Part = self._parts[kind]
+        return part
+
+    def run_moved(self, run_id: int, tenant_id: int) -> None:
+        """Tell whoever watches a run, in any process, that it has new events; called after their commit."""
+        self.doorbell.ring(RUN_EVENTS, run_id)
+
     async def start(self) -> None:
         """Load the signing keys, and keep them loaded."""
         await self.tokens.load()
@@ -109,6 +122,10 @@ class Runtime:
         task.add_done_callback(self._unfinished.discard)
         return await asyncio.shield(task)
 
+    def at_drain(self, drain: Callable[[], Awaitable[None]]) -> None:
+        """Await this too when the process is to answer its last requests."""
+        self._drainers.append(drain)
+
     def at_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Close this too when the runtime is closed."""
         self._closers.append(close)
@@ -117,7 +134,9 @@ class Runtime:
         """Answer every request that waits for its turn or for a shared statement, and accept no new one."""
         await self.rate_limits.release()
         self.is_stopping = True
-        await asyncio.gather(*(queue.drain() for queue in self._coalescers.values()))
+        await asyncio.gather(
+            *(drain() for drain in self._drainers), *(queue.drain() for queue in self._coalescers.values())
+        )
         await asyncio.gather(*self._unfinished, return_exceptions=True)
 
     async def close(self) -> None:
@@ -132,4 +151,5 @@ class Runtime:
         await self.rate_limits.close()
         self.passwords.close()
         await self.identity_provider.close()
+        await self.doorbell.close()
         await self.db.close()

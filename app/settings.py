@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     unknown_codes_per_minute: int = Field(ge=1)
     refusal_hold_seconds: float = Field(ge=0, le=10)
     max_held_requests: int = Field(ge=0)
+    max_watchers: int = Field(ge=0)
+    max_watchers_per_tenant: int = Field(ge=0)
     read_pool_size: int = Field(ge=2)
     write_pool_size: int = Field(ge=3)
     durable_pool_size: int = Field(ge=2)

@@ -29,6 +29,7 @@ from sqlalchemy.types import JSON, DateTime, LargeBinary, String, TypeDecorator,
 __all__ = [
     "batch_of_ids",
     "batch_rows",
+    "commit_place",
     "events_horizon",
     "force_custom_plan",
     "insert",
@@ -125,8 +126,16 @@ class transaction_id(FunctionElement[int]):  # noqa: N801 - used like a SQL func
     inherit_cache = True
 
 
+class commit_place(FunctionElement[int]):  # noqa: N801 - used like a SQL function
+    """The transaction's id, or the number given if that is greater; on SQLite one above all that a table ever had."""
+
+    name = "commit_place"
+    type = BigInteger()
+    inherit_cache = True
+
+
 class events_horizon(FunctionElement[int]):  # noqa: N801 - used like a SQL function
-    """The oldest transaction id that may still be running: every id below it has committed or rolled back."""
+    """The oldest transaction id that may still be running, on SQLite none: every id below it is committed or undone."""
 
     name = "events_horizon"
     type = BigInteger()
@@ -267,6 +276,19 @@ def _transaction_id_sqlite(element: transaction_id, compiler: SQLCompiler, **opt
     return "0"
 
 
+@compiles(commit_place, "postgresql")
+def _commit_place_postgresql(element: commit_place, compiler: SQLCompiler, **options: Any) -> str:
+    number, *_ = (compiler.process(part, **options) for part in element.clauses)
+    return f"greatest({_transaction_id_postgresql(transaction_id(), compiler)}, {number})"
+
+
+@compiles(commit_place, "sqlite")
+def _commit_place_sqlite(element: commit_place, compiler: SQLCompiler, **options: Any) -> str:
+    _, table, column = (compiler.process(part, **options) for part in element.clauses)
+    now = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    return f"(SELECT max(coalesce(max({column}), 0) + 1, {now}) FROM {table})"  # noqa: S608 - our own names
+
+
 @compiles(events_horizon, "postgresql")
 def _events_horizon_postgresql(element: events_horizon, compiler: SQLCompiler, **options: Any) -> str:
     return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
@@ -274,7 +296,7 @@ def _events_horizon_postgresql(element: events_horizon, compiler: SQLCompiler, *
 
 @compiles(events_horizon, "sqlite")
 def _events_horizon_sqlite(element: events_horizon, compiler: SQLCompiler, **options: Any) -> str:
-    return "1"
+    return "9223372036854775807"
 
 
 def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:

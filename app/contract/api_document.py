@@ -95,6 +95,8 @@ class Operation:
     asks_database: bool = True
     # Answered with the version as ETag; a change may say by If-Match which version it expects.
     versioned: bool = False
+    # Headers that a request may have.
+    optional_headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_public(self) -> bool:
@@ -105,6 +107,8 @@ class Operation:
         """Where a field came from that a use case has refused."""
         if field in self.path_parameters:
             return "path"
+        if field in self.optional_headers:
+            return "header"
         return "query" if self.body is None else "body"
 
     @property
@@ -194,8 +198,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters += [SESSION_TOKEN] if operation.caller.tenant_token else []
     parameters += _query_parameters(operation) if operation.query else []
     parameters += [
-        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
-        for name, text in operation.headers.items()
+        {"name": name, "in": "header", "required": required, "description": text, "schema": {"type": "string"}}
+        for required, headers in ((True, operation.headers), (False, operation.optional_headers))
+        for name, text in headers.items()
     ]
     if operation.creates:
         parameters.append(_IDEMPOTENCY_KEY)

@@ -6,41 +6,55 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from app.settings import Settings
 
 # Seconds that a SQLite connection waits for the current writer, which may be another process.
 SQLITE_BUSY_SECONDS = 15
 SQLITE_READERS = 4
+_AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
 
 
 def postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
     """The engine of a PostgreSQL database; without ``writes`` its transactions are read-only."""
-    # random_page_cost: the pages in frequent use are in memory. With the default, which is meant for a hard disk, the
-    # planner would scan a table of a thousand rows to find ten of them.
-    server_settings = {"application_name": "portal", "timezone": "UTC", "jit": "off", "random_page_cost": "1.1"}
-    if not writes:
-        server_settings["default_transaction_read_only"] = "on"
-    options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    options: dict[str, Any] = {} if writes else _AUTOCOMMIT
     return create_async_engine(
         settings.database,
         pool_size=settings.write_pool_size if writes else settings.read_pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
         hide_parameters=True,
-        connect_args={
-            "server_settings": server_settings,
-            "timeout": settings.pool_timeout_seconds,
-            "command_timeout": settings.statement_timeout_seconds,
-        },
+        connect_args=_connect_args(settings, {} if writes else {"default_transaction_read_only": "on"}),
         **options,
     )
 
 
+def listening_engine(settings: Settings) -> AsyncEngine:
+    """The engine of a PostgreSQL database for a connection that listens; none is kept once it is closed."""
+    return create_async_engine(
+        settings.database,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args=_connect_args(settings, {"application_name": "portal doorbell"}),
+        **_AUTOCOMMIT,
+    )
+
+
+def _connect_args(settings: Settings, server_settings: dict[str, str]) -> dict[str, Any]:
+    # random_page_cost: the pages in frequent use are in memory. With the default, which is meant for a hard disk, the
+    # planner would scan a table of a thousand rows to find ten of them.
+    everywhere = {"application_name": "portal", "timezone": "UTC", "jit": "off", "random_page_cost": "1.1"}
+    return {
+        "server_settings": everywhere | server_settings,
+        "timeout": settings.pool_timeout_seconds,
+        "command_timeout": settings.statement_timeout_seconds,
+    }
+
+
 def sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
     """The engine of a SQLite file; with ``writes`` a transaction takes the write lock when it begins."""
-    options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    options: dict[str, Any] = {} if writes else _AUTOCOMMIT
     engine = create_async_engine(
         settings.database,
         poolclass=AsyncAdaptedQueuePool,

@@ -71,6 +71,23 @@ class OverloadedError(UnavailableError):
     code = "overloaded"
 
 
+class TooManyWatchersError(PortalError):
+    """This tenant watches {limit} runs through this server, and no more are allowed.
+
+    Close one of the streams, then try again.
+    """
+
+    code = "too_many_watchers"
+    status = 429
+
+
+class WatchersFullError(OverloadedError):
+    """This server sends as many streams of events as it can.
+
+    Try again in {retry_after} seconds; what happens meanwhile is told then.
+    """
+
+
 class ShuttingDownError(UnavailableError):
     """This server is being stopped.
 

@@ -72,6 +72,16 @@ class ProjectWithoutCodeError(PortalError):
     status = 400
 
 
+class NotYetRunError(PortalError):
+    """The project {project_id} has not been run yet.
+
+    Start it, then ask again.
+    """
+
+    code = "not_yet_run"
+    status = 404
+
+
 class ProjectHasCodeError(CodeError):
     """The project has an activation code already.
 

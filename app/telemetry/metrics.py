@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 # Its count is the number of requests; a separate counter would cost one more write per request.
@@ -31,6 +31,7 @@ scheduled_runs = Counter("portal_scheduled_runs_total", "Runs of scheduled jobs 
 runs_started = Counter("portal_runs_started_total", "Runs of projects that were started.")
 runs_ended = Counter("portal_runs_ended_total", "Runs of projects that have ended.", ["state"])
 tasks_ended = Counter("portal_tasks_ended_total", "Tasks of runs that have ended.", ["agent", "status"])
+run_watchers = Gauge("portal_run_watchers", "Streams of runs' events that are open.", multiprocess_mode="livesum")
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

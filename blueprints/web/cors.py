@@ -13,7 +13,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 METHODS = "GET, POST, PUT, DELETE, OPTIONS, PATCH"
 # Spelt out: for browsers "*" does not stand for Authorization, nor for anything when credentials are sent.
-REQUEST_HEADERS = "content-type, x-session-token, authorization, idempotency-key, if-match, x-request-id"
+REQUEST_HEADERS = "content-type, x-session-token, authorization, idempotency-key, if-match, last-event-id, x-request-id"
 EXPOSED = (
     "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, idempotent-replayed, "
     "content-disposition, etag"

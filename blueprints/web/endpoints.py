@@ -18,10 +18,14 @@ log = structlog.get_logger(__name__)
 
 
 class Answered(NamedTuple):
-    """The answer to a request and its status; the response is None where it was sent in parts already."""
+    """The answer to a request and its status; the response is None where it was sent in parts already.
+
+    ``following`` sends what follows the beginning of an answer that may last for days: that is not timed.
+    """
 
     response: HTTPResponse | None
     status: int
+    following: Coroutine[Any, Any, None] | None = None
 
 
 # Answers a request, given its id and the parts of its path; raises nothing.
@@ -35,7 +39,7 @@ def observed(method: str, route: str, answering: Answering) -> Callable[..., Cor
     async def endpoint(request: Request, **path: Any) -> HTTPResponse | None:
         started = perf_counter()
         request_id = request_id_of(request)
-        response, status = await answering(request, request_id, path)
+        response, status, following = await answering(request, request_id, path)
         if (observe := observers.get(status)) is None:
             observe = observers[status] = metrics.requests.labels(method, route, status).observe
         seconds = perf_counter() - started
@@ -51,6 +55,8 @@ def observed(method: str, route: str, answering: Answering) -> Callable[..., Cor
                 seconds=round(seconds, 4),
                 request_id=request_id,
             )
+        if following is not None:
+            await following
         return response
 
     return endpoint

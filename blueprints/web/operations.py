@@ -26,6 +26,7 @@ from blueprints.web.answers import Answer
 from blueprints.web.bodies import read_body, read_headers, read_query
 from blueprints.web.downloads import Download, send
 from blueprints.web.endpoints import Answered, observed
+from blueprints.web.event_streams import EventStream, stream
 from blueprints.web.idempotency import answered_once
 from blueprints.web.identify import identified
 from blueprints.web.problems import problem_of
@@ -60,6 +61,7 @@ class Api:
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
+        optional_headers: dict[str, str] | None = None,
         creates: bool = False,
         download: str | None = None,
         asks_database: bool = True,
@@ -71,12 +73,13 @@ class Api:
 
         ``answers`` is the frozen record that the handler answers; with status 204 it answers None. With ``query``
         beside ``body``, the same fields may come either way. ``body=bytes`` hands the body over as it came, and
-        ``headers`` those that must be there, by their names here. A part of the path that is a number is written
-        ``{code_id:int}``. An operation that ``creates`` something accepts the header Idempotency-Key and then runs
-        once, however often the request is sent. ``download`` is the media type of the Download that the handler may
-        answer instead. ``errors`` are those of the use case: the caller's, the body's and the database's are added,
-        the last unless the operation never asks the database. What is ``versioned`` is answered as Versioned, and a
-        handler that changes it gets the versions that the header If-Match expects, or None for any.
+        ``headers`` those that must be there, by their names here, ``optional_headers`` those that may. A part of the
+        path that is a number is written ``{code_id:int}``. An operation that ``creates`` something accepts the header
+        Idempotency-Key and then runs once, however often the request is sent. ``download`` is the media type of the
+        Download that the handler may answer instead. ``errors`` are those of the use case: the caller's, the body's
+        and the database's are added, the last unless the operation never asks the database. What is ``versioned`` is
+        answered as Versioned, and a handler that changes it gets the versions that the header If-Match expects, or None
+        for any.
         """
 
         def register(handler: Handler) -> Handler:
@@ -101,6 +104,7 @@ class Api:
                 download,
                 asks_database,
                 versioned,
+                optional_headers or {},
             )
             self.operations.append(stated)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
@@ -126,6 +130,8 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
                 response = await answered_once(request, ctx, stated, key, run)
             elif isinstance(answer := await handler(*arguments, **path), Download):
                 return Answered(None, await send(request, answer, request_id))
+            elif isinstance(answer, EventStream):
+                return await stream(request, answer, request_id)
             else:
                 response = _response(answer, write, stated.status, request_id)
         except ValidationError as failure:
@@ -160,6 +166,8 @@ def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[
         arguments += (read_query(request, stated.query),)
     if stated.headers:
         arguments += (read_headers(request, stated.headers),)
+    if stated.optional_headers:
+        arguments += ({name: value for name in stated.optional_headers if (value := request.headers.get(name))},)
     return arguments if not stated.expects_versions else (*arguments, expected_versions(request))
 
 

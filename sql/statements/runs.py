@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, bindparam, delete, exists, or_, select, upd
 from sql.dialect import insert
 from sql.hidden import hidden_too, is_shown
 from sql.scope import across_tenants
-from sql.tables import ledger_reservations, projects, run_events, run_files, run_folders, runs
+from sql.tables import ledger_reservations, projects, run_files, run_folders, runs
 
 _LOCKED = "the run was found and locked just before, and it was shown"
 
@@ -95,8 +95,6 @@ move_run = (
         cancelled_tasks=bindparam("cancelled"),
     )
 )
-
-insert_run_events = insert(run_events)
 
 shown_columns = (
     runs.c.id,

@@ -17,7 +17,6 @@ from sqlalchemy import (
     text,
 )
 
-from sql.dialect import transaction_id
 from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
 from sql.tables.llm import AGENT_TYPES
 
@@ -121,8 +120,9 @@ run_events = Table(
     Column("run_id", Id, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     # From 1 on without a gap; assigned under the lock of the run's row, so no number appears before a smaller one.
     Column("number", Integer, nullable=False),
-    # The transaction that wrote it, by which the events of many runs are read in one order.
-    Column("xid", BigInteger, nullable=False, default=transaction_id()),
+    # The transaction that wrote it, by which the events of many runs are read in one order. No event has a smaller one
+    # than those of its run before it: a transaction may get its id, and the run's lock only after a later one.
+    Column("xid", BigInteger, nullable=False),
     choice("kind", *RUN_EVENT_KINDS),
     Column("message", Text, nullable=False),
     Column("task_id", Id),

@@ -71,6 +71,7 @@ async def test_a_preflight_of_an_allowed_page_is_granted_on_every_path(sanic_cli
             "authorization",
             "idempotency-key",
             "if-match",
+            "last-event-id",
             "x-request-id",
         }
         assert answer.headers["access-control-allow-credentials"] == "true"

@@ -20,8 +20,9 @@ from app.database.connections import moment
 from app.services.licensing.heartbeat import Beat
 from app.services.licensing.refresh import Situation
 from app.services.operators.identity import ApiToken, OperatorSession
+from app.services.runs.run_events import RunEvent
 from app.services.tenants.sessions import Session
-from sql.statements import api_tokens, audit, licensing, operators, sign_in, usage
+from sql.statements import api_tokens, audit, licensing, operators, run_events, sign_in, usage
 from sql.tables import devices
 
 HOUSE = Path(__file__).parents[2]
@@ -31,6 +32,7 @@ SCALARS: set[Any] = {int, str, moment}
 # Records that are filled from a row by hand: their statement, and how many of its columns stand before them.
 BY_HAND: dict[type[Any], tuple[Executable, int]] = {
     ApiToken: (api_tokens.api_tokens_by_hash, 1),
+    RunEvent: (run_events.events_of_run, 2),
     OperatorSession: (operators.sessions_by_token, 1),
     Session: (sign_in.sessions_by_token, 1),
     Situation: (licensing.refresh_situations, 3),

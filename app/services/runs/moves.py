@@ -17,6 +17,7 @@ from app.services.runs.states import Figures, RunEnd, RunState, course_of, reaso
 from app.telemetry import metrics
 from sql.statements import runs as statements
 from sql.statements import tasks as task_statements
+from sql.statements.run_events import insert_run_events
 
 # The errand's name; with the row's id it is the id under which the engine knows it.
 TASK = "task"
@@ -166,7 +167,7 @@ class RunMove:
         shown = shown_run(self.run.id, self._state, self._figures, self._error)
         rows = [self._row(number, told, shown) for number, told in enumerate(self._told, first)]
         if rows:
-            await self.conn.insert_all(statements.insert_run_events, rows)
+            await self.conn.insert_all(insert_run_events, rows)
         if self.has_counted and self.run.counted_at is None:
             await count_run(self.conn, self._ctx, self.run.tenant_id, self.run.reservation_id)
         elif self.end is not None and not self.has_counted:
@@ -177,6 +178,8 @@ class RunMove:
         return {
             "tenant_id": self.run.tenant_id,
             "run_id": self.run.id,
+            "of_tenant_id": self.run.tenant_id,
+            "of_run_id": self.run.id,
             "number": number,
             "kind": told.kind,
             "message": told.message,

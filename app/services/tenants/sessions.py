@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -53,7 +53,7 @@ async def sign_out(ctx: Context) -> None:
     """End the session of the request's token; an unknown token is one whose session has ended before."""
     if ctx.session_token is None:
         raise SessionNotSentError
-    token_hash = ctx.runtime.keys.token_hash("tenant session", ctx.session_token.get_secret_value())
+    token_hash = token_hash_of(ctx.runtime, ctx.session_token.get_secret_value())
     if (session := await ctx.runtime.coalescer(SESSIONS).ask(token_hash)) is None:
         return
     async with ctx.write() as conn:
@@ -75,12 +75,11 @@ async def authenticate(runtime: Runtime, token: str) -> Session:
     Raises SessionInvalidError for an unknown token, SessionExpiredError after its absolute end or when it
     was idle for too long. Its activity is noted once a minute.
     """
-    session = await runtime.coalescer(SESSIONS).ask(runtime.keys.token_hash("tenant session", token))
+    session = await runtime.coalescer(SESSIONS).ask(token_hash_of(runtime, token))
     if session is None:
         raise SessionInvalidError
     now = runtime.clock.now()
-    idle = timedelta(seconds=runtime.settings.session_idle_seconds)
-    if session.expires_at <= now or session.last_activity + idle <= now:
+    if not _is_good(runtime, session, now):
         raise SessionExpiredError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
     if session.last_activity < before:
@@ -88,6 +87,27 @@ async def authenticate(runtime: Runtime, token: str) -> Session:
             values = {"of_tenant_id": session.tenant_id, "session_id": session.id, "before": before, "now": now}
             await conn.affected(statements.touch_session, **values)
     return session
+
+
+async def good_sessions(runtime: Runtime, token_hashes: Collection[bytes]) -> set[bytes]:
+    """Which of these tokens belong to sessions that have not ended, with one statement; it is no activity of theirs."""
+    sessions = await _read(runtime, list(token_hashes))
+    now = runtime.clock.now()
+    return {
+        token_hash
+        for token_hash, session in zip(token_hashes, sessions, strict=True)
+        if session is not None and _is_good(runtime, session, now)
+    }
+
+
+def _is_good(runtime: Runtime, session: Session, now: datetime) -> bool:
+    idle = timedelta(seconds=runtime.settings.session_idle_seconds)
+    return now < session.expires_at and now < session.last_activity + idle
+
+
+def token_hash_of(runtime: Runtime, token: str) -> bytes:
+    """The keyed hash by which a session is found."""
+    return runtime.keys.token_hash("tenant session", token)
 
 
 async def _read(runtime: Runtime, hashes: Sequence[bytes]) -> list[Session | None]:
