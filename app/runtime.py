@@ -65,9 +65,6 @@ class Runtime:
         self.mailer: Mailer = mailer_for(settings)
         self.messenger: Messenger = messenger_for(settings)
         self.zone = settings.zone
-        from app.providers.tmp_artifacts import A
-
-        self.artifacts = A(settings.state_dir / "artifacts")  # TMP
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
         # Whether this process writes heartbeats, by whose end others see that it is gone.

@@ -127,9 +127,6 @@ class Settings(BaseSettings):
     llm_log_retention_months: int = Field(ge=2)
     run_timeout_hours: float = Field(gt=0, le=24 * 30)
     task_timeout_seconds: float = Field(gt=0, le=3 * 3600)
-    run_file_max_bytes: int = 10_000_000  # TMP
-    run_max_bytes: int = 200_000_000  # TMP
-    run_max_files: int = 5000  # TMP
     qa_rounds: int = Field(ge=0, le=10)
     run_files_retention_days: int = Field(ge=1)
     budget_wait_seconds: float = Field(ge=0, le=600)

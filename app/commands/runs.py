@@ -78,9 +78,9 @@ async def _watch(ctx: Context, project_id: str, run_id: int, *, is_silent: bool)
     """Print what happens, until the run has ended."""
     watcher = await watch_run(ctx, project_id, run_id)
     try:
-        async for event in watcher:
+        while events := await watcher.next():
             if not is_silent:
-                answer(False, {}, _line(event))
+                answer(False, {}, *map(_line, events))
     finally:
         watcher.close()
 

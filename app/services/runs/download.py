@@ -35,9 +35,7 @@ async def own_download(ctx: Context, project_id: str) -> Archive:
         reason = f"the quality of its run is {quality:g} %"
         raise DownloadRefusedError(project_id=project_id, reason=reason, least=LEAST_QUALITY)
     async with ctx.read() as conn:
-        files = await conn.many(
-            statements.files_of_run, ArchivedFile, tenant_id=ctx.tenant_id, run_id=project.run_id
-        )
+        files = await conn.many(statements.files_of_run, ArchivedFile, tenant_id=ctx.tenant_id, run_id=project.run_id)
     if not files:
         raise DownloadGoneError(project_id=project_id, days=ctx.runtime.settings.run_files_retention_days)
     return archive_of(ctx, project.run_id, files, project_id=project.project_id, client_name=project.shown_name)

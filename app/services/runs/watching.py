@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from app.context import Context
 from app.errors import NotYetRunError, ProjectNotFoundError, RunNotFoundError
+from app.services.runs.history import run_of, tenant_of
 from app.services.runs.run_events import Cursor, RunEvent
 from app.services.runs.tail import Watcher
 from app.services.runs.watches import Owner, Watches
@@ -43,6 +44,14 @@ async def watch_own_run(ctx: Context, project_id: str, *, run_id: int | None = N
     place = after if after <= found.events else 0
     watches = ctx.runtime.part(Watches)
     return watches.watch_run(Owner.of(ctx), ctx.tenant_id, found.run_id, after=place, newest=found.events)
+
+
+async def watch_run(ctx: Context, project_id: str, run_id: int) -> Watcher[int]:
+    """Watch a run of any tenant's project from its beginning, for an operator; raises as ``watch_own_run``."""
+    if (tenant_id := await tenant_of(ctx, project_id)) is None:
+        raise RunNotFoundError(project_id=project_id, run_id=run_id)
+    newest = (await run_of(ctx, project_id, run_id)).run.events
+    return ctx.runtime.part(Watches).watch_run(Owner.of(ctx), tenant_id, run_id, after=0, newest=newest)
 
 
 async def follow(
