@@ -23,6 +23,7 @@ from app.limits.rate_limits import RateLimits
 from app.messages.mail import mailer_for
 from app.messages.messenger import messenger_for
 from app.messages.ports import Mailer, Messenger
+from app.providers.artifacts import Artifacts
 from app.settings import Settings
 from app.telemetry import metrics
 
@@ -64,6 +65,7 @@ class Runtime:
         self.identity_provider = IdentityProvider(settings, self.clock)
         self.mailer: Mailer = mailer_for(settings)
         self.messenger: Messenger = messenger_for(settings)
+        self.artifacts = Artifacts(settings)
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
@@ -147,6 +149,7 @@ class Runtime:
             await close()
         await self.rate_limits.close()
         self.passwords.close()
+        self.artifacts.close()
         await self.identity_provider.close()
         await self.doorbell.close()
         await self.db.close()

@@ -35,6 +35,7 @@ from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
 
+from app import urls
 from app.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ OWNER_ONLY = 0o700
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
-DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
 def _split(value: object) -> object:
@@ -53,15 +53,8 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value.lower())
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
-        raise ValueError(f"{value!r} is not an origin such as https://portal.example.com")
-    return value.lower()
-
-
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(urls.origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -133,6 +126,11 @@ class Settings(BaseSettings):
     provider_timeout_seconds: float = Field(gt=0, le=3600)
     provider_retry_seconds: float = Field(ge=0, le=30)
     provider_cooldown_seconds: float = Field(ge=0, le=3600)
+    artifacts_url: str
+    # Above, an object is more than one request, and an archive needs another format.
+    run_file_max_bytes: int = Field(ge=1, le=100 * 2**20)
+    run_max_bytes: int = Field(ge=1, le=3 * 2**30)
+    run_max_files: int = Field(ge=1, le=60_000)
     session_idle_seconds: int = Field(ge=60)
     session_seconds: int = Field(ge=300)
     one_time_password_seconds: int = Field(ge=60)
@@ -206,40 +204,25 @@ class Settings(BaseSettings):
     @field_validator("smtp_url", "message_provider_url")
     @classmethod
     def _readable_address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        schemes = ("smtp", "smtps") if info.field_name == "smtp_url" else ("http", "https")
-        if not (text := value.get_secret_value()):
-            return value
-        try:
-            parts = urlsplit(text)
-            is_valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_valid = False
-        if not is_valid:
-            raise ValueError(f"must start with {schemes[0]}:// or {schemes[1]}:// and name a host")
+        if text := value.get_secret_value():
+            urls.server_url(text, ("smtp", "smtps") if info.field_name == "smtp_url" else ("http", "https"))
         return value
 
     @field_validator("public_url", "oidc_issuer", "openai_base_url", "anthropic_base_url", "google_base_url")
     @classmethod
     def _absolute_address(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.field_name != "public_url":
-            return value
-        try:
-            parts = urlsplit(value)
-            is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_valid = False
-        if is_valid and "@" in parts.netloc:
-            raise ValueError("must contain no user and no password, because it is shown")
-        if not is_valid or parts.query or parts.fragment or any(character.isspace() for character in value):
-            raise ValueError(f"{value!r} is not an absolute address such as https://portal.example.com")
-        return value
+        return urls.shown_url(value) if value or info.field_name == "public_url" else value
+
+    @field_validator("artifacts_url")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        return urls.store_url(value) if value else value
 
     @field_validator("database_url")
     @classmethod
     def _supported_database(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        if text and text.partition("://")[0] not in DRIVERS:
-            raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
+        if text := value.get_secret_value():
+            urls.database_url(text)
         return value
 
     @model_validator(mode="after")
@@ -254,6 +237,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "usage_past_days: must end before usage_retention_months, or a repeated event counts again"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_run_may_have_its_largest_file(self) -> Self:
+        if self.run_file_max_bytes > self.run_max_bytes:
+            raise ValueError("run_file_max_bytes: must be at most run_max_bytes")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.commands.check_result import CheckResult, Status
+from app.commands.file_checks import file_store
 from app.commands.llm_checks import model_prices, provider_keys
 from app.commands.output import reason_of
 from app.commands.session import is_new_file
@@ -46,6 +47,7 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
         yield result
     async for result in shared_limits(settings):
         yield result
+    yield await file_store(settings)
     yield await identity_provider(settings)
     yield await mail(settings)
     yield messages(settings)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from app.errors.availability import *
 from app.errors.conflicts import *
 from app.errors.delivery import *
+from app.errors.files import *
 from app.errors.idempotency import *
 from app.errors.identity import *
 from app.errors.ledger import *

@@ -1,5 +1,5 @@
-"""Providers of language models: their clients, each HTTP attempt metered, and what is done when one fails.
+"""What is outside: providers of language models, each HTTP attempt metered, and the store of files.
 
-Nothing here but ``metering`` is imported before a model is called: the libraries take seconds and 100 MB, which a
-web worker does not pay for.
+Nothing here but ``metering`` and ``artifacts`` is imported before a model is called or a file is stored: the models'
+libraries take seconds and 100 MB, which a web worker does not pay for.
 """

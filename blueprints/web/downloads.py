@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import structlog
 from sanic import Request
@@ -14,11 +16,12 @@ log = structlog.get_logger(__name__)
 
 
 class Download(NamedTuple):
-    """An answer of any length, sent in parts as they are made."""
+    """An answer of any length, sent in parts as they are made; ``size`` is the length in bytes, where it is known."""
 
     media_type: str
     file_name: str
-    parts: AsyncIterator[bytes]
+    parts: AsyncGenerator[bytes, None]
+    size: int | None = None
 
 
 async def send(request: Request, download: Download, request_id: str) -> int:
@@ -26,9 +29,26 @@ async def send(request: Request, download: Download, request_id: str) -> int:
 
     The first part is made before anything is sent, so that what fails at once is answered as an error.
     """
-    parts = aiter(download.parts)
+    async with aclosing(download.parts) as parts:
+        return await _send(request, download, parts, request_id)
+
+
+def disposition(file_name: str) -> str:
+    """The header that names what is saved, RFC 6266: in ASCII for old programs, and as it is where that differs."""
+    simple = "".join(
+        character if character.isascii() and character.isprintable() and character not in '"\\%' else "_"
+        for character in file_name
+    )
+    if simple == file_name:
+        return f'attachment; filename="{file_name}"'
+    return f"attachment; filename=\"{simple}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+
+
+async def _send(request: Request, download: Download, parts: AsyncGenerator[bytes, None], request_id: str) -> int:
     first = await anext(parts, b"")
-    headers = {"content-disposition": f'attachment; filename="{download.file_name}"', "x-request-id": request_id}
+    headers = {"content-disposition": disposition(download.file_name), "x-request-id": request_id}
+    if download.size is not None:
+        headers["content-length"] = str(download.size)
     response = await request.respond(content_type=download.media_type, headers=headers)
     finish(request, response)
     if request.method == "HEAD":

@@ -203,6 +203,7 @@ def test_documents_name_what_exists() -> None:
 def test_a_web_worker_never_loads_the_providers_libraries() -> None:
     """They take seconds and 100 MB: whoever calls a model imports them then."""
     large = {"pydantic_ai", "openai", "anthropic", "google.genai", "genai_prices", "app.providers.chain"}
+    large |= {"obstore", "stream_zip"}
     imported = "app.server, app.commands.worker, app.jobs.schedules, app.services.llm.calls, app.providers.metering"
     program = f"import sys, {imported}; print({large} & set(sys.modules))"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -62,13 +62,13 @@ async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None
     return EventPage(events[:page_size], next_cursor)
 
 
-async def export_events(ctx: Context, chosen: Chosen) -> AsyncIterator[bytes]:
+async def export_events(ctx: Context, chosen: Chosen) -> AsyncGenerator[bytes, None]:
     """All the chosen events as CSV in UTF-8, in parts, each read for itself; raises TenantNotFoundError at once."""
     conditions = await _conditions(ctx, chosen)
     return _csv_parts(ctx, chosen, conditions)
 
 
-async def _csv_parts(ctx: Context, chosen: Chosen, conditions: dict[str, Any]) -> AsyncIterator[bytes]:
+async def _csv_parts(ctx: Context, chosen: Chosen, conditions: dict[str, Any]) -> AsyncGenerator[bytes, None]:
     yield _csv([COLUMNS])
     place = _place(None, chosen)
     while events := await _page(ctx, chosen, conditions, place, EXPORTED_AT_ONCE):
