@@ -14,12 +14,16 @@ FOLDER = Path(__file__).parent / "templates"
 PROJECT = "project"
 # The template of what is kept: it comes with the templates that keep records.
 RECORDS = "records"
+# Folders of a template with what others render: tests of objectives, and reports.
+_NO_AGENTS = frozenset({"objectives", "reports"})
 
 
 class Capability(NamedTuple):
-    """What a template can do: ``needs`` is nothing, or of what the clause must tell: entity, field, text, number, boolean.
+    """What a template can do.
 
-    ``files`` are written only if some objective asks for it.
+    ``needs`` is nothing, "records" if it is about them, "entity" if the clause must be about one, or the kind of field
+    that this must have: "number", "boolean" or "reference". ``files`` are written only if some objective asks for it;
+    ``where`` is what does it.
     """
 
     name: str
@@ -27,12 +31,15 @@ class Capability(NamedTuple):
     patterns: tuple[re.Pattern[str], ...]
     needs: str
     files: tuple[str, ...]
+    where: str
 
 
 class Template(NamedTuple):
-    """A kind of project: ``words`` name it, ``manages`` says whether it keeps records: always, sometimes, never.
+    """A kind of project.
 
-    One that ``needs_more_than_base`` is nothing without another capability. ``replaces`` are the kinds that the same objective does not mean, and ``techs`` what learned templates must be made of.
+    ``words`` name it, ``manages`` says whether it keeps records: always, sometimes, never. One that
+    ``needs_more_than_base`` is nothing without another capability. ``replaces`` are the kinds that the same objective
+    does not mean, and ``techs`` what learned templates must be made of.
     """
 
     kind: str
@@ -60,7 +67,7 @@ class Template(NamedTuple):
 
     def agents(self) -> list[str]:
         """The types of agents that write files of it."""
-        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name != "objectives")
+        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name not in _NO_AGENTS)
 
 
 @cache
@@ -107,6 +114,7 @@ def _template(kind: str, values: dict[str, Any]) -> Template:
                 _compiled(each.get("patterns", [])),
                 each.get("needs", ""),
                 tuple(each.get("files", [])),
+                each.get("where", next(iter(each.get("files", [])), values.get("where", ""))),
             )
             for name, each in values["capabilities"].items()
         ),

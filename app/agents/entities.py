@@ -7,59 +7,29 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from app.agents.fields import MAX_FIELDS, Field, field_of
-from app.agents.words import plural, singular, slug, tokens
+from app.agents.words import plural, singular, slug, tokens, vocabulary
 
 MAX_ENTITIES = 8
 _MAX_NOUN_WORDS = 3
 
-_PLAIN_VERBS = (
-    "add browse change create delete display edit export fetch find filter get handle import ingest insert list load maintain manage "
-    "modify read record register remove retrieve save search see show sort store track update view"
-).split()
-_STEMS = [verb.removesuffix("e") for verb in _PLAIN_VERBS]
+_PLAIN_VERBS = vocabulary("verbs")
 VERBS = (
-    frozenset(_PLAIN_VERBS) | {f"{verb}s" for verb in _PLAIN_VERBS} | {f"{stem}ing" for stem in _STEMS} | {"getting"}
+    _PLAIN_VERBS
+    | {f"{verb}s" for verb in _PLAIN_VERBS}
+    | {f"{verb.removesuffix('e')}ing" for verb in _PLAIN_VERBS}
+    | {"getting"}
 )
-# "Mark tasks as done" changes tasks.
-_MARKING = frozenset("mark marks marking complete completes finish close closes".split())
-_OTHER_VERBS = frozenset(
-    "calculate calculates convert converts count counts detect detects print prints produce produces reject rejects report reports return "
-    "returns skip skips sum sums summarise summarises summarize summarizes test tests validate validates write writes log logs normalise "
-    "normalize deduplicate accept accepts answer answers respond responds serve serves check checks open opens protect ignore "
-    "ignores can must should is are be has have having".split()
-)
-_LISTS = frozenset(
-    "with having has have field fields column columns attribute attributes property properties ( :".split()
-)
-_MARKS = frozenset(", : ; / & ( )".split())
-_BETWEEN = frozenset(
-    "a an the all any new existing each every their its my our some multiple many several single individual and or".split()
-)
-_ONE = frozenset("a an one new single".split())
-_VAGUE = frozenset("old same latest recent most frequent first last ten other different something everything".split())
-_PREPOSITIONS = frozenset(
-    "about after against as at before by for from in into of on onto over per so that through to using via when where which who whose "
-    "with without if while than then but also".split()
-)
-# Words about how records are kept, and not of what.
-_GENERIC = frozenset(
-    "api catalog catalogue collection csv data database detail details directory entry entries excel file files information json jsonl list "
-    "lists record records register resource resources rest restful row rows service set store table tables tsv xml".split()
-)
-_NO_ENTITY = _GENERIC | frozenset(
-    "app application argument arguments backend character characters cli client code column columns command commands console container "
-    "docker documentation duplicate duplicates endpoint endpoints error errors field fields folder folders format function help html http "
-    "input interface landing line lines message method number numbers operation operations option options output page pages path paths pattern "
-    "program progress project readme report reports request requests response responses result results script section sections server "
-    "site sites software sqlite statistics status summary support system terminal test tests text texts tool total totals "
-    "unit usage user utility value values version web website websites word words average sum backup terminal crud url".split()
-)
-_NO_FIELD = frozenset(
-    "api authentication authorization caching column columns crud csv database docker documentation endpoint endpoints error errors field "
-    "fields filter filtering filters format handling header headers help html json key logging openapi operation operations option options "
-    "output page pages pagination paging persistence persistent proper readme report search searching sort sorting sqlite storage "
-    "support swagger test tests unit validation xml yaml header".split()
-)
+_MARKING = vocabulary("marking")
+_OTHER_VERBS = vocabulary("other_verbs")
+_LISTS = vocabulary("lists")
+_MARKS = frozenset({",", ":", ";", "/", "&", "(", ")"})
+_BETWEEN = vocabulary("between")
+_ONE = vocabulary("one")
+_PREPOSITIONS = vocabulary("prepositions")
+_GENERIC = vocabulary("generic")
+_NO_ENTITY = _GENERIC | vocabulary("no_entity")
+_NO_FIELD = vocabulary("no_field")
+_NO_NOUN = _BETWEEN | _PREPOSITIONS | _MARKS | vocabulary("vague") | VERBS | _OTHER_VERBS | _MARKING | _LISTS
 
 
 class Entity(NamedTuple):
@@ -185,7 +155,7 @@ def _fields(clause: Sequence[str], at: int, entity: str, *, in_parentheses: bool
 
 
 def _until_preposition(words: list[str]) -> list[str]:
-    """The words that may name a field: up to a preposition, but "date of birth", "published on" and "price as decimal"."""
+    """The words that may name a field: up to a preposition, but for "date of birth" and "published on"."""
     for at, word in enumerate(words):
         if word in _LISTS and at:
             return []
@@ -214,7 +184,7 @@ def _noun_after(clause: Sequence[str], at: int) -> tuple[tuple[str, ...], list[i
         at += 2
         while at < len(clause) and clause[at] in _BETWEEN:
             at += 1
-    taken = []
+    taken: list[int] = []
     while at < len(clause) and len(taken) <= _MAX_NOUN_WORDS and _is_noun(clause[at]):
         taken.append(at)
         at += 1
@@ -234,11 +204,7 @@ def _noun_before(clause: Sequence[str], at: int) -> tuple[tuple[str, ...], list[
 
 
 def _is_noun(word: str) -> bool:
-    return (
-        word[0].isalpha()
-        and word not in _BETWEEN | _PREPOSITIONS | _MARKS | _VAGUE | VERBS | _OTHER_VERBS | _MARKING
-        and (word not in _LISTS)
-    )
+    return word[0].isalpha() and word not in _NO_NOUN
 
 
 def _named(clause: Sequence[str], taken: list[int]) -> tuple[tuple[str, ...], list[int]]:

@@ -5,56 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.agents.words import singular, slug
+from app.agents.words import grouped, singular, slug, vocabulary
 
 MAX_FIELDS = 20
 MAX_OPTIONS = 12
 MAX_WORDS = 4
 
-_KIND_OF_LAST_WORD = {
-    **dict.fromkeys("date birthday birthdate birth deadline due day".split(), "date"),
-    **dict.fromkeys("time timestamp datetime".split(), "datetime"),
-    **dict.fromkeys(
-        "year age quantity count stock page copy seat capacity point score rating minute hour mileage floor "
-        "room duration position".split(),
-        "integer",
-    ),
-    **dict.fromkeys(
-        "price amount total cost salary weight height width length balance budget rate tax discount distance temperature "
-        "latitude longitude percentage fee revenue subtotal".split(),
-        "decimal",
-    ),
-    **dict.fromkeys("email mail e-mail".split(), "email"),
-    **dict.fromkeys("website url link homepage".split(), "url"),
-    **dict.fromkeys(
-        "done completed active paid available enabled published finished archived verified shipped delivered read in-stock".split(),
-        "boolean",
-    ),
-}
-_KIND_OF_TYPE = {
-    **dict.fromkeys("text string str varchar".split(), "text"),
-    **dict.fromkeys("integer int number".split(), "integer"),
-    **dict.fromkeys("decimal float numeric money currency".split(), "decimal"),
-    **dict.fromkeys("boolean bool flag yes/no".split(), "boolean"),
-    **dict.fromkeys("date".split(), "date"),
-    **dict.fromkeys("datetime timestamp".split(), "datetime"),
-    **dict.fromkeys("email e-mail".split(), "email"),
-    **dict.fromkeys("url link".split(), "url"),
-}
-_OPTIONAL = frozenset("optional optionally".split())
-_UNIQUE = frozenset("unique".split())
-_QUALIFIERS = (
-    frozenset("a an the its their his her required mandatory valid of and or as".split()) | _OPTIONAL | _UNIQUE
-)
-# Names that the generated programs use themselves: of parameters, options, and the key of a record.
-RESERVED = frozenset("id limit offset sort search help json database version command action format key".split())
+_KIND_OF_NAME = grouped("kinds_by_name")
+_KIND_OF_TYPE = grouped("kinds_by_type")
+_OPTIONAL = frozenset({"optional", "optionally"})
+_QUALIFIERS = vocabulary("field_qualifiers") | _OPTIONAL | {"unique"}
+_RESERVED = vocabulary("reserved_fields")
 
 
 class Field(NamedTuple):
     """A field: ``kind`` is text, integer, decimal, boolean, date, datetime, email, url, choice or reference.
 
-    ``bound`` of a number is "positive", "not negative" or nothing. ``options`` are those of a choice, ``target`` is the entity that a reference leads to, ``header`` is how a file spells
-    the field if not like its name.
+    ``bound`` of a number is "positive", "not negative" or nothing. ``options`` are those of a choice, ``target`` is the
+    entity that a reference leads to, ``header`` is how a file spells the field if not like its name.
     """
 
     name: str
@@ -82,16 +50,16 @@ def kind_of(words: Sequence[str]) -> str:
     last = words[words.index("of") - 1] if "of" in words[1:] else words[-1]
     if last in {"on", "at"} and len(words) > 1:
         return "date" if last == "on" else "datetime"
-    return _KIND_OF_LAST_WORD.get(last) or _KIND_OF_LAST_WORD.get(singular(last), "text")
+    return _KIND_OF_NAME.get(last) or _KIND_OF_NAME.get(singular(last), "text")
 
 
 def field_of(words: Sequence[str], beside: Sequence[str] = (), entity: str = "") -> Field | None:
     """The field of an item of a list; ``beside`` are the words in its parentheses. None if it is no name of a field."""
     said = {*words, *beside}
     kind = next((_KIND_OF_TYPE[word] for word in beside if word in _KIND_OF_TYPE), "")
-    name = [
-        word for at, word in enumerate(words) if word not in _QUALIFIERS or (word == "of" and 0 < at < len(words) - 1)
-    ]
+    last = len(words) - 1
+    # "Date of birth" is a name, "of" at an end is none.
+    name = [word for at, word in enumerate(words) if word not in _QUALIFIERS or (word == "of" and 0 < at < last)]
     if len(name) > 1 and not kind and words[-2:-1] == ["as"]:
         kind = _KIND_OF_TYPE.get(name.pop(), "")
     if not name or len(name) > MAX_WORDS or not slug(" ".join(name)):
@@ -100,20 +68,20 @@ def field_of(words: Sequence[str], beside: Sequence[str] = (), entity: str = "")
     field = Field(
         slug("_".join(name).replace("e-mail", "email")),
         "choice" if options else kind or kind_of(name),
-        unique=bool(said & _UNIQUE),
+        unique="unique" in said,
         options=options,
     )
     optional = bool(said & _OPTIONAL) or field.kind == "boolean"
     field = field._replace(required=not optional)
     if field.name == "id":
         return field._replace(name=f"{singular(entity)}_id" if entity else "number", unique=True, header="id")
-    if field.name in RESERVED:
+    if field.name in _RESERVED:
         return field._replace(name=f"{field.name}_value", header=field.name)
     return field
 
 
 def _options(beside: Sequence[str]) -> tuple[str, ...]:
     """The words between which "status (open, closed)" lets choose."""
-    words = [word for word in beside if word not in _QUALIFIERS and word not in {",", "/"} and word.isascii()]
+    words = [word for word in beside if word not in _QUALIFIERS and word not in {",", "/"} and "'" not in word]
     named = dict.fromkeys(word for word in words if word[:1].isalpha())
     return tuple(named)[:MAX_OPTIONS] if len(named) > 1 else ()

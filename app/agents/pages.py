@@ -7,38 +7,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.agents.job import Brief
-from app.agents.words import slug
+from app.agents.words import listed, slug, vocabulary
 
 MAX_PAGES = 12
 MAX_SECTIONS = 20
 _ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,3}")
-_NOT_PAGES = frozenset(
-    "web landing static html single one the a an every each all own error not-found 404 index first new separate these valid page pages between".split()
-)
-_KNOWN_SECTIONS = (
-    "opening hours",
-    "price list",
-    "about us",
-    "services",
-    "gallery",
-    "testimonials",
-    "frequently asked questions",
-    "faq",
-    "menu",
-    "directions",
-    "imprint",
-    "team",
-    "news",
-    "projects",
-    "prices",
-)
-_STOPS = frozenset(
-    "a an the of for with that which so to from by must should where using without on in into has have is are and , : ; / & ( ) our its their "
-    "each every all any no or web landing static html show shows contains contain include includes add create".split()
-)
-
-
-_INTRODUCTIONS = frozenset(": for named with about on".split())
+_NOT_PAGES = vocabulary("no_pages")
+_KNOWN_SECTIONS = listed("sections")
+_STOPS = vocabulary("page_stops")
+_INTRODUCTIONS = vocabulary("page_introductions")
 _MAX_WORDS = 3
 
 
@@ -93,7 +70,7 @@ def site_of(brief: Brief, clauses: Sequence[Sequence[str]]) -> Site:
 
 def _before(words: Sequence[str], noun: str) -> list[str]:
     """The names before the noun: "about page", "home, about and contact pages"."""
-    names = []
+    names: list[str] = []
     for at, word in enumerate(words):
         if word not in {noun, f"{noun}s"}:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -13,7 +13,8 @@ from markupsafe import Markup, escape
 
 from app.agents import samples
 from app.agents.catalogue import FOLDER, PROJECT, templates
-from app.agents.specification import Objective, Specification, Use
+from app.agents.coverage import Use
+from app.agents.specification import Objective, Specification
 from app.agents.words import slug
 
 _MARKUP = (".html.j2", ".xml.j2", ".svg.j2")
@@ -43,12 +44,15 @@ class TenantText:
         self.text = text
 
     def __bool__(self) -> bool:
+        """Whether there is any text."""
         return bool(self.text)
 
     def __html__(self) -> str:
+        """The text, escaped; where a template escapes by itself it asks for this."""
         return str(escape(self.text))
 
     def __str__(self) -> NoReturn:
+        """Refuse: a text of the tenant's in code would be code."""
         raise TypeError("A text of the tenant's was rendered without a filter")
 
 
@@ -90,15 +94,12 @@ def _templates_in(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(folder.rglob("*.j2")))
 
 
-def paths_by_maker(spec: Specification) -> Iterator[tuple[str, str, str]]:
-    """The path of each file of the project, with the template and the type of agent that makes it."""
-    for kind in spec.kinds:
-        for agent in templates()[kind].agents():
-            for path in render(spec, kind, agent):
-                yield path, kind, agent
+def report(spec: Specification, name: str, values: Mapping[str, Any]) -> bytes:
+    """A report about the project, of a template in the folder of reports."""
+    return _rendered(f"{PROJECT}/reports/{name}.j2", {**_context(spec), **values})
 
 
-def test_name(objective: Objective | _Shown, use: Use | None = None) -> str:
+def name_of_test(objective: Objective | _Shown, use: Use | None = None) -> str:
     """The name of an objective's test, or of the one of its tests that is about this use."""
     name = f"test_{objective.slug}"
     if use is None or len(objective.uses) == 1:
@@ -118,7 +119,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
-        autoescape=lambda name: bool(name) and str(name).endswith(_MARKUP),
+        # Markup is escaped; what becomes code has only names that the rules make, and literals.
+        autoescape=lambda name: bool(name) and str(name).endswith(_MARKUP),  # noqa: S701
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -134,7 +136,7 @@ def _environment() -> Environment:
         "plain": _plain,
     }
     environment.globals |= {
-        "test_name": test_name,
+        "test_name": name_of_test,
         "examples": samples.example,
         "boolean_fields": samples.boolean_fields,
         "search_fields": samples.search_fields,
@@ -173,12 +175,18 @@ def _tool_files(spec: Specification) -> set[str]:
     return {path for each in template.capabilities if each.name in asked for path in each.files}
 
 
+@functools.lru_cache(maxsize=16)
 def _context(spec: Specification) -> dict[str, Any]:
     objectives = [
         _Shown(each.number, TenantText(each.text), each.slug, each.uses, each.left, each.status)
         for each in spec.objectives
     ]
-    packages = {"rest_service": "service", "command_line_tool": "tool", "data_import": "data_import", "records": "records"}
+    packages = {
+        "rest_service": "service",
+        "command_line_tool": "tool",
+        "data_import": "data_import",
+        "records": "records",
+    }
     context: dict[str, Any] = {
         "spec": spec,
         "project": {

@@ -7,10 +7,11 @@ import io
 from typing import Any
 
 from app.agents.catalogue import templates
+from app.agents.coverage import Use
 from app.agents.entities import Entity, mentions_of
 from app.agents.fields import Field
 from app.agents.pages import Page, Section, Site
-from app.agents.specification import Specification, Use
+from app.agents.specification import Specification
 from app.agents.words import tokens
 
 _SCHEMAS: dict[str, dict[str, Any]] = {
@@ -152,7 +153,10 @@ def header_names(entity: Entity) -> list[str]:
 def csv_values(entity: Entity, number: int) -> list[str]:
     """The values of an example as cells."""
     values = example(entity, number)
-    return [str(values.get(field.name, 1)).lower() if field.kind == "boolean" else str(values.get(field.name, 1)) for field in entity.fields]
+    return [
+        str(values.get(field.name, 1)).lower() if field.kind == "boolean" else str(values.get(field.name, 1))
+        for field in entity.fields
+    ]
 
 
 def csv_row(cells: list[str]) -> str:

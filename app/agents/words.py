@@ -3,55 +3,41 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
+from pathlib import Path
+from typing import Any
 
-_IRREGULAR = {
-    "child": "children",
-    "foot": "feet",
-    "man": "men",
-    "mouse": "mice",
-    "person": "people",
-    "tooth": "teeth",
-    "woman": "women",
-    "analysis": "analyses",
-    "diagnosis": "diagnoses",
-    "quiz": "quizzes",
-    "leaf": "leaves",
-    "shelf": "shelves",
-    "wife": "wives",
-    "life": "lives",
-    "knife": "knives",
-    "movie": "movies",
-    "cookie": "cookies",
-    "cache": "caches",
-    "shoe": "shoes",
-    "tie": "ties",
-    "pie": "pies",
-}
-_SINGULAR = {plural: singular for singular, plural in _IRREGULAR.items()}
-# Both are the same, or the word only looks like a plural.
-_INVARIABLE = frozenset(
-    "series species news equipment information data feedback staff software hardware inventory stock luggage furniture".split()
-)
+_VOCABULARY: dict[str, Any] = tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text())
+_PLURALS: dict[str, str] = _VOCABULARY["plurals"]
+_SINGULARS = {plural: singular for singular, plural in _PLURALS.items()}
 _ENDS_LIKE_A_PLURAL = re.compile(r"(?:ss|us|is|as|os)$")
+# How many letters a plural loses by its end; the first that fits counts.
+_LOST_LETTERS = (
+    (("houses", "auses", "euses"), 1),
+    (("uses", "sses", "shes", "ches", "xes", "zzes", "aliases", "oes"), 2),
+    (("s",), 1),
+)
 _TOKEN = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*|--[a-z][a-z-]*|[(),:;/&]")
 
-# Words that may stand in any sentence.
-FILLERS = frozenset(
-    """a about above across after again all also always an and any anyone are as at automatically back based basic be been
-    before being below between both but by can clean clear complete could data each easily easy either etc every everyone
-    everything existing fast few following for from full fully functional further good has have having how i if in include
-    included includes including into is it its itself just kind like lightweight local make makes many may me minimal modern more most must
-    my need needed needs new nice no not of offer offers on one only or other others our out over own per please possible
-    properly provide provided provides quick quickly ready real respective results robust several shall should simple simply single small so some
-    such system tested that the their them then there these they thing things this those through to too two under up us use used user
-    users uses using usable very via want wants we well were what when where which while who whole whose will with within
-    without work working works would yet you your three four five ability able allow allowing allows application applications
-    app apps build building create develop design enable enables generate generated implement implementation implemented
-    implementing implements let lets project program support supported supporting supports supply set written write run
-    running runs handle handles called named current currently given different available here line python python3 both
-    customer's client's expose exposes offer quality professional""".split()
-)
+
+def vocabulary(name: str) -> frozenset[str]:
+    """The words of a list of the vocabulary."""
+    return frozenset(_VOCABULARY[name].split())
+
+
+def listed(name: str) -> tuple[str, ...]:
+    """The phrases of a list of the vocabulary, in its order."""
+    return tuple(_VOCABULARY[name])
+
+
+def grouped(name: str) -> dict[str, str]:
+    """The group of each word of a table of the vocabulary."""
+    return {word: group for group, words in _VOCABULARY[name].items() for word in words.split()}
+
+
+FILLERS = vocabulary("fillers")
+_INVARIABLE = vocabulary("invariable")
 
 
 def fold(text: str) -> str:
@@ -68,35 +54,25 @@ def tokens(text: str) -> list[str]:
 
 def singular(word: str) -> str:
     """The singular of a noun; a noun in the singular stays."""
-    if word in _SINGULAR:
-        return _SINGULAR[word]
-    if word in _INVARIABLE or word in _IRREGULAR or len(word) < 3 or not word.endswith("s"):
-        return word
-    if _ENDS_LIKE_A_PLURAL.search(word):
+    if word in _SINGULARS:
+        return _SINGULARS[word]
+    if word in _INVARIABLE or word in _PLURALS or len(word) < 3 or _ENDS_LIKE_A_PLURAL.search(word):
         return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
-    if word.endswith("uses"):
-        # buses and statuses lose two letters, houses and causes one.
-        return word[:-1] if word.endswith(("houses", "auses", "euses")) else word[:-2]
-    if word.endswith(("sses", "shes", "ches", "xes", "zzes", "aliases")):
-        return word[:-2]
-    if word.endswith("oes"):
-        return word[:-2]
-    return word[:-1]
+    lost = next((number for ends, number in _LOST_LETTERS if word.endswith(ends)), 0)
+    return word[: len(word) - lost]
 
 
 def plural(word: str) -> str:
     """The plural of a noun; a noun in the plural stays."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
+    if word in _PLURALS:
+        return _PLURALS[word]
     if word in _INVARIABLE or singular(word) != word:
         return word
     if word.endswith("y") and word[-2:-1] not in set("aeiou"):
         return word[:-1] + "ies"
-    if word.endswith(("s", "sh", "ch", "x", "z")):
-        return word + "es"
-    return word + "s"
+    return word + ("es" if word.endswith(("s", "sh", "ch", "x", "z")) else "s")
 
 
 def slug(text: str, limit: int = 40, otherwise: str = "") -> str:
