@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # The module and function of each command, and its summary: a module is imported only when its command runs.
 COMMANDS = {
     "serve": ("serve:serve", "Start the server; in development it prepares its database by itself."),
+    "work": ("work:work", "Run schedules and errands alone, on a host that answers no requests."),
     "demo": ("demo:demo", "Play a device's whole journey against a running or a temporary server."),
     "doctor": ("doctor:doctor", "Check settings, database and keys, and say what mends them."),
     "migrate": ("database:migrate", "Bring the database to the newest migration."),

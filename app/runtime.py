@@ -47,7 +47,7 @@ class Coalesced(Generic[Item, Answer]):
 
 
 def _left_to_the_sweep(errand: str, row_id: int) -> None:
-    """A process without a durable engine leaves the row for one that has it."""
+    """A process that neither runs errands nor calls for them leaves the row for one that does."""
 
 
 class Runtime:
@@ -71,7 +71,7 @@ class Runtime:
         self.is_stopping = False
         # Whether this process writes heartbeats, by whose end others see that it is gone.
         self.writes_heartbeats = False
-        # Puts the errand of a committed row into the queue; a server's jobs replace it by theirs.
+        # Puts the errand of a committed row into the queue, or calls for it (``app/jobs/calls.py``).
         self.enqueue: Callable[[str, int], None] = _left_to_the_sweep
         self._upkeep: set[asyncio.Task[None]] = set()
         self._unfinished: set[asyncio.Task[Any]] = set()
@@ -114,12 +114,16 @@ class Runtime:
         await self.tokens.load()
         self._upkeep.add(asyncio.create_task(self.tokens.keep_loaded()))
 
-    async def to_its_end(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """What the work answers; it goes on when its caller is cancelled, and a worker that stops waits for it."""
+    def begin(self, work: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        """Work in the background; a process that stops waits for it."""
         task = asyncio.create_task(work)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
-        return await asyncio.shield(task)
+        return task
+
+    async def to_its_end(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """What the work answers; it goes on when its caller is cancelled, and a process that stops waits for it."""
+        return await asyncio.shield(self.begin(work))
 
     def at_drain(self, drain: Callable[[], Awaitable[None]]) -> None:
         """Await this too when the process is to answer its last requests."""

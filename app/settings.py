@@ -8,14 +8,12 @@ import secrets
 from importlib.resources import files
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -25,7 +23,6 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -37,6 +34,7 @@ from pydantic_settings import (
 
 from app import urls
 from app.errors import SettingsError
+from app.setting_kinds import CommaList, Origins, WorkProcesses
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -46,15 +44,6 @@ OWNER_ONLY = 0o700
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
-
-
-def _split(value: object) -> object:
-    """The parts of a text ``a, b``, as in an environment variable; a list from a file is returned unchanged."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(urls.origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -81,6 +70,7 @@ class Settings(BaseSettings):
     host: str
     port: int = Field(ge=0, le=65535)
     workers: int = Field(ge=0, le=64)
+    work_processes: WorkProcesses
     proxies_count: int = Field(ge=0)
     public_url: str
     allowed_origins: Origins
@@ -298,6 +288,18 @@ class Settings(BaseSettings):
         if self.workers:
             return self.workers
         return 1 if self.is_sqlite else min(4, os.cpu_count() or 1)
+
+    @property
+    def work_process_count(self) -> int:
+        """The number of processes for background work beside the workers."""
+        if isinstance(self.work_processes, int):
+            return self.work_processes
+        return 1 if self.work_processes == "auto" else 0
+
+    @property
+    def workers_work(self) -> bool:
+        """Whether the workers themselves do background work."""
+        return self.work_processes != "elsewhere" and self.work_process_count == 0
 
 
 def toml_files() -> list[Path]:

@@ -39,11 +39,15 @@ async def healthz(ctx: Context) -> Health:
     errors=(errors.SchemaBehindError,),
 )
 async def readyz(ctx: Context) -> Readiness:
-    """Whether this process can do its work: the database answers and is at its migration, or at a later one."""
+    """Whether this process can do its work: the database answers and is at its migration, or at a later one.
+
+    It also tells how many processes do background work, and how long an errand has waited for one; neither makes it
+    unready, because devices are answered without them.
+    """
     return await readiness.readiness(ctx)
 
 
 @api.operation("GET", "/metrics", caller=ANYONE, answers=metrics.CONTENT_TYPE, asks_database=False)
 async def prometheus(ctx: Context) -> HTTPResponse:
-    """The figures of all workers of this server, in Prometheus' format."""
+    """The figures of all processes of this server, in Prometheus' format."""
     return HTTPResponse(await asyncio.to_thread(metrics.exposition), content_type=metrics.CONTENT_TYPE)

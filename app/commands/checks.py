@@ -16,6 +16,7 @@ from app.commands.llm_checks import model_prices, provider_keys
 from app.commands.output import reason_of
 from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
+from app.commands.work_checks import connections, work
 from app.database import schema
 from app.database.connections import Database
 from app.errors import DeliveryError, PortalError, SettingsError
@@ -28,8 +29,6 @@ from sql.statements import database_server, licensing
 # Variables that name the places of settings and are no settings themselves.
 OTHER_VARIABLES = frozenset({"PORTAL_CONFIG_FILE", "PORTAL_SECRETS_DIR"})
 MIN_SQLITE = (3, 35)
-# Connections of a worker outside its pools: the engine's client, and a listener.
-OTHER_CONNECTIONS = 2
 
 
 async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
@@ -194,6 +193,7 @@ async def database(settings: Settings) -> AsyncIterator[CheckResult]:
         if revision == needed:
             yield CheckResult("schema", "ok", f"at migration {revision}")
             yield await _signing_keys(runtime)
+            yield await work(settings, runtime)
             yield await some_operator(runtime)
             for result in await provider_keys(runtime):
                 yield result
@@ -228,14 +228,7 @@ async def _postgresql(settings: Settings, db: Database) -> AsyncIterator[CheckRe
         usable = await conn.one(database_server.usable_connections, int)
         trigram = await conn.rows(database_server.trigram_extension)
     yield CheckResult("database", "ok", f"PostgreSQL {version} at {settings.database.render_as_string()}")
-    per_worker = settings.read_pool_size + settings.write_pool_size + settings.durable_pool_size + OTHER_CONNECTIONS
-    needed = per_worker * settings.worker_count
-    detail = f"{settings.worker_count} workers x {per_worker} = {needed} of the server's {usable}"
-    if needed > usable:
-        remedy = "lower workers, read_pool_size, write_pool_size or durable_pool_size, or raise max_connections"
-        yield CheckResult("connections", "failure", f"{detail}; {remedy}")
-    else:
-        yield CheckResult("connections", "ok", detail)
+    yield connections(settings, usable)
     effect = "search uses it" if trigram else "the server does not offer it; search reads more rows"
     yield CheckResult("pg_trgm", "ok", f"{'available' if trigram else 'absent'}: {effect}")
 

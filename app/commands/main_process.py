@@ -1,8 +1,9 @@
-"""The server's main process once it has its socket: it prepares the database and runs the workers."""
+"""The main process of a server that has its socket, or of a host that only works: it prepares, and runs the others."""
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from ipaddress import ip_address
 import structlog
 
 from app import APP_NAME
-from app.commands.output import answer
+from app.commands.output import answer, escape
 from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, worker_app
 from app.settings import Settings
 from app.telemetry.log import configure_logging
@@ -40,8 +41,9 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
     # Sanic has no setting for the class that manages its workers.
     startup.WorkerManager = partial(  # type: ignore[attr-defined, assignment]
         Supervisor,
-        grace_seconds=settings.shutdown_grace_seconds,
+        settings=settings,
         on_ready=partial(_announce, settings, url, as_json=as_json),
+        work_processes=settings.work_process_count,
     )
     Sanic.start_method, Sanic.START_METHOD_SET = start_method, True
     app = Sanic(APP_NAME, configure_logging=False)
@@ -59,16 +61,51 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
     log.info("server_stopped")
 
 
+def run_work(settings: Settings, count: int, start_method: StartMethod, *, as_json: bool) -> None:
+    """Prepare the database, then run so many work processes until a stop signal; raises as ``prepare`` does."""
+    configure_logging(settings)
+    from app.commands.preparation import prepare
+
+    asyncio.run(prepare(settings))
+    from sanic.exceptions import ServerKilled
+
+    from app.commands.supervisor import WorkSupervisor
+
+    # From here on child processes exist: stop signals stay blocked until the supervisor can end those processes.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    on_ready = partial(_announce_work, settings, count, as_json=as_json)
+    try:
+        WorkSupervisor(count, settings, multiprocessing.get_context(start_method), on_ready).run()  # type: ignore[no-untyped-call]
+    except ServerKilled:
+        raise SystemExit(1) from None
+    log.info("work_stopped")
+
+
+def _announce_work(settings: Settings, count: int, *, as_json: bool) -> None:
+    kind, place = _database(settings)
+    log.info("work_started", processes=count, database=kind)
+    told = {"processes": count, "database": kind, "pid": os.getpid()}
+    named = f"{count} work process{'' if count == 1 else 'es'}"
+    answer(as_json, told, f"Working with {named} on {kind} ({escape(place)}). Stop: Ctrl-C")
+
+
+def _database(settings: Settings) -> tuple[str, str]:
+    """The kind of the database, and which one it is."""
+    url = settings.database
+    if url.get_backend_name() == "sqlite":
+        return "SQLite", str(url.database)
+    return "PostgreSQL", f"{url.host or 'local'}/{url.database}"
+
+
 def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
     """Announce that the server is ready, and in development how to use it."""
-    database = settings.database
-    kind = "SQLite" if database.get_backend_name() == "sqlite" else "PostgreSQL"
-    log.info("server_started", url=url, workers=settings.worker_count, database=kind)
+    kind, place = _database(settings)
+    counts = {"workers": settings.worker_count, "work_processes": settings.work_process_count}
+    log.info("server_started", url=url, **counts, database=kind)
     if as_json:
-        answer(True, {"url": url, "workers": settings.worker_count, "database": kind, "pid": os.getpid()})
+        answer(True, {"url": url, **counts, "database": kind, "pid": os.getpid()})
     elif settings.environment == "development":
-        place = database.database if kind == "SQLite" else f"{database.host or 'local'}/{database.database}"
-        answer(False, {}, *_banner(url, f"{kind} ({place})", _about_workers(settings.worker_count, kind)))
+        answer(False, {}, *_banner(settings, url, kind, place))
 
 
 def _about_workers(count: int, kind: str) -> str:
@@ -81,11 +118,18 @@ def _about_workers(count: int, kind: str) -> str:
     )
 
 
-def _banner(url: str, database: str, workers: str) -> list[str]:
+def _about_work(settings: Settings) -> str:
+    if settings.work_process_count:
+        return str(settings.work_process_count)
+    return "0: the workers do it" if settings.workers_work else "elsewhere: other hosts run portal work"
+
+
+def _banner(settings: Settings, url: str, kind: str, place: str) -> list[str]:
     return [
         f"\n[bold]Addon portal[/] is ready at [bold]{url}[/]",
-        f"  database    {database}",
-        f"  workers     {workers}",
+        f"  database    {kind} ({escape(place)})",
+        f"  workers     {_about_workers(settings.worker_count, kind)}",
+        f"  work        {_about_work(settings)}",
         "  first code  portal gen-codes --tenant demo",
         f"  try it      {url}/docs",
         "  stop        Ctrl-C\n",

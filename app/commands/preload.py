@@ -10,6 +10,7 @@ gc.disable()
 
 import sanic.worker.serve  # noqa: E402, F401
 
+import app.commands.work_process  # noqa: E402
 import app.commands.worker  # noqa: E402
 import app.server  # noqa: E402, F401
 

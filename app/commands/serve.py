@@ -5,27 +5,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import multiprocessing
 import os
 import shutil
-import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
-from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from app.commands.fork_server import START_METHOD, start_fork_server
 from app.commands.parameters import AsJson
-from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod
+from app.commands.worker import BACKLOG
 from app.errors import SettingsError
 from app.settings import Settings, load_settings, make_state_dir
 
 METRICS_FOLDER = "metrics"
-START_METHOD: StartMethod = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def serve(
@@ -43,35 +39,14 @@ def serve(
     settings = load_settings(**{key: value for key, value in options.items() if value is not None})
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(settings))
-        if settings.worker_count > 1:
-            # prometheus_client reads it once, at its first import; a single worker keeps its metrics in memory.
+        if settings.worker_count + settings.work_process_count > 1:
+            # prometheus_client reads it once, at its first import; a single process keeps its metrics in memory.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.enter_context(_metrics_folder(settings)))
-        _import_for_workers()
+        start_fork_server("app.commands.preload")
         # No slow import comes before this point, because the workers' imports decide when the server is ready.
         from app.commands.main_process import run
 
         run(settings, listener, START_METHOD, as_json=as_json)
-
-
-def _import_for_workers() -> None:
-    """Start the fork server, which imports the workers' modules while this process prepares the database.
-
-    Every worker, also a replacement of a dead one, is forked from it, so it starts at once and shares the memory. On
-    systems other than Linux forking is not reliable, and each worker imports the modules itself.
-    """
-    multiprocessing.set_start_method(START_METHOD)
-    # Python runs a worker's threads one at a time, so one malloc arena is enough. By default glibc would give each
-    # thread its own, and leave it half empty.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "1")
-    # Starting the tracker leaves SIGINT and SIGTERM unblocked in this process, so it starts before they are blocked
-    # below.
-    resource_tracker.ensure_running()
-    if START_METHOD != "forkserver":
-        return
-    multiprocessing.set_forkserver_preload(["app.commands.preload"])
-    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    forkserver.ensure_running()
-    signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
 @contextlib.contextmanager

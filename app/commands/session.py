@@ -13,6 +13,7 @@ from app.commands.output import CommandFailedError
 from app.context import Actor, Context
 from app.database import schema
 from app.errors import SchemaBehindError
+from app.jobs.calls import call_for_errands
 from app.runtime import Runtime
 from app.services.demonstration import seed_demonstration
 from app.settings import Settings, load_settings
@@ -30,6 +31,7 @@ async def operating(settings: Settings | None = None) -> AsyncIterator[Context]:
     log_warnings(settings)
     is_new = await make_ready(settings)
     runtime = Runtime(settings)
+    call_for_errands(runtime)
     try:
         # The user has the installation's secret key, so the command may do everything.
         name = f"{user_name()} on the command line"

@@ -1,4 +1,4 @@
-"""The supervisor in the main process: it starts the workers, replaces dead ones, and ends them all.
+"""The supervisor in the main process: it starts workers and work processes, replaces dead ones, and ends them all.
 
 Sanic's own manager starts and restarts workers too, but it does not notice a dead worker. It ends workers by SIGINT,
 which they also get directly from a terminal. And when a worker cannot start it kills the whole process group, which
@@ -13,15 +13,18 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.context import BaseContext
 from types import FrameType
 from typing import Any, NoReturn
 
 import structlog
 from sanic.exceptions import ServerKilled
 from sanic.worker.manager import MonitorCycle, WorkerManager
-from sanic.worker.process import WorkerProcess
+from sanic.worker.process import Worker, WorkerProcess
 
-from app.commands.worker import STOP_SIGNALS
+from app.commands.worker import STOP_SIGNALS, work_process
+from app.settings import Settings
 
 WORKER_FAILED = "__TERMINATE_EARLY__"
 
@@ -47,12 +50,19 @@ class WorkerLife:
 
 
 class Supervisor(WorkerManager):
-    """Sanic's manager, with workers that are replaced and signals that reach each process once."""
+    """Sanic's manager, with workers that are replaced and signals that reach each process once.
 
-    def __init__(self, *arguments: Any, grace_seconds: float, on_ready: Callable[[], None], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._grace_seconds = grace_seconds
+    Work processes start once the workers answer, so that nobody waits for them. One that cannot start is replaced like
+    any dead process: the workers go on.
+    """
+
+    def __init__(self, *arguments: Any, settings: Settings, on_ready: Callable[[], None], work_processes: int) -> None:
+        super().__init__(*arguments)
+        self._grace_seconds = settings.shutdown_grace_seconds
         self._on_ready = on_ready
+        if work_processes:
+            options = {"settings": settings}
+            self.manage("Work", work_process, options, transient=True, auto_start=False, workers=work_processes)
         self._lives: dict[str, WorkerLife] = {}
         # Blocked since before Sanic started its first child process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -78,9 +88,10 @@ class Supervisor(WorkerManager):
         if self._is_stopping():
             self.monitor_publisher.send(None)
             return
+        self._on_ready()
+        self._start_waiting()
         now = time.monotonic()
         self._lives = {process.name: WorkerLife(now) for process in self.transient_processes}
-        self._on_ready()
 
     def shutdown_signal(self, signal: int, frame: FrameType | None) -> None:
         """Stop the workers at the first signal; kill them at the second."""
@@ -119,6 +130,13 @@ class Supervisor(WorkerManager):
                     os.kill(process.pid, signal.SIGKILL)
         raise ServerKilled
 
+    def _start_waiting(self) -> None:
+        """Start the processes that have waited for the workers, unless a stop signal arrives."""
+        for process in self.transient_processes:
+            if not process.pid and not self._is_stopping():
+                with _interrupts_blocked():
+                    process.start()
+
     def _is_stopping(self) -> bool:
         """Whether a stop signal has arrived; a method, because a signal may change it between two lines."""
         return self._shutting_down
@@ -127,11 +145,11 @@ class Supervisor(WorkerManager):
         """Whether a worker has reported that it cannot start, has ended, or takes too long."""
         if self.monitor_subscriber.poll(POLL_SECONDS) and self.monitor_subscriber.recv() == WORKER_FAILED:
             return True
-        has_ended = any(not process.is_alive() for process in self.transient_processes)
+        has_ended = any(not process.is_alive() for process in self.processes)
         return has_ended or time.monotonic() > deadline
 
     def _give_up(self) -> NoReturn:
-        dead = (process for process in self.transient_processes if not process.is_alive())
+        dead = (process for process in self.processes if not process.is_alive())
         causes = {process.name: _cause(process.exitcode) for process in dead}
         log.error("server_not_started", reason="a worker could not start; the lines before this say why", ended=causes)
         self.shutdown()
@@ -168,6 +186,34 @@ class Supervisor(WorkerManager):
         if now >= life.due_at:
             life.started_at, life.due_at = now, None
             self.restart(process_names=[process.name])
+
+
+class WorkSupervisor(Supervisor):
+    """The supervisor of a host that only works: all of its processes are work processes."""
+
+    def __init__(self, count: int, settings: Settings, context: BaseContext, on_ready: Callable[[], None]) -> None:
+        # Released by each process once it takes work.
+        self._working = context.Semaphore(0)
+        self._working_count = 0
+        options = {"settings": settings, "working": self._working}
+        subscriber, publisher = Pipe()
+        state: dict[str, Any] = {}
+        channel = (publisher, subscriber)
+        super().__init__(
+            *(count, work_process, options, context, channel, state),
+            settings=settings,
+            on_ready=on_ready,
+            work_processes=0,
+        )
+
+    def create_server(self) -> Worker:
+        """Add a process that starts with the others."""
+        return self.manage(f"Work-{next(self._server_count)}", self._serve, self._server_settings, transient=True)
+
+    def _all_workers_ack(self) -> bool:
+        while self._working.acquire(block=False):
+            self._working_count += 1
+        return self._working_count >= self.num_server
 
 
 def _cause(exit_code: int | None) -> str:

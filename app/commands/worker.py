@@ -1,4 +1,7 @@
-"""The application of a worker process; this module is imported early in several processes, so it imports little."""
+"""The processes of a server: what each of them runs, its signals, and its garbage collector.
+
+This module is imported early in several processes, so it imports little.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from app.errors import PortalError
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import Semaphore
+
     from sanic import Sanic
 
 
@@ -32,17 +37,32 @@ GC_THRESHOLDS = (1_000, 20, 50)
 
 def worker_app(settings: Settings) -> Sanic[Any, Any]:
     """Build the application of this process, with the settings that the main process has checked."""
+    from app.jobs.calls import call_for_errands
     from app.server import create_app
 
     # Sanic sets this in the environment of the main process, but workers are forked from the fork server.
     os.environ["SANIC_WORKER_NAME"] = multiprocessing.current_process().name
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    app = create_app(settings)
+    app = create_app(settings, durable=settings.workers_work)
+    if not settings.workers_work:
+        call_for_errands(app.ctx.runtime)
     logging.getLogger("sanic.error").addFilter(_reason_only)
     app.before_server_stop(_stop_once)
+    live_as_child()
+    return app
+
+
+def work_process(settings: Settings, working: Semaphore | None = None) -> None:
+    """Run schedules and errands in this process until SIGTERM; ``working`` is released once it takes work."""
+    from app.commands.work_process import work
+
+    work(settings, working.release if working is not None else None)
+
+
+def live_as_child() -> None:
+    """Stop with the main process, and spare the garbage collector what lives as long as this process."""
     threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
     _configure_garbage_collection()
-    return app
 
 
 def _reason_only(record: logging.LogRecord) -> bool:

@@ -50,6 +50,13 @@ class Coalescer(Generic[Item, Answer]):
         Raises OverloadedError when the queue is full, ShuttingDownError once the server stops, or the error that
         ``run`` raises for this item.
         """
+        return await self.put(item, weight)
+
+    def put(self, item: Item, weight: int = 1) -> asyncio.Future[Answer]:
+        """Let an item wait at once, even if the server stops next; the future becomes what ``ask`` returns.
+
+        Raises OverloadedError or ShuttingDownError.
+        """
         if self._closed:
             raise ShuttingDownError
         if self._weight_waiting and self._weight_waiting + weight > self._queue_size:
@@ -59,7 +66,7 @@ class Coalescer(Generic[Item, Answer]):
         self._weight_waiting += weight
         if len(self._running) < self._lanes:
             self._running.add(asyncio.create_task(self._drive()))
-        return await answer
+        return answer
 
     async def drain(self) -> None:
         """Refuse new items, and return once every waiting item has its answer."""

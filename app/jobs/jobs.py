@@ -1,12 +1,13 @@
-"""The jobs of one worker: its heartbeat, the leader's lease, schedules whose slots run once, and errands.
+"""The jobs of one process that works: its heartbeat, the leader's lease, schedules whose slots run once, and errands.
 
-Every worker writes heartbeats; the worker that holds the lease is the leader. The leader puts each slot of each
-schedule into the durable engine's queue when the slot falls due. The workflow id consists of schedule and slot, so a
-slot runs once, for any number of workers and any change of leader. Only the leader gives the work of dead workers to
-living ones.
+Each such process, called a worker here, writes heartbeats; the worker that holds the lease is the leader. The leader
+puts each slot of each schedule into the durable engine's queue when the slot falls due. The workflow id consists of
+schedule and slot, so a slot runs once, for any number of workers and any change of leader. Only the leader gives the
+work of dead workers to living ones.
 
 An errand is work for one row of the portal's tables. The row is committed first, then the errand is put into the queue
-under the row's id. The leader regularly queues the errands that were missed.
+under the row's id. Processes without jobs call for errands (``app/jobs/calls.py``), and any process with jobs answers
+them. The leader regularly queues the errands that were missed.
 
 The engine's own scheduler is not used: it loses a slot that falls due during an outage, after a standstill it runs
 every slot that was missed, and it needs a thread per schedule in each worker. The queue, the unique workflow ids and
@@ -30,7 +31,9 @@ from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError
 
 from app.context import Actor, Context
+from app.database.connections import as_batch
 from app.errors import DeliveryDeferredError, UnavailableError
+from app.jobs.calls import Call
 from app.jobs.work import Errand, Schedule
 from app.runtime import Runtime
 from app.telemetry import metrics
@@ -50,6 +53,8 @@ PURGE_SECONDS: Final = 3600.0
 START_SECONDS: Final = 0.1
 # Seconds until an errand must be in the queue; after that the leader's sweep queues it.
 ENQUEUE_SECONDS: Final = 30.0
+# Calls for errands that are answered together.
+CALLS_AT_ONCE: Final = 500
 # Seconds that a background task has to end by itself before it is cancelled.
 END_SECONDS: Final = 5.0
 
@@ -72,6 +77,8 @@ class Timing:
     poll: float = 2.0
     # The same for errands, which people wait for.
     errand_poll: float = 1.0
+    # Between two looks for calls, as part of the same delay; a look is one small read.
+    calls: float = 0.25
     # Between two sweeps for missed errands.
     sweep: float = 60.0
 
@@ -95,6 +102,7 @@ class Jobs:
         self._engine: Engine | None = None
         self._heartbeat: asyncio.Task[None] | None = None
         self._leadership: asyncio.Task[None] | None = None
+        self._calls: asyncio.Task[None] | None = None
         self._ending, self._silent, self._running = asyncio.Event(), asyncio.Event(), asyncio.Event()
         # One change of this worker's rows at a time, so that a running heartbeat cannot take a lease again after its
         # release.
@@ -120,6 +128,7 @@ class Jobs:
         """Start the background tasks; they wait for the database if it does not answer."""
         self._heartbeat = asyncio.create_task(self._repeat(self._beat, self._silent), name="jobs-heartbeat")
         self._leadership = asyncio.create_task(self._repeat(self._lead, self._ending), name="jobs-leadership")
+        self._calls = asyncio.create_task(self._repeat(self._answer_calls, self._ending), name="jobs-calls")
 
     async def wait_until_running(self) -> None:
         """Return once this worker takes work from the queue."""
@@ -138,6 +147,7 @@ class Jobs:
         """
         self._ending.set()
         await _end(self._leadership)
+        await _end(self._calls)
         await self._end_enqueueing()
         await self._delete_row(workers.release_lease, name=LEASE, holder=self._runtime.executor_id)
         if self._engine is not None:
@@ -249,6 +259,22 @@ class Jobs:
                     await self._engine.enqueue_errand(errand, row_id)
         except Exception as failure:  # noqa: BLE001 - the row is committed, so the sweep queues its errand
             log.warning("errand_not_enqueued", errand=errand, row=row_id, reason=str(failure))
+
+    async def _answer_calls(self) -> float:
+        """Put the errands that other processes have called for into the queue.
+
+        Another process may answer the same calls meanwhile: a row's errand is in the queue once, whoever puts it there.
+        """
+        if self._engine is None or not self.is_running:
+            return START_SECONDS
+        async with self._runtime.db.read() as conn:
+            calls = await conn.many(workers.oldest_errand_calls, Call, max_rows=CALLS_AT_ONCE)
+        for call in calls:
+            await self._engine.enqueue_errand(call.errand, call.row_id)
+        if calls:
+            async with self._runtime.db.write_autocommit() as conn:
+                await conn.affected(workers.delete_errand_calls, batch=as_batch([{"id": call.id} for call in calls]))
+        return 0.0 if len(calls) == CALLS_AT_ONCE else self._timing.calls
 
     async def _end_enqueueing(self) -> None:
         """Wait until pending errands are in the queue; without a running engine cancel them at once."""

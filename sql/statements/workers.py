@@ -1,20 +1,31 @@
-"""Worker heartbeats and leases, and what a worker needs before it can work."""
+"""Worker heartbeats, leases and calls for errands, and what a worker needs before it can work."""
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, func, or_, select
+from sqlalchemy import BigInteger, String, bindparam, delete, func, or_, select
 
-from sql.dialect import insert
+from sql.dialect import batch_rows, insert
 from sql.statements.licensing import verifying_keys
-from sql.tables import leases, worker_heartbeats
+from sql.tables import errand_calls, leases, worker_heartbeats
 from sql.tables.workers import alembic_version
 
 current_migration = select(func.max(alembic_version.c.version_num).label("migration"))
 
-# A schema that it knows, and keys to sign with.
+# By the primary key, so that it is quick however many wait.
+_oldest_call = select(errand_calls.c.called_at).order_by(errand_calls.c.id).limit(1).scalar_subquery()
+_working = (
+    select(func.count()).select_from(worker_heartbeats).where(worker_heartbeats.c.beat_at >= bindparam("alive_since"))
+)
+
+# Whether background work is done: how many processes do it, and since when the oldest call has waited for one.
+work = select(_working.scalar_subquery().label("processes"), _oldest_call.label("oldest_call_at"))
+
+# A schema that it knows, keys to sign with, and the same.
 readiness = select(
     current_migration.scalar_subquery().label("migration"),
     select(func.count()).select_from(verifying_keys.order_by(None).subquery()).scalar_subquery().label("signing_keys"),
+    _working.scalar_subquery().label("processes"),
+    _oldest_call.label("oldest_call_at"),
 )
 
 _heartbeat = insert(worker_heartbeats)
@@ -39,3 +50,20 @@ take_lease = _lease.on_conflict_do_update(
 ).returning(leases.c.holder)
 
 release_lease = delete(leases).where(leases.c.name == bindparam("name"), leases.c.holder == bindparam("holder"))
+
+_calls = batch_rows(errand=String, row_id=BigInteger)
+
+insert_errand_calls = insert(errand_calls).from_select(
+    ["errand", "row_id", "called_at"],
+    select(_calls.c.errand, _calls.c.row_id, bindparam("now", type_=errand_calls.c.called_at.type)),
+)
+
+oldest_errand_calls = (
+    select(errand_calls.c.id, errand_calls.c.errand, errand_calls.c.row_id)
+    .order_by(errand_calls.c.id)
+    .limit(bindparam("max_rows"))
+)
+
+_answered = batch_rows(id=BigInteger)
+
+delete_errand_calls = delete(errand_calls).where(errand_calls.c.id.in_(select(_answered.c.id)))

@@ -25,7 +25,7 @@ from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
 from sql.tables.statistics import statistics, statistics_changes
 from sql.tables.tenants import tenant_deletions, tenants
 from sql.tables.usage import monthly_runs, opened_months, run_changes, usage_events, usage_rollups
-from sql.tables.workers import leases, worker_heartbeats
+from sql.tables.workers import errand_calls, leases, worker_heartbeats
 
 __all__ = [
     "activation_codes",
@@ -35,6 +35,7 @@ __all__ = [
     "audit_seals",
     "deliveries",
     "devices",
+    "errand_calls",
     "idempotent_answers",
     "learned_templates",
     "leases",

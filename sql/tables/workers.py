@@ -1,10 +1,10 @@
-"""Heartbeats of worker processes, and leases for work that only one of them may do at a time."""
+"""What processes that work tell each other: heartbeats, leases for work of one at a time, and calls for errands."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, String, Table, column, table
+from sqlalchemy import BigInteger, Column, String, Table, column, table
 
-from sql.tables.columns import Instant, metadata
+from sql.tables.columns import Instant, id_column, metadata
 
 worker_heartbeats = Table(
     "worker_heartbeats",
@@ -21,6 +21,19 @@ leases = Table(
     Column("name", String(50), primary_key=True),
     Column("holder", String(100), nullable=False),
     Column("expires_at", Instant, nullable=False),
+)
+
+# Errands that processes without a durable engine ask for; a process that has one puts them into its queue.
+errand_calls = Table(
+    "errand_calls",
+    metadata,
+    id_column(),
+    Column("errand", String(50), nullable=False),
+    Column("row_id", BigInteger, nullable=False),
+    Column("called_at", Instant, nullable=False),
+    # SQLite would otherwise give an answered call's id to the next call, which another process that has answered the
+    # first one as well would then delete.
+    sqlite_autoincrement=True,
 )
 
 # What migrates makes it and writes to it, so it is none of the tables that migrations make.

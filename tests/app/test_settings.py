@@ -262,6 +262,27 @@ def test_without_a_database_url_the_state_folder_holds_it(tmp_path: Path) -> Non
     assert settings.worker_count == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "count", "workers_work"),
+    [("auto", 1, False), ("0", 0, True), ("elsewhere", 0, False), (" 3 ", 3, False)],
+)
+def test_background_work_has_processes_of_its_own_or_the_workers_do_it_or_other_hosts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, count: int, workers_work: bool
+) -> None:
+    monkeypatch.setenv("PORTAL_WORK_PROCESSES", given)
+
+    settings = load_settings(state_dir=tmp_path)
+
+    assert (settings.work_process_count, settings.workers_work) == (count, workers_work)
+
+
+@pytest.mark.parametrize("given", ["65", "-1", "here", "", 1.5, True])
+def test_a_wrong_number_of_work_processes_is_refused(tmp_path: Path, given: object) -> None:
+    error = wrong(state_dir=tmp_path, work_processes=given)
+
+    assert str(error) == "Setting work_processes: must be auto, elsewhere or a number from 0 to 64."
+
+
 @pytest.mark.parametrize("port", ["port", "54 32"])
 def test_a_database_address_that_cannot_be_read_is_named_when_it_is_needed(tmp_path: Path, port: str) -> None:
     settings = load_settings(state_dir=tmp_path, database_url=f"postgresql+asyncpg://portal:hidden@db:{port}/portal")

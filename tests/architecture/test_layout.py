@@ -200,11 +200,11 @@ def test_documents_name_what_exists() -> None:
     assert all((paths, links, settings))
 
 
-def test_a_web_worker_never_loads_the_providers_libraries() -> None:
-    """They take seconds and 100 MB: whoever calls a model imports them then."""
-    large = {"pydantic_ai", "openai", "anthropic", "google.genai", "genai_prices", "app.providers.chain"}
+def test_a_web_worker_never_loads_the_providers_libraries_and_the_durable_engine() -> None:
+    """They take seconds and 130 MB: whoever calls a model imports the first then, and whoever works the second."""
+    large = {"dbos", "pydantic_ai", "openai", "anthropic", "google.genai", "genai_prices", "app.providers.chain"}
     large |= {"obstore", "stream_zip"}
-    imported = "app.server, app.commands.worker, app.jobs.schedules, app.services.llm.calls, app.providers.metering"
+    imported = "app.commands.preload, app.jobs.schedules, app.services.llm.calls, app.providers.metering"
     program = f"import sys, {imported}; print({large} & set(sys.modules))"
 
     told = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, check=True, capture_output=True, text=True)

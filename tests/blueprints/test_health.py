@@ -18,7 +18,9 @@ from support.statements import counted_statements
 from app.server import PAGES
 from app.services import readiness
 from app.services.licensing.signing_keys import rotate_keys
-from sql.tables.workers import alembic_version
+from sql.tables.workers import alembic_version, errand_calls, worker_heartbeats
+
+READY = {"status": "ready", "signing_keys": 1, "work_processes": 0, "errand_wait_seconds": 0}
 
 
 async def figures(live: LiveServer) -> dict[str, float]:
@@ -40,7 +42,26 @@ async def test_a_server_that_lives_says_so(sanic_client: LiveServer) -> None:
 async def test_a_server_that_can_work_says_so(sanic_client: LiveServer) -> None:
     answer = await sanic_client.http.get("/readyz")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "signing_keys": 1})
+    assert (answer.status_code, answer.json()) == (200, READY)
+
+
+async def test_a_server_tells_who_works_and_how_long_an_errand_has_waited(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    beat = {"executor_id": "there", "host": "there", "started_at": clock.now(), "beat_at": clock.now()}
+    await change(sanic_client, worker_heartbeats.insert().values(beat))
+    for row_id in (1, 2):
+        await change(sanic_client, errand_calls.insert().values(errand="note", row_id=row_id, called_at=clock.now()))
+        clock.move(seconds=15)
+
+    both = [(await sanic_client.http.get("/readyz")).json()]
+    await change(sanic_client, worker_heartbeats.update().values(beat_at=clock.now()))
+    both.append((await sanic_client.http.get("/readyz")).json())
+
+    assert both == [
+        {**READY, "work_processes": 0, "errand_wait_seconds": 30},
+        {**READY, "work_processes": 1, "errand_wait_seconds": 30},
+    ]
 
 
 @pytest.fixture
@@ -78,7 +99,7 @@ async def test_a_server_whose_database_a_newer_one_has_migrated_stays_ready(
     with counted_statements(sanic_client.runtime.db) as statements:
         answer = await sanic_client.http.get("/readyz")
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "signing_keys": 1})
+    assert (answer.status_code, answer.json()) == (200, READY)
     assert len(statements) == 1
 
 

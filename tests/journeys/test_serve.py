@@ -19,9 +19,10 @@ PATIENCE_SECONDS = 30
 
 
 @pytest.mark.processes
-def test_serve_answers_until_it_is_told_to_stop(state: Path) -> None:
+def test_serve_answers_until_it_is_told_to_stop(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_WORK_PROCESSES", "1")
     with started("--workers", "2") as server:
-        assert (server.told["workers"], server.told["database"]) == (2, "SQLite")
+        assert (server.told["workers"], server.told["work_processes"], server.told["database"]) == (2, 1, "SQLite")
         assert httpx2.get(f"{server.told['url']}/readyz", trust_env=False).status_code == 200
         assert server.end(signal.SIGTERM) == 0
         assert server.family() == set()

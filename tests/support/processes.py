@@ -50,7 +50,7 @@ class ServerProcess:
     def worker_pids(self) -> list[int]:
         """The worker processes that are alive."""
         pids = [int(str(event["pid"])) for event in self.events("worker_started")]
-        return [pid for pid in pids if _is_alive(pid)]
+        return [pid for pid in pids if is_alive(pid)]
 
 
 @contextlib.asynccontextmanager
@@ -114,7 +114,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

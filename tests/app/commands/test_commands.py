@@ -337,7 +337,8 @@ def test_the_doctor_counts_connections(portal: Portal, postgres_databases: Any, 
     with postgres_databases.fresh(tmp_path) as address:
         many = portal("doctor", PORTAL_DATABASE_URL=address, PORTAL_WORKERS="40")
     assert many.exit_code == 1
-    assert "failure  connections: 40 workers x 20 = 800 of the server's" in many.out
+    assert "failure  connections: 40 workers x 15 + 1 work processes x 15 = 615 of the server's" in many.out
+    assert "ok       work: no process works now, and no errand is late" in many.out
 
 
 def test_the_doctor_wants_a_closed_state_folder_in_production(portal: Portal, state: Path) -> None:

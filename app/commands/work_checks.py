@@ -1,0 +1,46 @@
+"""The doctor's checks of processes: how many connections they hold, and whether anybody does background work."""
+
+from __future__ import annotations
+
+from app.commands.check_result import CheckResult
+from app.context import Actor, Context
+from app.database import pools
+from app.runtime import Runtime
+from app.services import readiness
+from app.settings import Settings
+
+# An errand is begun within seconds; one that has waited for so long waits for a process that works.
+LATE_SECONDS = 60
+
+
+def connections(settings: Settings, usable: int) -> CheckResult:
+    """Whether the server permits as many connections as this host's processes may open."""
+    held = pools.connections(settings)
+    detail = f"{held.workers} workers x {held.per_worker}"
+    if held.work_processes:
+        detail += f" + {held.work_processes} work processes x {held.per_work_process}"
+    detail += f" = {held.total} of the server's {usable}"
+    if held.total <= usable:
+        return CheckResult("connections", "ok", detail)
+    remedy = "lower workers, work_processes, or the size of a pool, or raise max_connections"
+    return CheckResult("connections", "failure", f"{detail}; {remedy}")
+
+
+async def work(settings: Settings, runtime: Runtime) -> CheckResult:
+    """Whether background work is done; no server need run while the doctor looks."""
+    ctx = Context(runtime, Actor("system", "portal doctor"))
+    found = await readiness.work(ctx)
+    waited = found.wait_seconds(ctx.now())
+    is_late = waited > LATE_SECONDS
+    if found.processes:
+        late = f"; an errand has waited for {waited} seconds" if is_late else ""
+        detail = f"processes that work now, on all hosts: {found.processes}{late}"
+        return CheckResult("work", "warning" if is_late else "ok", detail)
+    is_elsewhere = settings.work_processes == "elsewhere"
+    remedy = "start: portal work" if is_elsewhere else "start: portal serve, or portal work"
+    if is_late:
+        detail = f"no process works, and an errand has waited for {waited} seconds; {remedy}"
+        return CheckResult("work", "failure", detail)
+    if is_elsewhere:
+        return CheckResult("work", "warning", f"work_processes is elsewhere, and no process works now; {remedy}")
+    return CheckResult("work", "ok", "no process works now, and no errand is late")
