@@ -58,7 +58,7 @@ async def test_all_processes_are_killed_at_random_moments(
             before = (await run_row(sanic_client, run_id)).events
             async with asyncio.timeout(PATIENCE):
                 # Something has moved since the last kill, or the run never comes to its end.
-                while (await run_row(sanic_client, run_id)).events == before:  # noqa: ASYNC110
+                while (await run_row(sanic_client, run_id)).events == before:
                     if (await run_row(sanic_client, run_id)).state != "running":
                         break
                     await asyncio.sleep(0.02)
@@ -83,7 +83,7 @@ async def test_a_process_that_stands_still_is_taken_for_dead_and_comes_back(sani
     async with RunWorkers(settings.database_url.get_secret_value(), settings.state_dir).ready() as workers:
         await workers.fork(1)
         async with asyncio.timeout(PATIENCE):
-            while not any(task.status == "running" for task in await tasks_of(sanic_client, run_id)):
+            while not any(task.status == "running" for task in await tasks_of(sanic_client, run_id)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         (standing,) = workers.pids
         workers.signal(signal.SIGSTOP, standing)

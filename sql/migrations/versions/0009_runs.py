@@ -7,8 +7,8 @@ from alembic import op
 
 from sql.tables.columns import Instant, only_where
 
-revision = "0011"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
