@@ -285,7 +285,7 @@ def _commit_place_postgresql(element: commit_place, compiler: SQLCompiler, **opt
 @compiles(commit_place, "sqlite")
 def _commit_place_sqlite(element: commit_place, compiler: SQLCompiler, **options: Any) -> str:
     _, table, column = (compiler.process(part, **options) for part in element.clauses)
-    now = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    now = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000"
     return f"(SELECT max(coalesce(max({column}), 0) + 1, {now}) FROM {table})"  # noqa: S608 - our own names
 
 

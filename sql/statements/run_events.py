@@ -23,17 +23,22 @@ _event = (
     run_events.c.data,
     run_events.c.created_at,
 )
-# Under the run's lock; ``of_run_id`` is the run's id once more. Where the transaction has waited for the lock longer
-# than one with a greater id, the event gets that id: it has committed, so nothing appears behind a place that was read.
+# Under the run's lock. Where the transaction has waited for it longer than one with a greater id, the event gets that
+# one's: it has committed, so nothing appears behind a place that was read.
 _last = (
     select(run_events.c.xid)
-    .where(run_events.c.tenant_id == bindparam("of_tenant_id"), run_events.c.run_id == bindparam("of_run_id"))
+    .where(run_events.c.tenant_id == bindparam("tenant_id"), run_events.c.run_id == bindparam("run_id"))
     .order_by(run_events.c.number.desc())
     .limit(1)
     .scalar_subquery()
 )
-insert_run_events = insert(run_events).values(
-    xid=commit_place(_last, literal_column(run_events.name), literal_column(run_events.c.xid.name))
+_given = [column for column in run_events.c if column.name != "xid"]
+insert_run_events = insert(run_events).from_select(
+    [*(column.name for column in _given), "xid"],
+    select(
+        *(bindparam(column.name, type_=column.type).label(column.name) for column in _given),
+        commit_place(_last, literal_column(run_events.name), literal_column(run_events.c.xid.name)),
+    ),
 )
 
 _is_running = (runs.c.state == "running").label("is_running")
@@ -60,21 +65,16 @@ def _run_of_project(*conditions: Any) -> Select[Any]:
 newest_run = _run_of_project()
 run_by_id = _run_of_project(runs.c.id == bindparam("run_id"))
 
-# The run as it is at the moment of its events, which are null where nothing follows; no row once it is gone.
-events_of_run = (
+# The run as it is at the moment of its events, which are null where nothing follows; no row once it is gone. The events
+# are found by their run alone: if their tenant were named too, a planner could choose to read all that the tenant has.
+events_of_run = across_tenants(
     select(runs.c.events, _is_running, *_event)
     .select_from(runs)
-    .outerjoin(
-        run_events,
-        and_(
-            run_events.c.tenant_id == runs.c.tenant_id,
-            run_events.c.run_id == runs.c.id,
-            run_events.c.number > bindparam("after_number"),
-        ),
-    )
+    .outerjoin(run_events, and_(run_events.c.run_id == runs.c.id, run_events.c.number > bindparam("after_number")))
     .where(runs.c.tenant_id == bindparam("tenant_id"), runs.c.id == bindparam("run_id"), is_shown(runs))
     .order_by(run_events.c.number)
-    .limit(PAGE_SIZE)
+    .limit(PAGE_SIZE),
+    "the run is found by its tenant, and its events by the run",
 )
 
 _watched = batch_rows(tenant_id=BigInteger, run_id=BigInteger)

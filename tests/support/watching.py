@@ -91,8 +91,7 @@ async def write_events(
         {
             "tenant_id": run.tenant.tenant_id,
             "run_id": run.id,
-            "of_tenant_id": run.tenant.tenant_id,
-            "of_run_id": run.id,
+            "task_id": None,
             "number": number,
             "kind": "run_completed" if ends and number == newest else "task_started",
             "message": f"event {number}".ljust(size, "."),

@@ -178,8 +178,6 @@ class RunMove:
         return {
             "tenant_id": self.run.tenant_id,
             "run_id": self.run.id,
-            "of_tenant_id": self.run.tenant_id,
-            "of_run_id": self.run.id,
             "number": number,
             "kind": told.kind,
             "message": told.message,
