@@ -21,6 +21,8 @@ class Cursor(NamedTuple):
 # Behind every event of a transaction.
 LAST_RUN: Final = 2**62
 LAST_NUMBER: Final = 2**31 - 1
+# Before every event, also those whose numbers were moved below 0 when a database was restored elsewhere.
+BEGINNING: Final = Cursor(-(2**62), 0, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,11 @@ from support.watching import Run, begun, happen, write_events
 
 from app.errors import ShuttingDownError
 from app.services.runs import tail, watches
-from app.services.runs.run_events import Cursor, RunEvent
+from app.services.runs.run_events import BEGINNING, Cursor, RunEvent
 from app.services.runs.tail import Watcher
 from app.services.runs.watching import follow
 from sql.tables import run_events
 
-BEGINNING = Cursor(0, 0, 0)
 # Longer than any look that finds nothing.
 QUIET_SECONDS = 0.3
 
