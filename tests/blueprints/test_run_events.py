@@ -15,6 +15,8 @@ from support.statements import counted_statements
 from support.watching import Run, Watchers, Watching, begun, happen, open_streams
 
 from app.services.runs import watches
+from app.services.runs.sources import RunSource
+from app.services.runs.tail import Page
 from app.services.tenants.deletion import delete_tenant
 from app.settings import Settings
 from blueprints.web import event_streams
@@ -112,6 +114,30 @@ async def test_what_happens_while_a_late_watcher_catches_up_is_told_once(
     assert [watching.numbers for watching in late] == [
         list(range(number + 1, last + 1)) for number in range(0, MANY, 50)
     ]
+
+
+async def test_what_the_others_are_told_while_a_late_watcher_reads_is_not_passed(
+    sanic_client: LiveServer, watchers: Watchers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, may_answer, page = await begun(sanic_client), asyncio.Event(), RunSource.page
+
+    async def slow_page(self: RunSource, after: int, tenant_id: int | None) -> Page:
+        found = await page(self, after, tenant_id)
+        if after == 1:
+            await may_answer.wait()
+        return found
+
+    await happen(sanic_client.runtime, run, 5)
+    early = await watchers.watch(sanic_client, run, last=5)
+    monkeypatch.setattr(RunSource, "page", slow_page)
+    late = await watchers.watch(sanic_client, run, last=1)
+    await happen(sanic_client.runtime, run, 5)
+    await early.until(5)
+    may_answer.set()
+    await happen(sanic_client.runtime, run, ends=True)
+    await watchers.ended(late)
+
+    assert late.numbers == list(range(2, 12))
 
 
 async def test_watchers_share_what_is_read(sanic_client: LiveServer, watchers: Watchers) -> None:
