@@ -68,12 +68,17 @@ def cover(
 
 
 def _without_empty_kinds(coverage: list[Coverage], kinds: Sequence[str]) -> list[Coverage]:
-    """The coverage without kinds of which nothing but the base is asked for, if that is nothing by itself."""
+    """The coverage without kinds that need files of a capability, if no capability that is asked for brings any."""
     empty = {
         kind
         for kind in kinds
-        if templates()[kind].needs_more_than_base
-        and all(use.capability == _BASE for each in coverage for use in each.uses if use.kind == kind)
+        if templates()[kind].needs_files
+        and not any(
+            templates()[kind].capability(use.capability).files
+            for each in coverage
+            for use in each.uses
+            if use.kind == kind
+        )
     }
     return [Coverage([use for use in each.uses if use.kind not in empty], each.left) for each in coverage]
 
@@ -105,11 +110,19 @@ def _matched(clause: Clause, meant: Sequence[str], subject: _Subject) -> list[tu
             capabilities = _fitting(templates()[kind], clause, subject)
             if kind in clause.named:
                 capabilities = [*_base_of(templates()[kind]), *capabilities]
+            elif not _says_enough(clause, capabilities, subject):
+                continue
             if capabilities:
                 matched.append((templates()[kind], capabilities))
     if for_all := _fitting(templates()[PROJECT], clause, subject):
         matched.append((templates()[PROJECT], for_all))
     return matched
+
+
+def _says_enough(clause: Clause, capabilities: Sequence[Capability], subject: _Subject) -> bool:
+    """Whether at least half of what a clause says is known, because a single word may be there by chance."""
+    known = subject.known | clause.covered_by(capabilities)
+    return len(clause.unknown(known)) <= len(clause.unknown(set())) / 2
 
 
 def _fitting(template: Template, clause: Clause, subject: _Subject) -> list[Capability]:
