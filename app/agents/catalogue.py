@@ -37,16 +37,16 @@ class Capability(NamedTuple):
 class Template(NamedTuple):
     """A kind of project.
 
-    ``words`` name it, ``manages`` says whether it keeps records: always, sometimes, never. One that
-    ``needs_more_than_base`` is nothing without another capability. ``replaces`` are the kinds that the same objective
-    does not mean, and ``techs`` what learned templates must be made of.
+    ``words`` name it, ``manages`` says whether it keeps records: always, sometimes, never. One that ``needs_files`` is
+    nothing without a capability that brings files. ``replaces`` are the kinds that the same objective does not mean,
+    and ``techs`` what learned templates must be made of.
     """
 
     kind: str
     title: str
     words: tuple[re.Pattern[str], ...]
     manages: str
-    needs_more_than_base: bool
+    needs_files: bool
     replaces: tuple[str, ...]
     techs: frozenset[str]
     capabilities: tuple[Capability, ...]
@@ -104,7 +104,7 @@ def _template(kind: str, values: dict[str, Any]) -> Template:
         values["title"],
         _compiled(values.get("words", [])),
         values["manages"],
-        values.get("needs_more_than_base", False),
+        values.get("needs_files", False),
         tuple(values.get("replaces", [])),
         frozenset(values["techs"]),
         tuple(

@@ -21,10 +21,9 @@ class Clause(NamedTuple):
     words: list[str]
     named: list[str]
 
-    def asks_for(self, capability: Capability) -> bool:
-        """Whether a pattern of the capability is in it."""
-        text = " ".join(self.words)
-        return any(pattern.search(text) for pattern in capability.patterns)
+    def asks_for(self, capability: Capability, known: frozenset[int] = frozenset()) -> bool:
+        """Whether a pattern of the capability is in it, and not only in words that are known to mean something else."""
+        return not self.covered_by([capability]) <= known
 
     def covered_by(self, capabilities: Iterable[Capability]) -> set[int]:
         """The positions of the words that belong to patterns of these capabilities."""

@@ -32,11 +32,15 @@ class Coverage(NamedTuple):
 
 
 class _Subject(NamedTuple):
-    """What a clause is about: its entities, or those of clauses before it; and which of its words are known."""
+    """What a clause is about: its entities, or those of clauses before it.
+
+    ``about_records`` are the words that tell of them, ``known`` these and those that name a kind of project.
+    """
 
     entities: list[Entity]
     is_named: bool
     is_listed: bool
+    about_records: frozenset[int]
     known: set[int]
 
 
@@ -64,12 +68,17 @@ def cover(
 
 
 def _without_empty_kinds(coverage: list[Coverage], kinds: Sequence[str]) -> list[Coverage]:
-    """The coverage without kinds of which nothing but the base is asked for, if that is nothing by itself."""
+    """The coverage without kinds that need files of a capability, if no capability that is asked for brings any."""
     empty = {
         kind
         for kind in kinds
-        if templates()[kind].needs_more_than_base
-        and all(use.capability == _BASE for each in coverage for use in each.uses if use.kind == kind)
+        if templates()[kind].needs_files
+        and not any(
+            templates()[kind].capability(use.capability).files
+            for each in coverage
+            for use in each.uses
+            if use.kind == kind
+        )
     }
     return [Coverage([use for use in each.uses if use.kind not in empty], each.left) for each in coverage]
 
@@ -79,14 +88,18 @@ def _subject(clause: Clause, told: set[int], entities: list[Entity], current: li
     by_field = [entity for entity in entities if any(mentions_of(field.name, clause.words) for field in entity.fields)]
     if not named and not any(entity in by_field for entity in current):
         named = by_field
-    known = set(told)
-    for kind in clause.named:
-        for pattern in templates()[kind].words:
-            known |= set(positions(pattern, clause.words))
-    for entity in entities:
-        for name in (entity.single, *(field.name for field in entity.fields)):
-            known |= {at for mention in mentions_of(name, clause.words) for at in mention}
-    return _Subject(named or current, bool(named or by_field or told), bool(told), known)
+    about_records = told | {
+        at
+        for entity in entities
+        for name in (entity.single, *(field.name for field in entity.fields))
+        for mention in mentions_of(name, clause.words)
+        for at in mention
+    }
+    kinds = {
+        at for kind in clause.named for pattern in templates()[kind].words for at in positions(pattern, clause.words)
+    }
+    is_named = bool(named or by_field or told)
+    return _Subject(named or current, is_named, bool(told), frozenset(about_records), about_records | kinds)
 
 
 def _matched(clause: Clause, meant: Sequence[str], subject: _Subject) -> list[tuple[Template, list[Capability]]]:
@@ -97,6 +110,8 @@ def _matched(clause: Clause, meant: Sequence[str], subject: _Subject) -> list[tu
             capabilities = _fitting(templates()[kind], clause, subject)
             if kind in clause.named:
                 capabilities = [*_base_of(templates()[kind]), *capabilities]
+            elif not _says_enough(clause, capabilities, subject):
+                continue
             if capabilities:
                 matched.append((templates()[kind], capabilities))
     if for_all := _fitting(templates()[PROJECT], clause, subject):
@@ -104,18 +119,26 @@ def _matched(clause: Clause, meant: Sequence[str], subject: _Subject) -> list[tu
     return matched
 
 
+def _says_enough(clause: Clause, capabilities: Sequence[Capability], subject: _Subject) -> bool:
+    """Whether at least half of what a clause says is known, because a single word may be there by chance."""
+    known = subject.known | clause.covered_by(capabilities)
+    return len(clause.unknown(known)) <= len(clause.unknown(set())) / 2
+
+
 def _fitting(template: Template, clause: Clause, subject: _Subject) -> list[Capability]:
     """The capabilities of one template that a clause asks for, the base only if the clause says nothing else."""
-    asked = [each for each in template.capabilities if each.name != _BASE and clause.asks_for(each)]
+    asked = [
+        each for each in template.capabilities if each.name != _BASE and clause.asks_for(each, subject.about_records)
+    ]
     # Without a word about what is kept, "delete old log files" must not mean the records.
     is_clear = subject.is_named or not clause.unknown(subject.known | clause.covered_by(asked))
     fitting = [
         each for each in asked if each.needs in {"", "records"} or (is_clear and _has(each.needs, subject.entities))
     ]
     is_about_records = bool(subject.entities) and subject.is_named and (subject.is_listed or bool(clause.named))
-    if is_about_records and not any(each.needs == "entity" for each in fitting):
-        fitting += [each for each in template.capabilities if each.name == _MANAGE]
     base = _base_of(template)
+    if is_about_records and template.manages != "never" and not any(each.needs for each in fitting):
+        fitting += [each for each in template.capabilities if each.name == _MANAGE] or base
     if fitting or clause.named or not any(clause.asks_for(each) for each in base):
         return fitting
     return [] if clause.unknown(subject.known | clause.covered_by(base)) else base

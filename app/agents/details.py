@@ -8,10 +8,12 @@ from itertools import pairwise
 
 from app.agents.entities import Entity, constrained, mentions_of
 from app.agents.fields import Field, field_of
-from app.agents.words import FILLERS
+from app.agents.words import FILLERS, singular
 
 # What is managed where the objectives name nothing.
 UNNAMED = Entity("items", "item", (Field("name"),))
+_CONSTRAINTS = frozenset({"unique", "required", "positive", "negative"})
+_MAX_WORDS = 3
 _IN_WORDS = {
     "integer": "a whole number",
     "decimal": "a decimal number",
@@ -31,7 +33,7 @@ def completed(entities: Sequence[Entity], clauses: Sequence[Sequence[str]]) -> t
         if any(field.kind != "boolean" for field in entity.fields):
             found.append(entity)
             continue
-        named = _searched_fields(entity, entities, clauses) or (Field("name"),)
+        named = _told_fields(entity, entities, clauses) or (Field("name"),)
         found.append(entity._replace(fields=(*named, *entity.fields)))
         fields = " and ".join(field.name for field in found[-1].fields)
         assumptions.append(f"No objective lists the fields of {_spaced(entity.name)}; taken: {fields}.")
@@ -55,8 +57,8 @@ def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _searched_fields(entity: Entity, entities: Sequence[Entity], clauses: Sequence[Sequence[str]]) -> tuple[Field, ...]:
-    """The fields by which records are searched, sorted or added up: "search books by title"."""
+def _told_fields(entity: Entity, entities: Sequence[Entity], clauses: Sequence[Sequence[str]]) -> tuple[Field, ...]:
+    """The fields of which clauses speak: "search books by title", "the amount must be positive"."""
     named: dict[str, Field] = {}
     for words in clauses:
         if not _is_about(entity, words, entities):
@@ -64,7 +66,17 @@ def _searched_fields(entity: Entity, entities: Sequence[Entity], clauses: Sequen
         for before, word in pairwise(words):
             if before == "by" and word[0].isalpha() and word not in FILLERS and (field := field_of([word])):
                 named.setdefault(field.name, field)
+        if field := _constrained_field(entity, words):
+            named.setdefault(field.name, field)
     return tuple(named.values())
+
+
+def _constrained_field(entity: Entity, words: Sequence[str]) -> Field | None:
+    if "must" not in words or _CONSTRAINTS.isdisjoint(words[words.index("must") :]):
+        return None
+    before = [word for word in words[: words.index("must")] if word not in FILLERS]
+    own = {part for word in (entity.single, entity.name) for part in word.split("_")}
+    return field_of([singular(word) for word in before if word not in own]) if 0 < len(before) <= _MAX_WORDS else None
 
 
 def _is_about(entity: Entity, words: Sequence[str], entities: Sequence[Entity]) -> bool:

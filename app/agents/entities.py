@@ -23,6 +23,7 @@ _MARKING = vocabulary("marking")
 _OTHER_VERBS = vocabulary("other_verbs")
 _LISTS = vocabulary("lists")
 _MARKS = frozenset({",", ":", ";", "/", "&", "(", ")"})
+_FIELD_WORDS = _LISTS - {"with", "having", "has", "have", "(", ":"}
 _BETWEEN = vocabulary("between")
 _ONE = vocabulary("one")
 _PREPOSITIONS = vocabulary("prepositions")
@@ -30,6 +31,8 @@ _GENERIC = vocabulary("generic")
 _NO_ENTITY = _GENERIC | vocabulary("no_entity")
 _NO_FIELD = vocabulary("no_field")
 _NO_NOUN = _BETWEEN | _PREPOSITIONS | _MARKS | vocabulary("vague") | VERBS | _OTHER_VERBS | _MARKING | _LISTS
+
+ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,3}")
 
 
 class Entity(NamedTuple):
@@ -110,17 +113,29 @@ def _listed(clause: Sequence[str], at: int, context: str) -> tuple[list[Found], 
     while at < len(clause) and (clause[at] in _LISTS or clause[at] in {"the", "following", "and"}):
         at += 1
     words, used = _noun_before(clause, start)
-    name = words or ((context,) if context else ())
+    says_fields = any(word in _FIELD_WORDS for word in clause[start:at])
+    name = words or ((context,) if context and says_fields else ())
     fields, end = _fields(clause, at, singular(name[-1]) if name else "", in_parentheses=clause[at - 1] == "(")
     if not name or not fields:
         return [], at
-    several = not words or _is_several(clause, used)
+    several = not words or _is_several(clause, used) or _is_one_of_many(clause, used[0])
     return [Found(name, tuple(fields), frozenset(used) | frozenset(range(start, end)), several)], end
 
 
 def _is_several(clause: Sequence[str], used: Sequence[int]) -> bool:
     last = clause[used[-1]]
-    return last != singular(last) or plural(last) == last or clause[used[0] - 1] in {"each", "every"}
+    after = clause[used[-1] + 1] if used[-1] + 1 < len(clause) else ""
+    return (
+        last != singular(last)
+        or plural(last) == last
+        or clause[used[0] - 1] in {"each", "every"}
+        or after in {"data", "details", "entries", "information", "records", "rows"}
+    )
+
+
+def _is_one_of_many(clause: Sequence[str], at: int) -> bool:
+    """Whether the noun that begins here is something that is made: "creates a book"."""
+    return at > 1 and clause[at - 1] in _ONE and clause[at - 2] in VERBS
 
 
 def _fields(clause: Sequence[str], at: int, entity: str, *, in_parentheses: bool) -> tuple[list[Field], int]:
@@ -270,5 +285,5 @@ def mentions_of(name: str, clause: Sequence[str]) -> list[range]:
 
 def clauses_of(objective: str) -> list[list[str]]:
     """The clauses of an objective as words: between semicolons and full stops."""
-    parts = re.split(r"[.;!?]\s+|;|[.!?]$", objective)
+    parts = re.split(r"[.;!?]\s+|;|[.!?]$", ADDRESS.sub(" ", objective))
     return [words for part in parts if (words := tokens(part))]

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import marshal
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -62,8 +64,10 @@ async def _inspect(files: Mapping[str, bytes], inspected: dict[str, Inspection])
     except TimeoutError:
         pass
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        if process.returncode is None:
+            # Not process.kill(): it would take the exit status away from whom it is waited for by.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
         sending.cancel()
         await process.wait()
     return begun

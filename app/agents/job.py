@@ -15,6 +15,9 @@ MAX_TEXT = 100_000
 
 _BULLET = re.compile(r"^(?:[-*+\u2022\u2013]|\(?\d{1,3}[.)]|\(?[A-Za-z]\))\s+")
 _FIELD_LIST = re.compile(r"\b(?:with|having|fields?|columns?|attributes?|properties)\b|[:(]", re.IGNORECASE)
+# A list of what is done: "create, read, update and delete books".
+_ENDS_IN_VERB = re.compile(r"(?:^|\b(?:to|can|:) )\w+$|\b(?:add|create|delete|edit|read|remove|update)$", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _BEGINS_OTHERWISE = re.compile(
     r"(?:an?|the|rest|api|add|build|check|convert|count|create|delete|display|edit|endpoint|export|filter|find|generate|get|"
     r"import|list|load|make|manage|page|print|provide|read|reject|remove|report|search|show|skip|sort|static|store|"
@@ -107,14 +110,15 @@ def clean(text: str, limit: int) -> str:
 
 
 def objectives_of(text: str) -> tuple[str, ...]:
-    """The objectives of a text: its lines; if it has one line, the parts between semicolons, or else between commas.
+    """The objectives of a text: its lines; if it has one line, its parts.
 
-    Bullets and numbers are dropped, repetitions too. A comma inside a list of fields ("books with title, author and
-    year") separates no objectives. What is more than ``MAX_OBJECTIVES`` is counted in a last one.
+    These are between semicolons, or else its sentences, or else between commas. Bullets and numbers are dropped,
+    repetitions too. A comma inside a list of fields ("books with title, author and year") or of what is done ("create,
+    read and delete books") separates no objectives. What is more than ``MAX_OBJECTIVES`` is counted in a last one.
     """
     lines = [line for line in text[:MAX_TEXT].splitlines() if line.strip()]
     if len(lines) == 1:
-        lines = lines[0].split(";") if ";" in lines[0] else _between_commas(lines[0])
+        lines = _parts(lines[0])
     found = dict.fromkeys(clean(_BULLET.sub("", line.strip()), MAX_OBJECTIVE) for line in lines)
     found.pop("", None)
     objectives = list(found)
@@ -124,13 +128,22 @@ def objectives_of(text: str) -> tuple[str, ...]:
     return tuple(objectives)
 
 
+def _parts(line: str) -> list[str]:
+    if ";" in line:
+        return line.split(";")
+    sentences = _SENTENCE_END.split(line)
+    return sentences if len(sentences) > 1 else _between_commas(line)
+
+
 def _between_commas(line: str) -> list[str]:
     """The parts between commas; one that continues a list of fields stays with the part before it."""
     parts: list[str] = []
     depth = 0
     for part in line.split(","):
         begins_otherwise = _BEGINS_OTHERWISE.match(part.strip())
-        if parts and (depth or (_FIELD_LIST.search(parts[-1]) and not begins_otherwise)):
+        before = parts[-1].rpartition(",")[2].strip() if parts else ""
+        lists_verbs = begins_otherwise and _ENDS_IN_VERB.search(before) and _BEGINS_OTHERWISE.match(before.split()[-1])
+        if parts and (depth or lists_verbs or (_FIELD_LIST.search(parts[-1]) and not begins_otherwise)):
             parts[-1] += f",{part}"
         else:
             parts.append(part)

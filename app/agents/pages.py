@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from app.agents.entities import ADDRESS
 from app.agents.job import Brief
 from app.agents.words import listed, slug, vocabulary
 
 MAX_PAGES = 12
 MAX_SECTIONS = 20
-_ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,3}")
 _NOT_PAGES = vocabulary("no_pages")
 _KNOWN_SECTIONS = listed("sections")
 _STOPS = vocabulary("page_stops")
@@ -59,7 +59,7 @@ def site_of(brief: Brief, clauses: Sequence[Sequence[str]]) -> Site:
     for home in ("home", "homepage", "index", ""):
         pages.pop(home, None)
     sections.pop("", None)
-    found = _ADDRESS.search(" ".join((*brief.objectives, brief.description)))
+    found = ADDRESS.search(" ".join((*brief.objectives, brief.description)))
     if found and "contact" not in pages:
         sections.setdefault("contact", "contact")
     sections = {name: title for name, title in sections.items() if name not in pages}
@@ -93,7 +93,11 @@ def _before(words: Sequence[str], noun: str) -> list[str]:
 
 def _listed(words: Sequence[str], noun: str) -> list[str]:
     """The names after the noun: "pages: home, about us and contact"."""
-    start = next((at + 2 for at, word in enumerate(words[:-1]) if word == noun and words[at + 1] in _INTRODUCTIONS), 0)
+    start = next((at + 1 for at, word in enumerate(words[:-1]) if word == noun), 0)
+    if start and words[start] in _INTRODUCTIONS:
+        start += 1
+    elif "," not in words[start:]:
+        return []
     names: list[str] = []
     item: list[str] = []
     for word in [*words[start:], ","] if start else []:
@@ -109,7 +113,7 @@ def _listed(words: Sequence[str], noun: str) -> list[str]:
             break
         else:
             item.append(word)
-    return [name for name in names if name[0].isalpha()]
+    return [f"about {name}" if name in {"me", "us"} else name for name in names if name[0].isalpha()]
 
 
 def _title(name: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import html
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from app.agents import samples
 from app.agents.catalogue import FOLDER, PROJECT, templates
@@ -18,6 +19,8 @@ from app.agents.specification import Objective, Specification
 from app.agents.words import slug
 
 _MARKUP = (".html.j2", ".xml.j2", ".svg.j2")
+# What tests of objectives may need, of the standard library and of the project's own tests.
+_MODULES = ("csv", "io", "json", "re", "tempfile", "unittest")
 _IMPORTS = (
     "from tests.import_runs import run_import",
     "from tests.pages import colours",
@@ -49,7 +52,7 @@ class TenantText:
 
     def __html__(self) -> str:
         """The text, escaped; where a template escapes by itself it asks for this."""
-        return str(escape(self.text))
+        return html.escape(self.text)
 
     def __str__(self) -> NoReturn:
         """Refuse: a text of the tenant's in code would be code."""
@@ -126,12 +129,12 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "py": lambda value: repr(_plain(value)),
-        "json": lambda value: Markup(json.dumps(_plain(value), ensure_ascii=False)),  # noqa: S704
+        "py": _literal,
+        "json": lambda value: json.dumps(_plain(value), ensure_ascii=False),
         "md": lambda value: code_span(_plain(value)),
         "toml": lambda value: json.dumps(_plain(value), ensure_ascii=False),
         # argparse would take a percent sign for a value of its own.
-        "argparse": lambda value: repr(_plain(value).replace("%", "%%")),
+        "argparse": lambda value: _literal(_plain(value).replace("%", "%%")),
         "spaced": lambda value: value.replace("_", " "),
         "plain": _plain,
     }
@@ -152,13 +155,25 @@ def _environment() -> Environment:
         "more_about": samples.more_about,
         "titles": {kind: template.title for kind, template in templates().items()},
         "places": _PLACES,
-        "imports": _IMPORTS,
     }
     return environment
 
 
 def _plain(value: Any) -> Any:
     return value.text if isinstance(value, TenantText) else value
+
+
+def _literal(value: Any) -> str:
+    """A value as Python writes it, texts between double quotes where nothing has to be escaped."""
+    value = _plain(value)
+    if isinstance(value, str):
+        shown = repr(value)
+        return shown if {'"', "'", "\\"} & set(shown[1:-1]) else f'"{shown[1:-1]}"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    return repr(value)
 
 
 def code_span(text: str) -> str:
@@ -204,5 +219,8 @@ def _context(spec: Specification) -> dict[str, Any]:
         "tool_commands": samples.tool_commands(spec),
     }
     methods = _environment().get_template(f"{PROJECT}/objectives/_methods.py.j2")
-    context["body"] = methods.render(context)
+    body = methods.render(context)
+    context["body"] = body
+    context["modules"] = [each for each in _MODULES if each == "unittest" or re.search(rf"(?<![\w.]){each}\.", body)]
+    context["imports"] = [line for line in _IMPORTS if re.search(rf"\b{line.rpartition(' ')[2]}\b[\[(.]", body)]
     return context

@@ -52,6 +52,6 @@ def _checks(quality: Quality, trial: Trial) -> list[str]:
         tests = f"The project's own tests: {trial.run} run, {trial.failed} failed, {trial.skipped} skipped."
     return [
         f"{quality.checks - len(quality.problems)} of {quality.checks} checks passed: {quality.percent:g} %.",
-        "Every file parses and has nothing suspicious, no part is missing, each objective has a test and is in README.md.",
+        "Every file parses, nothing is suspicious, no part is missing, each objective has a test and is in README.md.",
         tests,
     ]

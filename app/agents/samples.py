@@ -131,18 +131,23 @@ def tool_commands(spec: Specification) -> list[tuple[str, str, str]]:
             (entity.name, f"{entity.name} add {options}", f"adds a {entity.single.replace('_', ' ')}"),
             (entity.name, f"{entity.name} list", "lists them; `--search`, `--sort`, and any field as a filter"),
             (entity.name, f"{entity.name} update ID --field value", "changes one"),
-            (entity.name, f"{entity.name} show ID`, `remove ID`, `export", "shows one, removes one, prints all as CSV"),
+            (
+                entity.name,
+                f"{entity.name} show ID`, `remove ID`, `totals --by FIELD`, `export",
+                "shows one, removes one, counts them, prints all as CSV",
+            ),
         ]
     return shown
 
 
-def total_fields(use: Use) -> list[tuple[Field, Field]]:
-    """The number that is added up and the field by which: those that the use names, or else the first ones."""
+def total_fields(use: Use) -> list[tuple[Field | None, Field]]:
+    """The number that is added up, if there is one, and the field by which: those of the use, or the first ones."""
     fields = use.entity.fields if use.entity else ()
     numbers = [field for field in fields if field.kind in {"integer", "decimal"}]
-    number = next((field for field in use.fields if field in numbers), numbers[0])
+    number = next((field for field in (*use.fields, *numbers) if field in numbers), None)
     others = [field for field in (*use.fields, *fields) if field != number and not field.target]
-    return [(number, others[0] if others else number)]
+    by = others[0] if others else number
+    return [(number, by)] if by else []
 
 
 def header_names(entity: Entity) -> list[str]:

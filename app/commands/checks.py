@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import os
 import stat
@@ -23,6 +24,7 @@ from app.errors import DeliveryError, PortalError, SettingsError
 from app.limits.rate_windows import RateLimit, RedisWindows
 from app.messages.mail import SmtpMailer, is_loopback
 from app.runtime import Runtime
+from app.sandbox import INSTALL, find_sandbox
 from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir, variable_of
 from sql.statements import database_server, licensing
 
@@ -50,6 +52,7 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
     yield await identity_provider(settings)
     yield await mail(settings)
     yield messages(settings)
+    yield await sandbox()
     if is_new_file(settings):
         command = "portal migrate" if settings.environment == "production" else "portal serve"
         yield CheckResult(
@@ -180,6 +183,14 @@ def messages(settings: Settings) -> CheckResult:
     if settings.message_provider_url.get_secret_value():
         return CheckResult("messages", "ok", "SMS and WhatsApp go to the provider")
     return CheckResult("messages", "ok", "no SMS or WhatsApp: PORTAL_MESSAGE_PROVIDER_URL is not set")
+
+
+async def sandbox() -> CheckResult:
+    """Whether tests of projects can be run: they are others' code, so they run in a sandbox or not at all."""
+    if found := await asyncio.to_thread(find_sandbox):
+        return CheckResult("sandbox", "ok", f"tests of projects run in {found.program}")
+    detail = f"there is none that works, so tests of projects are not run, and their reports say so; {INSTALL}"
+    return CheckResult("sandbox", "warning", detail)
 
 
 async def database(settings: Settings) -> AsyncIterator[CheckResult]:
