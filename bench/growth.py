@@ -15,7 +15,8 @@ sums, and twelve daily sums spread over the other days of the year (--rollup-day
 of a year would be a hundred times as many rows and tell no more: requests read sums.
 
 Every other tenant has two projects and the others one, each tenant five calls of models in the last two months
-(--calls-each), which the database itself sums by day.
+(--calls-each), which the database itself sums by day. The first tenant has 60,000 more (--busy-calls), however many
+tenants there are: of one agent and one provider in the last three weeks, a quarter failed, a quarter from the cache.
 
 What is not there: codes that anyone could type (their hashes are made up), refresh tokens, signing keys, sessions.
 """
@@ -44,8 +45,9 @@ from app.errors import DatabaseUnavailableError, PortalError
 from app.runtime import Runtime
 from app.services.upkeep.statistics import fold_statistics
 from app.settings import Settings, load_settings
+from bench.growth_models import BUSY_CALLS
 from bench.growth_rows import COLUMNS, Chunk, Ids, Shape
-from bench.growth_stores import Store, counted, last_number, opened, plans_for
+from bench.growth_stores import Store, add_busy_calls, counted, last_number, opened, plans_for
 
 CHUNK = 1_000
 # Slugs have six digits, so that their order is that of the numbers.
@@ -79,6 +81,7 @@ async def grow(
                 added[table] += count
             done = numbers[-1]
             told(done)
+        added["llm_calls"] += await add_busy_calls(store, shape)
         # Also where nothing was added: an earlier run may have been interrupted here.
         folds()
         await fold(settings)
@@ -122,7 +125,8 @@ async def run(chosen: argparse.Namespace) -> dict[str, object]:
         )
         today = chosen.today or datetime.now(settings.zone).date()
         given = {
-            name: getattr(chosen, name) for name in ("codes_each", "devices_each", "calls_each", "days", "event_days")
+            name: getattr(chosen, name)
+            for name in ("codes_each", "devices_each", "calls_each", "busy_calls", "days", "event_days")
         }
         shape = Shape(rollup_days=chosen.rollup_days, seed=chosen.seed, today=today, zone=settings.zone, **given)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -159,6 +163,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--codes-each", type=_number(0, 1_000), default=10)
     parser.add_argument("--devices-each", type=_number(0, 1_000), default=10)
     parser.add_argument("--calls-each", type=_number(0, 1_000), default=5, help="calls of models")
+    parser.add_argument("--busy-calls", type=_number(0, 1_000_000), default=BUSY_CALLS, help="more of the first tenant")
     parser.add_argument("--days", type=_number(1, 3_650), default=365, help="days before today that have usage")
     parser.add_argument("--event-days", type=_number(0, 3_650), default=3, help="the last of them, with events")
     parser.add_argument("--rollup-days", type=_number(0, 3_650), default=12, help="days among the others with sums")

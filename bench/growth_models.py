@@ -21,6 +21,11 @@ CALL_COLUMNS = (
 )
 # What was called so many days ago at most.
 CALL_DAYS = 60
+# One tenant calls a lot, the same in a database of any size, so that a filter of the log finds more calls than are
+# counted in a small one too: within a week more than ten thousand, and as many failed ones and ones from the cache.
+BUSY_CALLS = 60_000
+BUSY_DAYS = 21
+BUSY_AGENT, BUSY_PROVIDER, BUSY_MODEL = "coder", "gemini", "gemini-2.5-flash"
 MODELS = (
     ("gemini", "gemini-2.5-flash"),
     ("gemini", "gemini-2.5-pro"),
@@ -69,3 +74,20 @@ def call_rows(owner: Owner, draw: Random, count: int, zone: ZoneInfo) -> Iterato
         ended = (success or cached, cached, None if success or cached else "The provider did not answer.")
         told = (provider, model, *tokens, cost, duration, *ended, "Write what was described")
         yield (*whose, *told, at, day_of(at, zone))
+
+
+def busy_id(place: int) -> str:
+    """The request id of one of the busy tenant's calls."""
+    return f"growth-busy-{place:06}"
+
+
+def busy_call_rows(owner: Owner, count: int, zone: ZoneInfo) -> Iterator[tuple[Any, ...]]:
+    """So many calls of one agent and one provider, evenly over the last days: a quarter failed, a quarter cached."""
+    project_id = project_ids(owner.number)[0]
+    for place in range(count):
+        at = owner.now - timedelta(days=BUSY_DAYS * (place + 0.5) / count)
+        success, cached = place % 4 != 0, place % 4 == 1
+        cost, duration = (0, 0) if cached else (1_000_000, 2_000)
+        whose = (busy_id(place), owner.id, project_id, BUSY_AGENT, BUSY_PROVIDER, BUSY_MODEL)
+        ended = (success, cached, None if success else "The provider did not answer.")
+        yield (*whose, 1_000, 0, 100, cost, duration, *ended, "Write what was described", at, day_of(at, zone))

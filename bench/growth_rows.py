@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from app.access.keys import fingerprint_hash
 from app.events import EventType
-from bench.growth_models import CALL_COLUMNS, PROJECT_COLUMNS, Owner, call_rows, project_rows
+from bench.growth_models import BUSY_CALLS, CALL_COLUMNS, PROJECT_COLUMNS, Owner, call_rows, project_rows
 from bench.growth_names import tenant_name
 
 Row = tuple[Any, ...]
@@ -52,6 +52,7 @@ class Shape:
     codes_each: int = 10
     devices_each: int = 10
     calls_each: int = 5
+    busy_calls: int = BUSY_CALLS
     days: int = 365
     event_days: int = 3
     rollup_days: int = 12

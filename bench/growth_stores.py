@@ -11,10 +11,13 @@ from sqlalchemy import insert, text
 
 from app.database.connections import Database, WriteConnection
 from app.settings import Settings
-from bench.growth_rows import COLUMNS, PLANS, Row
+from bench.growth_models import CALL_COLUMNS, Owner, busy_call_rows, busy_id
+from bench.growth_rows import COLUMNS, PLANS, Row, Shape
 from sql.tables import metadata
 
 LAST_SLUG = "SELECT max(slug) FROM tenants WHERE slug LIKE 'growth-______'"
+BUSY_TENANT = "SELECT id, name, created_at FROM tenants WHERE slug = 'growth-000001'"
+IS_BUSY = f"SELECT 1 FROM llm_calls WHERE request_id = '{busy_id(0)}'"
 KNOWN_PLANS = "SELECT id, name, max_devices FROM plans"
 PLAN_COLUMNS = "name stripe_price_id monthly_run_quota max_devices created_at updated_at"
 
@@ -151,3 +154,15 @@ async def plans_for(store: Store, devices_each: int, at: Any) -> list[int]:
 async def counted(store: Store) -> dict[str, int]:
     """How many rows each table has that grows."""
     return {table: (await store.rows(f"SELECT count(*) FROM {table}"))[0][0] for table in COLUMNS}
+
+
+async def add_busy_calls(store: Store, shape: Shape) -> int:
+    """The calls of the busy tenant, which is the first one, unless they are there; answers how many were added."""
+    async with store.transaction():
+        if not shape.busy_calls or await store.rows(IS_BUSY):
+            return 0
+        ((tenant_id, name, born),) = await store.rows(BUSY_TENANT)
+        owner = Owner(tenant_id, 1, name, born, shape.begin_of(0))
+        rows = list(busy_call_rows(owner, shape.busy_calls, shape.zone))
+        await store.insert("llm_calls", CALL_COLUMNS.split(), rows)
+    return len(rows)

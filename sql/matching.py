@@ -18,14 +18,20 @@ def is_of_tenant_named(table: Table) -> ColumnElement[bool]:
     return and_(table.c.tenant_id == tenant_id)
 
 
+def named_tenant_matches() -> ColumnElement[bool]:
+    """Whether the search matches the name of the tenant whose slug is ``tenant_slug``: compared once, for all rows."""
+    name = select(tenants.c.name).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
+    return contains_pattern(name)
+
+
 def tenants_matching() -> Select[Any]:
     """The ids of the tenants whose name matches the search."""
     return select(tenants.c.id).where(contains_pattern(tenants.c.name))
 
 
-def contains_pattern(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a text matches the parameter ``pattern``, in any case."""
-    return func.lower(column).like(func.lower(bindparam("pattern")), escape="\\")
+def contains_pattern(column: ColumnElement[Any], parameter: str = "pattern") -> ColumnElement[bool]:
+    """Whether a text matches the parameter, in any case."""
+    return func.lower(column).like(func.lower(bindparam(parameter)), escape="\\")
 
 
 def any_of(searches: Sequence[Select[Any]]) -> Select[Any]:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
+# The shortest text that a trigram index can be searched for.
+TRIGRAM = 3
+MAX_WORDS = 3
+_WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 _ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
 def contains(text: str) -> str:
     """The LIKE pattern that matches any text containing this one; wildcards in it are escaped."""
     return f"%{text.translate(_ESCAPED)}%"
+
+
+def word_patterns(text: str) -> dict[str, str]:
+    """The patterns ``word_0`` and on of some of a text's words, the longest first; none if it is a single word.
+
+    What contains the text contains each of its words, so they change no result as additional conditions.
+    """
+    words = sorted({word for word in _WORD.findall(text) if word != text}, key=len, reverse=True)
+    return {f"word_{number}": contains(word) for number, word in enumerate(words[:MAX_WORDS])}

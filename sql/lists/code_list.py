@@ -8,7 +8,7 @@ from sqlalchemy import Select, bindparam, case, literal, or_, select
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
 from sql.hidden import is_shown, tenant_is_shown
-from sql.matching import any_of, contains_pattern, is_of_tenant_named, page_ids, tenants_matching
+from sql.matching import any_of, contains_pattern, is_of_tenant_named, named_tenant_matches, page_ids, tenants_matching
 from sql.scope import across_tenants
 from sql.tables import activation_codes, tenants
 
@@ -101,7 +101,7 @@ def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[A
             or_(
                 activation_codes.c.hint == bindparam("hint"),
                 contains_pattern(activation_codes.c.label),
-                activation_codes.c.tenant_id.in_(tenants_matching()),
+                named_tenant_matches() if is_of_tenant else activation_codes.c.tenant_id.in_(tenants_matching()),
             )
         )
     return matches.where(code_status == bindparam("status")) if has_status else matches

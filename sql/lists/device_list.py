@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, literal, or_, sel
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
 from sql.hidden import is_shown, tenant_is_shown
-from sql.matching import any_of, contains_pattern, is_of_tenant_named, page_ids, tenants_matching
+from sql.matching import any_of, contains_pattern, is_of_tenant_named, named_tenant_matches, page_ids, tenants_matching
 from sql.scope import across_tenants
 from sql.tables import devices, tenants
 
@@ -88,9 +88,8 @@ def _devices(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
     matches = select(devices.c.id)
     matches = matches.where(is_of_tenant_named(devices) if is_of_tenant else is_shown(devices))
     if is_searched:
-        matches = matches.where(
-            or_(contains_pattern(devices.c.label), _has_fingerprint, devices.c.tenant_id.in_(tenants_matching()))
-        )
+        owned = named_tenant_matches() if is_of_tenant else devices.c.tenant_id.in_(tenants_matching())
+        matches = matches.where(or_(contains_pattern(devices.c.label), _has_fingerprint, owned))
     return matches
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, literal, or_, select
 
-from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
+from sql.counting import PAGE_SIZE, SKIP, bounded_count, ids_with_total, page_with_total, total_of
 from sql.hidden import hidden_too, is_shown
-from sql.matching import any_of, contains_pattern, page_ids
+from sql.matching import contains_pattern, page_ids
 from sql.scope import across_tenants
 from sql.statements.projects import project_details
 from sql.tables import projects, tenants
@@ -33,7 +33,7 @@ def project_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
     if is_of_tenant:
         matches = matches.where(projects.c.tenant_id == bindparam("tenant_id"))
     if is_searched:
-        matches = matches.where(or_(*map(contains_pattern, _SEARCHED)))
+        matches = matches.where(_contains())
     stored_total = literal(0) if is_searched else total_of("projects_created")
     page = matches.order_by(*_ORDER).limit(PAGE_SIZE).offset(SKIP).subquery("page")
     total, source = page_with_total(bounded_count(matches) if is_of_tenant else stored_total, page)
@@ -60,12 +60,19 @@ projects_by_ids = across_tenants(
     _REASON,
 )
 
-projects_matching = across_tenants(
-    any_of(
-        [
-            select(projects.c.created_at, projects.c.id).where(contains_pattern(column), is_shown(projects))
-            for column in _SEARCHED
-        ]
-    ),
-    _REASON,
-)
+
+def projects_matching(words: int) -> Select[Any]:
+    """The projects that a search matches, as a page of ``ids_with_total``.
+
+    ``words`` is the number of the search's words that are additional conditions, with the parameters ``word_0`` and on.
+    The planner then searches the trigram indexes for the rarest word alone. For a whole id they would compare what each
+    of its trigrams has, and most of the trigrams are in every other id too.
+    """
+    matches = select(projects.c.created_at, projects.c.id).where(is_shown(projects), _contains())
+    matches = matches.where(*(_contains(f"word_{number}") for number in range(words)))
+    return across_tenants(ids_with_total(matches, lambda rows: [column.desc() for column in rows.c]), _REASON)
+
+
+def _contains(parameter: str = "pattern") -> ColumnElement[bool]:
+    """Whether any of the texts that are searched is like the parameter."""
+    return or_(*(contains_pattern(column, parameter) for column in _SEARCHED))

@@ -182,6 +182,11 @@ llm_calls = Table(
     Index("ix_llm_calls_created_at_id", "created_at", "id", "agent_type", "provider", "success", "cached"),
     Index("ix_llm_calls_agent_type_created_at_id", "agent_type", "created_at", "id", "provider", "success", "cached"),
     Index("ix_llm_calls_provider_created_at_id", "provider", "created_at", "id", "agent_type", "success", "cached"),
+    # In the index of either one, a count would also read what the other one does not choose.
+    Index(
+        "ix_llm_calls_agent_type_provider_created_at_id",
+        *("agent_type", "provider", "created_at", "id", "success", "cached"),
+    ),
     Index("ix_llm_calls_tenant_id_created_at_id", "tenant_id", "created_at", "id"),
     Index("ix_llm_calls_project_id_created_at_id", "project_id", "created_at", "id"),
     Index("ix_llm_calls_failed", "created_at", "id", "agent_type", "provider", **only_where("NOT success")),

@@ -172,6 +172,8 @@ async def test_codes_are_found_by_hint_label_tenant_and_whole(admin: Admin) -> N
     assert await admin.hints(search=one.lower().replace("-", " ")) == [one[-4:]]
     assert await admin.hints(search=new_code()) == []
     assert await admin.hints(search=other, tenant_slug=first.slug) == []
+    assert await admin.hints(search="ZEB", tenant_slug=second.slug) == [other[-4:]]
+    assert await admin.hints(search="zebra", tenant_slug=first.slug) == []
     assert await admin.hints(tenant_slug=second.slug) == [other[-4:]]
     assert await admin.hints(tenant_slug="nobody") == []
     assert await admin.hints(tenant_slug=first.slug, search="off", status="active") == [labelled[-4:]]

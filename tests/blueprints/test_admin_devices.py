@@ -91,6 +91,7 @@ async def test_devices_are_found_by_label_fingerprint_and_tenant(admin: Admin) -
     assert await found(search=fingerprint_hash(other.hw_fingerprint)[:30].upper()) == [other.device_id]
     assert await found(search="ZEB") == [elsewhere.device_id]
     assert await found(search="zeb", tenant_slug=tenant.slug) == []
+    assert await found(search="zeb", tenant_slug=elsewhere.tenant.slug) == [elsewhere.device_id]
     await admin.ask("GET", "/devices", 422, params={"page_size": 101})
 
 

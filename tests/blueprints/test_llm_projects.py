@@ -144,6 +144,12 @@ async def test_a_search_finds_projects_of_all_tenants(
     assert await found("0%") == [2, "coat", "hat"]
     assert await found("intern") == [1, "internal"]
     assert await found("nothing at all") == [0]
+    # A text of several words is found as it stands, and not where its words stand apart.
+    assert await found("HAT 100%") == [1, "hat"]
+    assert await found("hat sell") == [0]
+    await operator.made("one-two-three-four")
+    assert await found("two-three") == await found("One-Two-Three-Four") == [1, "one-two-three-four"]
+    assert await found("two-four") == [0]
 
 
 async def test_a_search_that_finds_too_many_is_capped(

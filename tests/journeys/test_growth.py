@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from sql.tables import (
 
 TENANTS = 50
 CHUNK = 20
-SHAPE = Shape(seed=7, today=date(2026, 3, 1))
+SHAPE = Shape(seed=7, today=date(2026, 3, 1), busy_calls=0)
 
 
 class BrokenOffError(Exception):
@@ -173,6 +174,29 @@ async def test_projects_and_calls_of_models_are_those_of_their_tenants(grown: Se
     assert tuple(map(int, days[0])) == tuple(map(int, calls[0]))
     assert calls[0][0] == 250
     assert strangers == changes == [(0,)]
+
+
+async def test_the_first_tenant_has_the_calls_of_a_busy_one_however_many_there_are(grown: Settings) -> None:
+    busy = replace(SHAPE, busy_calls=40)
+
+    added = [(await grow(grown, tenants_now, busy, chunk=CHUNK))["llm_calls"] for tenants_now in (2, 2, 3)]
+
+    assert added == [10 + 40, 0, 5]
+    of_first, ended, (days,) = await asked(
+        grown,
+        select(llm_calls.c.tenant_id, tenants.c.slug)
+        .join(tenants, tenants.c.id == llm_calls.c.tenant_id)
+        .where(llm_calls.c.request_id.like("growth-busy-%"))
+        .distinct(),
+        select(llm_calls.c.success, llm_calls.c.cached, func.count())
+        .where(llm_calls.c.request_id.like("growth-busy-%"))
+        .group_by(llm_calls.c.success, llm_calls.c.cached)
+        .order_by(llm_calls.c.success, llm_calls.c.cached),
+        select(func.sum(llm_usage_days.c.calls)),
+    )
+    assert [row.slug for row in of_first] == [slug(1)]
+    assert [tuple(row) for row in ended] == [(False, False, 10), (True, False, 20), (True, True, 10)]
+    assert int(days[0]) == 40 + 3 * 5
 
 
 async def test_seats_and_uses_are_counted_as_activation_counts_them(grown: Settings) -> None:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Executable, insert, text
+from sqlalchemy import insert, text
 from support.live import LiveServer
 from support.llm_usage import call_row
+from support.plans import plan_of
 
 from app.cursors import EPOCH
 from sql.lists.llm_call_list import CallFilter, call_page
@@ -56,31 +57,6 @@ async def fill(live: LiveServer) -> None:
         await conn.affected(text("ANALYZE" if live.runtime.db.is_sqlite else "VACUUM (ANALYZE) llm_calls, llm_alerts"))
 
 
-async def plan_of(live: LiveServer, statement: Executable, values: dict[str, Any]) -> str:
-    """What the database says that it will do, for parameters of any value."""
-    db = live.runtime.db
-    async with db.writer.connect() as connection:
-        compiled: Any = statement.compile(dialect=db.writer.dialect)  # type: ignore[attr-defined]
-        if db.is_sqlite:
-            written = compiled.construct_expanded_state(values)
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            given = [_stored(value) for value in written.positional_parameters]
-            cursor = await driver.execute(f"EXPLAIN QUERY PLAN {written.statement}", given)
-            return "\n".join(row[-1] for row in await cursor.fetchall())
-        await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
-        written = compiled.construct_expanded_state(values)
-        return "\n".join(
-            row[0]
-            for row in await connection.exec_driver_sql(
-                f"EXPLAIN {written.statement}", tuple(written.positional_parameters)
-            )
-        )
-
-
-def _stored(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | str) else str(value)
-
-
 @pytest.mark.parametrize(
     ("index", "filters", "status"),
     [
@@ -90,6 +66,7 @@ def _stored(value: Any) -> Any:
         ("ix_llm_calls_cached", {}, "cached"),
         ("ix_llm_calls_agent_type_created_at_id", {"agent_type": "qa"}, None),
         ("ix_llm_calls_provider_created_at_id", {"provider": "gemini"}, None),
+        ("ix_llm_calls_agent_type_provider_created_at_id", {"agent_type": "qa", "provider": "openai"}, None),
         ("ix_llm_calls_tenant_id_created_at_id", {"tenant_slug": "t-1"}, None),
         ("ix_llm_calls_project_id_created_at_id", {"project_id": "project-1"}, None),
     ],

@@ -149,6 +149,7 @@ def test_every_variant_of_a_function_is_looked_at() -> None:
         "device_list.device_page": 2 * 2 * 2,
         "project_list.project_page": 2 * 2,
         "run_list.run_page": 2 * 2,
+        "project_list.projects_matching": 4,
         "statistics.tenants_with_projects": 2,
         "setting_change_list.setting_change_page": 2**6,
         "llm_call_list.call_page": 2**4 * 4 * 2,

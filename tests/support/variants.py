@@ -10,9 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sqlalchemy import Executable
 
-from app.services.tenants.tenant_list import MAX_WORDS
+from sql.patterns import MAX_WORDS
 
-# As many words as the list of tenants looks for, each a condition of its own.
+# As many words of a search as are conditions of their own.
 NUMBERS = {"words": range(MAX_WORDS + 1)}
 
 

@@ -9,9 +9,10 @@ from app.context import Context
 from app.services.figures.totals import Found, Page, Total, capped, read_page
 from app.services.projects.details import Project, with_agent_prompts
 from sql.lists import project_list as statements
-from sql.patterns import contains
+from sql.patterns import contains, word_patterns
 
 _project_page = cache(statements.project_page)
+_projects_matching = cache(statements.projects_matching)
 
 
 async def list_projects(
@@ -32,7 +33,8 @@ async def list_projects(
     async with ctx.read() as conn:
         statement = _project_page(tenant_id is not None, bool(search))
         if search and tenant_id is None:
-            found = await conn.one(statements.projects_matching, Found, **values, **paging)
+            words = word_patterns(search)
+            found = await conn.one(_projects_matching(len(words)), Found, **values, **words, **paging)
             total, values["batch"] = found.counted, found.batch
             statement = statements.projects_by_ids if found.way == "found" else statement
         projects, counted = read_page(await conn.rows(statement, **values, **paging), Project)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -11,14 +10,10 @@ from app.context import Context
 from app.services.figures.totals import Found, Total, capped, read_page
 from app.services.tenants.details import TenantDetails
 from sql.lists import tenant_list as statements
-from sql.patterns import contains
+from sql.patterns import TRIGRAM, contains, word_patterns
 from sql.statements import months
 
 SortField = Literal["name", "slug", "created_at", "updated_at", "usage", "usage_current"]
-
-TRIGRAM = 3
-MAX_WORDS = 3
-_WORD = re.compile(rf"\w{{{TRIGRAM},}}")
 
 _page = cache(statements.tenant_page)
 _chosen = cache(statements.tenants_by_ids)
@@ -71,7 +66,7 @@ async def list_tenants(
         how, total = None, None
         if search := search.strip():
             values["pattern"] = contains(search)
-            words = {f"word_{number}": contains(word) for number, word in enumerate(_words(search))}
+            words = word_patterns(search)
             lookup = _named(_kind(status), len(search) < TRIGRAM, len(words), by, is_descending)
             found = await conn.one(lookup, Found, **values, **words)
             how, total, values["batch"] = found.way, found.counted, found.batch
@@ -91,12 +86,6 @@ async def tenants_by_slug(ctx: Context, *, after_slug: str = "", page_size: int 
     """The next tenants behind a slug, in the order of their slugs."""
     async with ctx.read() as conn:
         return await conn.many(statements.tenants_by_slug, Licensee, after_slug=after_slug, page_size=page_size)
-
-
-def _words(search: str) -> list[str]:
-    """Some of a text's words, the longest first, if there are several."""
-    words = sorted({word for word in _WORD.findall(search) if word != search}, key=len, reverse=True)
-    return words[:MAX_WORDS]
 
 
 def _kind(status: str | None) -> str | None:
