@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -67,15 +67,24 @@ class Side:
     scripts: Mapping[str, Path]
 
 
+@contextlib.contextmanager
+def places(database: str, postgres: str, folder: Path) -> Iterator[dict[str, str]]:
+    """A database and a state folder for each server: the addresses, by what the server is set to."""
+    with contextlib.ExitStack() as made:
+        urls = {}
+        for setting in SERVERS.values():
+            (folder / setting).mkdir()
+            urls[setting] = made.enter_context(address(database, postgres, folder / setting))
+        yield urls
+
+
 @contextlib.asynccontextmanager
-async def sides(database: str, postgres: str, folder: Path) -> AsyncIterator[dict[str, Side]]:
-    """The servers, ready; each has a database and a state folder of its own."""
+async def sides(urls: Mapping[str, str], folder: Path) -> AsyncIterator[dict[str, Side]]:
+    """The servers, ready."""
     async with contextlib.AsyncExitStack() as running:
         made = {}
         for name, setting in SERVERS.items():
-            place = folder / setting
-            place.mkdir()
-            url = running.enter_context(address(database, postgres, place))
+            place, url = folder / setting, urls[setting]
             fleet = await running.enter_async_context(seeded(url, place))
             given = {
                 "PORTAL_WORK_PROCESSES": setting,
@@ -127,10 +136,10 @@ async def turn(side: Side, path: str, seconds: int, *, is_busy: bool) -> Turn:
     return Turn(measured, (given - left) / took)
 
 
-async def measure(database: str, postgres: str, folder: Path, rounds: int, seconds: int) -> dict[str, list[Turn]]:
+async def measure(urls: Mapping[str, str], folder: Path, rounds: int, seconds: int) -> dict[str, list[Turn]]:
     """All servers in turn, each first once unmeasured."""
     figures: dict[str, list[Turn]] = defaultdict(list)
-    async with sides(database, postgres, folder) as made:
+    async with sides(urls, folder) as made:
         for side in made.values():
             await turn(side, "policy", 1, is_busy=False)
         for number in range(rounds):
@@ -182,7 +191,9 @@ def main() -> int:
     forget_settings()
     own = postgres_server(durable=True) if chosen.database == POSTGRES else contextlib.nullcontext("")
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as room, own as postgres:
-        figures = asyncio.run(measure(chosen.database, postgres, Path(room), chosen.rounds, chosen.seconds))
+        folder = Path(room)
+        with places(chosen.database, postgres, folder) as urls:
+            figures = asyncio.run(measure(urls, folder, chosen.rounds, chosen.seconds))
     rows = summary(figures)
     columns = [column for column in rows[0] if column != "rounds"]
     shown = ([row[column] for column in columns] for row in rows)
