@@ -31,7 +31,8 @@ async def ended(live: LiveServer, run_id: int) -> None:
 
 async def must_be_whole(live: LiveServer, run_id: int) -> None:
     """The run is completed, each task was ended once, and every file of its manifest is there, unharmed."""
-    assert (await run_row(live, run_id)).state == "completed"
+    row = await run_row(live, run_id)
+    assert row.state == "completed", [(task.key, task.error) for task in await tasks_of(live, run_id) if task.error]
     await must_hold(live, run_id)
     begun = Counter(event.task_id for event in await events_of(live, run_id) if event.kind == "task_started")
     assert begun == {task.id: task.attempt for task in await tasks_of(live, run_id)}

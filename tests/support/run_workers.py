@@ -23,6 +23,7 @@ from app.jobs.jobs import Jobs
 from app.runtime import Runtime
 from app.services.runs import errand, tasks
 from app.services.runs.errand import TASKS
+from app.telemetry.log import configure_logging
 
 DEAD_AFTER = timedelta(seconds=QUICK.dead)
 
@@ -77,7 +78,9 @@ class RunWorkers:
 async def _work(url: str, folder: str) -> None:
     tasks.DEAD_AFTER = DEAD_AFTER  # type: ignore[misc]
     errand.ASK_SECONDS = 0.2  # type: ignore[misc]
-    runtime = Runtime(settings_for(url, Path(folder)))
+    settings = settings_for(url, Path(folder))
+    configure_logging(settings)
+    runtime = Runtime(settings)
     jobs = Jobs(runtime, [], QUICK, [TASKS])
     await jobs.launch()
     await asyncio.Event().wait()
