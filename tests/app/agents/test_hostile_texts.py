@@ -23,10 +23,10 @@ from app.agents.work import objectives_of
 MARK = "zqmark"
 FRAGMENTS = (
     "{{ 7 * 7 }}", "{% raw %}", "{# x #}", '"""', "'''", "\\", '"', "'", "`", "```", "$(id)", "${HOME}", "%s %(x)s",
-    f"{MARK}()", f"</script><script>{MARK}()</script>", f"<{MARK} {MARK}=1>", f'" {MARK}="1', "-->", "]]>", "</title>",
-    "&amp;", "%", "\x00", "\x1b[31m", "\r\n", "\u2028", "\u202e", "\ufeff", "\ud800", "\U0001f600", "é", "日本", "|", "# x",
-    "; drop table", "--", "../../etc/passwd", "/dev/null", "= 1 + 1", "@import", "javascript:alert(1)", "self", "import",
-    "def", "None", "id", "select",
+    f"{MARK}()", f"</script><script>{MARK}()</script>", f"<{MARK} {MARK}=1>", f'" {MARK}="1', "-->", "]]>",
+    "</title>", "&amp;", "%", "\x00", "\x1b[31m", "\r\n", "\u2028", "\u202e", "\ufeff", "\ud800", "\U0001f600", "é",
+    "日本", "|", "# x", "; drop table", "--", "../../etc/passwd", "/dev/null", "= 1 + 1", "@import",
+    "javascript:alert(1)", "self", "import", "def", "None", "id", "select",
 )  # fmt: skip
 ASKING = (
     "REST API for {} with title, {} and price",
@@ -108,7 +108,7 @@ def constants_of(spec: Specification) -> set[str]:
     [
         'REST API for books with title {{ 7 * 7 }}\n""" search books \\ by title\n</script><script>alert(1)</script>',
         "REST API for class with def, import, from, order, id, limit, sort and select",
-        "website with --> page, index page, style page, 404 page and </main> section\n`rm -rf /` ${HOME} contact x@y.zz",
+        "website with --> page, index page, style page, 404 page and </main> section\n`rm -rf /` ${HOME} x@y.zz",
         "CLI to add notes with records, tool, %s, help, json and database (%d, {x})\nlist notes",
         "import sqlite_masters from CSV with columns rowid, _id, %(x)s, =1+1, \u202eabc\nskip duplicates \ud800",
     ],

@@ -90,7 +90,7 @@ async def test_a_defective_learned_template_goes_back_and_is_dropped() -> None:
     assert run.outcomes["mend-1-coder"].removed == ("learned/book_search.py",)
     assert "learned/book_search.py" not in run.files
     assert run.last.outputs["quality"]["percent"] == 100
-    assert "`learned/book_search.py`, for 1, 2: left out, because it is defective or unsafe" in run.text("REPORT.md")
+    assert "`learned/book_search.py`, for objective 1, 2: left out: line 1: invalid syntax" in run.text("REPORT.md")
 
 
 async def test_without_a_round_a_defective_file_fails_the_run() -> None:
@@ -106,8 +106,15 @@ async def test_a_sound_learned_template_is_added_as_it_is() -> None:
 
     assert run.text("learned/book_search.py") == content
     assert run.last.outputs["quality"]["percent"] == 100
-    assert "`learned/book_search.py`, for 1, 2: added" in run.text("REPORT.md")
+    assert "`learned/book_search.py`, for objective 1, 2: added" in run.text("REPORT.md")
     assert all(b"book_search" not in each for path, each in run.files.items() if path.endswith(".py"))
+
+
+async def test_a_learned_template_that_has_been_deleted_meanwhile_is_dropped_all_the_same() -> None:
+    run = await run_project(brief_of(BOOKS), spoil=before("security", "learned/book_search.py", b"def ("))
+
+    assert "learned/book_search.py" not in run.files
+    assert run.last.outputs["quality"]["percent"] == 100
 
 
 @pytest.mark.parametrize("content", ["import os\nos.system('ls')\n", "KEY = 'AKIAABCDEFGHIJKLMNOP'\n"])
