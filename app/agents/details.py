@@ -8,11 +8,12 @@ from itertools import pairwise
 
 from app.agents.entities import Entity, constrained, mentions_of
 from app.agents.fields import Field, field_of
-from app.agents.words import FILLERS, singular
+from app.agents.words import FILLERS, singular, vocabulary
 
 # What is managed where the objectives name nothing.
 UNNAMED = Entity("items", "item", (Field("name"),))
 _CONSTRAINTS = frozenset({"unique", "required", "positive", "negative"})
+_BY = vocabulary("done_by_field")
 _MAX_WORDS = 3
 _IN_WORDS = {
     "integer": "a whole number",
@@ -63,7 +64,7 @@ def _told_fields(entity: Entity, entities: Sequence[Entity], clauses: Sequence[S
     for words in clauses:
         if not _is_about(entity, words, entities):
             continue
-        for before, word in pairwise(words):
+        for before, word in pairwise(words if not _BY.isdisjoint(words) else ()):
             if before == "by" and word[0].isalpha() and word not in FILLERS and (field := field_of([word])):
                 named.setdefault(field.name, field)
         if field := _constrained_field(entity, words):

@@ -23,6 +23,8 @@ _MARKING = vocabulary("marking")
 _OTHER_VERBS = vocabulary("other_verbs")
 _LISTS = vocabulary("lists")
 _MARKS = frozenset({",", ":", ";", "/", "&", "(", ")"})
+# What may stand between a noun and the list of its fields: "orders in a CSV file with", "each book of the API has".
+_OVER = frozenset({"from", "in", "as", "of", "a", "an", "the", "their", ","})
 _FIELD_WORDS = _LISTS - {"with", "having", "has", "have", "(", ":"}
 _BETWEEN = vocabulary("between")
 _ONE = vocabulary("one")
@@ -97,7 +99,8 @@ def merged(found: Sequence[Found]) -> list[Entity]:
             continue
         known = fields.setdefault(words, {})
         for field in each.fields:
-            known.setdefault(field.name, field)
+            becomes_boolean = field.kind == "boolean" and field.name in known and known[field.name].kind == "text"
+            known[field.name] = field if becomes_boolean else known.get(field.name, field)
     entities = [
         Entity(
             slug("_".join((*words[:-1], plural(words[-1])))), slug("_".join(words)), tuple(known.values())[:MAX_FIELDS]
@@ -186,6 +189,8 @@ def _until_preposition(words: list[str]) -> list[str]:
 
 
 def _may_name_field(words: list[str]) -> bool:
+    if words[:1] == ["is"] and len(words) == 2:
+        return True
     if not words or words[0] in VERBS | _OTHER_VERBS | _PREPOSITIONS:
         return False
     return words[:2] == ["number", "of"] or not any(word in _NO_FIELD or word.startswith("--") for word in words)
@@ -209,7 +214,7 @@ def _noun_after(clause: Sequence[str], at: int) -> tuple[tuple[str, ...], list[i
 def _noun_before(clause: Sequence[str], at: int) -> tuple[tuple[str, ...], list[int]]:
     """The noun before a list of fields, over words about how it is kept: of "orders from CSV files"."""
     at -= 1
-    while at >= 0 and (clause[at] in _NO_ENTITY or clause[at] in {"from", "in", "as", "a", "an", "the", "their", ","}):
+    while at >= 0 and (clause[at] in _NO_ENTITY or clause[at] in _OVER):
         at -= 1
     taken: list[int] = []
     while at >= 0 and len(taken) <= _MAX_NOUN_WORDS and _is_noun(clause[at]):

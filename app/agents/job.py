@@ -14,12 +14,13 @@ MAX_OBJECTIVE = 1_000
 MAX_TEXT = 100_000
 
 _BULLET = re.compile(r"^(?:[-*+\u2022\u2013]|\(?\d{1,3}[.)]|\(?[A-Za-z]\))\s+")
-_FIELD_LIST = re.compile(r"\b(?:with|having|fields?|columns?|attributes?|properties)\b|[:(]", re.IGNORECASE)
+_FIELD_LIST = re.compile(r"\b(?:with|having|has|have|fields?|columns?|attributes?|properties)\b|[:(]", re.IGNORECASE)
 # A list of what is done: "create, read, update and delete books".
 _ENDS_IN_VERB = re.compile(r"(?:^|\b(?:to|can|:) )\w+$|\b(?:add|create|delete|edit|read|remove|update)$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _BEGINS_OTHERWISE = re.compile(
-    r"(?:an?|the|rest|api|add|build|check|convert|count|create|delete|display|edit|endpoint|export|filter|find|generate|get|"
+    r"(?:an? (?:api|cli|command|data|home|import|landing|page|rest|script|service|site|static|terminal|tool|web)|"
+    r"the|rest|api|add|build|check|convert|count|create|delete|display|edit|endpoint|export|filter|find|generate|get|"
     r"import|list|load|make|manage|page|print|provide|read|reject|remove|report|search|show|skip|sort|static|store|"
     r"support|test|tests|unit|update|upload|users?|validate|view|write)\b",
     re.IGNORECASE,

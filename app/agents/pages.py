@@ -75,6 +75,7 @@ def _before(words: Sequence[str], noun: str) -> list[str]:
         if word not in {noun, f"{noun}s"}:
             continue
         place = at
+        group: list[str] = []
         while place > 0:
             start = place
             while start > 0 and words[start - 1] not in _STOPS and words[start - 1] not in {noun, f"{noun}s"}:
@@ -82,12 +83,13 @@ def _before(words: Sequence[str], noun: str) -> list[str]:
             name = " ".join(words[start:place][-2:])
             if not name or words[place - 1] in _NOT_PAGES:
                 break
-            names.insert(0, name)
+            group.insert(0, name)
             place = start
             if word == noun or place == 0 or words[place - 1] not in {",", "and", "&"}:
                 break
             while place > 0 and words[place - 1] in {",", "and", "&"}:
                 place -= 1
+        names += group
     return [name for name in names if len(name) > 1]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from app.agents.catalogue import templates
 from app.agents.inspection import inspect
 from app.agents.job import AgentFailedError, Job, LearnedTemplate, Outcome, PlannedTask
-from app.agents.learned import Addition, fitting
+from app.agents.learned import FOLDER, Addition, fitting
 from app.agents.render import render
 from app.agents.specification import Specification
 from app.sandbox import Sandbox
@@ -55,9 +55,8 @@ def written(files: Mapping[str, bytes], **outputs: Any) -> Outcome:
 async def _mend(job: Job, spec: Specification) -> Outcome:
     """Write again what is changed or missing, and drop learned templates that are defective or suspicious."""
     own = await asyncio.to_thread(files_of, spec, job.task.agent_type)
-    additions = [each.path for each in fitting(spec, job.learned)] if job.task.agent_type == "coder" else []
-    added = {path: job.files[path] for path in additions if path in job.files}
-    inspected = await inspect(added)
+    added = [path for path in job.files if path.startswith(f"{FOLDER}/")] if job.task.agent_type == "coder" else []
+    inspected = await inspect({path: job.files[path] for path in added})
     dropped = {path: (*found.problems, *found.findings) for path, found in inspected.items() if any(found)}
     again = {path: content for path, content in own.items() if job.files.get(path) != content}
     message = f"{len(again)} written again, {len(dropped)} dropped"

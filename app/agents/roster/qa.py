@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.agents.agent import Agent
-from app.agents.inspection import Inspection, inspect
+from app.agents.inspection import inspect
 from app.agents.job import AgentFailedError, Job, LearnedTemplate, Outcome, PlannedTask
-from app.agents.learned import fitting
+from app.agents.learned import FOLDER, fitting
 from app.agents.quality import Quality, measured
 from app.agents.render import report
 from app.agents.reporting import report_values
 from app.agents.specification import Specification
 from app.agents.trial import Trial, try_out
-from app.agents.writing import MEND, Made, expected
+from app.agents.writing import MEND, Made, expected, learned_content
 from app.sandbox import Sandbox
 
 REPORT = "REPORT.md"
@@ -40,7 +40,7 @@ async def _work(job: Job, spec: Specification, sandbox: Sandbox | None) -> Outco
     quality = measured(spec, files, inspected, trial, made)
     if quality.problems:
         return _sent_back(job, spec, quality, trial, made)
-    values = report_values(spec, quality, trial, _learned_lines(job, spec, inspected))
+    values = report_values(spec, quality, trial, await _learned_lines(job, spec))
     content = await asyncio.to_thread(report, spec, REPORT, values)
     return Outcome({REPORT: content}, outputs=_outputs(spec, quality, trial), message=quality.message(trial))
 
@@ -50,8 +50,8 @@ def _sent_back(job: Job, spec: Specification, quality: Quality, trial: Trial, ma
     by_agent: dict[str, list[str]] = {}
     for problem in quality.problems:
         for path in problem.paths:
-            if path in made:
-                by_agent.setdefault(made[path].agent_type, []).append(f"{path}: {problem.reason}")
+            if agent_type := _mender_of(path, made):
+                by_agent.setdefault(agent_type, []).append(f"{path}: {problem.reason}")
     first = quality.problems[0].text
     if job.qa_round >= job.qa_rounds:
         raise AgentFailedError(f"After {job.qa_round} rounds of mending there is still something wrong. {first}.")
@@ -102,15 +102,25 @@ def _outputs(spec: Specification, quality: Quality, trial: Trial) -> dict[str, A
     }
 
 
-def _learned_lines(job: Job, spec: Specification, inspected: Mapping[str, Inspection]) -> list[str]:
+def _mender_of(path: str, made: Mapping[str, Made]) -> str | None:
+    """Who mends a file; a learned template may have been deleted since its file was written."""
+    if path in made:
+        return made[path].agent_type
+    return "coder" if path.startswith(f"{FOLDER}/") else None
+
+
+async def _learned_lines(job: Job, spec: Specification) -> list[str]:
     """What has become of each learned template that fits."""
+    additions = fitting(spec, job.learned)
+    absent = await inspect({each.path: learned_content(each) for each in additions if each.path not in job.files})
     lines = []
-    for addition in fitting(spec, job.learned):
+    for addition in additions:
         numbers = ", ".join(map(str, addition.objectives))
-        kept = addition.path in inspected
-        lines.append(
-            f"`{addition.path}`, for {numbers}: {'added' if kept else 'left out, because it is defective or unsafe'}"
-        )
+        ending = "added"
+        if addition.path in absent:
+            reasons = [reason for found in absent[addition.path] for reason in found]
+            ending = f"left out: {reasons[0]}" if reasons else "learned too late"
+        lines.append(f"`{addition.path}`, for objective {numbers}: {ending}")
     return lines
 
 

@@ -13,6 +13,8 @@ from app.agents.specification import Specification
 from app.sandbox import Sandbox
 
 REPORT = "SECURITY.md"
+# What agents say of the files is none of them.
+REPORTS = frozenset({REPORT, "REPORT.md"})
 
 
 def _tasks(spec: Specification, learned: Sequence[LearnedTemplate]) -> list[PlannedTask]:
@@ -21,7 +23,7 @@ def _tasks(spec: Specification, learned: Sequence[LearnedTemplate]) -> list[Plan
 
 
 async def _work(job: Job, spec: Specification, sandbox: Sandbox | None) -> Outcome:
-    inspected = await inspect(job.files)
+    inspected = await inspect({path: content for path, content in job.files.items() if path not in REPORTS})
     findings = [(path, finding) for path, found in sorted(inspected.items()) for finding in found.findings]
     values = {"examined": len(inspected), "findings": findings}
     content = await asyncio.to_thread(report, spec, REPORT, values)
