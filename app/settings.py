@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     usage_future_seconds: int = Field(ge=0)
     usage_retention_months: int = Field(ge=2)
     llm_log_retention_months: int = Field(ge=2)
+    model_answer_retention_days: int = Field(ge=1, le=3650)
     budget_wait_seconds: float = Field(ge=0, le=600)
     provider_timeout_seconds: float = Field(gt=0, le=3600)
     provider_retry_seconds: float = Field(ge=0, le=30)

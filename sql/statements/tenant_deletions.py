@@ -48,6 +48,7 @@ OwnedTable = Literal[
     "setting_changes",
     "agent_settings",
     "llm_alerts",
+    "model_answers",
     "projects",
     "activation_codes",
     "usage_events",
