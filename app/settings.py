@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     task_timeout_seconds: float = Field(gt=0, le=3 * 3600)
     qa_rounds: int = Field(ge=0, le=10)
     run_files_retention_days: int = Field(ge=1)
+    model_answer_retention_days: int = Field(ge=1, le=3650)
     budget_wait_seconds: float = Field(ge=0, le=600)
     provider_timeout_seconds: float = Field(gt=0, le=3600)
     provider_retry_seconds: float = Field(ge=0, le=30)

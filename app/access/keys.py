@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from cryptography.exceptions import InvalidTag
@@ -35,6 +36,7 @@ class Keys:
         self._cookies = _derive(secret, "cookies")
         self._requests = _derive(secret, "requests that may be repeated")
         self._answers = _derive(secret, "kept answers")
+        self._questions = _derive(secret, "questions to models")
         self._audit = _derive(secret, "audit seals")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
 
@@ -68,8 +70,11 @@ class Keys:
 
     def request_hash(self, *parts: bytes) -> bytes:
         """The keyed hash of a request, or of its caller; the parts' lengths are hashed too, so no two lists collide."""
-        message = b"".join(b"%d:%b" % (len(part), part) for part in parts)
-        return hmac.digest(self._requests, message, hashlib.sha256)
+        return hmac.digest(self._requests, _joined(parts), hashlib.sha256)
+
+    def question_hash(self, *parts: bytes) -> bytes:
+        """The keyed hash of a question to a model, under which its answer is kept; no two lists collide here."""
+        return hmac.digest(self._questions, _joined(parts), hashlib.sha256)
 
     def answer_cipher(self, idempotency_key: str) -> AESGCM:
         """The cipher of an answer stored under a caller's key; without that key not even the portal can decrypt it."""
@@ -112,6 +117,10 @@ class Keys:
 def fingerprint_hash(hw_fingerprint: str) -> str:
     """SHA-256, in hexadecimal, of the hardware fingerprint that a device sends."""
     return hashlib.sha256(hw_fingerprint.encode()).hexdigest()
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 
 def _raw_bytes(text: str) -> bytes:

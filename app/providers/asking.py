@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.exceptions import FallbackExceptionGroup, ModelAPIError
@@ -23,6 +24,13 @@ from app.providers.guarded import CoolingError
 from app.providers.metering import NobodyAnsweredError
 
 
+class Told(NamedTuple):
+    """What a provider has answered; not complete where it was cut off, at its most tokens or by a filter."""
+
+    text: str
+    is_complete: bool
+
+
 async def ask(
     model: Model,
     prompt: str,
@@ -30,8 +38,8 @@ async def ask(
     settings: ModelSettings,
     secrets: Collection[str],
     on_text: Callable[[str], None] | None = None,
-) -> str:
-    """The text of the answer, which ``on_text`` gets in pieces as it comes.
+) -> Told:
+    """The answer as text, which ``on_text`` gets in pieces as it comes.
 
     Raises NobodyAnsweredError, whose reasons contain none of the secrets.
     """
@@ -53,7 +61,7 @@ async def ask(
         ) from None
     except ModelAPIError as failure:
         raise _nobody([failure], secrets) from None
-    return answer.text or ""
+    return Told(answer.text or "", answer.finish_reason == "stop")
 
 
 def _nobody(failures: list[ModelAPIError], secrets: Collection[str]) -> NobodyAnsweredError:

@@ -52,6 +52,7 @@ OwnedTable = Literal[
     "run_files",
     "agent_tasks",
     "runs",
+    "model_answers",
     "projects",
     "activation_codes",
     "usage_events",

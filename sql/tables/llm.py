@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     PrimaryKeyConstraint,
     String,
     Table,
@@ -221,6 +222,33 @@ llm_usage_changes = Table(
     Column("provider", String(32), nullable=False),
     Column("model", String(100), nullable=False),
     *_sums(),
+)
+
+# Answers of models, so that the same question is not paid for again. While somebody asks it, the row has no text.
+model_answers = Table(
+    "model_answers",
+    metadata,
+    # A keyed hash of the whole question: the tenant, who is asked at which address, the parameters, both prompts.
+    Column("key_hash", LargeBinary, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE")),
+    # The project that has paid for the answer.
+    _project_id(),
+    # Who asks or judges at the moment, and until when others wait for it.
+    Column("holder", String(32)),
+    Column("held_until", Instant),
+    Column("text", Text),
+    Column("answered_at", Instant),
+    # How another provider has judged the text, and which one; null where none has.
+    Column("score", Integer),
+    Column("reason", String(500)),
+    Column("judge_provider", String(32)),
+    Column("judge_model", String(100)),
+    CheckConstraint("(text IS NULL) = (answered_at IS NULL)", name="answered"),
+    Index("ix_model_answers_tenant_id", "tenant_id"),
+    Index("ix_model_answers_project_id", "project_id"),
+    # What retention removes: what is old, and what a process that has died has left without a text.
+    Index("ix_model_answers_answered_at", "answered_at"),
+    Index("ix_model_answers_unanswered", "held_until", **only_where("text IS NULL")),
 )
 
 llm_alerts = Table(

@@ -1,4 +1,4 @@
-"""Plans of the lists about models: each filter of the log, each order and each half of the alerts has its index."""
+"""Plans about models: each filter of the log, each half of the alerts and each removal of what is old has its index."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from support.plans import plan_of
 
 from app.cursors import EPOCH
 from sql.lists.llm_call_list import CallFilter, call_page
-from sql.statements import llm_alerts, llm_usage
+from sql.statements import answer_cache, llm_alerts, llm_usage
 from sql.tables import llm_alerts as alerts_table
-from sql.tables import llm_calls
+from sql.tables import llm_calls, model_answers
 
 CALLS = 4_000
 PAGE = {"page_size": 51, "skip": 0, "since": EPOCH}
@@ -109,3 +109,26 @@ async def test_old_calls_and_the_rows_of_a_day_are_found_by_their_day(sanic_clie
 
     assert "ix_llm_calls_day" in removing, removing
     assert "ix_llm_calls_day" in checking, checking
+
+
+async def test_answers_are_found_by_their_key_and_old_ones_by_their_age(sanic_client: LiveServer) -> None:
+    live, now = sanic_client, sanic_client.ctx.now()
+    kept = [
+        {"key_hash": b"%d" % number, "text": "t", "answered_at": now, "held_until": None} for number in range(CALLS)
+    ]
+    asked = [{"key_hash": b"a%d" % number, "held_until": now} for number in range(10)]
+    async with live.ctx.write() as conn:
+        await conn.insert_all(insert(model_answers), kept)
+        await conn.insert_all(insert(model_answers), asked)
+    async with live.ctx.write_autocommit() as conn:
+        await conn.affected(text("ANALYZE" if live.runtime.db.is_sqlite else "VACUUM (ANALYZE) model_answers"))
+
+    question = {"of_tenant_id": None, "key_hash": b"1", "minimum_score": 0, "now": now, "kept_since": now}
+    looking = await plan_of(live, answer_cache.answer_by_key, question)
+    old = await plan_of(live, answer_cache.delete_old_answers, {"kept_since": now, "max_rows": 500})
+    unanswered = await plan_of(live, answer_cache.delete_unanswered, {"now": now, "max_rows": 500})
+
+    key = "sqlite_autoindex_model_answers_1" if live.runtime.db.is_sqlite else "pk_model_answers"
+    assert key in looking, looking
+    assert "ix_model_answers_answered_at" in old, old
+    assert "ix_model_answers_unanswered" in unanswered, unanswered

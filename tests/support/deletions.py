@@ -17,6 +17,7 @@ from sql.tables import (
     devices,
     llm_alerts,
     metadata,
+    model_answers,
     otp_challenges,
     projects,
     refresh_families,
@@ -159,6 +160,17 @@ async def furnish(live: LiveServer, tenant_id: int, *, each: int = 1, mark: str 
             for project_id in project_ids
         ],
     }
+    made[model_answers] = [
+        {
+            **own,
+            "key_hash": f"{mark}{project_id}".encode(),
+            "project_id": project_id,
+            "text": f"{mark}answer",
+            "answered_at": LONG_AGO,
+            "reason": f"{mark}reason",
+        }
+        for project_id in project_ids
+    ]
     if await rows(live, select(otp_challenges).where(otp_challenges.c.tenant_id == tenant_id)):
         del made[otp_challenges]
     async with live.ctx.write() as conn:

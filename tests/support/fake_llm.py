@@ -37,6 +37,8 @@ STANDING: dict[str, Any] = {
     # Whether the answer says what was used, and, of a stream, why it ended.
     "usage": True,
     "reason": True,
+    # Whether it ended because it had the most tokens that it may have.
+    "is_cut_off": False,
     # After so many bytes of the body the connection breaks.
     "cut": None,
     # Instead of the whole body.
@@ -72,7 +74,9 @@ class FakeModels:
         return found
 
     async def _post(self, what: str, body: dict[str, Any]) -> None:
-        answer = await asyncio.to_thread(httpx2.post, f"{self.url}/-/{what}", json=body, trust_env=False)
+        # Written with ASCII alone, so that an answer may be what UTF-8 cannot write.
+        content = json.dumps(body).encode()
+        answer = await asyncio.to_thread(httpx2.post, f"{self.url}/-/{what}", content=content, trust_env=False)
         answer.raise_for_status()
 
 
@@ -181,6 +185,10 @@ class OpenAI(Wire):
     name = "openai"
 
     @staticmethod
+    def _reason(answer: dict[str, Any]) -> str:
+        return "length" if answer["is_cut_off"] else "stop"
+
+    @staticmethod
     def _usage(answer: dict[str, Any]) -> dict[str, Any]:
         return {
             "prompt_tokens": answer["input"],
@@ -198,7 +206,7 @@ class OpenAI(Wire):
             "object": "chat.completion",
             "created": 1,
             "model": model,
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "choices": [{"index": 0, "message": message, "finish_reason": OpenAI._reason(answer)}],
             **usage,
         }
 
@@ -211,7 +219,7 @@ class OpenAI(Wire):
 
         events = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": word}) for word in _words(answer))]
         if answer["reason"]:
-            events.append(chunk({}, "stop"))
+            events.append(chunk({}, OpenAI._reason(answer)))
         if answer["usage"]:
             events.append({**head, "choices": [], "usage": OpenAI._usage(answer)})
         return _events(*events) + "data: [DONE]\n\n"
@@ -219,6 +227,10 @@ class OpenAI(Wire):
 
 class Anthropic(Wire):
     name = "anthropic"
+
+    @staticmethod
+    def _reason(answer: dict[str, Any]) -> str:
+        return "max_tokens" if answer["is_cut_off"] else "end_turn"
 
     @staticmethod
     def error(answer: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +254,7 @@ class Anthropic(Wire):
             "role": "assistant",
             "model": model,
             "content": [{"type": "text", "text": answer["text"]}],
-            "stop_reason": "end_turn",
+            "stop_reason": Anthropic._reason(answer),
             "stop_sequence": None,
             **usage,
         }
@@ -262,7 +274,7 @@ class Anthropic(Wire):
         ]
         if answer["reason"]:
             last = {"usage": {"output_tokens": answer["output"]}} if answer["usage"] else {}
-            delta = {"stop_reason": "end_turn", "stop_sequence": None}
+            delta = {"stop_reason": Anthropic._reason(answer), "stop_sequence": None}
             events += [{"type": "message_delta", "delta": delta, **last}, {"type": "message_stop"}]
         return _events(*events, named=True)
 
@@ -279,7 +291,7 @@ class Gemini(Wire):
     def _chunk(answer: dict[str, Any], model: str, text: str, *, is_last: bool) -> dict[str, Any]:
         candidate: dict[str, Any] = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
         if is_last and answer["reason"]:
-            candidate["finishReason"] = "STOP"
+            candidate["finishReason"] = "MAX_TOKENS" if answer["is_cut_off"] else "STOP"
         chunk: dict[str, Any] = {"candidates": [candidate], "modelVersion": model, "responseId": "r-1"}
         if answer["usage"]:
             chunk["usageMetadata"] = {

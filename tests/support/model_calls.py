@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from app.services.llm.calls import ModelAnswer, ModelRequest, call_model, owner_
 from app.services.llm.prices import set_price
 from app.services.llm.setting_values import Provider
 from app.services.llm.system_settings import update_system_settings
-from sql.tables import ledger_accounts, ledger_reservations, llm_calls, projects
+from sql.tables import ledger_accounts, ledger_reservations, llm_calls, model_answers, projects
 
 PROVIDERS: tuple[Provider, ...] = ("openai", "anthropic", "gemini")
 MAX_TOKENS = 100
@@ -57,6 +57,7 @@ class Row(NamedTuple):
     tenant_id: int | None
     project_id: str | None
     agent_type: str
+    cached: bool
 
 
 class Held(NamedTuple):
@@ -77,8 +78,13 @@ class Calling:
     models: dict[Provider, str]
 
     @classmethod
-    async def prepared(cls, ctx: Context, fake: FakeModels, *order: Provider, retries: int = 0) -> Calling:
-        """The providers in this order, each with a new model that has a price; nothing limits what is spent."""
+    async def prepared(
+        cls, ctx: Context, fake: FakeModels, *order: Provider, retries: int = 0, **settings: Any
+    ) -> Calling:
+        """The providers in this order, each with a new model that has a price; nothing limits what is spent.
+
+        No answer is kept and none is judged, unless these settings of the system say so.
+        """
         name = uuid.uuid4().hex[:8]
         models = {provider: f"{provider}-{name}" for provider in PROVIDERS}
         for provider, model in models.items():
@@ -86,9 +92,10 @@ class Calling:
         first, second, third = (*order, order[-1], order[-1])[:3]
         chosen = {"primary_provider": first, "secondary_provider": second, "tertiary_provider": third}
         values = {"max_tokens": MAX_TOKENS, "retries_per_provider": retries, "temperature": 0.5}
+        off = {"cache_enabled": False, "cross_validation_enabled": False}
         budgets = {"monthly_budget": RICH, "daily_budget": RICH}
         named = {f"{provider}_model": model for provider, model in models.items()}
-        await update_system_settings(ctx, {**chosen, **values, **budgets, **named})
+        await update_system_settings(ctx, {**chosen, **values, **off, **budgets, **named, **settings})
         return cls(ctx, fake, models)
 
     def elsewhere(self, ctx: Context) -> Calling:
@@ -119,6 +126,25 @@ class Calling:
         async with self.ctx.read() as conn:
             return await conn.many(select(*columns).order_by(ledger_reservations.c.id), Held)
 
+    async def keeping(self, *order: Provider, **settings: Any) -> Calling:
+        """As ``prepared``, and answers are kept."""
+        return await Calling.prepared(self.ctx, self.fake, *order, cache_enabled=True, **settings)
+
+    async def kept(self) -> Sequence[Any]:
+        """The kept answers, and the questions that are being asked."""
+        async with self.ctx.read() as conn:
+            return await conn.rows(select(model_answers))
+
+    async def until_asked(self) -> None:
+        """Return once somebody holds a question."""
+        async with asyncio.timeout(30):
+            while not any(row.holder for row in await self.kept()):  # noqa: ASYNC110 - rows
+                await asyncio.sleep(0.01)
+
+    async def arrivals(self, provider: Provider) -> int:
+        """How many requests have arrived at a provider."""
+        return len(await self.fake.arrived(self.models[provider]))
+
     async def until_it_holds(self, count: int = 1) -> None:
         """Return once so many calls have reserved and have not settled."""
         async with asyncio.timeout(30):
@@ -132,13 +158,18 @@ class Calling:
         return {tuple(row) for row in rows}
 
     async def proved(self) -> None:
-        """Everything is settled, each attempt once, with one row that costs what its reservation has used."""
+        """Everything is settled, each attempt once, with one row that costs what its reservation has used.
+
+        Rows of kept answers have no reservation and cost nothing.
+        """
         held = await self.reservations()
         assert (await verify(self.ctx)).is_right
         assert [each for each in held if each.state == "open"] == []
-        costs = {row.request_id: row.cost for row in await self.rows()}
-        assert costs == {each.request_id: each.used for each in held}
-        assert len(await self.rows()) == len(held)
+        rows = await self.rows()
+        assert {row.cost for row in rows if row.cached} <= {0}
+        paid = [row for row in rows if not row.cached]
+        assert {row.request_id: row.cost for row in paid} == {each.request_id: each.used for each in held}
+        assert len(paid) == len(held)
 
     async def worst_cases(self, provider: Provider) -> list[int]:
         """What each request that has arrived may have cost at most."""

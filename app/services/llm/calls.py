@@ -1,35 +1,28 @@
-"""Calling a model: settings, price, budget, provider, log, in one place."""
+"""Calling a model: settings, price, kept answers, budget, provider, log and judgement, in one place."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from app.context import Context
-from app.errors import (
-    ModelPriceMissingError,
-    ProjectNotFoundError,
-    ProviderKeyMissingError,
-    ProvidersCoolingError,
-    ProvidersFailedError,
-)
-from app.providers.metering import NobodyAnsweredError
+from app.errors import ModelPriceMissingError, ProjectNotFoundError, ProviderKeyMissingError
 from app.services.ledger.accounts import Owner
-from app.services.llm.attempts import Attempted, LedgerMeter
+from app.services.llm import answer_cache, cross_validation
+from app.services.llm.answer_cache import Hit, Hold, Question, Stored, Wanted
+from app.services.llm.asking import Metered, asked, metered_of
+from app.services.llm.attempts import Attempted
+from app.services.llm.cross_validation import Judgement
 from app.services.llm.effective import EffectiveSettings, effective_settings, resolve
-from app.services.llm.key_alerts import key_refused
 from app.services.llm.model_price import ModelPrice
 from app.services.llm.price_lookup import prices_of
-from app.services.llm.provider_clients import VENDORS, candidates_of, has_access, keys_of
+from app.services.llm.provider_clients import VENDORS, address_of, has_access, is_left_alone
 from app.services.llm.setting_values import Provider
 from app.services.llm.system_settings import system_settings
-from app.services.llm.usage_log import Caller
+from app.services.llm.usage_log import Caller, log_cached
 from app.settings import variable_of
 from sql.statements import llm_calls as statements
-
-if TYPE_CHECKING:
-    from pydantic_ai.models import Model
-    from pydantic_ai.settings import ModelSettings
 
 
 class ModelRequest(NamedTuple):
@@ -40,7 +33,10 @@ class ModelRequest(NamedTuple):
 
 
 class ModelAnswer(NamedTuple):
-    """The answer, who has given it, and every attempt; ``cost`` is that of all attempts in 1e-9 USD."""
+    """The answer, who has given it, and every attempt to get it; ``cost`` is that of all attempts in 1e-9 USD.
+
+    The cost of a judgement is in it too. A kept answer has no attempts. Without cross-validation ``judgement`` is None.
+    """
 
     text: str
     provider: str
@@ -50,15 +46,20 @@ class ModelAnswer(NamedTuple):
     output_tokens: int
     cost: int
     attempts: list[Attempted]
+    is_cached: bool = False
+    judgement: Judgement | None = None
 
 
-class Metered(NamedTuple):
-    """A model that pays for itself, its settings, and the meter that knows its attempts."""
+class _Call(NamedTuple):
+    """One call: for whom, with which settings, and the prices of the models that may be asked, in order."""
 
-    model: Model
+    ctx: Context
+    caller: Caller
     settings: EffectiveSettings
-    meter: LedgerMeter
-    secrets: frozenset[str]
+    prices: dict[Provider, ModelPrice]
+    prompt: str
+    on_text: Callable[[str], None] | None
+    began_at: float
 
 
 async def call_model(
@@ -71,17 +72,33 @@ async def call_model(
     task_id: int | None = None,
     on_text: Callable[[str], None] | None = None,
 ) -> ModelAnswer:
-    """Ask the providers in the order of the settings until one answers; with ``on_text`` the answer is streamed to it.
+    """The kept answer, or that of the first provider in the order of the settings that answers, judged by the next.
 
-    Raises ProviderKeyMissingError, ModelPriceMissingError, BudgetExceededError, ProvidersFailedError,
-    ProvidersCoolingError.
+    With ``on_text`` the answer is streamed to it, a kept one at once. Raises ProviderKeyMissingError,
+    ModelPriceMissingError, BudgetExceededError, ProvidersFailedError, ProvidersCoolingError.
     """
-    metered = await metered_model(ctx, Caller(owner, agent_type, agent_id, task_id, request.description))
-    text = await _ask(metered, request.prompt, on_text)
+    caller, began_at = Caller(owner, agent_type, agent_id, task_id, request.description), time.monotonic()
+    settings, prices = await _settings_and_prices(ctx, caller)
+    call = _Call(ctx, caller, settings, prices, request.prompt, on_text, began_at)
+    if not settings.cache_enabled.value:
+        return (await _ask(call))[0]
+    wanted = _wanted(call)
+    found = await answer_cache.open_question(ctx, owner, lambda: _first_question(call), wanted)
+    if isinstance(found, Hit):
+        return await _answer_kept(call, found.question, found.stored)
+    if isinstance(found, Hold):
+        return await _ask_held(call, found, wanted)
+    return (await _ask(call))[0]
+
+
+async def _ask(call: _Call) -> tuple[ModelAnswer, Stored | None]:
+    """Ask the providers; also what may be kept of it: a complete answer that nobody has rejected."""
+    metered = await metered_of(call.ctx, call.caller, call.settings, call.prices)
+    told = await asked(metered, call.prompt, call.settings.prompt, call.settings.temperature.value, call.on_text)
     attempts = metered.meter.attempts
     last = attempts[-1]
-    return ModelAnswer(
-        text=text,
+    answer = ModelAnswer(
+        text=told.text,
         provider=last.provider,
         model=last.model,
         input_tokens=last.input_tokens,
@@ -90,54 +107,101 @@ async def call_model(
         cost=sum(attempt.cost for attempt in attempts),
         attempts=attempts,
     )
+    answer = await _judged(call, answer)
+    return answer, _stored(answer) if told.is_complete else None
 
 
-async def _ask(metered: Metered, prompt: str, on_text: Callable[[str], None] | None) -> str:
-    # Imported here, as everywhere: whoever calls no model does not pay for the library.
-    from app.providers.asking import ask
+async def _judged(call: _Call, answer: ModelAnswer) -> ModelAnswer:
+    settings = call.settings
+    if not settings.cross_validation_enabled.value:
+        return answer
+    judging = cross_validation.judge_of(call.prices, answer.provider)
+    judgement = await cross_validation.judge(call.ctx, call.caller, settings, judging, call.prompt, answer.text)
+    return answer._replace(judgement=judgement, cost=answer.cost + judgement.cost)
 
-    settings = metered.settings
-    values: ModelSettings = {"max_tokens": settings.max_tokens.value, "temperature": settings.temperature.value}
-    try:
-        return await ask(metered.model, prompt, settings.prompt, values, metered.secrets, on_text)
-    except NobodyAnsweredError as failure:
-        reasons = "; ".join(failure.reasons)
-        if failure.retry_after is not None:
-            raise ProvidersCoolingError(reasons=reasons, retry_after=max(failure.retry_after, 1)) from None
-        raise ProvidersFailedError(reasons=reasons) from None
+
+def _stored(answer: ModelAnswer) -> Stored | None:
+    judgement = answer.judgement
+    if judgement is None or judgement.score is None:
+        return Stored(answer.text)
+    if judgement.verdict == "rejected":
+        return None
+    return Stored(answer.text, judgement.score, judgement.reason, judgement.provider, judgement.model)
+
+
+async def _ask_held(call: _Call, hold: Hold, wanted: Wanted) -> ModelAnswer:
+    """Ask the question that this call alone holds, or have the kept text judged that nobody has judged yet."""
+    async with hold.held():
+        if hold.result is not None:
+            answer = await _judged(call, await _answer_kept(call, hold.question, hold.result))
+            hold.result = _stored(answer)
+            return answer
+        answer, stored = await _ask(call)
+        question = _question(call, answer.provider, answer.model)
+        if question == hold.question:
+            hold.result = stored
+        elif stored is not None:
+            # Never under the name of a provider that has not answered.
+            await answer_cache.keep_under(call.ctx, call.caller.owner, question, stored, wanted)
+        return answer
+
+
+async def _answer_kept(call: _Call, question: Question, stored: Stored) -> ModelAnswer:
+    """A kept answer with its row of the log; it costs nothing."""
+    milliseconds = round((time.monotonic() - call.began_at) * 1000)
+    await log_cached(call.ctx, call.caller, question.provider, question.model, stored.text, milliseconds)
+    if call.on_text is not None:
+        call.on_text(stored.text)
+    judgement = None
+    if call.settings.cross_validation_enabled.value:
+        judgement = cross_validation.kept_judgement(call.settings, stored)
+    return ModelAnswer(stored.text, question.provider, question.model, 0, 0, 0, 0, [], True, judgement)
+
+
+def _wanted(call: _Call) -> Wanted:
+    settings = call.settings
+    if not settings.cross_validation_enabled.value:
+        return Wanted(0, needs_score=False)
+    return Wanted(settings.min_quality_score.value, needs_score=len(call.prices) > 1)
+
+
+def _first_question(call: _Call) -> Question:
+    """The question to whoever would be asked first now."""
+    asked_now = (price for price in call.prices.values() if not is_left_alone(call.ctx, price.provider))
+    first = next(asked_now, next(iter(call.prices.values())))
+    return _question(call, first.provider, first.model)
+
+
+def _question(call: _Call, provider: str, model: str) -> Question:
+    """All that makes the answer: whose it is, who is asked at which address, the parameters, and both prompts."""
+    settings = call.settings
+    named = next(each for each in call.prices if each == provider)
+    parts = (
+        "" if call.caller.owner.tenant_id is None else str(call.caller.owner.tenant_id),
+        provider,
+        address_of(call.ctx.runtime.settings, named),
+        model,
+        str(settings.max_tokens.value),
+        repr(settings.temperature.value),
+        settings.prompt,
+        call.prompt,
+    )
+    key_hash = call.ctx.runtime.keys.question_hash(*(part.encode(errors="surrogatepass") for part in parts))
+    return Question(key_hash, named, model)
 
 
 async def metered_model(ctx: Context, caller: Caller) -> Metered:
     """The model that the settings choose for a caller, with those that follow when it fails.
 
-    Whatever uses it, an agent too, pays for each attempt. Raises ProviderKeyMissingError, ModelPriceMissingError.
+    Whatever uses it, an agent too, pays for each attempt; no answer is kept and none is judged. Raises
+    ProviderKeyMissingError, ModelPriceMissingError.
     """
+    return await metered_of(ctx, caller, *await _settings_and_prices(ctx, caller))
+
+
+async def _settings_and_prices(ctx: Context, caller: Caller) -> tuple[EffectiveSettings, dict[Provider, ModelPrice]]:
     settings = await settings_for(ctx, caller.owner.project_id, caller.agent_type)
-    prices = await _prices(ctx, _models(ctx, settings))
-    clients, candidates = await candidates_of(ctx, {provider: price.model for provider, price in prices.items()})
-    from app.providers.chain import chain
-    from app.providers.guarded import Patience
-
-    portal = ctx.runtime.settings
-    patience = Patience(
-        settings.retries_per_provider.value, portal.provider_retry_seconds, portal.provider_cooldown_seconds
-    )
-
-    async def on_key_refused(provider: str) -> None:
-        await key_refused(ctx, provider)
-
-    secrets = keys_of(portal)
-    meter = LedgerMeter(ctx, caller, prices)
-    model = chain(
-        clients,
-        candidates,
-        meter,
-        patience,
-        max_tokens=settings.max_tokens.value,
-        secrets=secrets,
-        on_key_refused=on_key_refused,
-    )
-    return Metered(model, settings, meter, secrets)
+    return settings, await _prices(ctx, _models(ctx, settings))
 
 
 async def settings_for(ctx: Context, project_id: str | None, agent_type: str) -> EffectiveSettings:
@@ -188,5 +252,11 @@ async def _prices(ctx: Context, models: dict[Provider, str]) -> dict[Provider, M
 
 
 def as_json(answer: ModelAnswer) -> dict[str, Any]:
-    """The answer and its attempts as members."""
-    return {**answer._asdict(), "attempts": [attempt._asdict() for attempt in answer.attempts]}
+    """The answer, its judgement and the attempts of both as members."""
+    judgement = answer.judgement
+    return {
+        **answer._asdict(),
+        "attempts": [attempt._asdict() for attempt in answer.attempts],
+        "judgement": judgement
+        and {**judgement._asdict(), "attempts": [attempt._asdict() for attempt in judgement.attempts]},
+    }

@@ -27,6 +27,17 @@ def has_access(settings: Settings, provider: Provider) -> bool:
     return bool(key) or (provider == "openai" and bool(base_url))
 
 
+def address_of(settings: Settings, provider: Provider) -> str:
+    """Where a provider is called instead of at its own address; empty for its own."""
+    return _access(settings, provider)[1]
+
+
+def is_left_alone(ctx: Context, provider: Provider) -> bool:
+    """Whether this process asks a provider nothing for a while, because it has failed."""
+    clients = _clients.get(ctx.runtime)
+    return clients is not None and clients.guard(provider).cools_for > 0
+
+
 def keys_of(settings: Settings) -> frozenset[str]:
     """The keys of all providers, which are never told."""
     return frozenset(key for provider in VENDORS if (key := _access(settings, provider)[0]))

@@ -1,7 +1,8 @@
-"""The usage log: one row for each attempt, written in the transaction that settles it."""
+"""The usage log: a row for each attempt, in the transaction that settles it, and for each answer that was kept."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -81,6 +82,28 @@ async def log_call(
     )
 
 
+async def log_cached(ctx: Context, caller: Caller, provider: str, model: str, text: str, duration_ms: int) -> None:
+    """Write the row of an answer that was kept: nothing was reserved, no token used, and it costs nothing."""
+    now = ctx.now()
+    async with ctx.write_autocommit() as conn:
+        await conn.affected(
+            statements.insert_call,
+            **details_of(caller, provider, model),
+            request_id=uuid.uuid4().hex,
+            created_at=now,
+            day=day_of(now, ctx.runtime.zone),
+            cost=0,
+            input_tokens=0,
+            cached_input_tokens=0,
+            output_tokens=0,
+            duration_ms=duration_ms,
+            success=True,
+            cached=True,
+            error_message=None,
+            response_preview=_storable(text, MAX_PREVIEW),
+        )
+
+
 def _of_reservation(ctx: Context, request_id: str, created_at: datetime) -> dict[str, Any]:
     return {"request_id": request_id, "created_at": created_at, "day": day_of(created_at, ctx.runtime.zone)}
 
@@ -101,5 +124,5 @@ def log_of_reservations(ctx: Context, error: str) -> WriteLog:
 
 
 def _storable(text: str | None, length: int) -> str | None:
-    """As much of a text as a column keeps; PostgreSQL keeps no NUL."""
-    return None if text is None else text.replace("\0", "")[:length]
+    """As much of a text as a column keeps; PostgreSQL keeps no NUL, and neither database half a character."""
+    return None if text is None else text.replace("\0", "").encode(errors="replace").decode()[:length]

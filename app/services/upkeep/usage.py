@@ -11,6 +11,7 @@ import structlog
 
 from app.calendar import months_later
 from app.context import Context
+from app.services.llm.answer_cache import remove_answers
 from app.services.upkeep.llm import remove_calls
 from sql.statements import licensing, months, usage
 
@@ -77,7 +78,7 @@ async def check_rollups(ctx: Context) -> Mapping[str, object]:
 async def apply_retention(ctx: Context) -> Mapping[str, object]:
     """Remove what is older than the configured months, and keys and tokens that nobody can use.
 
-    The former are usage events and the log of model calls, whose sums stay.
+    The former are usage events and the log of model calls, whose sums stay, and kept answers of models.
     """
     now = ctx.now()
     first_kept_day = months_later(ctx.month().first_day, -ctx.runtime.settings.usage_retention_months)
@@ -90,6 +91,7 @@ async def apply_retention(ctx: Context) -> Mapping[str, object]:
     return {
         "usage_events": events,
         "llm_calls": await remove_calls(ctx),
+        "model_answers": await remove_answers(ctx),
         "refresh_families": families,
         "signing_keys": keys,
     }
