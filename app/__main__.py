@@ -33,6 +33,7 @@ COMMANDS = {
     "run": ("runs:run_project", "Start a run of a project; with --watch, show what happens."),
     "list-runs": ("runs:list_runs", "List runs of projects, and how they have ended."),
     "cancel-run": ("runs:cancel_run", "End a run at once."),
+    "sdl": ("sdl:sdl", "Print the schema of GraphQL."),
     "purge-sessions": ("purge:purge_sessions", "Remove sessions, challenges and limits that have ended."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
     "verify-ledger": ("ledger:verify_ledger", "Prove that every account of the ledger equals its entries."),

@@ -34,6 +34,7 @@ from blueprints import (
     usage,
 )
 from blueprints.documentation import add_documentation
+from blueprints.graphql_api.routes import add_graphql
 from blueprints.mailbox import add_mailbox
 from blueprints.web.answer_headers import install_answer_headers
 from blueprints.web.problems import ProblemHandler
@@ -82,6 +83,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
     app.ctx.menu = tuple(page for pages in PAGES for page in pages.pages if page.menu is not None)
     add_documentation(app, _api_document)
     add_mailbox(app)
+    add_graphql(app, settings)
     app.before_server_start(_start)
     app.before_server_stop(_drain)
     app.after_server_stop(_stop)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Double,
     Integer,
     Text,
     bindparam,
@@ -42,6 +43,7 @@ __all__ = [
     "nested_rows",
     "quarter_of",
     "referenced_column",
+    "seconds_between",
     "transaction_id",
 ]
 
@@ -148,6 +150,26 @@ class quarter_of(FunctionElement[int]):  # noqa: N801 - used like a SQL function
     name = "quarter_of"
     type = Integer()
     inherit_cache = True
+
+
+class seconds_between(FunctionElement[float]):  # noqa: N801 - used like a SQL function
+    """The seconds from the first moment to the second one, to a millisecond; null where one of them is."""
+
+    name = "seconds_between"
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(seconds_between, "postgresql")
+def _seconds_between_postgresql(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+    start, end = (compiler.process(part, **options) for part in element.clauses)
+    return f"CAST(extract(epoch FROM {end} - {start}) AS DOUBLE PRECISION)"
+
+
+@compiles(seconds_between, "sqlite")
+def _seconds_between_sqlite(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+    start, end = (compiler.process(part, **options) for part in element.clauses)
+    return f"round((julianday({end}) - julianday({start})) * 86400, 3)"
 
 
 @compiles(quarter_of, "postgresql")

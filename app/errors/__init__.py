@@ -13,6 +13,7 @@ from app.errors.availability import *
 from app.errors.conflicts import *
 from app.errors.delivery import *
 from app.errors.files import *
+from app.errors.graphql import *
 from app.errors.idempotency import *
 from app.errors.identity import *
 from app.errors.ledger import *

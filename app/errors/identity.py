@@ -12,6 +12,13 @@ class UnauthenticatedError(PortalError):
     status = 401
 
 
+class CallerNotSentError(UnauthenticatedError):
+    """Neither a session nor a token was sent.
+
+    Send a tenant's session token in the header X-Session-Token or as Authorization: Bearer, or an API token as bearer.
+    """
+
+
 class TokenNotSentError(UnauthenticatedError):
     """No access token was sent.
 

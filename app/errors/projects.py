@@ -157,6 +157,25 @@ class UnknownRunError(PortalError):
     status = 404
 
 
+class TaskNotFoundError(PortalError):
+    """There is no task {task_id}.
+
+    List the tasks to see their ids.
+    """
+
+    code = "task_not_found"
+    status = 404
+
+
+class TaskEndedError(ConflictError):
+    """The task {task_id} cannot become {status}: {reason}.
+
+    Only a task of a run that is going on, and that has not ended itself, can be changed; an agent alone can begin it.
+    """
+
+    code = "task_ended"
+
+
 class NothingRunsError(ConflictError):
     """The project {project_id} is not running.
 

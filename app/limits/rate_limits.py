@@ -1,4 +1,4 @@
-"""Rate limits of devices' requests, and of activations with unknown codes per address."""
+"""Rate limits of devices' requests, of what GraphQL callers ask for, and of activations with unknown codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from app.errors import RateLimitedError
+from app.errors import CostBudgetError, RateLimitedError
 from app.limits.rate_windows import REDIS_CONNECTIONS, HitResult, MemoryWindow, Pace, RateLimit, RedisWindows
 from app.settings import Settings
 
@@ -56,7 +56,9 @@ class RateLimits:
         pace = Pace.of(self._per_second, settings.device_wait_seconds)
         self._device_requests = RateLimit("device", settings.device_requests_per_minute, pace=pace)
         self._unknown_codes = RateLimit("code", settings.unknown_codes_per_minute)
-        self._memory = {limit.name: MemoryWindow(limit) for limit in (self._device_requests, self._unknown_codes)}
+        self._graphql_cost = RateLimit("graphql", settings.graphql_cost_per_minute)
+        limits = (self._device_requests, self._unknown_codes, self._graphql_cost)
+        self._memory = {limit.name: MemoryWindow(limit) for limit in limits}
 
     async def count_device_request(self, device: int | str) -> Allowance | None:
         """Count one request of a device, and wait until its pace permits the request.
@@ -78,6 +80,20 @@ class RateLimits:
             await self._hold()
             raise RateLimitedError(retry_after=ceil(wait), limit=self._per_second)
         return allowance
+
+    async def count_cost(self, caller: str, cost: int) -> Allowance | None:
+        """Count what a caller asks for in GraphQL; returns what remains, or None with rate limits off.
+
+        Raises CostBudgetError when it is more than remains of the minute; nothing is counted then.
+        """
+        if not self._on:
+            return None
+        limit = self._graphql_cost
+        left, _ = await self._hit(limit, caller, weight=cost)
+        if left < 0:
+            await self._hold()
+            raise CostBudgetError(retry_after=limit.seconds_left, limit=limit.max_hits)
+        return Allowance(limit.max_hits, left, limit.seconds_left)
 
     async def count_unknown_code(self, address: str) -> None:
         """Count one activation with a code that does not exist; existing codes are never counted."""
@@ -102,16 +118,16 @@ class RateLimits:
         if self._redis is not None:
             await self._redis.close()
 
-    async def _hit(self, limit: RateLimit, key: str, *, counts: bool = True) -> HitResult:
+    async def _hit(self, limit: RateLimit, key: str, *, counts: bool = True, weight: int = 1) -> HitResult:
         if self._redis is not None:
             async with self._redis_connections:
                 # Checked after the wait for a connection, since Redis may have failed in the meantime.
                 if time.monotonic() >= self._redis_retry_at:
                     try:
-                        return await self._redis.hit(limit, key, counts=counts)
+                        return await self._redis.hit(limit, key, counts=counts, weight=weight)
                     except self._redis.failures as failure:
                         self._rest(failure)
-        return self._memory[limit.name].hit(key, counts=counts)
+        return self._memory[limit.name].hit(key, counts=counts, weight=weight)
 
     def _rest(self, failure: Exception) -> None:
         now = time.monotonic()

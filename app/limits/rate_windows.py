@@ -21,7 +21,7 @@ MICROSECONDS = 1_000_000
 # and starts again from now. The hit is counted if the window has room and the wait is within the patience.
 _HIT_SCRIPT = """
 local previous = math.floor(tonumber(redis.call('GET', KEYS[2]) or '0') * tonumber(ARGV[3]))
-local left = tonumber(ARGV[1]) - previous - tonumber(redis.call('GET', KEYS[1]) or '0') - 1
+local left = tonumber(ARGV[1]) - previous - tonumber(redis.call('GET', KEYS[1]) or '0') - tonumber(ARGV[8])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local turn = tonumber(redis.call('GET', KEYS[3]) or '0')
@@ -30,7 +30,7 @@ if turn < now or turn - now > ARGV[5] + ARGV[6] + ARGV[7] then
 end
 local wait = math.max(0, turn - now - tonumber(ARGV[6]))
 if left >= 0 and wait <= tonumber(ARGV[7]) and ARGV[4] == '1' then
-    redis.call('INCR', KEYS[1])
+    redis.call('INCRBY', KEYS[1], ARGV[8])
     redis.call('EXPIRE', KEYS[1], tonumber(ARGV[2]) * 2)
     if tonumber(ARGV[5]) > 0 then
         redis.call('SET', KEYS[3], string.format('%.0f', turn + tonumber(ARGV[5])), 'EX', tonumber(ARGV[2]) * 2)
@@ -95,8 +95,8 @@ class MemoryWindow:
         self._current: dict[str, tuple[int, float]] = {}
         self._previous: dict[str, tuple[int, float]] = {}
 
-    def hit(self, key: str, *, counts: bool = True) -> HitResult:
-        """Try one hit; with ``counts`` it is counted if the limit permits it."""
+    def hit(self, key: str, *, counts: bool = True, weight: int = 1) -> HitResult:
+        """Try one hit, or as many as ``weight``; with ``counts`` they are counted if the limit permits all of them."""
         _, max_hits, length, (apart, ahead, patience) = self._limit
         now = time.time()
         number, elapsed = divmod(now, length)
@@ -106,13 +106,13 @@ class MemoryWindow:
             self._number = int(number)
         previous_hits, turn = self._previous.get(key, (0, now))
         hits, turn = self._current.get(key, (0, turn))
-        left = max_hits - floor(previous_hits * (1 - elapsed / length)) - hits - 1
+        left = max_hits - floor(previous_hits * (1 - elapsed / length)) - hits - weight
         if not now <= turn <= now + apart + ahead + patience:
             # The pace permits no turn further ahead, so the clock was set back.
             turn = now
         wait = max(0.0, turn - now - ahead)
         if counts and left >= 0 and wait <= patience:
-            self._current[key] = hits + 1, turn + apart
+            self._current[key] = hits + weight, turn + apart
         return HitResult(left, wait)
 
 
@@ -141,14 +141,14 @@ class RedisWindows:
         self._hit: Any = Redis(connection_pool=pool).register_script(_HIT_SCRIPT)
         self.failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
 
-    async def hit(self, limit: RateLimit, key: str, *, counts: bool = True) -> HitResult:
-        """Try one hit, in one round trip; with ``counts`` it is counted if the limit permits it."""
+    async def hit(self, limit: RateLimit, key: str, *, counts: bool = True, weight: int = 1) -> HitResult:
+        """Try one hit, or as many as ``weight``, in one round trip; with ``counts`` they are counted if permitted."""
         number, elapsed = divmod(time.time(), limit.seconds)
         name = f"{{portal:{limit.name}:{key}}}"
         pace = [round(seconds * MICROSECONDS) for seconds in limit.pace]
         left, wait = await self._hit(
             [f"{name}:{int(number)}", f"{name}:{int(number) - 1}", f"{name}:turn"],
-            [limit.max_hits, limit.seconds, 1 - elapsed / limit.seconds, int(counts), *pace],
+            [limit.max_hits, limit.seconds, 1 - elapsed / limit.seconds, int(counts), *pace, weight],
         )
         return HitResult(int(left), int(wait) / MICROSECONDS)
 

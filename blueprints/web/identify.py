@@ -29,23 +29,24 @@ async def identified(
         device, allowance = await _device(runtime, bearer_token(request))
         return Context(runtime, device, request_id, None, allowance)
     if caller.is_anyone:
-        return Context(runtime, VISITOR, request_id, _address(request))
+        return Context(runtime, VISITOR, request_id, address_of(request))
     if (caller.tenant_token or caller.tenant) and (text := request.headers.get("x-session-token")):
         token = SecretStr(text)
         if caller.tenant_token:
-            return Context(runtime, VISITOR, request_id, _address(request), session_token=token)
+            return Context(runtime, VISITOR, request_id, address_of(request), session_token=token)
         session = await authenticate(runtime, text)
-        return Context(runtime, session.actor, request_id, _address(request), session=session, session_token=token)
+        return Context(runtime, session.actor, request_id, address_of(request), session=session, session_token=token)
     actor, allowance = await _actor(request, runtime, caller, is_form=is_form)
     # A device has no permissions, and needs none where it is accepted beside operators and programs.
     if actor.type != "device" and caller.permission is not None and caller.permission not in actor.permissions:
         raise PermissionDeniedError(permission=caller.permission.value)
     # No use case needs the address of a device, and finding it takes as long as identifying the device.
-    address = None if actor.type == "device" else _address(request)
+    address = None if actor.type == "device" else address_of(request)
     return Context(runtime, actor, request_id, address, allowance)
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Where a request comes from, as far as the proxies in front can be believed."""
     return request.remote_addr or request.ip
 
 

@@ -46,7 +46,13 @@ def problem(error: PortalError, request_id: str, headers: dict[str, str] | None 
     if error.remedy:
         body["remedy"] = error.remedy
     body |= {name: value for name, value in error.values.items() if name not in body and value is not None}
-    sent = dict(headers or {})
+    sent = problem_headers(error) | (headers or {})
+    return Answer(orjson.dumps(body, default=str), request_id, status=error.status, media_type=PROBLEM_TYPE, more=sent)
+
+
+def problem_headers(error: PortalError) -> dict[str, str]:
+    """The headers that the status of an error calls for."""
+    sent: dict[str, str] = {}
     if error.status == 401:
         sent["www-authenticate"] = 'Bearer realm="addon-portal"'
     if (retry_after := error.values.get("retry_after")) is not None:
@@ -55,7 +61,7 @@ def problem(error: PortalError, request_id: str, headers: dict[str, str] | None 
         sent |= {"ratelimit-remaining": "0", "ratelimit-reset": str(retry_after)}
         if (limit := error.values.get("limit")) is not None:
             sent["ratelimit-limit"] = str(limit)
-    return Answer(orjson.dumps(body, default=str), request_id, status=error.status, media_type=PROBLEM_TYPE, more=sent)
+    return sent
 
 
 def problem_of(request: Request, request_id: str, failure: BaseException) -> HTTPResponse:

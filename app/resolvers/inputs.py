@@ -1,0 +1,87 @@
+"""What callers pass: pages within their bounds, and the inputs of mutations as models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from app.errors import ValidationError
+from app.errors.requests import WrongField
+from app.execution.costs import MAX_LIMIT
+from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
+from app.services.runs.task_changes import MAX_ERROR
+from sql.bounds import NO_NUL
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def at_most(limit: int) -> int:
+    """How many to answer: what was asked for, or as many as are answered at most; raises ValidationError below 0."""
+    if limit < 0:
+        raise ValidationError.of("limit", "Input should be greater than or equal to 0", kind="greater_than_equal")
+    return min(limit, MAX_LIMIT)
+
+
+def skipped(offset: int) -> int:
+    """How many to leave out; raises ValidationError below 0."""
+    if offset < 0:
+        raise ValidationError.of("offset", "Input should be greater than or equal to 0", kind="greater_than_equal")
+    return offset
+
+
+def _trimmed(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+Trimmed = BeforeValidator(_trimmed)
+ClientName = Annotated[str | None, Trimmed, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
+Description = Annotated[str | None, Field(max_length=MAX_DESCRIPTION, pattern=NO_NUL)]
+
+
+class ProjectConfig(BaseModel):
+    """What may stand in the JSON text of a new project."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True, strict=True)
+
+    client_name: ClientName = None
+    description: Description = None
+
+
+class NewProject(BaseModel):
+    """A new project; its objectives describe it where nothing else does."""
+
+    name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
+    objective: Annotated[str, Field(max_length=MAX_INSTRUCTIONS, pattern=NO_NUL)]
+    config: pydantic.Json[ProjectConfig] = ProjectConfig()
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The arguments of the use case that creates it."""
+        description = self.config.description or self.objective[:MAX_DESCRIPTION]
+        return {
+            "name": self.name,
+            "client_name": self.config.client_name or None,
+            "description": description,
+            "objectives": self.objective,
+        }
+
+
+class TaskChange(BaseModel):
+    """What is to be changed of a task."""
+
+    task_id: str
+    status: str | None = None
+    error_message: Annotated[str | None, Field(max_length=MAX_ERROR, pattern=NO_NUL)] = None
+
+
+def read_input(values: dict[str, Any], model: type[Model]) -> Model:
+    """The values that were given as a model; raises ValidationError, which names every wrong one."""
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return model.model_validate(given)
+    except pydantic.ValidationError as failure:
+        wrong = failure.errors(include_url=False, include_context=False, include_input=False)
+        raise ValidationError(*(WrongField(one["loc"], one["msg"], one["type"], "input") for one in wrong)) from None

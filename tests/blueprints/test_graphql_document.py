@@ -1,0 +1,39 @@
+"""The document about GraphQL: what it says is asked is answered as it says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from support.graphql import PATH
+from support.live import LiveServer
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "graphql.md"
+BLOCKS = re.findall(r"```json (graphql|answer)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+
+async def test_what_the_document_asks_is_answered_as_it_says(
+    sanic_client: LiveServer, mine: dict[str, str], going_on: tuple[str, list[int]]
+) -> None:
+    assert [kind for kind, _ in BLOCKS] == ["graphql", "answer"] * 3
+
+    for (_, asked), (_, said) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):
+        answer = (await sanic_client.http.post(PATH, headers=mine, json=json.loads(asked))).json()
+        for error in answer.get("errors", ()):
+            assert error["extensions"].pop("requestId")
+        assert answer == json.loads(said)
+
+
+def test_every_limit_has_its_default_in_the_document(sanic_client: LiveServer) -> None:
+    text = DOCUMENT.read_text()
+
+    for name in (
+        "graphql_max_depth",
+        "graphql_max_tokens",
+        "graphql_max_aliases",
+        "graphql_max_cost",
+        "graphql_cost_per_minute",
+    ):
+        value = getattr(sanic_client.runtime.settings, name)
+        assert f"| {value:,} | `{name}` |" in text
