@@ -1,4 +1,4 @@
-"""The one module with SQL that differs between PostgreSQL and SQLite: each construct means the same on both."""
+"""SQL that differs between PostgreSQL and SQLite, all of it but sql/moments.py: what means the same on both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Double,
     Integer,
     Text,
     bindparam,
@@ -41,9 +40,7 @@ __all__ = [
     "migration_lock",
     "named_lock",
     "nested_rows",
-    "quarter_of",
     "referenced_column",
-    "seconds_between",
     "transaction_id",
 ]
 
@@ -142,44 +139,6 @@ class events_horizon(FunctionElement[int]):  # noqa: N801 - used like a SQL func
     name = "events_horizon"
     type = BigInteger()
     inherit_cache = True
-
-
-class quarter_of(FunctionElement[int]):  # noqa: N801 - used like a SQL function
-    """The number of the quarter of an hour in which a moment lies, counted from 1970 in UTC; null for null."""
-
-    name = "quarter_of"
-    type = Integer()
-    inherit_cache = True
-
-
-class seconds_between(FunctionElement[float]):  # noqa: N801 - used like a SQL function
-    """The seconds from the first moment to the second one, to a millisecond; null where one of them is."""
-
-    name = "seconds_between"
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(seconds_between, "postgresql")
-def _seconds_between_postgresql(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
-    start, end = (compiler.process(part, **options) for part in element.clauses)
-    return f"CAST(extract(epoch FROM {end} - {start}) AS DOUBLE PRECISION)"
-
-
-@compiles(seconds_between, "sqlite")
-def _seconds_between_sqlite(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
-    start, end = (compiler.process(part, **options) for part in element.clauses)
-    return f"round((julianday({end}) - julianday({start})) * 86400, 3)"
-
-
-@compiles(quarter_of, "postgresql")
-def _quarter_of_postgresql(element: quarter_of, compiler: SQLCompiler, **options: Any) -> str:
-    return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **options)}) / 900) AS INTEGER)"
-
-
-@compiles(quarter_of, "sqlite")
-def _quarter_of_sqlite(element: quarter_of, compiler: SQLCompiler, **options: Any) -> str:
-    return f"CAST(strftime('%s', substr({compiler.process(element.clauses, **options)}, 1, 19)) AS INTEGER) / 900"
 
 
 @compiles(_JsonElements, "postgresql")

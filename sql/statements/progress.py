@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, Label, Select, String, and_, bindparam, case, func, or_, select
 
-from sql.dialect import batch_rows, seconds_between
+from sql.dialect import batch_rows
 from sql.hidden import is_shown
+from sql.moments import seconds_between
 from sql.scope import across_tenants
 from sql.tables import agent_settings, agent_tasks, projects, runs
 from sql.tables.columns import Instant

@@ -23,8 +23,9 @@ from sqlalchemy import (
 )
 
 from sql.counting import total_of
-from sql.dialect import batch_rows, insert, quarter_of
+from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
+from sql.moments import quarter_of
 from sql.scope import across_tenants
 from sql.tables import (
     activation_codes,

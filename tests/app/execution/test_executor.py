@@ -29,10 +29,20 @@ from app.execution.executor import Attribute, PlainExecutor
 from app.resolvers.schema import schema
 
 NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
-# What no leaf of its type can be, and what must be waited for or called.
-ODD: tuple[Any, ...] = (None, "text", 2**40, 1.5, float("nan"), True, b"bytes", object(), ValueError("odd"), ["x"])
 
 
+class Awaited:
+    """A value that has to be waited for, as that of an attribute may be, too."""
+
+    def __await__(self) -> Generator[Any, None, str]:
+        yield from asyncio.sleep(0).__await__()
+        return "text"
+
+
+# What no leaf of its type can be, and what must be waited for.
+ODD: tuple[Any, ...] = (
+    *(None, "text", 2**40, 1.5, float("nan"), True, b"bytes", object(), ValueError("odd"), ["x"], Awaited(), Awaited()),
+)
 BROKEN = object()
 
 
