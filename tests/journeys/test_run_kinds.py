@@ -1,0 +1,59 @@
+"""What a tenant takes home: a run of each kind of project, watched live, whose download passes its own tests."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.agents import IMPORTS, SERVICES, SITES, TOOLS, run_tests, write_files
+from support.builders import Licensed, licensed
+from support.processes import served
+from support.projects import PLACE
+from support.runs import ready_project, started
+
+from app.agents.work import objectives_of
+
+KINDS = {"service": SERVICES[0], "tool": TOOLS[0], "site": SITES[0], "import": IMPORTS[0]}
+
+
+async def taken_home(server: Any, tenant: Licensed, kind: str, folder: Path) -> float:
+    """Run one project, watch it to its end, download it, and test it as its README says; seconds until completed."""
+    objectives = objectives_of(KINDS[kind])
+    _, mine, project_id = await ready_project(server, tenant, f"A {kind}", objectives="\n".join(objectives))
+    began = time.monotonic()
+    await started(server, mine, project_id)
+    async with server.http.stream("GET", f"{PLACE}/{project_id}/events", headers=mine) as stream:
+        lines = [line async for line in stream.aiter_lines()]
+    kinds = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    seconds = time.monotonic() - began
+    assert kinds[0] == "run_started"
+    assert kinds[-2:] == ["run_completed", "end"], kinds
+    answer = await server.http.get(f"{PLACE}/{project_id}/download", headers=mine)
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    finished = await asyncio.to_thread(run_tests, await asyncio.to_thread(write_files, folder / kind, files))
+    assert finished.returncode == 0, finished.stderr
+    found = re.search(r"Ran (\d+) tests", finished.stderr)
+    assert found is not None
+    assert int(found[1]) >= len(objectives)
+    report = files["REPORT.md"].decode()
+    assert all(objective in report for objective in objectives)
+    return seconds
+
+
+@pytest.mark.processes
+async def test_each_kind_of_project_is_run_watched_downloaded_and_passes_its_own_tests(
+    database: str, tmp_path: Path
+) -> None:
+    async with served(database, tmp_path, workers=1) as server:
+        tenant = await licensed(server, max_uses=len(KINDS))  # type: ignore[arg-type] - it has what is used
+        for kind in KINDS:
+            seconds = await taken_home(server, tenant, kind, tmp_path / "home")
+            print(f"{kind}: completed after {seconds:.1f} s")  # noqa: T201 - a figure for who asks with -s
