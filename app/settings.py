@@ -8,14 +8,12 @@ import secrets
 from importlib.resources import files
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -25,7 +23,6 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -36,6 +33,7 @@ from pydantic_settings import (
 )
 
 from app.errors import SettingsError
+from app.setting_lists import CommaList, Origins, Recipients
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -46,22 +44,6 @@ MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
-
-
-def _split(value: object) -> object:
-    """The parts of a text ``a, b``, as in an environment variable; a list from a file is returned unchanged."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _origin(value: str) -> str:
-    parts = urlsplit(value.lower())
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
-        raise ValueError(f"{value!r} is not an origin such as https://portal.example.com")
-    return value.lower()
-
-
-CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -136,6 +118,7 @@ class Settings(BaseSettings):
     one_time_password_guesses_per_address: int = Field(ge=1)
     mail_from: str
     mail_from_name: str
+    alert_recipients: Recipients
     message_sender: str
     operator_idle_seconds: int = Field(ge=60)
     operator_session_seconds: int = Field(ge=300)

@@ -6,8 +6,9 @@ from app.jobs.work import Schedule
 from app.services.audit import chain
 from app.services.idempotency import purge_idempotent_answers
 from app.services.ledger.upkeep import check_ledger
+from app.services.llm.alert_mails import ALERT_MAILS
 from app.services.llm.budget_alerts import raise_budget_alerts
-from app.services.llm.usage_log import close_abandoned_calls
+from app.services.llm.settlement import close_abandoned_calls
 from app.services.tenants.deletion import DELETIONS
 from app.services.tenants.deliveries import DELIVERIES
 from app.services.upkeep import months, statistics, usage
@@ -15,7 +16,7 @@ from app.services.upkeep.sessions import purge_sessions
 from app.settings import Settings
 
 # Work that runs once for a row, soon after the row is committed.
-ERRANDS = (DELIVERIES, DELETIONS)
+ERRANDS = (DELIVERIES, DELETIONS, ALERT_MAILS)
 # Nothing depends on the times: for a month that is not opened, the lists add up the daily sums.
 MONTHS_CRON = "*/15 * * * *"
 # What a dead process holds of a budget is free for others after a minute at most.
