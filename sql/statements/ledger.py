@@ -1,4 +1,4 @@
-"""The ledger: opening accounts, reserving on all of several accounts or none, and closing a reservation once."""
+"""The ledger: opening accounts, reserving on all of several accounts or none, and the proof."""
 
 from __future__ import annotations
 
@@ -144,37 +144,7 @@ reserve = across_tenants(
     _REASON,
 )
 
-_closing = _locked().cte("locked")
-
-# Takes back what was held, and adds what was used.
-settle = across_tenants(
-    update(ledger_accounts)
-    .where(ledger_accounts.c.id.in_(select(_closing.c.id)))
-    .values(
-        reserved=ledger_accounts.c.reserved - bindparam("held", type_=BigInteger),
-        settled=ledger_accounts.c.settled + bindparam("used_amount", type_=BigInteger),
-    ),
-    _REASON,
-)
-
 insert_reservation = plain_insert(ledger_reservations).returning(ledger_reservations.c.id)
-
-# Only the first of those who close a reservation gets its row.
-close_reservation = (
-    update(ledger_reservations)
-    .where(ledger_reservations.c.id == bindparam("of_id"), ledger_reservations.c.state == "open")
-    .values(state=bindparam("end"), used=func.coalesce(bindparam("used_amount"), ledger_reservations.c.amount))
-    .values(closed_at=bindparam("now"))
-    .returning(
-        ledger_reservations.c.id,
-        ledger_reservations.c.request_id,
-        ledger_reservations.c.amount,
-        ledger_reservations.c.used,
-        ledger_reservations.c.accounts,
-        ledger_reservations.c.details,
-        ledger_reservations.c.created_at,
-    )
-)
 
 insert_entry = plain_insert(ledger_entries)
 

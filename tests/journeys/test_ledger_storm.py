@@ -7,6 +7,7 @@ import os
 import sys
 from bisect import bisect_right
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,7 @@ from support.processes import FULL_PROOF
 
 from app.context import Actor, Context
 from app.runtime import Runtime
+from app.services.ledger.settlements import settle
 from app.services.ledger.upkeep import close_abandoned, verify
 from sql.tables import (
     ledger_accounts,
@@ -220,7 +222,7 @@ async def test_no_cap_is_passed_and_nothing_is_lost(database: str, tmp_path: Pat
         storm = Storm(database, tmp_path)
         await storm.run()
         await asyncio.sleep(SECONDS_HELD)
-        swept = await close_abandoned(ctx)
+        swept = await close_abandoned(ctx, partial(settle, budgets=BUDGETS))
 
         assert await passed_caps(ctx) == []
         proof = await verify(ctx)

@@ -11,6 +11,7 @@ import asyncio
 import sys
 import uuid
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -24,13 +25,11 @@ from app.services.ledger.accounts import Owner, account_ids, money_accounts, run
 from app.services.ledger.reservations import (
     DefaultBudgets,
     DoesNotFitError,
-    End,
     Hold,
-    close,
-    move_accounts,
     reserve,
 )
 from app.services.ledger.run_quota import reserve_run
+from app.services.ledger.settlements import Closing, End, settle
 from app.services.ledger.upkeep import close_abandoned
 from sql.tables import ledger_accounts, plans, projects, system_settings
 
@@ -100,10 +99,7 @@ class Storm:
                 spent = amount + self._draw.randint(1, 50)
             used = {"settled": spent, "released": 0, "unconfirmed": None}[end]
         for _ in range(self._draw.choice((1, 1, 1, 2))):
-            async with self._ctx.write() as conn:
-                closed = await close(conn, reservation_id, end, used, self._ctx.now())
-                if closed is not None:
-                    await move_accounts(conn, closed)
+            await settle(self._ctx, [Closing(reservation_id, end, used)], BUDGETS)
         print("closed", reservation_id, flush=True)
 
     async def _forget(self) -> None:
@@ -134,7 +130,7 @@ class Storm:
                 await conn.affected(changed.values(monthly_budget_override=cap))
 
     async def _sweep(self) -> None:
-        await close_abandoned(self._ctx)
+        await close_abandoned(self._ctx, partial(settle, budgets=BUDGETS))
 
 
 async def main(url: str, folder: str, seed: str, operations: str) -> None:

@@ -1,4 +1,4 @@
-"""Reservations: an amount is held on all accounts above it or on none, and closed once, whoever repeats it.
+"""Reservations: an amount is held on all accounts above it or on none, and closed once by a settlement.
 
     open -> settled       it is known what was used
     open -> unconfirmed   nobody can say what was used, so all of it counts as used
@@ -10,19 +10,15 @@ A caller reserves the most that may be used before anything is used, so no cap i
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection, as_batch
 from app.services.ledger.accounts import Unit
 from sql.statements import ledger as statements
-
-End = Literal["settled", "unconfirmed", "released"]
-_KINDS: dict[End, str] = {"settled": "settle", "unconfirmed": "unconfirmed", "released": "release"}
 
 
 class DefaultBudgets(NamedTuple):
@@ -74,22 +70,6 @@ class Balance(NamedTuple):
         return self.cap is None or self.settled + amount <= self.cap
 
 
-class Closed(NamedTuple):
-    """A reservation that this transaction has closed; ``used`` of ``amount`` is what its accounts are moved by."""
-
-    id: int
-    request_id: str
-    amount: int
-    used: int
-    accounts: str
-    details: str | None
-    created_at: datetime
-
-
-# Writes the row of a log in the transaction that has closed a reservation.
-WriteLog = Callable[[WriteConnection, Closed], Awaitable[None]]
-
-
 class DoesNotFitError(Exception):
     """One of the accounts has no room: the transaction is rolled back, and why is read afterwards."""
 
@@ -129,50 +109,15 @@ async def insert_open(conn: WriteConnection, hold: Hold, now: datetime) -> int:
         details=None if hold.details is None else orjson.dumps(hold.details).decode(),
         created_at=now,
     )
-    await _enter(conn, reservation_id, "reserve", hold.amount, 0, now)
-    return reservation_id
-
-
-async def close(
-    conn: WriteConnection, reservation_id: int, end: End, used_amount: int | None, now: datetime
-) -> Closed | None:
-    """Close an open reservation in the caller's transaction; None if it was closed before, and then nothing changes.
-
-    ``used_amount`` None means all that was reserved; it may be more. The caller ends with ``move_accounts``, after
-    whatever else belongs to the same transaction.
-    """
-    closed = await conn.maybe(
-        statements.close_reservation,
-        Closed,
-        of_id=reservation_id,
-        end=end,
-        used_amount=used_amount,
-        now=now,
+    await conn.affected(
+        statements.insert_entry,
+        reservation_id=reservation_id,
+        kind="reserve",
+        reserved_change=hold.amount,
+        settled_change=0,
+        created_at=now,
     )
-    if closed is not None:
-        await _enter(conn, reservation_id, _KINDS[end], -closed.amount, closed.used, now)
-    return closed
-
-
-async def move_accounts(conn: WriteConnection, closed: Closed) -> None:
-    """Take back what was held from the accounts, and add what was used; the last locks of the transaction."""
-    ids = orjson.loads(closed.accounts)
-    await conn.affected(statements.settle, batch=_ids(ids), held=closed.amount, used_amount=closed.used)
-
-
-async def no_log(conn: WriteConnection, closed: Closed) -> None:
-    """For whoever keeps no log of what was reserved."""
-
-
-async def release(ctx: Context, reservation_id: int, write_log: WriteLog = no_log) -> bool:
-    """Give all of a reservation back; False if it was closed before."""
-    now = ctx.now()
-    async with ctx.write() as conn:
-        closed = await close(conn, reservation_id, "released", 0, now)
-        if closed is not None:
-            await write_log(conn, closed)
-            await move_accounts(conn, closed)
-    return closed is not None
+    return reservation_id
 
 
 async def balances(conn: ReadConnection, account_ids: Sequence[int], budgets: DefaultBudgets) -> list[Balance]:
@@ -182,16 +127,3 @@ async def balances(conn: ReadConnection, account_ids: Sequence[int], budgets: De
 
 def _ids(account_ids: Sequence[int]) -> str:
     return as_batch([{"id": account_id} for account_id in account_ids])
-
-
-async def _enter(
-    conn: WriteConnection, reservation_id: int, kind: str, reserved: int, settled: int, now: datetime
-) -> None:
-    await conn.affected(
-        statements.insert_entry,
-        reservation_id=reservation_id,
-        kind=kind,
-        reserved_change=reserved,
-        settled_change=settled,
-        created_at=now,
-    )

@@ -13,23 +13,22 @@ import structlog
 from app.context import Context
 from app.errors import UnavailableError
 from app.providers.metering import End, Outcome, Plan
-from app.services.ledger import reservations
+from app.services.ledger import settlements
 from app.services.ledger.accounts import account_ids, money_accounts
-from app.services.ledger.reservations import DefaultBudgets, Hold
+from app.services.ledger.reservations import Hold
+from app.services.ledger.settlements import Closing
 from app.services.ledger.waiting import RefusedError, lines_of, reserve_in_turn
 from app.services.llm.model_price import ModelPrice, cost, worst_case
 from app.services.llm.refusals import refusal_of
 from app.services.llm.setting_values import Provider
-from app.services.llm.system_settings import DEFAULTS
-from app.services.llm.usage_log import CANCELLED, Caller, LoggedCall, details_of, log_call, log_of_reservations
+from app.services.llm.settlement import BUDGETS, CANCELLED, settle_as, settle_call
+from app.services.llm.usage_log import Caller, LoggedCall, details_of
 
-# The system's budgets until somebody changes them.
-BUDGETS: Final = DefaultBudgets(DEFAULTS.monthly_budget, DEFAULTS.daily_budget)
 # How much longer a reservation lives than its attempt may take, so that only a dead holder's runs out.
 MARGIN: Final = timedelta(seconds=30)
 # A settlement that meets an outage is repeated after so many seconds each; after the last one the deadline settles.
 SETTLE_AGAIN: Final = (0.2, 1.0, 5.0)
-_ENDS: Final[dict[End, reservations.End]] = {
+_ENDS: Final[dict[End, settlements.End]] = {
     "not_sent": "released",
     "refused": "released",
     "answered": "settled",
@@ -45,7 +44,6 @@ class Begun(NamedTuple):
     reservation_id: int
     plan: Plan
     amount: int
-    details: dict[str, object]
 
 
 class Attempted(NamedTuple):
@@ -90,11 +88,11 @@ class LedgerMeter:
         )
         try:
             reservation_id = await reserve_in_turn(
-                ctx, hold, BUDGETS, settings.budget_wait_seconds, log_of_reservations(ctx, CANCELLED)
+                ctx, hold, BUDGETS, settings.budget_wait_seconds, settle_as(CANCELLED)
             )
         except RefusedError as refused:
             raise refusal_of(ctx, refused.balance, amount) from None
-        return Begun(reservation_id, plan, amount, details)
+        return Begun(reservation_id, plan, amount)
 
     async def end(self, begun: Begun, outcome: Outcome) -> None:
         """Settle in one transaction with the row of the log; it goes on when the caller is cancelled."""
@@ -116,13 +114,8 @@ class LedgerMeter:
 
     async def _settle(self, begun: Begun, outcome: Outcome) -> None:
         ctx = self._ctx
-        async with ctx.write() as conn:
-            closed = await reservations.close(
-                conn, begun.reservation_id, _ENDS[outcome.end], self._used(begun, outcome), ctx.now()
-            )
-            if closed is not None:
-                await log_call(conn, ctx, closed, begun.details, _logged(outcome))
-                await reservations.move_accounts(conn, closed)
+        closing = Closing(begun.reservation_id, _ENDS[outcome.end], self._used(begun, outcome))
+        closed = await settle_call(ctx, closing, _logged(outcome))
         lines_of(ctx).settled()
         # One that was closed before was closed for a holder that seemed dead: at all that it had reserved.
         self._note(begun, outcome, begun.amount if closed is None else closed.used)

@@ -10,7 +10,8 @@ from support.live import LiveServer
 from support.rows import change
 
 from app.services.ledger.accounts import Owner, account_ids, money_accounts
-from app.services.ledger.reservations import DefaultBudgets, Hold, close, move_accounts, reserve
+from app.services.ledger.reservations import DefaultBudgets, Hold, reserve
+from app.services.ledger.settlements import Closing, settle
 from app.services.ledger.upkeep import check_ledger, verify
 from sql.tables import ledger_accounts, ledger_entries, ledger_reservations
 
@@ -27,10 +28,8 @@ async def moved(live: LiveServer) -> None:
             reservation_id = await reserve(conn, hold, BUDGETS, ctx.now())
         if end is None:
             continue
-        async with ctx.write() as conn:
-            closed = await close(conn, reservation_id, end, used, ctx.now())  # type: ignore[arg-type]
-            assert closed is not None
-            await move_accounts(conn, closed)
+        closings = [Closing(reservation_id, end, used)]  # type: ignore[arg-type]
+        assert [len(await settle(ctx, closings, BUDGETS)) for _ in range(2)] == [1, 0]
 
 
 async def test_every_end_leaves_the_accounts_right(sanic_client: LiveServer) -> None:
