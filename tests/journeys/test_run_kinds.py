@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -53,7 +55,38 @@ async def test_each_kind_of_project_is_run_watched_downloaded_and_passes_its_own
     database: str, tmp_path: Path
 ) -> None:
     async with served(database, tmp_path, workers=1) as server:
-        tenant = await licensed(server, max_uses=len(KINDS))  # type: ignore[arg-type] - it has what is used
+        tenant = await licensed(server, max_uses=len(KINDS) + 1)  # type: ignore[arg-type] - it has what is used
         for kind in KINDS:
             seconds = await taken_home(server, tenant, kind, tmp_path / "home")
             print(f"{kind}: completed after {seconds:.1f} s")  # noqa: T201 - a figure for who asks with -s
+        await from_the_command_line(server, tenant)
+
+
+async def from_the_command_line(server: Any, tenant: Licensed) -> None:
+    """Run a project, watch it, list it, and be told in one line why it is not run or cancelled again."""
+
+    async def portal(*arguments: str) -> tuple[int | None, str, str]:
+        command = (sys.executable, "-m", "app", *arguments)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, env=server.environment, stdout=pipe, stderr=pipe)
+        output, errors = await process.communicate()
+        return process.returncode, output.decode(), errors.decode()
+
+    _, _, project_id = await ready_project(server, tenant, "A shelf", objectives=KINDS["service"])
+    code, shown, _ = await portal("run", project_id, "--watch")
+    assert code == 0
+    lines = shown.splitlines()
+    assert "has started the run." in lines[0]
+    assert any("100 %" in line and "Check the quality" in line for line in lines)
+    assert re.fullmatch(r"Run \d+: completed", lines[-1])
+    code, shown, _ = await portal("list-runs", "--tenant", tenant.slug, "--json")
+    listed = json.loads(shown)["runs"]
+    assert (code, len(listed), {run["state"] for run in listed}) == (0, len(KINDS) + 1, {"completed"})
+    for arguments, told in (
+        (("run", project_id), "what is completed is not run again"),
+        (("cancel-run", str(listed[0]["id"])), "is not running"),
+        (("run", "nothing"), "There is no project nothing."),
+    ):
+        code, shown, errors = await portal(*arguments)
+        assert (code != 0, shown, len(errors.splitlines())) == (True, "", 1)
+        assert told in errors
