@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 STORM = Path(__file__).parents[1] / "tests" / "journeys" / "test_ledger_storm.py"
 
@@ -25,13 +24,16 @@ def main() -> int:
     parser.add_argument("--seed", default="2027")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], help="only this one instead of both")
     options = parser.parse_args()
-    os.environ |= {
+    environment = {
+        **os.environ,
         "PORTAL_PROOF": "full",
         "PORTAL_STORM_OPERATIONS": str(options.operations),
         "PORTAL_STORM_SEED": options.seed,
     }
     only = ["--database", options.database] if options.database else []
-    return pytest.main(["-s", "-q", str(STORM), *only])
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-s", "-q", str(STORM), *only], check=False, env=environment
+    ).returncode
 
 
 if __name__ == "__main__":
