@@ -48,8 +48,8 @@ async def reserve_run(conn: WriteConnection, ctx: Context, tenant_id: int, accou
         raise QuotaExceededError(
             quota=quota, settled=standing.settled, reserved=reserved, next_month=month.next_day.isoformat()
         )
-    hold = Hold(request_id, "runs", 1, [account_id])
-    reservation_id = await insert_open(conn, hold, ctx.now())
+    hold = Hold(request_id, "runs", 1, [account_id], ctx.now())
+    reservation_id = await insert_open(conn, hold)
     await conn.affected(statements.reserve_run, of_id=account_id)
     return reservation_id
 

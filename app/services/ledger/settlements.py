@@ -15,7 +15,8 @@ from app.services.ledger.reservations import DefaultBudgets
 from sql.statements import settlements as statements
 
 End = Literal["settled", "unconfirmed", "released"]
-_KINDS: Final[dict[End, str]] = {"settled": "settle", "unconfirmed": "unconfirmed", "released": "release"}
+# What the entry of each end is called.
+KINDS: Final[dict[End, str]] = {"settled": "settle", "unconfirmed": "unconfirmed", "released": "release"}
 
 
 class Closing(NamedTuple):
@@ -100,7 +101,7 @@ async def close_all(conn: WriteConnection, closings: Sequence[Closing], now: dat
         entries = [
             {
                 "reservation_id": each.id,
-                "kind": _KINDS[each.state],
+                "kind": KINDS[each.state],
                 "reserved_change": -each.amount,
                 "settled_change": each.used,
                 "created_at": now,

@@ -114,7 +114,7 @@ async def reserve_in_turn(
 
 async def _reserve(ctx: Context, hold: Hold, budgets: DefaultBudgets, settle: Settle) -> int:
     """Reserve in a transaction that runs to its end; a caller that is cancelled meanwhile gives back what it holds."""
-    reserving = asyncio.create_task(_reserve_now(ctx, hold, budgets))
+    reserving = reserve(ctx, hold, budgets)
     try:
         return await asyncio.shield(reserving)
     except asyncio.CancelledError:
@@ -122,12 +122,7 @@ async def _reserve(ctx: Context, hold: Hold, budgets: DefaultBudgets, settle: Se
         raise
 
 
-async def _reserve_now(ctx: Context, hold: Hold, budgets: DefaultBudgets) -> int:
-    async with ctx.write() as conn:
-        return await reserve(conn, hold, budgets, ctx.now())
-
-
-async def _give_back(ctx: Context, reserving: asyncio.Task[int], settle: Settle) -> None:
+async def _give_back(ctx: Context, reserving: asyncio.Future[int], settle: Settle) -> None:
     """Release what was reserved for nobody; the deadline does it if the database does not answer now."""
     with contextlib.suppress(DoesNotFitError, UnavailableError):
         await settle(ctx, [Closing(await reserving, "released", 0)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import structlog
@@ -21,7 +21,7 @@ from app.services.ledger.waiting import RefusedError, lines_of, reserve_in_turn
 from app.services.llm.model_price import ModelPrice, cost, worst_case
 from app.services.llm.refusals import refusal_of
 from app.services.llm.setting_values import Provider
-from app.services.llm.settlement import BUDGETS, CANCELLED, settle_as, settle_call
+from app.services.llm.settlement import BUDGETS, CANCELLED, Settlement, settle_as, settle_call
 from app.services.llm.usage_log import Caller, LoggedCall, details_of
 
 # How much longer a reservation lives than its attempt may take, so that only a dead holder's runs out.
@@ -44,6 +44,8 @@ class Begun(NamedTuple):
     reservation_id: int
     plan: Plan
     amount: int
+    details: dict[str, object]
+    created_at: datetime
 
 
 class Attempted(NamedTuple):
@@ -76,14 +78,16 @@ class LedgerMeter:
         price = self._prices[plan.provider]
         amount = worst_case(price, input_bound=plan.input_bound, max_tokens=plan.max_tokens)
         details = details_of(self._caller, plan.provider, plan.model)
+        now = ctx.now()
         longest = timedelta(seconds=settings.budget_wait_seconds + settings.provider_timeout_seconds)
         hold = Hold(
             request_id=uuid.uuid4().hex,
             unit="money",
             amount=amount,
             account_ids=await account_ids(ctx, money_accounts(self._caller.owner, ctx.today())),
+            created_at=now,
             executor_id=ctx.runtime.executor_id if ctx.runtime.writes_heartbeats else None,
-            deadline=ctx.now() + longest + MARGIN,
+            deadline=now + longest + MARGIN,
             details=details,
         )
         try:
@@ -92,17 +96,30 @@ class LedgerMeter:
             )
         except RefusedError as refused:
             raise refusal_of(ctx, refused.balance, amount) from None
-        return Begun(reservation_id, plan, amount)
+        return Begun(reservation_id, plan, amount, details, hold.created_at)
 
     async def end(self, begun: Begun, outcome: Outcome) -> None:
         """Settle in one transaction with the row of the log; it goes on when the caller is cancelled."""
-        await self._ctx.runtime.to_its_end(self._settle_at_last(begun, outcome))
+        settling = None
+        try:
+            settling = self._settling(begun, outcome)
+            used = await asyncio.shield(settling)
+        except (UnavailableError, asyncio.CancelledError) as failure:
+            await self._ctx.runtime.to_its_end(self._settle_at_last(begun, outcome, settling))
+            if isinstance(failure, asyncio.CancelledError):
+                raise
+        else:
+            self._settled(begun, outcome, used)
 
-    async def _settle_at_last(self, begun: Begun, outcome: Outcome) -> None:
+    async def _settle_at_last(
+        self, begun: Begun, outcome: Outcome, settling: asyncio.Future[int | None] | None
+    ) -> None:
+        """Settle, again where the database does not answer; ``settling`` is the first time, if that has begun."""
         for seconds in (*SETTLE_AGAIN, None):
             try:
-                await self._settle(begun, outcome)
+                self._settled(begun, outcome, await (settling or self._settling(begun, outcome)))
             except UnavailableError as failure:
+                settling = None
                 if seconds is None:
                     # The answer is there all the same; the reservation's deadline takes its whole amount.
                     log.error("llm_call_not_settled", reservation_id=begun.reservation_id, reason=str(failure))  # noqa: TRY400
@@ -112,13 +129,15 @@ class LedgerMeter:
             else:
                 return
 
-    async def _settle(self, begun: Begun, outcome: Outcome) -> None:
-        ctx = self._ctx
+    def _settling(self, begun: Begun, outcome: Outcome) -> asyncio.Future[int | None]:
         closing = Closing(begun.reservation_id, _ENDS[outcome.end], self._used(begun, outcome))
-        closed = await settle_call(ctx, closing, _logged(outcome))
-        lines_of(ctx).settled()
+        settlement = Settlement(closing, _logged(outcome), begun.details, begun.created_at)
+        return settle_call(self._ctx, settlement)
+
+    def _settled(self, begun: Begun, outcome: Outcome, used: int | None) -> None:
+        lines_of(self._ctx).settled()
         # One that was closed before was closed for a holder that seemed dead: at all that it had reserved.
-        self._note(begun, outcome, begun.amount if closed is None else closed.used)
+        self._note(begun, outcome, begun.amount if used is None else used)
 
     def _used(self, begun: Begun, outcome: Outcome) -> int | None:
         """In 1e-9 USD; None for all that was reserved."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.calendar import day_of
@@ -59,11 +60,18 @@ def details_of(caller: Caller, provider: str, model: str) -> dict[str, object]:
 def call_row(ctx: Context, closed: Closed, details: Mapping[str, object], call: LoggedCall) -> dict[str, Any]:
     """The row of an attempt whose reservation was closed; it bears the reservation's time."""
     return {
-        **details,
+        **call_columns(ctx, details, call, closed.created_at),
         "request_id": closed.request_id,
         "created_at": closed.created_at,
-        "day": day_of(closed.created_at, ctx.runtime.zone),
         "cost": closed.used,
+    }
+
+
+def call_columns(ctx: Context, details: Mapping[str, object], call: LoggedCall, created_at: datetime) -> dict[str, Any]:
+    """What of the row is known before the reservation is closed."""
+    return {
+        **details,
+        "day": day_of(created_at, ctx.runtime.zone),
         "input_tokens": call.input_tokens,
         "cached_input_tokens": call.cached_input_tokens,
         "output_tokens": call.output_tokens,

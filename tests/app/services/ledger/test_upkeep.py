@@ -23,9 +23,7 @@ async def moved(live: LiveServer) -> None:
     ctx = live.ctx
     ids = await account_ids(ctx, money_accounts(Owner(), ctx.today()))
     for end, used in (("settled", 30), ("released", 0), ("unconfirmed", None), (None, None)):
-        async with ctx.write() as conn:
-            hold = Hold(uuid.uuid4().hex, "money", 100, ids)
-            reservation_id = await reserve(conn, hold, BUDGETS, ctx.now())
+        reservation_id = await reserve(ctx, Hold(uuid.uuid4().hex, "money", 100, ids, ctx.now()), BUDGETS)
         if end is None:
             continue
         closings = [Closing(reservation_id, end, used)]  # type: ignore[arg-type]

@@ -197,9 +197,15 @@ async def test_whose_tenant_or_project_is_gone_is_paid_and_not_told_of(sanic_cli
     shop = await project(live, monthly_budget_override=USD)
     for owner in (Owner(tenant.tenant_id), shop):
         ids = await account_ids(live.ctx, money_accounts(owner, live.ctx.today()))
-        hold = Hold(uuid.uuid4().hex, "money", 0, ids, details=details_of(Caller(owner, "coder"), "openai", "gpt-4o"))
-        async with live.ctx.write() as conn:
-            reservation_id = await reserve(conn, hold, BUDGETS, live.ctx.now())
+        hold = Hold(
+            uuid.uuid4().hex,
+            "money",
+            0,
+            ids,
+            live.ctx.now(),
+            details=details_of(Caller(owner, "coder"), "openai", "gpt-4o"),
+        )
+        reservation_id = await reserve(live.ctx, hold, BUDGETS)
         if owner is shop:
             await change(live, delete(projects).where(projects.c.project_id == shop.project_id))
         else:
@@ -214,9 +220,8 @@ async def test_the_sweep_of_dead_calls_tells_as_well(sanic_client: LiveServer, c
     await set_settings(live, monthly_budget=10 * USD, daily_budget=10**6 * USD)
     ids = await account_ids(live.ctx, money_accounts(Owner(), live.ctx.today()))
     details = details_of(Caller(Owner(), "coder"), "openai", "gpt-4o")
-    hold = Hold(uuid.uuid4().hex, "money", 7 * USD, ids, deadline=live.ctx.now(), details=details)
-    async with live.ctx.write() as conn:
-        await reserve(conn, hold, BUDGETS, live.ctx.now())
+    hold = Hold(uuid.uuid4().hex, "money", 7 * USD, ids, live.ctx.now(), deadline=live.ctx.now(), details=details)
+    await reserve(live.ctx, hold, BUDGETS)
     clock.move(seconds=1)
     assert await close_abandoned_calls(live.ctx) == {"unconfirmed": 1}
     assert await percents(live) == [50, 70]
@@ -226,8 +231,7 @@ async def test_what_is_released_reaches_nothing(sanic_client: LiveServer) -> Non
     live = sanic_client
     await set_settings(live, monthly_budget=10 * USD, daily_budget=10 * USD)
     ids = await account_ids(live.ctx, money_accounts(Owner(), live.ctx.today()))
-    async with live.ctx.write() as conn:
-        reservation_id = await reserve(conn, Hold("r", "money", 10 * USD, ids), BUDGETS, live.ctx.now())
+    reservation_id = await reserve(live.ctx, Hold("r", "money", 10 * USD, ids, live.ctx.now()), BUDGETS)
     with counted_statements(live.runtime.db) as statements:
         await settle_as("cancelled")(live.ctx, [Closing(reservation_id, "released", 0)])
     assert await keys(live) == []
