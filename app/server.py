@@ -52,6 +52,8 @@ APIS = (
 PAGES = (operator_auth.pages, admin_pages.pages)
 # Bodies up to this many times ``request_max_bytes`` are read to their end, and then answered 413.
 READ_TO_REFUSE = 4
+# The longest message over a WebSocket: a document of so many tokens with its variables is shorter.
+MESSAGE_BYTES = 1_048_576
 # Seconds that the last batches have to finish; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 
@@ -101,6 +103,8 @@ def _framework_settings(settings: Settings) -> dict[str, Any]:
         # Sanic closes the connection beyond this size; a body between the portal's own limit and this one is answered
         # 413.
         "REQUEST_MAX_SIZE": settings.request_max_bytes * READ_TO_REFUSE,
+        # No message over a WebSocket is as long as a body may be.
+        "WEBSOCKET_MAX_SIZE": min(settings.request_max_bytes, MESSAGE_BYTES),
         "REQUEST_TIMEOUT": settings.request_timeout_seconds,
         "RESPONSE_TIMEOUT": settings.response_timeout_seconds,
         "GRACEFUL_SHUTDOWN_TIMEOUT": settings.shutdown_grace_seconds,

@@ -81,6 +81,33 @@ class TooManyWatchersError(PortalError):
     status = 429
 
 
+class TooManyConnectionsError(PortalError):
+    """This caller has {limit} connections to this server that stay open, and no more are allowed.
+
+    Close one of them, then try again.
+    """
+
+    code = "too_many_connections"
+    status = 429
+
+
+class TooManyOperationsError(PortalError):
+    """{limit} operations run over this connection, and no more are allowed.
+
+    Complete one of them, then try again.
+    """
+
+    code = "too_many_operations"
+    status = 429
+
+
+class ConnectionsFullError(OverloadedError):
+    """This server keeps as many connections open as it can.
+
+    Try again in {retry_after} seconds.
+    """
+
+
 class WatchersFullError(OverloadedError):
     """This server sends as many streams of events as it can.
 

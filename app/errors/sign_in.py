@@ -121,6 +121,13 @@ class OriginRefusedError(DeniedError):
     code = "origin_refused"
 
 
+class SocketOriginRefusedError(OriginRefusedError):
+    """Pages of this origin may not open a WebSocket.
+
+    Add the page's origin to allowed_origins.
+    """
+
+
 class FormRefusedError(DeniedError):
     """This form is too old, or was not made by the portal for this browser.
 

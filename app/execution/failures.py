@@ -63,3 +63,8 @@ def extensions_of(error: PortalError, request_id: str | None) -> dict[str, Any]:
     if isinstance(error, errors.ValidationError):
         told["fields"] = [{"loc": list(one.path), "msg": one.message, "type": one.kind} for one in error.fields]
     return told | {name: value for name, value in error.values.items() if name not in told and value is not None}
+
+
+def told_of(error: PortalError, request_id: str | None) -> dict[str, Any]:
+    """An error that belongs to no place in a document, as callers read it."""
+    return {"message": error.detail, "extensions": extensions_of(error, request_id)}

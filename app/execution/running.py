@@ -5,11 +5,18 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationType, execute
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    create_source_event_stream,
+    execute,
+)
 
 from app import errors
 from app.errors import PortalError
@@ -41,6 +48,11 @@ class Ready:
     operation: Operation
     variables: Mapping[str, Any]
     cost: dict[str, int]
+
+    @property
+    def operation_name(self) -> str | None:
+        """The operation's name in the document, if it has one."""
+        return self.operation.node.name.value if self.operation.node.name else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +129,36 @@ class Engine:
             cost["remaining"] = remaining
         return Ready(prepared, operation, asked.variables, cost)
 
-    async def run(self, ready: Ready, context: Any, request_id: str | None) -> Answered:
-        """What a query or a mutation answers."""
-        result = execute(
+    async def source(self, ready: Ready, context: Any) -> AsyncIterator[Any]:
+        """What a subscription will be told, each of it to be answered by ``run``.
+
+        Raises RefusedError where an argument is wrong or the resolver refuses.
+        """
+        executor = PlainExecutor.build(
             self.schema,
             ready.prepared.runnable,
             context_value=context,
+            raw_variable_values=dict(ready.variables),
+            operation_name=ready.operation_name,
+        )
+        if isinstance(executor, list):
+            raise RefusedError(executor, ready.cost)
+        found = create_source_event_stream(executor)
+        source: Any = await found if inspect.isawaitable(found) else found
+        if isinstance(source, ExecutionResult):
+            raise RefusedError(list(source.errors or ()), ready.cost)
+        events: AsyncIterator[Any] = source
+        return events
+
+    async def run(self, ready: Ready, context: Any, request_id: str | None, told: Any = None) -> Answered:
+        """What a query or a mutation answers, or a subscription to one thing that it was told."""
+        result = execute(
+            self.schema,
+            ready.prepared.runnable,
+            told,
+            context_value=context,
             variable_values=dict(ready.variables),
-            operation_name=ready.operation.node.name.value if ready.operation.node.name else None,
+            operation_name=ready.operation_name,
             executor_class=PlainExecutor,
         )
         answer = await result if inspect.isawaitable(result) else result

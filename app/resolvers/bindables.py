@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ariadne import SchemaBindable
 
-from app.resolvers import agents, dashboard, projects, scalars, tasks
+from app.resolvers import agents, dashboard, projects, scalars, subscriptions, tasks
 from app.services.progress.figures import Dashboard, Metrics
 from app.services.progress.records import Activity, AgentProgress, ProjectProgress, TaskProgress
 
@@ -20,6 +20,7 @@ BINDABLES: Final[tuple[SchemaBindable, ...]] = (
     projects.project,
     projects.project_statuses,
     projects.query,
+    subscriptions.subscription,
     tasks.mutation,
     tasks.query,
     tasks.task,

@@ -32,6 +32,9 @@ runs_started = Counter("portal_runs_started_total", "Runs of projects that were 
 runs_ended = Counter("portal_runs_ended_total", "Runs of projects that have ended.", ["state"])
 tasks_ended = Counter("portal_tasks_ended_total", "Tasks of runs that have ended.", ["agent", "status"])
 run_watchers = Gauge("portal_run_watchers", "Streams of runs' events that are open.", multiprocess_mode="livesum")
+graphql_connections = Gauge(
+    "portal_graphql_connections", "Connections for subscriptions that are open.", multiprocess_mode="livesum"
+)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

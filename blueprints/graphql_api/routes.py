@@ -49,7 +49,11 @@ def add_graphql(app: Sanic[Any, Any], settings: Settings) -> None:
     """Serve GraphQL."""
     app.ctx.graphql = Loaded(settings)
     add_route(app, observed("POST", PATH, _post), PATH, ["POST"], "graphql_post")
-    add_route(app, observed("GET", PATH, _get), PATH, ["GET"], "graphql_get")
+    get: Any = observed("GET", PATH, _get)
+    # A WebSocket begins with a GET too: for the framework one route is both, and only then may answer nothing.
+    get.is_websocket = True
+    add_route(app, get, PATH, ["GET"], "graphql_get")
+    app.enable_websocket()
 
 
 async def _post(request: Request, request_id: str, path: Mapping[str, Any]) -> Answered:
@@ -59,4 +63,11 @@ async def _post(request: Request, request_id: str, path: Mapping[str, Any]) -> A
 
 async def _get(request: Request, request_id: str, path: Mapping[str, Any]) -> Answered:
     http: GraphQLOverHttp = await request.app.ctx.graphql.http()
+    if is_upgrade(request):
+        return await http.connect(request, request_id)
     return await http.get(request, request_id)
+
+
+def is_upgrade(request: Request) -> bool:
+    """Whether a GET asks for a WebSocket."""
+    return (request.headers.get("upgrade") or "").lower() == "websocket"

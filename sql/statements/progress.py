@@ -90,6 +90,17 @@ def task_by_id(is_of_tenant: bool) -> Select[Any]:
     return across_tenants(statement, OPERATORS)
 
 
+_told = batch_rows(tenant_id=BigInteger, run_id=BigInteger)
+
+# Whose runs these are: the projects of many runs.
+projects_of_runs = (
+    select(runs.c.id.label("run_id"), projects.c.project_id)
+    .select_from(_told)
+    .join(runs, and_(runs.c.tenant_id == _told.c.tenant_id, runs.c.id == _told.c.run_id))
+    .join(projects, of_its_project)
+    .where(is_shown(projects))
+)
+
 _last_change = func.coalesce(agent_tasks.c.ended_at, agent_tasks.c.started_at, agent_tasks.c.created_at)
 
 

@@ -12,7 +12,7 @@ from support.journey import until
 from support.live import LiveServer, live_server
 from support.projects import created
 from support.statements import counted_statements
-from support.watching import Run, Watchers, Watching, begun, happen, open_streams
+from support.watching import COUNTED, Run, Watchers, Watching, begun, happen, open_streams
 
 from app.services.runs import watches
 from app.services.runs.sources import RunSource
@@ -60,7 +60,7 @@ async def test_a_watcher_is_told_what_was_and_what_comes(sanic_client: LiveServe
     first = watching.told[0]
     assert (first.number, first.kind) == (1, "task_started")
     assert first.data.keys() == {"number", "kind", "message", "at", "run", "task"}
-    assert first.data["run"] == {"id": run.id, "state": "running", "totalTasks": 1, "completedTasks": 0}
+    assert first.data["run"] == {"id": run.id, "state": "running", "totalTasks": 1, **dict.fromkeys(COUNTED, 0)}
     assert first.data["at"].endswith("Z")
     assert watching.told[-2].kind == "run_completed"
     assert watching.end == "run_ended"

@@ -22,6 +22,9 @@ from app.telemetry import metrics
 from sql.statements.run_events import insert_run_events
 from sql.tables import projects, runs
 
+# How many tasks of a run have ended, by how.
+COUNTED = ("completedTasks", "failedTasks", "cancelledTasks")
+
 _locked = select(runs.c.id).where(runs.c.id == bindparam("of_id")).with_for_update(key_share=True)
 _counted = (
     update(runs)
@@ -86,7 +89,7 @@ async def write_events(
     await conn.one(_locked, int, of_id=run.id)
     now = runtime.clock.now()
     newest = await conn.one(_counted, int, of_id=run.id, more=events)
-    figures = {"state": "running", "totalTasks": 1, "completedTasks": 0}
+    figures = {"state": "running", "totalTasks": 1, **dict.fromkeys(COUNTED, 0)}
     rows = [
         {
             "tenant_id": run.tenant.tenant_id,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.access.keys import Keys
-from app.access.permissions import Role
+from app.access.permissions import Permission, Role
 from app.context import Actor
 from app.database.connections import as_batch
 from app.errors import ApiTokenInvalidError, SessionExpiredError, SessionInvalidError
@@ -51,15 +51,11 @@ async def cookie_actor(runtime: Runtime, cookie: str) -> Actor:
     Raises SessionInvalidError for one that we did not sign or whose session has ended, SessionExpiredError when it
     was idle for too long or has reached its end.
     """
-    if (token := read_cookie(runtime.keys, cookie)) is None:
-        raise SessionInvalidError
-    token_hash = runtime.keys.token_hash("operator session", token)
-    session = await runtime.coalescer(SESSIONS).ask(token_hash)
+    session = await runtime.coalescer(SESSIONS).ask(session_hash(runtime, cookie))
     if session is None:
         raise SessionInvalidError
     now = runtime.clock.now()
-    idle = timedelta(seconds=runtime.settings.operator_idle_seconds)
-    if session.expires_at <= now or session.last_activity + idle <= now:
+    if not _is_good(runtime, session, now):
         raise SessionExpiredError
     before = now - timedelta(seconds=ACTIVITY_SECONDS)
     if session.last_activity < before:
@@ -74,7 +70,7 @@ async def token_actor(runtime: Runtime, text: str) -> Actor:
 
     Raises ApiTokenInvalidError.
     """
-    token = await runtime.coalescer(TOKENS).ask(runtime.keys.token_hash("API token", text))
+    token = await runtime.coalescer(TOKENS).ask(api_token_hash(runtime, text))
     now = runtime.clock.now()
     if token is None or token.expires_at <= now:
         raise ApiTokenInvalidError
@@ -83,6 +79,43 @@ async def token_actor(runtime: Runtime, text: str) -> Actor:
         async with runtime.db.write_autocommit() as conn:
             await conn.affected(api_tokens.touch_api_token, token_id=token.id, before=before, now=now)
     return Actor("program", f"token {token.name}", id=token.id, permissions=Role(token.role).permissions)
+
+
+async def operator_permissions(runtime: Runtime, token_hashes: Collection[bytes]) -> dict[bytes, frozenset[Permission]]:
+    """What operators may do whose sessions have not ended, by these hashes; it is no activity of theirs."""
+    sessions, now = await _sessions(runtime, list(token_hashes)), runtime.clock.now()
+    return {
+        token_hash: Role(session.role).permissions
+        for token_hash, session in zip(token_hashes, sessions, strict=True)
+        if session is not None and _is_good(runtime, session, now)
+    }
+
+
+async def token_permissions(runtime: Runtime, token_hashes: Collection[bytes]) -> dict[bytes, frozenset[Permission]]:
+    """What programs may do whose API tokens are good, by these hashes, with one statement."""
+    tokens, now = await _tokens(runtime, list(token_hashes)), runtime.clock.now()
+    return {
+        token_hash: Role(token.role).permissions
+        for token_hash, token in zip(token_hashes, tokens, strict=True)
+        if token is not None and token.expires_at > now
+    }
+
+
+def session_hash(runtime: Runtime, cookie: str) -> bytes:
+    """The keyed hash of the session behind a cookie; raises SessionInvalidError for one that we did not sign."""
+    if (token := read_cookie(runtime.keys, cookie)) is None:
+        raise SessionInvalidError
+    return runtime.keys.token_hash("operator session", token)
+
+
+def api_token_hash(runtime: Runtime, text: str) -> bytes:
+    """The keyed hash by which an API token is found."""
+    return runtime.keys.token_hash("API token", text)
+
+
+def _is_good(runtime: Runtime, session: OperatorSession, now: datetime) -> bool:
+    idle = timedelta(seconds=runtime.settings.operator_idle_seconds)
+    return now < session.expires_at and now < session.last_activity + idle
 
 
 async def _sessions(runtime: Runtime, hashes: Sequence[bytes]) -> list[OperatorSession | None]:

@@ -69,6 +69,7 @@ class Metrics:
     system_health_score: float
     cpu_usage_percent: float
     memory_usage_percent: float
+    cursor: str | None = None
 
 
 async def read_figures(ctx: Context, project_id: str | None = None) -> list[AgentFigures]:

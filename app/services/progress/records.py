@@ -1,4 +1,7 @@
-"""Projects, tasks and agents as GraphQL shows them; a property is a field that follows from the others."""
+"""Projects, tasks and agents as GraphQL shows them; a property is a field that follows from the others.
+
+``cursor`` is where a record stands among what a subscription is told; it has none elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,7 @@ class ProjectProgress(NamedTuple):
     completed_tasks: int
     failed_tasks: int
     cancelled_tasks: int
+    cursor: str | None = None
 
     @property
     def name(self) -> str:
@@ -82,6 +86,7 @@ class TaskProgress(NamedTuple):
     started_at: datetime | None
     completed_at: datetime | None
     error_message: str | None
+    cursor: str | None = None
 
     @property
     def duration_seconds(self) -> int | None:
@@ -130,3 +135,4 @@ class Activity(NamedTuple):
     timestamp: datetime
     task_id: int | None
     metadata: str | None
+    cursor: str | None = None

@@ -76,5 +76,5 @@ async def tasks_of_projects(ctx: Context, lists: Sequence[TaskList]) -> list[lis
     found: list[list[TaskProgress]] = [[] for _ in lists]
     async with ctx.read() as conn:
         for row in await conn.rows(statements.tasks_of_projects, batch=batch):
-            found[row[0]].append(TaskProgress._make(row[1:]))
+            found[row[0]].append(TaskProgress._make((*row[1:], None)))
     return found
