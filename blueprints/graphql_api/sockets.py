@@ -126,6 +126,8 @@ class Socket:
     async def _received(self, lost: asyncio.Task[bool]) -> str | bytes | None:
         """The next message; None once the connection is lost, or has to be closed."""
         receiving: asyncio.Task[str | bytes | None] = asyncio.create_task(self._websocket.recv())
+        # The framework raises where the other side has hung up, which is no news once this side has.
+        receiving.add_done_callback(lambda received: received.cancelled() or received.exception())
         waited_for: set[asyncio.Future[Any]] = {receiving, lost, self._close}
         try:
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +136,6 @@ class Socket:
                 receiving.cancel()
         if self._close.done() or not receiving.done() or receiving.cancelled():
             return None
-        # The framework raises where the other side has hung up.
         return None if receiving.exception() is not None else receiving.result()
 
     async def _release(self) -> None:
