@@ -14,6 +14,8 @@ import orjson
 import structlog
 from graphql import OperationType
 from sanic import Request
+from sanic.server.websockets.frame import WebsocketFrameAssembler
+from websockets.frames import Frame
 
 from app.errors import (
     CallerNotSentError,
@@ -77,7 +79,19 @@ async def connected(request: Request, engine: Engine, request_id: str) -> Sent:
     except BaseException:
         served.connection.close()
         raise
+    websocket.assembler = Frames(websocket)
     return Sent(None, 101, served.serve(websocket))
+
+
+class Frames(WebsocketFrameAssembler):
+    """The framework's frames; it leaves a connection open, and an error in the log, whose text is not UTF-8."""
+
+    async def put(self, frame: Frame) -> None:
+        """Add a frame to the message, or close the connection."""
+        try:
+            await super().put(frame)
+        except UnicodeDecodeError:
+            self.protocol.fail_connection(1007, "Not UTF-8")
 
 
 class Socket:
