@@ -14,6 +14,8 @@ import orjson
 import structlog
 from graphql import OperationType
 from sanic import Request
+from sanic.server.websockets.frame import WebsocketFrameAssembler
+from websockets.frames import Frame
 
 from app.errors import (
     CallerNotSentError,
@@ -77,7 +79,19 @@ async def connected(request: Request, engine: Engine, request_id: str) -> Sent:
     except BaseException:
         served.connection.close()
         raise
+    websocket.assembler = Frames(websocket)
     return Sent(None, 101, served.serve(websocket))
+
+
+class Frames(WebsocketFrameAssembler):
+    """The framework's frames; it leaves a connection open, and an error in the log, whose text is not UTF-8."""
+
+    async def put(self, frame: Frame) -> None:
+        """Add a frame to the message, or close the connection."""
+        try:
+            await super().put(frame)
+        except UnicodeDecodeError:
+            self.protocol.fail_connection(1007, "Not UTF-8")
 
 
 class Socket:
@@ -126,6 +140,8 @@ class Socket:
     async def _received(self, lost: asyncio.Task[bool]) -> str | bytes | None:
         """The next message; None once the connection is lost, or has to be closed."""
         receiving: asyncio.Task[str | bytes | None] = asyncio.create_task(self._websocket.recv())
+        # The framework raises where the other side has hung up, which is no news once this side has.
+        receiving.add_done_callback(lambda received: received.cancelled() or received.exception())
         waited_for: set[asyncio.Future[Any]] = {receiving, lost, self._close}
         try:
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +150,6 @@ class Socket:
                 receiving.cancel()
         if self._close.done() or not receiving.done() or receiving.cancelled():
             return None
-        # The framework raises where the other side has hung up.
         return None if receiving.exception() is not None else receiving.result()
 
     async def _release(self) -> None:

@@ -72,6 +72,8 @@ class _Told:
             return ()
         if self._answer is None:
             self._answer = asyncio.create_task(self.subscription.next())
+            # Where the end comes first, nobody asks any more how it went.
+            self._answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
         ended = asyncio.create_task(self._has_ended.wait())
         try:
             await asyncio.wait({self._answer, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -34,6 +34,9 @@ def test_every_limit_has_its_default_in_the_document(sanic_client: LiveServer) -
         "graphql_max_aliases",
         "graphql_max_cost",
         "graphql_cost_per_minute",
+        "graphql_max_connections_per_caller",
+        "graphql_max_connections",
+        "graphql_max_operations",
     ):
         value = getattr(sanic_client.runtime.settings, name)
         assert f"| {value:,} | `{name}` |" in text

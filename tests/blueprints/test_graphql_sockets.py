@@ -116,6 +116,19 @@ async def test_what_is_no_message_closes_the_connection(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+async def test_a_text_that_is_none_closes_the_connection(
+    sanic_client: LiveServer, mine: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with talk(sanic_client) as socket:
+        await socket.begin(bearer(mine))
+        await socket.subscribe(TASKS)
+        await until(lambda: held(sanic_client) == (1, 1))
+        await socket.connection.send(b"\xff\xfe", text=True)
+        assert await socket.code() == 1007
+    await until(lambda: held(sanic_client) == (0, 0))
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize(
     "payload",
     [

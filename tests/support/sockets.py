@@ -81,3 +81,37 @@ async def talk(live: LiveServer, **headers: str) -> AsyncIterator[Talk]:
 def held(live: LiveServer) -> tuple[int, int]:
     """How many connections and how many watchers the server holds."""
     return len(live.runtime.part(Connections)._all), len(live.runtime.part(Watches)._owners)
+
+
+async def streamed(
+    live: LiveServer, headers: Mapping[str, str], query: str, variables: Mapping[str, Any], method: str = "POST"
+) -> AsyncIterator[dict[str, Any]]:
+    """What a subscription answers as server-sent events, up to its last event."""
+    asked: dict[str, Any] = {"json": {"query": query, "variables": dict(variables)}}
+    if method == "GET":
+        asked = {"params": {"query": query, "variables": orjson.dumps(dict(variables)).decode()}}
+    accepting = {**headers, "accept": "text/event-stream"}
+    async with live.http.stream(method, "/graphql", headers=accepting, **asked) as answer:
+        if answer.status_code != 200:
+            raise RefusedError(answer.status_code, orjson.loads(await answer.aread()))
+        kind = ""
+        async for line in answer.aiter_lines():
+            name, _, value = line.partition(": ")
+            if name == "event":
+                kind = value
+            if name == "data" and kind == "next":
+                body = orjson.loads(value)
+                if body.get("errors"):
+                    raise RefusedError(200, body)
+                yield body["data"]
+            if name == "data:" or (name == "data" and kind == "complete"):
+                return
+
+
+class RefusedError(Exception):
+    """A subscription was not begun, or has ended; its status, and the code of the error."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        self.status = status
+        self.code = body["errors"][0]["extensions"]["code"]
+        super().__init__(self.code)
