@@ -74,6 +74,7 @@ def project(**more: Any) -> Project:
         "monthly_budget_override": None,
         "activation_code_id": 3,
         "execution_status": "pending",
+        "run_id": None,
         "show_completion_modal": True,
         "version": 1,
         "created_at": NOW,
