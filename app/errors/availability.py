@@ -92,7 +92,7 @@ class TooManyConnectionsError(PortalError):
 
 
 class TooManyOperationsError(PortalError):
-    """{limit} operations run over this connection, and no more are allowed.
+    """This connection runs {limit} operations already, and no more are allowed.
 
     Complete one of them, then try again.
     """

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from sqlalchemy import update
 from support.admin import as_operator, as_tenant, new_tenant
 from support.builders import Licensed, licensed
 from support.clocks import MovableClock
 from support.contract import OPERATIONS
 from support.live import LiveServer
-from support.rows import row_counts
+from support.rows import change, row_counts
+from support.runs import ready_project
 
 from app import context
 from app.database.key_holds import confirm_key_holds
@@ -22,7 +24,7 @@ from app.services.idempotency import hold_seconds
 from app.services.licensing import enrollment
 from app.services.tenants import onboarding
 from blueprints.web import idempotency
-from sql.tables import metadata
+from sql.tables import metadata, projects
 
 KEY = {"idempotency-key": "one-key"}
 # What belongs to keys and to figures, and not to what was created.
@@ -46,6 +48,8 @@ class Repeated:
                 "/api/tenant/projects",
                 lambda n: {"name": f"Project {n}", "description": "A shop", "objectives": "Sell hats"},
             ),
+            "run": ("/api/tenant/projects/{project_id}/run", lambda n: None),
+            "restart": ("/api/tenant/projects/{project_id}/restart", lambda n: None),
             "codes": ("/admin/api/codes/generate", lambda n: {"tenant_slug": tenant.slug, "label": f"batch {n}"}),
             "activation": (
                 "/authz/activate",
@@ -67,7 +71,8 @@ class Repeated:
 
     async def send(self, number: int = 2, **headers: str) -> Response:
         """The answer to the request; another number creates another thing."""
-        return await self.live.http.post(self.path, json=self._body(number), headers={**self.headers, **headers})
+        path = self.path.format(project_id=f"shop-{number}")
+        return await self.live.http.post(path, json=self._body(number), headers={**self.headers, **headers})
 
     async def added_by(self, act: Callable[[], Awaitable[Any]]) -> dict[str, int]:
         """How many rows something adds to each table of what may be created."""
@@ -77,7 +82,19 @@ class Repeated:
         return {name: after[name] - before[name] for name in metadata.tables if name not in OTHERS}
 
 
-REQUESTS = ["token", "plan", "tenant", "project", "own project", "codes", "activation", "known device"]
+REQUESTS = [
+    "token",
+    "plan",
+    "tenant",
+    "project",
+    "own project",
+    "run",
+    "restart",
+    "codes",
+    "activation",
+    "known device",
+]
+OF_TENANTS = {"own project", "run", "restart"}
 
 
 async def test_every_operation_that_takes_a_key_is_tried(sanic_client: LiveServer) -> None:
@@ -92,7 +109,12 @@ async def repeated(request: pytest.FixtureRequest, sanic_client: LiveServer) -> 
     """Each request that takes a key, after one has been answered, which is known hardware for the last."""
     tenant = await licensed(sanic_client, codes=4, max_uses=10)
     session = await as_tenant(sanic_client, tenant.tenant_id)
-    headers = session if request.param == "own project" else await as_operator(sanic_client)
+    headers = session if request.param in OF_TENANTS else await as_operator(sanic_client)
+    if request.param in {"run", "restart"}:
+        for number in range(4):
+            await ready_project(sanic_client, tenant, f"Shop {number}")
+    if request.param == "restart":
+        await change(sanic_client, update(projects).values(execution_status="failed"))
     made = Repeated(sanic_client, request.param, headers, tenant)
     assert (await made.send(0)).is_success
     return made
@@ -141,6 +163,7 @@ async def test_who_stood_still_before_its_transaction_changes_nothing(
     assert heir.is_success, heir.text
     refusal = (late.status_code, late.json()["errorCode"], late.headers.get("retry-after"))
     conflicts = {(409, "plan_conflict", None), (409, "tenant_conflict", None), (400, "project_conflict", None)}
+    conflicts |= {(409, "run_in_progress", None), (400, "restart_refused", None)}
     assert refusal in {(409, "idempotency_running", "1"), *conflicts}
     assert added == plain
     again = await repeated.send(**KEY)
