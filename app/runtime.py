@@ -44,6 +44,8 @@ class Coalesced(Generic[Item, Answer]):
     lanes: int = 2
     # The setting for how much may wait: so many requests, or so many usage events of whatever requests.
     queue_size: Literal["coalesce_queue_size", "usage_queue_events"] = "coalesce_queue_size"
+    # A batch takes one of so many parts of what waits; see ``Coalescer``.
+    parts: int = 1
 
 
 def _left_to_the_sweep(errand: str, row_id: int) -> None:
@@ -93,6 +95,7 @@ class Runtime:
                 run,
                 lanes=1 if self.db.is_sqlite else question.lanes,
                 batch_size=self.settings.coalesce_batch_size,
+                parts=question.parts,
                 queue_size=getattr(self.settings, question.queue_size),
                 observe=metrics.batch_size.labels(question.name).observe,
             )

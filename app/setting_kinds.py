@@ -1,15 +1,17 @@
-"""Kinds of values that settings have beyond pydantic's own: lists, origins, a number of processes."""
+"""Kinds of values that settings have beyond pydantic's own: lists, origins, mail addresses, a number of processes."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from app import urls
 
 MAX_WORK_PROCESSES = 64
+MAX_ADDRESS, MAX_RECIPIENTS = 200, 20
 
 
 def _split(value: object) -> object:
@@ -27,6 +29,19 @@ def _work_processes(value: object) -> int | str:
     return int(text)
 
 
+def _address(value: str) -> str:
+    if not value.isascii() or len(value) > MAX_ADDRESS or not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", value):
+        raise ValueError(f"{value!r} is not an e-mail address")
+    return value
+
+
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(urls.origin)], ...], NoDecode, BeforeValidator(_split)]
 WorkProcesses = Annotated[int | str, NoDecode, BeforeValidator(_work_processes)]
+Recipients = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...],
+    NoDecode,
+    BeforeValidator(_split),
+    AfterValidator(lambda addresses: tuple(dict.fromkeys(addresses))),
+    Field(max_length=MAX_RECIPIENTS),
+]

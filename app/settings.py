@@ -34,7 +34,7 @@ from pydantic_settings import (
 
 from app import urls
 from app.errors import SettingsError
-from app.setting_kinds import CommaList, Origins, WorkProcesses
+from app.setting_kinds import CommaList, Origins, Recipients, WorkProcesses
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -139,6 +139,7 @@ class Settings(BaseSettings):
     one_time_password_guesses_per_address: int = Field(ge=1)
     mail_from: str
     mail_from_name: str
+    alert_recipients: Recipients
     message_sender: str
     operator_idle_seconds: int = Field(ge=60)
     operator_session_seconds: int = Field(ge=300)

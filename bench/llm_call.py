@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import statistics
 import sys
 import tempfile
@@ -26,10 +27,12 @@ from openai import AsyncOpenAI
 from pydantic_ai.direct import model_request
 from pydantic_ai.messages import ModelRequest as Request
 from pydantic_ai.models import Model
+from sanic.server.loop import try_use_uvloop
 from support.databases import postgres_server, settings_for
 from support.fake_llm import KEYS, FakeModels, fake_models
 from support.model_calls import MAX_TOKENS, Calling
 
+from app.commands.worker import GC_THRESHOLDS
 from app.context import Actor, Context
 from app.database import schema
 from app.providers.chain import chain
@@ -44,11 +47,10 @@ ANSWERS_AFTER = 0.2
 PROMPT = "Write a function that adds two numbers. " * 25
 # The steps of a call, by the name under which they are shown.
 STEPS = {
-    "settings": (calls, "settings_for"),
-    "prices": (calls, "_prices"),
+    "settings and prices": (calls, "call_settings"),
     "accounts": (attempts, "account_ids"),
     "reservation": (attempts, "reserve_in_turn"),
-    "settlement and log": (attempts.LedgerMeter, "_settle"),
+    "settlement and log": (attempts.LedgerMeter, "end"),
 }
 Call = Callable[[], Awaitable[object]]
 
@@ -63,18 +65,19 @@ class Free:
         """Nothing to settle."""
 
 
-async def laps(call: Call, count: int, in_flight: int) -> tuple[list[float], float]:
-    """Milliseconds of each call, and how many there were in a second."""
+async def laps(call: Call, count: int, in_flight: int, spread: float = 0) -> tuple[list[float], float]:
+    """Milliseconds of each call, and how many there were in a second; the callers begin within ``spread`` seconds."""
     left, taken = iter(range(count)), []
 
-    async def caller() -> None:
+    async def caller(number: int) -> None:
+        await asyncio.sleep(spread * number / in_flight)
         for _ in left:
             began = time.perf_counter()
             await call()
             taken.append((time.perf_counter() - began) * 1000)
 
     began = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(in_flight)))
+    await asyncio.gather(*(caller(number) for number in range(in_flight)))
     return taken, count / (time.perf_counter() - began)
 
 
@@ -126,10 +129,15 @@ async def measure(url: str, folder: Path, fake: FakeModels, options: argparse.Na
             await laps(call, 2 * options.in_flight, options.in_flight)
         steps: defaultdict[str, list[float]] = defaultdict(list)
         timed_steps(steps)
+        # As every worker of the server does when it has loaded what it needs.
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         taken: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(options.rounds):
             for kind, call in kinds.items():
-                taken[kind] += (await laps(call, options.calls, options.in_flight))[0]
+                taken[kind] += (
+                    await laps(call, options.calls, options.in_flight, 0 if options.together else ANSWERS_AFTER)
+                )[0]
         _show(taken, steps)
         await fake.standing(name, delay=0)
         for kind, call in kinds.items():
@@ -178,8 +186,11 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=640, help="of each kind in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--together", action="store_true", help="all callers begin at once, and wait for one CPU")
     parser.add_argument("--sqlite", action="store_true", help="instead of PostgreSQL")
     options = parser.parse_args()
+    # As in every process of the server.
+    try_use_uvloop()
     with tempfile.TemporaryDirectory(prefix=f"bench-{uuid.uuid4().hex[:6]}") as name, fake_models() as fake:
         folder = Path(name)
         if options.sqlite:

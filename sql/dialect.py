@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Select,
     Text,
     bindparam,
     literal_column,
@@ -29,6 +30,8 @@ from sqlalchemy.types import JSON, DateTime, LargeBinary, String, TypeDecorator,
 __all__ = [
     "batch_of_ids",
     "batch_rows",
+    "chain",
+    "chains_changes",
     "commit_place",
     "events_horizon",
     "force_custom_plan",
@@ -278,6 +281,16 @@ def _events_horizon_postgresql(element: events_horizon, compiler: SQLCompiler, *
 @compiles(events_horizon, "sqlite")
 def _events_horizon_sqlite(element: events_horizon, compiler: SQLCompiler, **options: Any) -> str:
     return "9223372036854775807"
+
+
+def chains_changes(backend: str) -> bool:
+    """Whether one statement may change several tables: a change in a common table expression, which SQLite has not."""
+    return backend == "postgresql"
+
+
+def chain(statement: Select[Any]) -> Select[Any]:
+    """Mark a statement that changes several tables; it is for servers of which ``chains_changes`` is true."""
+    return statement.execution_options(is_chain=True)
 
 
 def batch_rows(**columns: type[TypeEngine[Any]] | TypeEngine[Any]) -> CTE:

@@ -11,7 +11,7 @@ from typing import Any
 _VOCABULARY: dict[str, Any] = tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text())
 _PLURALS: dict[str, str] = _VOCABULARY["plurals"]
 _SINGULARS = {plural: singular for singular, plural in _PLURALS.items()}
-_ENDS_LIKE_A_PLURAL = re.compile(r"(?:ss|us|is|as|os)$")
+_ENDS_LIKE_A_PLURAL = re.compile(r"(?:ss|us|is|as)$")
 # How many letters a plural loses by its end; the first that fits counts.
 _LOST_LETTERS = (
     (("houses", "auses", "euses"), 1),

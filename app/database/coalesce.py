@@ -23,6 +23,10 @@ class Coalescer(Generic[Item, Answer]):
     ``run`` gets the items of one batch and returns their answers in the same order; it does all of a batch or nothing.
     If a batch fails, its items are retried one by one, so that a poisoned item never fails the others. An outage of the
     database fails the whole batch at once.
+
+    A batch takes all that waits, up to ``batch_size``, or with ``parts`` one of so many parts of it. All of a batch are
+    answered at once: where much is computed after an answer, each would wait while the others are, and they would stay
+    together from then on. In parts they go on one after another, and the batches still grow with the load.
     """
 
     def __init__(
@@ -32,12 +36,14 @@ class Coalescer(Generic[Item, Answer]):
         lanes: int,
         batch_size: int,
         queue_size: int,
+        parts: int = 1,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._run = run
         self._lanes = lanes
         self._batch_size = batch_size
         self._queue_size = queue_size
+        self._parts = parts
         self._observe = observe
         self._waiting: deque[tuple[Item, int, asyncio.Future[Answer]]] = deque()
         self._weight_waiting = 0
@@ -53,9 +59,10 @@ class Coalescer(Generic[Item, Answer]):
         return await self.put(item, weight)
 
     def put(self, item: Item, weight: int = 1) -> asyncio.Future[Answer]:
-        """Let an item wait at once, even if the server stops next; the future becomes what ``ask`` returns.
+        """Let an item wait at once; the future becomes what ``ask`` returns.
 
-        Raises OverloadedError or ShuttingDownError.
+        What waits is answered even if the server stops next or nobody looks at the future any more, unless the future
+        itself is cancelled. Raises OverloadedError or ShuttingDownError.
         """
         if self._closed:
             raise ShuttingDownError
@@ -76,17 +83,16 @@ class Coalescer(Generic[Item, Answer]):
 
     async def _drive(self) -> None:
         try:
-            while self._waiting:
-                # Let the event loop run once, so that requests that arrived while the last batch ran can join this one.
-                await asyncio.sleep(0)
-                if not (batch := self._next_batch()):
-                    continue
+            # Requests of the same iteration of the event loop have joined by now: a task begins with the next one.
+            while batch := self._next_batch():
                 self._observe(len(batch))
                 try:
                     await self._answer(batch)
                 except BaseException:
                     _fail(batch, ShuttingDownError())
                     raise
+                # Let the event loop run once, so that requests that arrived while this batch ran can join the next one.
+                await asyncio.sleep(0)
         finally:
             # Not in a callback of the task: that would run one iteration of the event loop later, and an item added in
             # between would wait for a lane that has already ended.
@@ -112,7 +118,7 @@ class Coalescer(Generic[Item, Answer]):
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         """The oldest items, up to the size of a batch; those whose request was cancelled are dropped."""
         batch: list[tuple[Item, asyncio.Future[Answer]]] = []
-        room = self._batch_size
+        room = min(self._batch_size, -(-self._weight_waiting // self._parts))
         while self._waiting:
             item, weight, waiter = self._waiting[0]
             if batch and weight > room:

@@ -16,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.database.engines import SQLITE_BUSY_SECONDS, SQLITE_READERS, postgres_engine, sqlite_engine
 from app.database.failures import outages, raise_outage
 from app.settings import Settings
+from sql.dialect import chains_changes
 
 Record = TypeVar("Record")
 Kind = TypeVar("Kind", bound="ReadConnection")
 
-# One for the batches of heartbeats and one for those of usage events; both come from the write pool.
-AUTOCOMMIT_WRITERS = 2
+# One for the batches of heartbeats, one for those of usage events, and two for those of model calls; all come from the
+# write pool, which keeps one for transactions.
+AUTOCOMMIT_WRITERS = 4
 
 
 def as_batch(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -163,6 +165,7 @@ class Database:
     def __init__(self, settings: Settings, on_statement: Callable[[], None] = lambda: None) -> None:
         self.url: URL = settings.database
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.chains_changes = chains_changes(self.url.get_backend_name())
         make = sqlite_engine if self.is_sqlite else postgres_engine
         self.reader: AsyncEngine = make(settings, writes=False)
         self.writer: AsyncEngine = make(settings, writes=True)
@@ -173,7 +176,7 @@ class Database:
         # SQLite permits one writer at a time. This process's writers wait for it in a fair lock, because waiters on
         # SQLite's own lock are not served in order.
         self._writer_lock = asyncio.Lock() if self.is_sqlite else None
-        write_gate = self._writer_lock or asyncio.Semaphore(AUTOCOMMIT_WRITERS)
+        write_gate = self._writer_lock or asyncio.Semaphore(min(AUTOCOMMIT_WRITERS, settings.write_pool_size - 1))
         timeout = SQLITE_BUSY_SECONDS if self.is_sqlite else settings.pool_timeout_seconds
         self._autocommit_writes = _AutocommitPool(autocommit_writer, write_gate, timeout)
 

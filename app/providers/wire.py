@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
@@ -14,9 +16,10 @@ import httpx2
 from app.providers.metering import Meter, Outcome, Plan, input_bound
 
 CONNECT_SECONDS = 10.0
-# Connections to providers that one process has open, and those that it keeps for the next call.
+# Connections to providers that one process has open, and those that it keeps for the next call, in so many pools.
 MAX_CONNECTIONS = 256
 IDLE_CONNECTIONS = 64
+POOLS = 8
 
 
 class Attempt:
@@ -126,9 +129,38 @@ def _in_time(request: httpx2.Request, attempt: Attempt) -> Iterator[None]:
         raise kind("the provider took too long", request=request) from None
 
 
+class _Pools(httpx2.AsyncBaseTransport):
+    """Several pools of connections that are used in turn.
+
+    At the beginning and at the end of each request a pool asks the system about every connection that is idle in it:
+    with all connections in one pool that was a third of what the portal adds to a call.
+    """
+
+    def __init__(self, verify: ssl.SSLContext) -> None:
+        limits = httpx2.Limits(
+            max_connections=MAX_CONNECTIONS // POOLS, max_keepalive_connections=IDLE_CONNECTIONS // POOLS
+        )
+        self._pools = [httpx2.AsyncHTTPTransport(verify=verify, limits=limits) for _ in range(POOLS)]
+        self._turns = itertools.cycle(self._pools)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Sent by the next pool."""
+        return await next(self._turns).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        for pool in self._pools:
+            await pool.aclose()
+
+
 def metered_client(timeout_seconds: float) -> MeteredClient:
-    """A client for all providers of one event loop; the caller closes it."""
+    """A client for all providers of one event loop; the caller closes it.
+
+    Where the environment names a proxy, that one has its own connections.
+    """
+    verify = httpx2.create_ssl_context()
     return MeteredClient(
         timeout=httpx2.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
-        limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=IDLE_CONNECTIONS),
+        verify=verify,
+        mounts={"all://": _Pools(verify)},
     )

@@ -65,8 +65,8 @@ def projects_matching(words: int) -> Select[Any]:
     """The projects that a search matches, as a page of ``ids_with_total``.
 
     ``words`` is the number of the search's words that are additional conditions, with the parameters ``word_0`` and on.
-    The planner then searches the trigram indexes for the rarest word alone. For a whole id they would compare what each
-    of its trigrams has, and most of the trigrams are in every other id too.
+    The planner then searches the trigram indexes for the rarest word alone. For a whole id they would compare the
+    projects of each of its trigrams, and most of the trigrams are in nearly every other id too.
     """
     matches = select(projects.c.created_at, projects.c.id).where(is_shown(projects), _contains())
     matches = matches.where(*(_contains(f"word_{number}") for number in range(words)))

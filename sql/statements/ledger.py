@@ -1,4 +1,4 @@
-"""The ledger: opening accounts, reserving on all of several accounts or none, and closing a reservation once."""
+"""The ledger: opening accounts, their caps, what is left behind, and the proof."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Date,
-    Select,
     String,
     and_,
     bindparam,
@@ -16,13 +15,13 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
     union_all,
     update,
 )
-from sqlalchemy import insert as plain_insert
 
 from sql.dialect import batch_rows, insert, json_elements
 from sql.hidden import hidden_too
@@ -73,7 +72,7 @@ account_ids = across_tenants(
 
 def _setting(column: ColumnElement[int], default: str) -> ColumnElement[int]:
     """A value of the system's settings, or the parameter ``default`` while nobody has changed them."""
-    stored = select(column).where(system_settings.c.id == 1).scalar_subquery()
+    stored = select(column).where(system_settings.c.id == literal_column("1")).scalar_subquery()
     return func.coalesce(stored, bindparam(default, type_=BigInteger))
 
 
@@ -93,90 +92,25 @@ _project_budget = (
 )
 
 # The cap of an account as it is set at this moment; null where there is none.
-_is_money = ledger_accounts.c.unit == "money"
+_is_money = ledger_accounts.c.unit == literal_column("'money'")
+
+
+def _is(level: str, period: str) -> ColumnElement[bool]:
+    """Literals, because this is a part of every reservation and settlement, and each parameter takes its time."""
+    is_level = ledger_accounts.c.level == literal_column(f"'{level}'")
+    return and_(_is_money, is_level, ledger_accounts.c.period == literal_column(f"'{period}'"))
+
+
 cap = case(
-    (
-        and_(_is_money, ledger_accounts.c.level == "installation", ledger_accounts.c.period == "month"),
-        _setting(system_settings.c.monthly_budget, "default_monthly_budget"),
-    ),
-    (
-        and_(_is_money, ledger_accounts.c.level == "installation", ledger_accounts.c.period == "day"),
-        _setting(system_settings.c.daily_budget, "default_daily_budget"),
-    ),
-    (and_(_is_money, ledger_accounts.c.level == "tenant"), _plan_budget),
-    (and_(_is_money, ledger_accounts.c.level == "project"), _project_budget),
+    (_is("installation", "month"), _setting(system_settings.c.monthly_budget, "default_monthly_budget")),
+    (_is("installation", "day"), _setting(system_settings.c.daily_budget, "default_daily_budget")),
+    (_is("tenant", "month"), _plan_budget),
+    (_is("project", "month"), _project_budget),
     else_=null(),
 )
 
 _chosen = batch_rows(id=BigInteger)
 
-
-def _locked(*columns: Any) -> Select[Any]:
-    """The accounts of the batch, locked in the order of their ids: every other order would deadlock."""
-    return (
-        select(ledger_accounts.c.id, *columns)
-        .select_from(_chosen)
-        .join(ledger_accounts, ledger_accounts.c.id == _chosen.c.id)
-        .order_by(ledger_accounts.c.id)
-        .with_for_update(of=ledger_accounts)
-    )
-
-
-_used = ledger_accounts.c.reserved + ledger_accounts.c.settled
-_accounts = _locked(_used.label("used"), cap.label("cap")).cte("locked")
-_fitting = (
-    select(func.count())
-    .select_from(_accounts)
-    .where(or_(_accounts.c.cap.is_(None), _accounts.c.used + bindparam("amount", type_=BigInteger) <= _accounts.c.cap))
-    .scalar_subquery()
-)
-
-# Holds the amount on all of the batch's accounts, or on none if it does not fit one of them; returns those it moved,
-# because SQLite does not count the rows of an UPDATE that begins with WITH.
-reserve = across_tenants(
-    hidden_too(
-        update(ledger_accounts)
-        .where(ledger_accounts.c.id.in_(select(_accounts.c.id)), _fitting == bindparam("levels"))
-        .values(reserved=ledger_accounts.c.reserved + bindparam("amount", type_=BigInteger))
-        .returning(ledger_accounts.c.id),
-        "a call that was begun for a tenant before its deletion may still be paid",
-    ),
-    _REASON,
-)
-
-_closing = _locked().cte("locked")
-
-# Takes back what was held, and adds what was used.
-settle = across_tenants(
-    update(ledger_accounts)
-    .where(ledger_accounts.c.id.in_(select(_closing.c.id)))
-    .values(
-        reserved=ledger_accounts.c.reserved - bindparam("held", type_=BigInteger),
-        settled=ledger_accounts.c.settled + bindparam("used_amount", type_=BigInteger),
-    ),
-    _REASON,
-)
-
-insert_reservation = plain_insert(ledger_reservations).returning(ledger_reservations.c.id)
-
-# Only the first of those who close a reservation gets its row.
-close_reservation = (
-    update(ledger_reservations)
-    .where(ledger_reservations.c.id == bindparam("of_id"), ledger_reservations.c.state == "open")
-    .values(state=bindparam("end"), used=func.coalesce(bindparam("used_amount"), ledger_reservations.c.amount))
-    .values(closed_at=bindparam("now"))
-    .returning(
-        ledger_reservations.c.id,
-        ledger_reservations.c.request_id,
-        ledger_reservations.c.amount,
-        ledger_reservations.c.used,
-        ledger_reservations.c.accounts,
-        ledger_reservations.c.details,
-        ledger_reservations.c.created_at,
-    )
-)
-
-insert_entry = plain_insert(ledger_entries)
 
 # What each account of a batch has and may have, to explain a refusal and to see whether waiting would help.
 account_balances = across_tenants(

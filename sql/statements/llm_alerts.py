@@ -4,17 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, String, Text, bindparam, exists, select, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from sql.dialect import batch_rows, insert
 from sql.hidden import is_shown
 from sql.scope import across_tenants
-from sql.tables import llm_alerts
+from sql.tables import llm_alerts, projects, tenants
 from sql.tables.columns import Instant
 
 _REASON = "operators see the alerts of the whole installation"
 
-_COLUMNS = {"key": String, "type": String, "level": String, "message": String, "details": Text, "created_at": Instant}
+_COLUMNS = {
+    "key": String,
+    "type": String,
+    "level": String,
+    "message": String,
+    "details": Text,
+    "tenant_id": BigInteger,
+    "project_id": String,
+    "created_at": Instant,
+}
 _batch = batch_rows(place=Integer, **_COLUMNS)
 _is_raised = exists().where(llm_alerts.c.key == _batch.c.key)
 
@@ -26,8 +49,34 @@ raise_alerts = across_tenants(
         list(_COLUMNS), select(*(_batch.c[name] for name in _COLUMNS)).where(~_is_raised).order_by(_batch.c.place)
     )
     .on_conflict_do_nothing(index_elements=[llm_alerts.c.key])
-    .returning(llm_alerts.c.id),
+    .returning(llm_alerts.c.id, llm_alerts.c.level),
     "an alert about the whole installation has no tenant",
+)
+
+# Locked until the alerts that name them are stored: whoever deletes one of them meanwhile waits, and what is gone gets
+# no alert.
+_named_tenants = batch_rows(id=BigInteger)
+tenants_of_alerts = (
+    select(tenants.c.id, tenants.c.slug)
+    .select_from(_named_tenants)
+    .join(tenants, tenants.c.id == _named_tenants.c.id)
+    .where(tenants.c.deleted_at.is_(None))
+    .order_by(tenants.c.id)
+    .with_for_update(of=tenants, read=True, key_share=True)
+)
+# A project without a tenant stays one without.
+_named_projects = batch_rows(project_id=String, tenant_id=BigInteger)
+_is_of_tenant = or_(
+    projects.c.tenant_id == _named_projects.c.tenant_id,
+    and_(projects.c.tenant_id.is_(None), _named_projects.c.tenant_id.is_(None)),
+)
+projects_of_alerts = (
+    select(projects.c.project_id)
+    .select_from(_named_projects)
+    .join(projects, projects.c.project_id == _named_projects.c.project_id)
+    .where(_is_of_tenant, is_shown(projects))
+    .order_by(projects.c.id)
+    .with_for_update(of=projects, read=True, key_share=True)
 )
 
 _shown = (

@@ -93,18 +93,6 @@ def _statistics() -> Select[Any]:
 statistics = _statistics()
 
 
-def _spent() -> Select[Any]:
-    settings, source = _with_settings("monthly_budget", "daily_budget")
-    costs = [
-        select(_sum(_usage.c.cost)).where(_usage.c.day >= bindparam(first, type_=Date)).scalar_subquery().label(name)
-        for name, first in (("month_cost", "first_day"), ("day_cost", "today"))
-    ]
-    return select(*settings, *costs).select_from(source)
-
-
-# The system's budgets, and what was spent in the month that begins with ``first_day`` and on its day ``today``.
-spent = _spent()
-
 # SKIP LOCKED: two folds at the same time take different changes. As a common table expression, because a subquery that
 # skips what is locked may be run again, and then it finds others and takes more than so many.
 _oldest = (

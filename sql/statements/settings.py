@@ -13,8 +13,8 @@ _BY_ID = "an operator names a project by its id alone"
 _system = system_settings.c
 _agent = agent_settings.c
 
-_system_columns = [column for column in _system if column.name not in {"id", "updated_at"}]
-_agent_columns = (
+SYSTEM_COLUMNS = [column for column in _system if column.name not in {"id", "updated_at"}]
+AGENT_COLUMNS = (
     _agent.agent_type,
     _agent.provider_override,
     _agent.model_override,
@@ -26,7 +26,7 @@ _agent_columns = (
     _agent.version,
     _agent.updated_at,
 )
-_project_columns = (
+PROJECT_COLUMNS = (
     projects.c.provider_override,
     projects.c.model_override,
     projects.c.temperature_override,
@@ -35,7 +35,7 @@ _project_columns = (
     projects.c.custom_instructions,
 )
 
-system_settings_row = select(*_system_columns).where(_system.id == 1)
+system_settings_row = select(*SYSTEM_COLUMNS).where(_system.id == 1)
 
 system_settings_row_locked = system_settings_row.with_for_update()
 
@@ -62,9 +62,9 @@ project_locked = across_tenants(
 # the agent has no row, its columns are null.
 setting_levels = across_tenants(
     select(
-        *(column.label(f"system_{column.name}") for column in _system_columns),
-        *(column.label(f"project_{column.name}") for column in _project_columns),
-        *(column.label(f"agent_{column.name}") for column in _agent_columns),
+        *(column.label(f"system_{column.name}") for column in SYSTEM_COLUMNS),
+        *(column.label(f"project_{column.name}") for column in PROJECT_COLUMNS),
+        *(column.label(f"agent_{column.name}") for column in AGENT_COLUMNS),
     )
     .select_from(projects)
     .outerjoin(tenants, tenants.c.id == projects.c.tenant_id)
@@ -80,7 +80,7 @@ setting_levels = across_tenants(
 _LOCKED = "the project was found and locked just before, and it was shown"
 
 agent_settings_row = hidden_too(
-    select(*_agent_columns).where(
+    select(*AGENT_COLUMNS).where(
         _agent.project_id == bindparam("project_id"), _agent.agent_type == bindparam("agent_type")
     ),
     _LOCKED,

@@ -7,6 +7,7 @@ from sql.tables.ledger import ledger_accounts, ledger_entries, ledger_reservatio
 from sql.tables.licensing import activation_codes, devices, refresh_families, signing_keys
 from sql.tables.llm import (
     agent_settings,
+    alert_mails,
     learned_templates,
     llm_alerts,
     llm_calls,
@@ -32,6 +33,7 @@ __all__ = [
     "activation_codes",
     "agent_settings",
     "agent_tasks",
+    "alert_mails",
     "api_tokens",
     "audit_seals",
     "deliveries",

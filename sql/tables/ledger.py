@@ -35,6 +35,8 @@ ledger_accounts = Table(
     CheckConstraint("reserved >= 0", name="reserved"),
     CheckConstraint("settled >= 0", name="settled"),
     Index("ix_ledger_accounts_tenant_id", "tenant_id"),
+    # Those of the running month and day are found for their alerts.
+    Index("ix_ledger_accounts_starts_on", "starts_on", "period", **only_where("unit = 'money'")),
 )
 
 # An amount that is held on several accounts until it is known what was used.

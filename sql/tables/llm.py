@@ -274,6 +274,25 @@ llm_alerts = Table(
     Index("ix_llm_alerts_project_id", "project_id"),
 )
 
+# The mail about a critical alert, one row for each who is to get it; its text is composed when it is sent.
+alert_mails = Table(
+    "alert_mails",
+    metadata,
+    id_column(),
+    Column("alert_id", Id, ForeignKey("llm_alerts.id", ondelete="CASCADE"), nullable=False),
+    Column("recipient", String(200), nullable=False),
+    # While it is ``sending`` nobody else sends it. ``withdrawn``: there is no reason any more to send it to them.
+    choice("state", "waiting", "sending", "sent", "failed", "withdrawn", server_default="waiting"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    # The reason of the failure, for operators.
+    Column("failure", String(255)),
+    Column("created_at", Instant, nullable=False),
+    Column("begun_at", Instant),
+    Column("finished_at", Instant),
+    UniqueConstraint("alert_id", "recipient", name="uq_alert_mails_alert_id_recipient"),
+    Index("ix_alert_mails_unfinished", "id", **only_where("state IN ('waiting', 'sending')")),
+)
+
 learned_templates = Table(
     "learned_templates",
     metadata,

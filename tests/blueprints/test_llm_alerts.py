@@ -1,4 +1,4 @@
-"""Alerts about budgets: raised once for each level and period, listed, dismissed once."""
+"""Alerts about budgets as operators meet them: listed, and dismissed once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 from support.admin import as_operator
 from support.clocks import MovableClock, StandingClock
 from support.live import LiveServer
-from support.llm_usage import USD, answered, log_call, set_settings
+from support.llm_usage import USD, answered, set_settings, spend
 from support.rows import rows, told
 
-from app.calendar import months_later, start_of
 from app.services.llm import alerts as alert_list
 from app.services.llm.budget_alerts import raise_budget_alerts
 from sql.tables import llm_alerts
@@ -28,74 +27,17 @@ def clock() -> StandingClock:
     return clock
 
 
-async def keys(live: LiveServer) -> list[str]:
-    """Of which budget, period and level alerts were raised."""
-    return [row.key for row in await rows(live, llm_alerts.select().order_by(llm_alerts.c.id))]
-
-
 async def dismissed(live: LiveServer, alert_id: Any, headers: dict[str, str], **body: Any) -> Any:
     return await live.http.post(f"/api/llm/alerts/{alert_id}", headers=headers, json=body or {"action": "dismiss"})
-
-
-@pytest.mark.parametrize(
-    ("cost", "levels"),
-    [(0, []), (49_999_999_999, []), (50 * USD, [50]), (89 * USD, [50, 70, 80]), (100 * USD, [50, 70, 80, 90, 95, 100])],
-)
-async def test_each_level_that_is_reached_is_told_once(
-    sanic_client: LiveServer, clock: MovableClock, cost: int, levels: list[int]
-) -> None:
-    await set_settings(sanic_client, monthly_budget=100 * USD, daily_budget=0)
-    await log_call(sanic_client, cost=cost)
-    month = f"{clock.now():%Y-%m}"
-
-    raised = [await raise_budget_alerts(sanic_client.ctx) for _ in range(2)]
-
-    assert raised == [{"raised": len(levels)}, {"raised": 0}]
-    assert await keys(sanic_client) == [f"system:monthly:{month}:{level}" for level in levels]
-
-
-async def test_a_day_has_its_own_budget_and_the_next_period_its_own_alerts(
-    sanic_client: LiveServer, clock: MovableClock
-) -> None:
-    live = sanic_client
-    await set_settings(live, monthly_budget=10 * USD, daily_budget=2 * USD)
-    first = live.ctx.today()
-    for _ in range(3):
-        await log_call(live, cost=USD)
-        await raise_budget_alerts(live.ctx)
-        clock.move(days=1)
-    assert await keys(live) == [f"system:daily:{first + timedelta(days=day)}:50" for day in range(3)]
-
-    await log_call(live, cost=2 * USD)
-    await raise_budget_alerts(live.ctx)
-    assert (await keys(live))[3:] == [
-        f"system:monthly:{first:%Y-%m}:50",
-        *(f"system:daily:{first + timedelta(days=3)}:{level}" for level in (50, 70, 80, 90, 95, 100)),
-    ]
-    # At the first midnight of the next month nothing is spent, although the last minute was expensive.
-    last = start_of(months_later(first.replace(day=1), 1), live.runtime.zone)
-    clock.move(seconds=(last - clock.now()).total_seconds())
-    await log_call(live, last - timedelta(seconds=1), cost=100 * USD)
-    assert await raise_budget_alerts(live.ctx) == {"raised": 0}
-
-
-async def test_many_who_look_at_once_raise_an_alert_once(sanic_client: LiveServer) -> None:
-    await log_call(sanic_client, cost=500 * USD)
-
-    raised = await asyncio.gather(*(raise_budget_alerts(sanic_client.ctx) for _ in range(8)))
-
-    # The defaults: half of the month's thousand dollars, and ten times the day's fifty.
-    assert sum(one["raised"] for one in raised) == len(await keys(sanic_client)) == 1 + 6  # type: ignore[misc]
 
 
 async def test_alerts_are_listed_as_the_page_reads_them_newest_first(
     sanic_client: LiveServer, clock: MovableClock
 ) -> None:
-    await set_settings(sanic_client, monthly_budget=1000 * USD, daily_budget=0)
+    await set_settings(sanic_client, monthly_budget=1000 * USD, daily_budget=10**6 * USD)
     moments = []
     for cost in (500, 300, 150):
-        await log_call(sanic_client, cost=cost * USD)
-        await raise_budget_alerts(sanic_client.ctx)
+        await spend(sanic_client.ctx, cost * USD)
         moments.append(clock.now())
         clock.move(hours=1)
 
@@ -118,8 +60,7 @@ async def test_alerts_are_listed_as_the_page_reads_them_newest_first(
 
 async def test_the_first_dismissal_counts_and_is_told_once(sanic_client: LiveServer, clock: MovableClock) -> None:
     live, headers = sanic_client, await as_operator(sanic_client, "operator")
-    await log_call(live, cost=25 * USD)
-    await raise_budget_alerts(live.ctx)
+    await spend(live.ctx, 25 * USD)
     ((alert_id, moment),) = [(row.id, clock.now()) for row in await rows(live, llm_alerts.select())]
 
     answers = await asyncio.gather(*(dismissed(live, alert_id, headers) for _ in range(4)))
@@ -134,7 +75,9 @@ async def test_the_first_dismissal_counts_and_is_told_once(sanic_client: LiveSer
     assert [(event.severity, event.actor_name) for event in events] == [("minor", "token tests as operator")]
     assert (await answered(live, "alerts"))["alerts"] == [again.json()]
     # What was dismissed is not raised again.
+    await spend(live.ctx, USD)
     assert await raise_budget_alerts(live.ctx) == {"raised": 0}
+    assert [row.id for row in await rows(live, llm_alerts.select())] == [alert_id]
 
 
 async def test_the_list_is_bounded_and_what_is_open_comes_first(
@@ -142,10 +85,9 @@ async def test_the_list_is_bounded_and_what_is_open_comes_first(
 ) -> None:
     live, headers = sanic_client, await as_operator(sanic_client)
     monkeypatch.setattr(alert_list, "MAX_ALERTS", 4)
-    await set_settings(live, monthly_budget=0, daily_budget=USD)
+    await set_settings(live, monthly_budget=10**6 * USD, daily_budget=USD)
     for _ in range(6):
-        await log_call(live, cost=USD // 2)
-        await raise_budget_alerts(live.ctx)
+        await spend(live.ctx, USD // 2)
         clock.move(days=1)
     one, two, three, four, five, six = [str(row.id) for row in await rows(live, llm_alerts.select())]
 
@@ -165,8 +107,7 @@ async def test_the_list_is_bounded_and_what_is_open_comes_first(
 async def test_another_action_is_refused_and_changes_nothing(
     sanic_client: LiveServer, body: dict[str, Any], field: str
 ) -> None:
-    await log_call(sanic_client, cost=25 * USD)
-    await raise_budget_alerts(sanic_client.ctx)
+    await spend(sanic_client.ctx, 25 * USD)
     (row,) = await rows(sanic_client, llm_alerts.select())
 
     answer = await dismissed(sanic_client, row.id, await as_operator(sanic_client), **body)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from support.admin import operator_cookie
 from support.live import LiveServer
-from support.llm_usage import USD, learn, log_call
+from support.llm_usage import USD, learn, log_call, spend
 from support.shapes import moment, number, whole, words, wrong_in
-
-from app.services.llm.budget_alerts import raise_budget_alerts
 
 PROVIDER = {"calls": whole, "cost": number, "total_cost": number, "model": words}
 CALL = {
@@ -69,11 +67,10 @@ READ = {
 
 async def populated(live: LiveServer) -> None:
     """Calls of every kind, of which one was expensive, and a template."""
-    await log_call(live, cost=850 * USD)
+    await spend(live.ctx, 850 * USD)
     await log_call(live, success=False, error_message="too long")
     await log_call(live, cached=True, cost=0)
     await learn(live, "List", "Python", "Sanic", usage_count=2)
-    await raise_budget_alerts(live.ctx)
 
 
 async def test_the_pages_read_what_they_ask_for(sanic_client: LiveServer) -> None:

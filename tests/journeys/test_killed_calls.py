@@ -16,7 +16,7 @@ from support.fake_llm import FakeModels
 from support.model_calls import Calling, process_that_calls
 from support.processes import FULL_PROOF
 
-from app.services.llm.usage_log import LOST, close_abandoned_calls
+from app.services.llm.settlement import LOST, close_abandoned_calls
 
 pytestmark = pytest.mark.processes
 SEED = os.environ.get("PORTAL_STORM_SEED", "2027")

@@ -18,10 +18,13 @@ from support.processes import FULL_PROOF
 
 from app.context import Actor, Context
 from app.runtime import Runtime
-from app.services.ledger.upkeep import close_abandoned, verify
+from app.services.ledger.upkeep import verify
+from app.services.llm.settlement import close_abandoned_calls
 from sql.tables import (
     ledger_accounts,
     ledger_reservations,
+    llm_alerts,
+    llm_calls,
     plans,
     projects,
     subscriptions,
@@ -220,7 +223,7 @@ async def test_no_cap_is_passed_and_nothing_is_lost(database: str, tmp_path: Pat
         storm = Storm(database, tmp_path)
         await storm.run()
         await asyncio.sleep(SECONDS_HELD)
-        swept = await close_abandoned(ctx)
+        swept = await close_abandoned_calls(ctx)
 
         assert await passed_caps(ctx) == []
         proof = await verify(ctx)
@@ -234,6 +237,13 @@ async def test_no_cap_is_passed_and_nothing_is_lost(database: str, tmp_path: Pat
             states = dict(
                 await conn.rows(select(ledger_reservations.c.state, func.count()).group_by(ledger_reservations.c.state))
             )
+            # Each has one row of the log, which costs what it has used; and some levels of caps were reached.
+            closed = select(ledger_reservations.c.request_id, ledger_reservations.c.used).where(
+                ledger_reservations.c.state != "open", ledger_reservations.c.unit == "money"
+            )
+            logged = select(llm_calls.c.request_id, llm_calls.c.cost)
+            assert sorted(map(tuple, await conn.rows(logged))) == sorted(map(tuple, await conn.rows(closed)))
+            assert await conn.rows(select(llm_alerts.c.id).limit(1))
         # What a process has said after its commit is there, and the storm was one.
         told = {int(line.split()[1]) for line in storm.printed if line.startswith((b"reserved", b"run"))}
         assert told <= stored

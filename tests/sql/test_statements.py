@@ -129,6 +129,11 @@ def unscoped(statement: Any) -> set[str]:
     return {table.name for table in missing}
 
 
+def is_change(statement: Any) -> bool:
+    """Whether it changes rows, itself or in a part of it."""
+    return any(isinstance(part, CHANGES) for part in visitors.iterate(statement))
+
+
 STATEMENTS = dict(statements())
 
 
@@ -190,7 +195,7 @@ def test_who_looks_across_tenants_says_why() -> None:
     assert all(len(reason.split()) >= 5 for reason in marked.values())
     # Operators read what all tenants have; what changes rows of several tenants is the exception.
     for changes, share in ((True, 1 / 5), (False, 9 / 20)):
-        of_kind = [name for name, statement in STATEMENTS.items() if isinstance(statement, CHANGES) is changes]
+        of_kind = [name for name, statement in STATEMENTS.items() if is_change(statement) is changes]
         by_name = [{name.partition("(")[0] for name in of_kind if name in names} for names in (marked, STATEMENTS)]
         assert 0 < len(by_name[0]) < len(by_name[1]) * share
 
@@ -321,6 +326,8 @@ async def test_every_statement_is_understood_by_the_database(sanic_client: LiveS
         for name, statement in STATEMENTS.items():
             if name.startswith("database_server."):
                 # Each of them is for one kind of server.
+                continue
+            if statement.get_execution_options().get("is_chain") and not db.chains_changes:
                 continue
             compiled: Any = statement.compile(dialect=db.writer.dialect)  # type: ignore[attr-defined]
             given = {key: None for key, parameter in compiled.binds.items() if parameter.required}

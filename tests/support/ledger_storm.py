@@ -24,14 +24,13 @@ from app.services.ledger.accounts import Owner, account_ids, money_accounts, run
 from app.services.ledger.reservations import (
     DefaultBudgets,
     DoesNotFitError,
-    End,
     Hold,
-    close,
-    move_accounts,
     reserve,
 )
 from app.services.ledger.run_quota import reserve_run
-from app.services.ledger.upkeep import close_abandoned
+from app.services.ledger.settlements import Closing, End, settle
+from app.services.llm.settlement import Settlement, close_abandoned_calls, settle_call
+from app.services.llm.usage_log import Caller, LoggedCall, details_of
 from sql.tables import ledger_accounts, plans, projects, system_settings
 
 TENANTS, PROJECTS_EACH, RUNS_EACH = 3, 2, 2
@@ -47,7 +46,7 @@ class Storm:
     def __init__(self, ctx: Context, seed: str) -> None:
         self._ctx = ctx
         self._draw = Random(seed)
-        self._open: list[tuple[int, int]] = []
+        self._open: list[tuple[int, Hold | None]] = []
 
     async def move(self) -> None:
         """One move: mostly reserving and closing."""
@@ -57,21 +56,32 @@ class Storm:
         await getattr(self, f"_{kind}")()
 
     async def _reserve(self) -> None:
+        """One reservation, or some that share a transaction."""
+        holds = [await self._hold() for _ in range(self._draw.choice((1, 1, 1, 2, 5)))]
+        ends = await asyncio.gather(*(reserve(self._ctx, hold, BUDGETS) for hold in holds), return_exceptions=True)
+        for hold, end in zip(holds, ends, strict=True):
+            if isinstance(end, int):
+                self._open.append((end, hold))
+                print("reserved", end, hold.amount, flush=True)
+            elif not isinstance(end, DoesNotFitError):
+                raise end
+
+    async def _hold(self) -> Hold:
         draw, ctx = self._draw, self._ctx
         tenant = draw.randint(1, TENANTS)
         project = (tenant - 1) * PROJECTS_EACH + draw.randint(1, PROJECTS_EACH)
         run = (project - 1) * RUNS_EACH + draw.randint(1, RUNS_EACH)
-        ids = await account_ids(ctx, money_accounts(Owner(tenant, f"project-{project}", project, run), ctx.today()))
-        amount = draw.randint(1, 900)
-        deadline = ctx.now() + timedelta(seconds=SECONDS_HELD)
-        hold = Hold(uuid.UUID(int=draw.getrandbits(128)).hex, "money", amount, ids, deadline=deadline)
-        try:
-            async with ctx.write() as conn:
-                reservation_id = await reserve(conn, hold, BUDGETS, ctx.now())
-        except DoesNotFitError:
-            return
-        self._open.append((reservation_id, amount))
-        print("reserved", reservation_id, amount, flush=True)
+        owner = Owner(tenant, f"project-{project}", project, run)
+        ids = await account_ids(ctx, money_accounts(owner, ctx.today()))
+        return Hold(
+            uuid.UUID(int=draw.getrandbits(128)).hex,
+            "money",
+            draw.randint(1, 900),
+            ids,
+            ctx.now(),
+            deadline=ctx.now() + timedelta(seconds=SECONDS_HELD),
+            details=details_of(Caller(owner, "coder"), "openai", "gpt-4o"),
+        )
 
     async def _run(self) -> None:
         ctx, tenant = self._ctx, self._draw.randint(1, TENANTS)
@@ -82,33 +92,36 @@ class Storm:
                 reservation_id = await reserve_run(conn, ctx, tenant, account_id, request_id)
         except QuotaExceededError:
             return
-        self._open.append((reservation_id, 0))
+        self._open.append((reservation_id, None))
         print("run", reservation_id, 1, flush=True)
 
     async def _close(self) -> None:
-        if not self._open:
+        """Settle one, or some that share a transaction; now and then one of them twice."""
+        chosen = []
+        for _ in range(min(len(self._open), self._draw.choice((1, 1, 1, 2, 5)))):
+            held = self._open.pop(self._draw.randrange(len(self._open)))
+            chosen += [held] * self._draw.choice((1, 1, 1, 2))
+        await asyncio.gather(*(self._settle(*held) for held in chosen))
+        for reservation_id, _ in chosen:
+            print("closed", reservation_id, flush=True)
+
+    async def _settle(self, reservation_id: int, hold: Hold | None) -> None:
+        if hold is None:
+            await settle(self._ctx, [Closing(reservation_id, "released", 0)], BUDGETS)
             return
-        reservation_id, amount = self._open.pop(self._draw.randrange(len(self._open)))
-        if not amount:
-            end: End = "released"
-            used: int | None = 0
-        else:
-            end = self._draw.choices(("settled", "released", "unconfirmed"), weights=(8, 3, 1))[0]
-            # Now and then a provider reports more than was reserved.
-            spent = self._draw.randint(0, amount // 20)
-            if self._draw.random() < 0.03:
-                spent = amount + self._draw.randint(1, 50)
-            used = {"settled": spent, "released": 0, "unconfirmed": None}[end]
-        for _ in range(self._draw.choice((1, 1, 1, 2))):
-            async with self._ctx.write() as conn:
-                closed = await close(conn, reservation_id, end, used, self._ctx.now())
-                if closed is not None:
-                    await move_accounts(conn, closed)
-        print("closed", reservation_id, flush=True)
+        amount = hold.amount
+        end: End = self._draw.choices(("settled", "released", "unconfirmed"), weights=(8, 3, 1))[0]
+        # Now and then a provider reports more than was reserved.
+        spent = self._draw.randint(0, amount // 20)
+        if self._draw.random() < 0.03:
+            spent = amount + self._draw.randint(1, 50)
+        closing = Closing(reservation_id, end, {"settled": spent, "released": 0, "unconfirmed": None}[end])
+        call = LoggedCall(error=None if end == "settled" else "storm")
+        await settle_call(self._ctx, Settlement(closing, call, hold.details or {}, hold.created_at))
 
     async def _forget(self) -> None:
         """A holder that never comes back."""
-        held = [each for each in self._open if each[1]]
+        held = [each for each in self._open if each[1] is not None]
         if held:
             self._open.remove(self._draw.choice(held))
 
@@ -134,7 +147,7 @@ class Storm:
                 await conn.affected(changed.values(monthly_budget_override=cap))
 
     async def _sweep(self) -> None:
-        await close_abandoned(self._ctx)
+        await close_abandoned_calls(self._ctx)
 
 
 async def main(url: str, folder: str, seed: str, operations: str) -> None:
@@ -149,6 +162,7 @@ async def main(url: str, folder: str, seed: str, operations: str) -> None:
                 # Two processes on one SQLite file may wait for each other for too long.
                 print("unavailable", failure, file=sys.stderr, flush=True)
     finally:
+        await runtime.drain()
         await runtime.close()
 
 

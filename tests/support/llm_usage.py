@@ -15,7 +15,13 @@ from support.live import LiveServer
 from support.rows import change
 
 from app.calendar import day_of
+from app.context import Context
+from app.services.ledger.accounts import Owner, account_ids, money_accounts
+from app.services.ledger.reservations import Hold, reserve
+from app.services.ledger.settlements import Closing
+from app.services.llm.settlement import BUDGETS, Settlement, settle_call
 from app.services.llm.system_settings import DEFAULTS
+from app.services.llm.usage_log import Caller, LoggedCall, details_of
 from sql.tables import learned_templates, llm_calls, system_settings, template_techs
 
 USD = 1_000_000_000
@@ -53,6 +59,16 @@ async def log_calls(live: LiveServer, *rows: dict[str, Any]) -> None:
 async def log_call(live: LiveServer, at: datetime | None = None, **values: Any) -> None:
     """Write one row into the log."""
     await log_calls(live, call_row(live, at, **values))
+
+
+async def spend(ctx: Context, cost: int, owner: Owner | None = None) -> None:
+    """A call that has cost so much, in 1e-9 USD, reserved and settled as every call is."""
+    owner = owner or Owner()
+    ids = await account_ids(ctx, money_accounts(owner, ctx.today()))
+    details, now = details_of(Caller(owner, "coder"), "openai", "gpt-4o"), ctx.now()
+    reservation_id = await reserve(ctx, Hold(uuid.uuid4().hex, "money", 0, ids, now, details=details), BUDGETS)
+    closing = Closing(reservation_id, "settled", cost)
+    assert await settle_call(ctx, Settlement(closing, LoggedCall(), details, now)) == cost
 
 
 async def set_settings(live: LiveServer, **values: Any) -> None:

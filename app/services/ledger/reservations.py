@@ -1,4 +1,4 @@
-"""Reservations: an amount is held on all accounts above it or on none, and closed once, whoever repeats it.
+"""Reservations: an amount is held on all accounts above it or on none, and closed once by a settlement.
 
     open -> settled       it is known what was used
     open -> unconfirmed   nobody can say what was used, so all of it counts as used
@@ -9,20 +9,25 @@ A caller reserves the most that may be used before anything is used, so no cap i
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection, as_batch
+from app.runtime import Coalesced, Runtime
 from app.services.ledger.accounts import Unit
-from sql.statements import ledger as statements
+from sql.statements import ledger, settlements
+from sql.statements import reservations as statements
 
-End = Literal["settled", "unconfirmed", "released"]
-_KINDS: dict[End, str] = {"settled": "settle", "unconfirmed": "unconfirmed", "released": "release"}
+# What waits is taken in so many parts, here and wherever else calls of models share a statement: much is computed after
+# each of them, and calls that ended together would go on together.
+PARTS: Final = 4
 
 
 class DefaultBudgets(NamedTuple):
@@ -44,6 +49,7 @@ class Hold(NamedTuple):
     unit: Unit
     amount: int
     account_ids: Sequence[int]
+    created_at: datetime
     executor_id: str | None = None
     deadline: datetime | None = None
     # What it is for, so that whoever closes it for a dead holder can tell.
@@ -74,124 +80,97 @@ class Balance(NamedTuple):
         return self.cap is None or self.settled + amount <= self.cap
 
 
-class Closed(NamedTuple):
-    """A reservation that this transaction has closed; ``used`` of ``amount`` is what its accounts are moved by."""
+class Stored(NamedTuple):
+    """A reservation that was stored."""
 
-    id: int
     request_id: str
-    amount: int
-    used: int
-    accounts: str
-    details: str | None
-    created_at: datetime
-
-
-# Writes the row of a log in the transaction that has closed a reservation.
-WriteLog = Callable[[WriteConnection, Closed], Awaitable[None]]
+    id: int
 
 
 class DoesNotFitError(Exception):
-    """One of the accounts has no room: the transaction is rolled back, and why is read afterwards."""
+    """One of the accounts has no room: nothing is reserved, and why is read afterwards."""
 
 
-async def reserve(conn: WriteConnection, hold: Hold, budgets: DefaultBudgets, now: datetime) -> int:
-    """Hold the amount on all accounts; answers the reservation's id.
+@functools.cache
+def _reservations(budgets: DefaultBudgets) -> Coalesced[Hold, int]:
+    """Reserving as callers that wait share it: one transaction for all that have come meanwhile."""
 
-    Raises DoesNotFitError, so that the caller's transaction rolls back. It belongs at the end of that transaction:
-    every other call waits for the installation's account until then.
+    async def run(runtime: Runtime, holds: Sequence[Hold]) -> Sequence[int]:
+        return await _reserve_all(runtime, holds, budgets)
+
+    return Coalesced("reservations", run, lanes=1, parts=PARTS)
+
+
+def reserve(ctx: Context, hold: Hold, budgets: DefaultBudgets) -> asyncio.Future[int]:
+    """Hold the amount on all accounts, in a transaction of its own or shared; answers the reservation's id.
+
+    The future raises DoesNotFitError. A batch that does not fit as a whole holds nothing, and each of it is tried
+    alone. It is reserved even if nobody waits for it any more, unless the future itself is cancelled before.
     """
-    reservation_id = await insert_open(conn, hold, now)
-    moved = await conn.many(
-        statements.reserve,
-        int,
-        batch=_ids(hold.account_ids),
-        amount=hold.amount,
-        levels=len(hold.account_ids),
-        **budgets.as_parameters,
-    )
-    if len(moved) != len(hold.account_ids):
+    return ctx.runtime.coalescer(_reservations(budgets)).put(hold)
+
+
+async def _reserve_all(runtime: Runtime, holds: Sequence[Hold], budgets: DefaultBudgets) -> list[int]:
+    """Reserve all or nothing, and answer the ids in the same order; raises DoesNotFitError."""
+    batch = as_batch([_row(hold) for hold in holds])
+    if runtime.db.chains_changes:
+        async with runtime.db.write_autocommit() as conn:
+            stored = await conn.many(statements.reserve_at_once, Stored, batch=batch, **budgets.as_parameters)
+    else:
+        async with runtime.db.write() as conn:
+            stored = await _reserve_in_steps(conn, holds, batch, budgets)
+    ids = dict(stored)
+    if len(ids) < len(holds):
         raise DoesNotFitError
-    return reservation_id
+    return [ids[hold.request_id] for hold in holds]
 
 
-async def insert_open(conn: WriteConnection, hold: Hold, now: datetime) -> int:
+async def _reserve_in_steps(
+    conn: WriteConnection, holds: Sequence[Hold], batch: str, budgets: DefaultBudgets
+) -> list[Stored]:
+    """The same where a statement changes one table; raises DoesNotFitError, so that the transaction rolls back."""
+    accounts = {account_id for hold in holds for account_id in hold.account_ids}
+    moved = await conn.many(statements.hold_on_accounts, int, batch=batch, **budgets.as_parameters)
+    if len(moved) != len(accounts):
+        raise DoesNotFitError
+    stored = await conn.many(statements.insert_reservations, Stored, batch=batch)
+    ids = dict(stored)
+    entries = [_entry(ids[hold.request_id], hold) for hold in holds]
+    await conn.affected(settlements.insert_entries, batch=as_batch(entries))
+    return stored
+
+
+async def insert_open(conn: WriteConnection, hold: Hold) -> int:
     """Store an open reservation with its entry; the caller moves the accounts in the same transaction."""
-    reservation_id = await conn.one(
-        statements.insert_reservation,
-        int,
-        request_id=hold.request_id,
-        unit=hold.unit,
-        amount=hold.amount,
-        accounts=orjson.dumps(list(hold.account_ids)).decode(),
-        state="open",
-        executor_id=hold.executor_id,
-        deadline=hold.deadline,
-        details=None if hold.details is None else orjson.dumps(hold.details).decode(),
-        created_at=now,
-    )
-    await _enter(conn, reservation_id, "reserve", hold.amount, 0, now)
-    return reservation_id
-
-
-async def close(
-    conn: WriteConnection, reservation_id: int, end: End, used_amount: int | None, now: datetime
-) -> Closed | None:
-    """Close an open reservation in the caller's transaction; None if it was closed before, and then nothing changes.
-
-    ``used_amount`` None means all that was reserved; it may be more. The caller ends with ``move_accounts``, after
-    whatever else belongs to the same transaction.
-    """
-    closed = await conn.maybe(
-        statements.close_reservation,
-        Closed,
-        of_id=reservation_id,
-        end=end,
-        used_amount=used_amount,
-        now=now,
-    )
-    if closed is not None:
-        await _enter(conn, reservation_id, _KINDS[end], -closed.amount, closed.used, now)
-    return closed
-
-
-async def move_accounts(conn: WriteConnection, closed: Closed) -> None:
-    """Take back what was held from the accounts, and add what was used; the last locks of the transaction."""
-    ids = orjson.loads(closed.accounts)
-    await conn.affected(statements.settle, batch=_ids(ids), held=closed.amount, used_amount=closed.used)
-
-
-async def no_log(conn: WriteConnection, closed: Closed) -> None:
-    """For whoever keeps no log of what was reserved."""
-
-
-async def release(ctx: Context, reservation_id: int, write_log: WriteLog = no_log) -> bool:
-    """Give all of a reservation back; False if it was closed before."""
-    now = ctx.now()
-    async with ctx.write() as conn:
-        closed = await close(conn, reservation_id, "released", 0, now)
-        if closed is not None:
-            await write_log(conn, closed)
-            await move_accounts(conn, closed)
-    return closed is not None
+    (stored,) = await conn.many(statements.insert_reservations, Stored, batch=as_batch([_row(hold)]))
+    await conn.affected(settlements.insert_entries, batch=as_batch([_entry(stored.id, hold)]))
+    return stored.id
 
 
 async def balances(conn: ReadConnection, account_ids: Sequence[int], budgets: DefaultBudgets) -> list[Balance]:
     """What the accounts have and may have at this moment."""
-    return await conn.many(statements.account_balances, Balance, batch=_ids(account_ids), **budgets.as_parameters)
+    batch = as_batch([{"id": account_id} for account_id in account_ids])
+    return await conn.many(ledger.account_balances, Balance, batch=batch, **budgets.as_parameters)
 
 
-def _ids(account_ids: Sequence[int]) -> str:
-    return as_batch([{"id": account_id} for account_id in account_ids])
+def _row(hold: Hold) -> dict[str, object]:
+    return {
+        "request_id": hold.request_id,
+        "unit": hold.unit,
+        "amount": hold.amount,
+        "accounts": orjson.dumps(list(hold.account_ids)).decode(),
+        "executor_id": hold.executor_id,
+        "deadline": hold.deadline,
+        "details": None if hold.details is None else orjson.dumps(hold.details).decode(),
+        "created_at": hold.created_at,
+    }
 
 
-async def _enter(
-    conn: WriteConnection, reservation_id: int, kind: str, reserved: int, settled: int, now: datetime
-) -> None:
-    await conn.affected(
-        statements.insert_entry,
-        reservation_id=reservation_id,
-        kind=kind,
-        reserved_change=reserved,
-        settled_change=settled,
-        created_at=now,
-    )
+def _entry(reservation_id: int, hold: Hold) -> dict[str, object]:
+    return {
+        "reservation_id": reservation_id,
+        "kind": "reserve",
+        "reserved_change": hold.amount,
+        "settled_change": 0,
+        "created_at": hold.created_at,
+    }

@@ -6,15 +6,19 @@ reserved -> returned    it has ended before that
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.calendar import day_of
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import QuotaExceededError
-from app.services.ledger.reservations import Hold, close, insert_open, move_accounts
+from app.services.ledger.reservations import DefaultBudgets, Hold, insert_open
+from app.services.ledger.settlements import Closed, Closing, close_all, move_all
 from sql.statements import ledger as statements
 from sql.statements import usage
+
+# What is locked beside a run's account has none: budgets are of money.
+NO_BUDGETS: Final = DefaultBudgets(0, 0)
 
 
 class RunStanding(NamedTuple):
@@ -44,8 +48,8 @@ async def reserve_run(conn: WriteConnection, ctx: Context, tenant_id: int, accou
         raise QuotaExceededError(
             quota=quota, settled=standing.settled, reserved=reserved, next_month=month.next_day.isoformat()
         )
-    hold = Hold(request_id, "runs", 1, [account_id])
-    reservation_id = await insert_open(conn, hold, ctx.now())
+    hold = Hold(request_id, "runs", 1, [account_id], ctx.now())
+    reservation_id = await insert_open(conn, hold)
     await conn.affected(statements.reserve_run, of_id=account_id)
     return reservation_id
 
@@ -55,8 +59,7 @@ async def count_run(conn: WriteConnection, ctx: Context, tenant_id: int, reserva
 
     Its month is that in which it was reserved, also when it begins in the next one.
     """
-    closed = await close(conn, reservation_id, "released", 0, ctx.now())
-    if closed is None:
+    if (closed := await _released(conn, ctx, reservation_id)) is None:
         return False
     await conn.affected(
         usage.insert_usage_event,
@@ -69,13 +72,18 @@ async def count_run(conn: WriteConnection, ctx: Context, tenant_id: int, reserva
         day=day_of(closed.created_at, ctx.runtime.zone),
         received_at=ctx.now(),
     )
-    await move_accounts(conn, closed)
+    await move_all(conn, [closed], NO_BUDGETS)
     return True
 
 
 async def return_run(conn: WriteConnection, ctx: Context, reservation_id: int) -> bool:
     """Give a run back that has ended before it counted; False if its reservation was closed before."""
-    closed = await close(conn, reservation_id, "released", 0, ctx.now())
-    if closed is not None:
-        await move_accounts(conn, closed)
-    return closed is not None
+    if (closed := await _released(conn, ctx, reservation_id)) is None:
+        return False
+    await move_all(conn, [closed], NO_BUDGETS)
+    return True
+
+
+async def _released(conn: WriteConnection, ctx: Context, reservation_id: int) -> Closed | None:
+    closed = await close_all(conn, [Closing(reservation_id, "released", 0)], ctx.now())
+    return closed[0] if closed else None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from app.context import Context
-from app.services.ledger.reservations import WriteLog, close, move_accounts, no_log
+from app.services.ledger.settlements import Closing, Settle
 from app.services.ledger.waiting import lines_of
 from sql.statements import ledger as statements
 
@@ -70,7 +70,7 @@ async def check_ledger(ctx: Context) -> Mapping[str, object]:
     return {"accounts": proof.compared, "differences": len(proof.accounts) + len(proof.reservations)}
 
 
-async def close_abandoned(ctx: Context, write_log: WriteLog = no_log) -> Mapping[str, object]:
+async def close_abandoned(ctx: Context, settle: Settle) -> Mapping[str, object]:
     """Close the reservations whose holder is gone as unconfirmed: what they held counts as used."""
     now = ctx.now()
     moments = {"now": now, "alive_since": now - DEAD_AFTER}
@@ -79,12 +79,7 @@ async def close_abandoned(ctx: Context, write_log: WriteLog = no_log) -> Mapping
         async with ctx.read() as reader:
             ids = await reader.many(statements.abandoned, int, **moments, max_rows=AT_ONCE)
         for reservation_id in ids:
-            async with ctx.write() as conn:
-                reservation = await close(conn, reservation_id, "unconfirmed", None, now)
-                if reservation is not None:
-                    await write_log(conn, reservation)
-                    await move_accounts(conn, reservation)
-                    closed += 1
+            closed += len(await settle(ctx, [Closing(reservation_id, "unconfirmed", None)]))
         if ids:
             lines_of(ctx).settled()
         if len(ids) < AT_ONCE:

@@ -16,12 +16,10 @@ from app.services.ledger.reservations import (
     DefaultBudgets,
     DoesNotFitError,
     Hold,
-    WriteLog,
     balances,
-    no_log,
-    release,
     reserve,
 )
+from app.services.ledger.settlements import Closing, Settle
 
 # How often whoever stands first in line tries again, for what other processes settle.
 POLL_SECONDS = 0.1
@@ -84,19 +82,19 @@ def lines_of(ctx: Context) -> Lines:
 
 
 async def reserve_in_turn(
-    ctx: Context, hold: Hold, budgets: DefaultBudgets, wait_seconds: float, write_log: WriteLog = no_log
+    ctx: Context, hold: Hold, budgets: DefaultBudgets, wait_seconds: float, settle: Settle
 ) -> int:
     """Reserve, waiting in line for as long as that may help; answers the reservation's id.
 
     It holds no connection while it waits, and who comes later does not overtake whoever waits for the same account.
-    A caller that is cancelled holds nothing: what it has just reserved is released, with ``write_log``. Raises
+    A caller that is cancelled holds nothing: what it has just reserved is released, by ``settle``. Raises
     RefusedError.
     """
     lines, ends = lines_of(ctx), time.monotonic() + wait_seconds
     full = lines.full_accounts(hold.account_ids)
     if not full:
         try:
-            return await _reserve(ctx, hold, budgets, write_log)
+            return await _reserve(ctx, hold, budgets, settle)
         except DoesNotFitError:
             full = [(await _refuse_if_hopeless(ctx, hold, budgets)).id]
     async with contextlib.AsyncExitStack() as stack:
@@ -107,32 +105,27 @@ async def reserve_in_turn(
             raise RefusedError(await _fullest(ctx, hold, budgets)) from None
         while True:
             with contextlib.suppress(DoesNotFitError):
-                return await _reserve(ctx, hold, budgets, write_log)
+                return await _reserve(ctx, hold, budgets, settle)
             balance = await _refuse_if_hopeless(ctx, hold, budgets)
             if (left := ends - time.monotonic()) <= 0:
                 raise RefusedError(balance)
             await lines.change(min(POLL_SECONDS, left))
 
 
-async def _reserve(ctx: Context, hold: Hold, budgets: DefaultBudgets, write_log: WriteLog) -> int:
+async def _reserve(ctx: Context, hold: Hold, budgets: DefaultBudgets, settle: Settle) -> int:
     """Reserve in a transaction that runs to its end; a caller that is cancelled meanwhile gives back what it holds."""
-    reserving = asyncio.create_task(_reserve_now(ctx, hold, budgets))
+    reserving = reserve(ctx, hold, budgets)
     try:
         return await asyncio.shield(reserving)
     except asyncio.CancelledError:
-        await ctx.runtime.to_its_end(_give_back(ctx, reserving, write_log))
+        await ctx.runtime.to_its_end(_give_back(ctx, reserving, settle))
         raise
 
 
-async def _reserve_now(ctx: Context, hold: Hold, budgets: DefaultBudgets) -> int:
-    async with ctx.write() as conn:
-        return await reserve(conn, hold, budgets, ctx.now())
-
-
-async def _give_back(ctx: Context, reserving: asyncio.Task[int], write_log: WriteLog) -> None:
+async def _give_back(ctx: Context, reserving: asyncio.Future[int], settle: Settle) -> None:
     """Release what was reserved for nobody; the deadline does it if the database does not answer now."""
     with contextlib.suppress(DoesNotFitError, UnavailableError):
-        await release(ctx, await reserving, write_log)
+        await settle(ctx, [Closing(await reserving, "released", 0)])
         lines_of(ctx).settled()
 
 

@@ -1,16 +1,40 @@
-"""Alerts about models: listing the newest, and dismissing one."""
+"""Alerts about models: raising each once, listing the newest, and dismissing one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from app.context import Context
+from app.database.connections import WriteConnection, as_batch
 from app.errors import AlertNotFoundError
 from app.events import Event, EventType, record
+from app.services.llm.alert_mails import enqueue_mails, request_mails
 from sql.statements import llm_alerts as statements
 
 MAX_ALERTS = 200
+
+AlertLevel = Literal["info", "warning", "critical"]
+
+
+class NewAlert(NamedTuple):
+    """What is to be raised; of the same ``key`` there is never a second one."""
+
+    key: str
+    type: str
+    level: AlertLevel
+    message: str
+    details: str
+    tenant_id: int | None = None
+    project_id: str | None = None
+
+
+class Raised(NamedTuple):
+    """An alert that nobody had raised before."""
+
+    id: int
+    level: AlertLevel
 
 
 class Alert(NamedTuple):
@@ -25,6 +49,29 @@ class Alert(NamedTuple):
     dismissed_at: datetime | None
     tenant_id: int | None
     project_id: str | None
+
+
+class Announcement(NamedTuple):
+    """What a transaction has raised: how many alerts, and the mails that are to be sent once it is committed."""
+
+    alerts: int
+    mail_ids: Sequence[int]
+
+    def committed(self, ctx: Context) -> None:
+        """Have the mails sent soon."""
+        enqueue_mails(ctx, self.mail_ids)
+
+
+async def raise_alerts(conn: WriteConnection, ctx: Context, alerts: Sequence[NewAlert]) -> Announcement:
+    """Store those that were not raised before, in their order, and request a mail about each critical one.
+
+    Both belong to the caller's transaction; the caller calls ``committed`` of the answer after it.
+    """
+    now = ctx.now()
+    batch = [{**alert._asdict(), "place": place, "created_at": now} for place, alert in enumerate(alerts)]
+    raised = await conn.many(statements.raise_alerts, Raised, batch=as_batch(batch))
+    critical = [alert.id for alert in raised if alert.level == "critical"]
+    return Announcement(len(raised), await request_mails(conn, ctx, critical))
 
 
 async def list_alerts(ctx: Context) -> list[Alert]:

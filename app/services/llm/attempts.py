@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import structlog
@@ -13,23 +13,22 @@ import structlog
 from app.context import Context
 from app.errors import UnavailableError
 from app.providers.metering import End, Outcome, Plan
-from app.services.ledger import reservations
+from app.services.ledger import settlements
 from app.services.ledger.accounts import account_ids, money_accounts
-from app.services.ledger.reservations import DefaultBudgets, Hold
+from app.services.ledger.reservations import Hold
+from app.services.ledger.settlements import Closing
 from app.services.ledger.waiting import RefusedError, lines_of, reserve_in_turn
 from app.services.llm.model_price import ModelPrice, cost, worst_case
 from app.services.llm.refusals import refusal_of
 from app.services.llm.setting_values import Provider
-from app.services.llm.system_settings import DEFAULTS
-from app.services.llm.usage_log import CANCELLED, Caller, LoggedCall, details_of, log_call, log_of_reservations
+from app.services.llm.settlement import BUDGETS, CANCELLED, Settlement, settle_as, settle_call
+from app.services.llm.usage_log import Caller, LoggedCall, details_of
 
-# The system's budgets until somebody changes them.
-BUDGETS: Final = DefaultBudgets(DEFAULTS.monthly_budget, DEFAULTS.daily_budget)
 # How much longer a reservation lives than its attempt may take, so that only a dead holder's runs out.
 MARGIN: Final = timedelta(seconds=30)
 # A settlement that meets an outage is repeated after so many seconds each; after the last one the deadline settles.
 SETTLE_AGAIN: Final = (0.2, 1.0, 5.0)
-_ENDS: Final[dict[End, reservations.End]] = {
+_ENDS: Final[dict[End, settlements.End]] = {
     "not_sent": "released",
     "refused": "released",
     "answered": "settled",
@@ -46,6 +45,7 @@ class Begun(NamedTuple):
     plan: Plan
     amount: int
     details: dict[str, object]
+    created_at: datetime
 
 
 class Attempted(NamedTuple):
@@ -78,33 +78,48 @@ class LedgerMeter:
         price = self._prices[plan.provider]
         amount = worst_case(price, input_bound=plan.input_bound, max_tokens=plan.max_tokens)
         details = details_of(self._caller, plan.provider, plan.model)
+        now = ctx.now()
         longest = timedelta(seconds=settings.budget_wait_seconds + settings.provider_timeout_seconds)
         hold = Hold(
             request_id=uuid.uuid4().hex,
             unit="money",
             amount=amount,
             account_ids=await account_ids(ctx, money_accounts(self._caller.owner, ctx.today())),
+            created_at=now,
             executor_id=ctx.runtime.executor_id if ctx.runtime.writes_heartbeats else None,
-            deadline=ctx.now() + longest + MARGIN,
+            deadline=now + longest + MARGIN,
             details=details,
         )
         try:
             reservation_id = await reserve_in_turn(
-                ctx, hold, BUDGETS, settings.budget_wait_seconds, log_of_reservations(ctx, CANCELLED)
+                ctx, hold, BUDGETS, settings.budget_wait_seconds, settle_as(CANCELLED)
             )
         except RefusedError as refused:
             raise refusal_of(ctx, refused.balance, amount) from None
-        return Begun(reservation_id, plan, amount, details)
+        return Begun(reservation_id, plan, amount, details, hold.created_at)
 
     async def end(self, begun: Begun, outcome: Outcome) -> None:
         """Settle in one transaction with the row of the log; it goes on when the caller is cancelled."""
-        await self._ctx.runtime.to_its_end(self._settle_at_last(begun, outcome))
+        settling = None
+        try:
+            settling = self._settling(begun, outcome)
+            used = await asyncio.shield(settling)
+        except (UnavailableError, asyncio.CancelledError) as failure:
+            await self._ctx.runtime.to_its_end(self._settle_at_last(begun, outcome, settling))
+            if isinstance(failure, asyncio.CancelledError):
+                raise
+        else:
+            self._settled(begun, outcome, used)
 
-    async def _settle_at_last(self, begun: Begun, outcome: Outcome) -> None:
+    async def _settle_at_last(
+        self, begun: Begun, outcome: Outcome, settling: asyncio.Future[int | None] | None
+    ) -> None:
+        """Settle, again where the database does not answer; ``settling`` is the first time, if that has begun."""
         for seconds in (*SETTLE_AGAIN, None):
             try:
-                await self._settle(begun, outcome)
+                self._settled(begun, outcome, await (settling or self._settling(begun, outcome)))
             except UnavailableError as failure:
+                settling = None
                 if seconds is None:
                     # The answer is there all the same; the reservation's deadline takes its whole amount.
                     log.error("llm_call_not_settled", reservation_id=begun.reservation_id, reason=str(failure))  # noqa: TRY400
@@ -114,18 +129,15 @@ class LedgerMeter:
             else:
                 return
 
-    async def _settle(self, begun: Begun, outcome: Outcome) -> None:
-        ctx = self._ctx
-        async with ctx.write() as conn:
-            closed = await reservations.close(
-                conn, begun.reservation_id, _ENDS[outcome.end], self._used(begun, outcome), ctx.now()
-            )
-            if closed is not None:
-                await log_call(conn, ctx, closed, begun.details, _logged(outcome))
-                await reservations.move_accounts(conn, closed)
-        lines_of(ctx).settled()
+    def _settling(self, begun: Begun, outcome: Outcome) -> asyncio.Future[int | None]:
+        closing = Closing(begun.reservation_id, _ENDS[outcome.end], self._used(begun, outcome))
+        settlement = Settlement(closing, _logged(outcome), begun.details, begun.created_at)
+        return settle_call(self._ctx, settlement)
+
+    def _settled(self, begun: Begun, outcome: Outcome, used: int | None) -> None:
+        lines_of(self._ctx).settled()
         # One that was closed before was closed for a holder that seemed dead: at all that it had reserved.
-        self._note(begun, outcome, begun.amount if closed is None else closed.used)
+        self._note(begun, outcome, begun.amount if used is None else used)
 
     def _used(self, begun: Begun, outcome: Outcome) -> int | None:
         """In 1e-9 USD; None for all that was reserved."""

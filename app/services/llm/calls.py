@@ -13,13 +13,13 @@ from app.services.llm import answer_cache, cross_validation
 from app.services.llm.answer_cache import Hit, Hold, Question, Stored, Wanted
 from app.services.llm.asking import Metered, asked, metered_of
 from app.services.llm.attempts import Attempted
+from app.services.llm.call_settings import OwnRates, call_settings
 from app.services.llm.cross_validation import Judgement
-from app.services.llm.effective import EffectiveSettings, effective_settings, resolve
+from app.services.llm.effective import EffectiveSettings
 from app.services.llm.model_price import ModelPrice
-from app.services.llm.price_lookup import prices_of
+from app.services.llm.price_lookup import prices_beside
 from app.services.llm.provider_clients import VENDORS, address_of, has_access, is_left_alone
 from app.services.llm.setting_values import Provider
-from app.services.llm.system_settings import system_settings
 from app.services.llm.usage_log import Caller, log_cached
 from app.settings import variable_of
 from sql.statements import llm_calls as statements
@@ -200,15 +200,8 @@ async def metered_model(ctx: Context, caller: Caller) -> Metered:
 
 
 async def _settings_and_prices(ctx: Context, caller: Caller) -> tuple[EffectiveSettings, dict[Provider, ModelPrice]]:
-    settings = await settings_for(ctx, caller.owner.project_id, caller.agent_type)
-    return settings, await _prices(ctx, _models(ctx, settings))
-
-
-async def settings_for(ctx: Context, project_id: str | None, agent_type: str) -> EffectiveSettings:
-    """What holds for an agent in a project, or in none."""
-    if project_id is not None:
-        return await effective_settings(ctx, project_id, agent_type)
-    return resolve(await system_settings(ctx), agent_type=agent_type)
+    settings, own_rates = await call_settings(ctx, caller.owner.project_id, caller.agent_type)
+    return settings, await _prices(ctx, _models(ctx, settings), own_rates)
 
 
 async def owner_of_project(ctx: Context, project_id: str) -> Owner:
@@ -238,13 +231,12 @@ def _models(ctx: Context, settings: EffectiveSettings) -> dict[Provider, str]:
     return usable
 
 
-async def _prices(ctx: Context, models: dict[Provider, str]) -> dict[Provider, ModelPrice]:
+async def _prices(ctx: Context, models: dict[Provider, str], own_rates: OwnRates) -> dict[Provider, ModelPrice]:
     """The prices of the models that have one, in order; raises ModelPriceMissingError if the first has none.
 
     No budget can be kept with a model without a price, so it is not called: a later one is left out.
     """
-    async with ctx.read() as conn:
-        prices = await prices_of(conn, ctx, models)
+    prices = await prices_beside(ctx, models, own_rates)
     first, model = next(iter(models.items()))
     if first not in prices:
         raise ModelPriceMissingError(provider=first, model=model)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import structlog
 
 from app.context import Context
-from app.database.connections import as_batch
 from app.errors import UnavailableError
+from app.services.llm.alerts import NewAlert, raise_alerts
 from app.services.llm.provider_clients import VENDORS
 from app.settings import variable_of
-from sql.statements import llm_alerts, llm_calls
+from sql.statements import llm_calls
 
 TYPE = "provider_key"
 # How long the doctor speaks of a key that nobody has put right, or has, without a call since.
@@ -33,18 +33,18 @@ async def key_refused(ctx: Context, provider: str) -> None:
     """Raise the alert of this day; the provider is asked again by the next call, because a key may be put right."""
     variable = next(variable_of(f"{vendor}_api_key") for name, vendor in VENDORS.items() if name == provider)
     log.warning("provider_refuses_key", provider=provider, variable=variable)
-    alert = {
-        "key": f"{_prefix(provider)}{ctx.today()}",
-        "type": TYPE,
-        "level": "critical",
-        "message": f"{provider} refuses the key of this installation",
-        "details": f"It is skipped, and the next provider is asked. Put {variable} right.",
-        "created_at": ctx.now(),
-    }
+    alert = NewAlert(
+        key=f"{_prefix(provider)}{ctx.today()}",
+        type=TYPE,
+        level="critical",
+        message=f"{provider} refuses the key of this installation",
+        details=f"It is skipped, and the next provider is asked. Put {variable} right.",
+    )
     # A call does not fail because of its alert.
     with contextlib.suppress(UnavailableError):
-        async with ctx.write_autocommit() as conn:
-            await conn.affected(llm_alerts.raise_alerts, batch=as_batch([alert]))
+        async with ctx.write() as conn:
+            announcement = await raise_alerts(conn, ctx, [alert])
+        announcement.committed(ctx)
 
 
 async def providers_that_refused(ctx: Context) -> dict[str, datetime]:

@@ -66,6 +66,11 @@ async def read_levels(conn: ReadConnection, project_id: str, agent_type: str | N
     if not rows:
         raise ProjectNotFoundError(project_id=project_id)
     (row,) = rows
+    return levels_of(row)
+
+
+def levels_of(row: Row[Any]) -> Levels:
+    """The three of a row whose columns are labelled by their level; what has no row sets nothing."""
     return Levels(
         system=_level(row, "system", SystemSettings) if row.system_version is not None else DEFAULTS,
         project=_level(row, "project", ProjectSettings),

@@ -36,6 +36,11 @@ class OwnPrice:
             "output_price": self.output_price,
         }
 
+    @property
+    def rate(self) -> Rate:
+        """The prices as the one rate of all calls."""
+        return Rate(0, self.input_price, self.cached_input_price, None, self.output_price)
+
 
 async def price_of(conn: ReadConnection, ctx: Context, provider: Provider, model: str) -> ModelPrice | None:
     """The price of a model now: the operator's own one, or else that of the list; None if there is neither."""
@@ -45,15 +50,19 @@ async def price_of(conn: ReadConnection, ctx: Context, provider: Provider, model
 async def prices_of(conn: ReadConnection, ctx: Context, models: Mapping[Provider, str]) -> dict[Provider, ModelPrice]:
     """As ``price_of``, of a model of each provider with one statement, in order; one without a price is left out."""
     batch = as_batch([{"provider": provider, "model": model} for provider, model in models.items()])
-    own = {price.provider: price for price in await conn.many(statements.own_prices_of, OwnPrice, batch=batch)}
+    own = await conn.many(statements.own_prices_of, OwnPrice, batch=batch)
+    return await prices_beside(ctx, models, {(price.provider, price.model): price.rate for price in own})
+
+
+async def prices_beside(
+    ctx: Context, models: Mapping[Provider, str], own_rates: Mapping[tuple[Provider, str], Rate]
+) -> dict[Provider, ModelPrice]:
+    """As ``prices_of``, where the operators' own prices were read before."""
     found = {}
     for provider, model in models.items():
-        if (mine := own.get(provider)) is None:
-            price = await list_price(provider, model, ctx.now())
-        else:
-            rate = Rate(0, mine.input_price, mine.cached_input_price, None, mine.output_price)
-            price = ModelPrice(provider, model, "own", (rate,))
-        if price is not None:
+        rate = own_rates.get((provider, model))
+        own = None if rate is None else ModelPrice(provider, model, "own", (rate,))
+        if (price := own or await list_price(provider, model, ctx.now())) is not None:
             found[provider] = price
     return found
 

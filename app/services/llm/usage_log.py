@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from app.calendar import day_of
 from app.context import Context
-from app.database.connections import WriteConnection
+from app.database.connections import WriteConnection, as_batch
 from app.services.ledger.accounts import Owner
-from app.services.ledger.reservations import Closed, WriteLog
-from app.services.ledger.upkeep import close_abandoned
+from app.services.ledger.settlements import Closed
 from sql.statements import llm_calls as statements
 
 # As long as the columns.
 MAX_DESCRIPTION = 500
 MAX_PREVIEW = 500
 MAX_ERROR = 1000
-LOST = "The process that made the call has ended without settling it; all that was reserved counts as used."
-CANCELLED = "The call was cancelled before it left."
 
 
 class Caller(NamedTuple):
@@ -62,65 +57,58 @@ def details_of(caller: Caller, provider: str, model: str) -> dict[str, object]:
     }
 
 
-async def log_call(
-    conn: WriteConnection, ctx: Context, closed: Closed, details: Mapping[str, object], call: LoggedCall
-) -> None:
-    """Write the row of an attempt whose reservation this transaction has closed; it bears the reservation's time."""
-    await conn.affected(
-        statements.insert_call,
+def call_row(ctx: Context, closed: Closed, details: Mapping[str, object], call: LoggedCall) -> dict[str, Any]:
+    """The row of an attempt whose reservation was closed; it bears the reservation's time."""
+    return {
+        **call_columns(ctx, details, call, closed.created_at),
+        "request_id": closed.request_id,
+        "created_at": closed.created_at,
+        "cost": closed.used,
+    }
+
+
+def call_columns(ctx: Context, details: Mapping[str, object], call: LoggedCall, created_at: datetime) -> dict[str, Any]:
+    """What of the row is known before the reservation is closed."""
+    return {
         **details,
-        **_of_reservation(ctx, closed.request_id, closed.created_at),
-        cost=closed.used,
-        input_tokens=call.input_tokens,
-        cached_input_tokens=call.cached_input_tokens,
-        output_tokens=call.output_tokens,
-        duration_ms=call.duration_ms,
-        success=call.error is None,
-        cached=False,
-        error_message=_storable(call.error, MAX_ERROR),
-        response_preview=_storable(call.text, MAX_PREVIEW) or None,
-    )
+        "day": day_of(created_at, ctx.runtime.zone),
+        "input_tokens": call.input_tokens,
+        "cached_input_tokens": call.cached_input_tokens,
+        "output_tokens": call.output_tokens,
+        "duration_ms": call.duration_ms,
+        "success": call.error is None,
+        "cached": False,
+        "error_message": _storable(call.error, MAX_ERROR),
+        "response_preview": _storable(call.text, MAX_PREVIEW) or None,
+    }
 
 
 async def log_cached(ctx: Context, caller: Caller, provider: str, model: str, text: str, duration_ms: int) -> None:
     """Write the row of an answer that was kept: nothing was reserved, no token used, and it costs nothing."""
     now = ctx.now()
+    row = {
+        **details_of(caller, provider, model),
+        "request_id": uuid.uuid4().hex,
+        "created_at": now,
+        "day": day_of(now, ctx.runtime.zone),
+        "cost": 0,
+        "input_tokens": 0,
+        "cached_input_tokens": 0,
+        "output_tokens": 0,
+        "duration_ms": duration_ms,
+        "success": True,
+        "cached": True,
+        "error_message": None,
+        "response_preview": _storable(text, MAX_PREVIEW),
+    }
     async with ctx.write_autocommit() as conn:
-        await conn.affected(
-            statements.insert_call,
-            **details_of(caller, provider, model),
-            request_id=uuid.uuid4().hex,
-            created_at=now,
-            day=day_of(now, ctx.runtime.zone),
-            cost=0,
-            input_tokens=0,
-            cached_input_tokens=0,
-            output_tokens=0,
-            duration_ms=duration_ms,
-            success=True,
-            cached=True,
-            error_message=None,
-            response_preview=_storable(text, MAX_PREVIEW),
-        )
+        await conn.affected(statements.insert_calls, batch=as_batch([row]))
 
 
-def _of_reservation(ctx: Context, request_id: str, created_at: datetime) -> dict[str, Any]:
-    return {"request_id": request_id, "created_at": created_at, "day": day_of(created_at, ctx.runtime.zone)}
-
-
-async def close_abandoned_calls(ctx: Context) -> Mapping[str, object]:
-    """Settle the calls of dead processes as if all that they reserved was used, and write their rows of the log."""
-    return await close_abandoned(ctx, log_of_reservations(ctx, LOST))
-
-
-def log_of_reservations(ctx: Context, error: str) -> WriteLog:
-    """Writes the row of a reservation of which nobody knows more than what it was made for."""
-
-    async def write_log(conn: WriteConnection, closed: Closed) -> None:
-        if closed.details is not None:
-            await log_call(conn, ctx, closed, orjson.loads(closed.details), LoggedCall(error=error))
-
-    return write_log
+async def log_calls(conn: WriteConnection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write these rows in the transaction that has closed their reservations."""
+    if rows:
+        await conn.affected(statements.insert_calls, batch=as_batch(rows))
 
 
 def _storable(text: str | None, length: int) -> str | None:

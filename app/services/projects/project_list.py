@@ -33,7 +33,9 @@ async def list_projects(
     async with ctx.read() as conn:
         statement = _project_page(tenant_id is not None, bool(search))
         if search and tenant_id is None:
-            words = word_patterns(search)
+            # Ids share most of their trigrams, so a part of one is looked up instead. Names share few, and a word of
+            # theirs is often in more projects than the planner expects.
+            words = word_patterns(search) if len(search.split()) == 1 else {}
             found = await conn.one(_projects_matching(len(words)), Found, **values, **words, **paging)
             total, values["batch"] = found.counted, found.batch
             statement = statements.projects_by_ids if found.way == "found" else statement

@@ -64,12 +64,10 @@ async def perform_task(ctx: Context, task_id: int) -> Mapping[str, object]:
         return {"state": "gone"}
     until, done = time.monotonic() + RUN_SECONDS, 0
     while time.monotonic() < until and (taken := await tasks.take_task(ctx, place, task_id)) is not None:
-        held = tasks.held_by(ctx.runtime)
-        held.add(taken.task.id)
         try:
             await _do(ctx, taken)
         finally:
-            held.discard(taken.task.id)
+            tasks.let_go(ctx, taken)
         done += 1
     return {"tasks": done}
 

@@ -57,13 +57,20 @@ class TaskLostError(Exception):
     """Somebody else has taken the task, or its run has ended: nothing of this attempt is committed."""
 
 
-# What this process works on: a task of its own that is not among these was left behind by a failure.
-_held: WeakKeyDictionary[Runtime, set[int]] = WeakKeyDictionary()
+# The tasks that this process works on, with the attempt of each: a task of its own that is not among these was left
+# behind by a failure.
+_held: WeakKeyDictionary[Runtime, dict[int, int]] = WeakKeyDictionary()
 
 
-def held_by(runtime: Runtime) -> set[int]:
-    """The ids of the tasks that this process works on."""
-    return _held.setdefault(runtime, set())
+def _held_by(runtime: Runtime) -> dict[int, int]:
+    return _held.setdefault(runtime, {})
+
+
+def let_go(ctx: Context, taken: Taken) -> None:
+    """This process works on the task no more, however that has ended."""
+    held = _held_by(ctx.runtime)
+    if held.get(taken.task.id) == taken.task.attempt:
+        del held[taken.task.id]
 
 
 async def place_of(ctx: Context, task_id: int) -> Place | None:
@@ -76,18 +83,29 @@ async def take_task(ctx: Context, place: Place, wanted_id: int) -> Taken | None:
     """Take a task of the run, the wanted one before others; None if there is none to take.
 
     At the first one the run counts. A task that was begun too often fails instead, and the next one is looked for.
+    Whoever works on it calls ``let_go`` in the end.
     """
     while True:
+        taken: Taken | None = None
         try:
             async with moving(ctx, *place) as move:
                 found = await _next_task(ctx, move, wanted_id)
                 if found is None:
                     return None
                 if found.attempt < MAX_ATTEMPTS:
-                    return Taken(move.run, await _taken(ctx, move, found))
-                await _fail_worn_out(move, found)
+                    taken = Taken(move.run, await _taken(ctx, move, found))
+                    # Before the commit: at once after it another errand of this process may look for a task.
+                    _held_by(ctx.runtime)[found.id] = taken.task.attempt
+                else:
+                    await _fail_worn_out(move, found)
         except RunEndedError:
             return None
+        except BaseException:
+            if taken is not None:
+                let_go(ctx, taken)
+            raise
+        if taken is not None:
+            return taken
 
 
 async def _next_task(ctx: Context, move: RunMove, wanted_id: int) -> Task | None:
@@ -97,7 +115,7 @@ async def _next_task(ctx: Context, move: RunMove, wanted_id: int) -> Task | None
         tenant_id=move.run.tenant_id,
         run_id=move.run.id,
         executor_id=ctx.runtime.executor_id,
-        held_ids=sorted(held_by(ctx.runtime)) or [0],
+        held_ids=sorted(_held_by(ctx.runtime)) or [0],
         alive_since=move.now - DEAD_AFTER,
         wanted_id=wanted_id,
     )

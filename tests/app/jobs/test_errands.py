@@ -19,9 +19,11 @@ from app.errors import DatabaseUnavailableError, DeliveryDeferredError, PortalEr
 from app.jobs.work import Errand
 from app.messages.mailbox import Mailbox
 from app.runtime import Runtime
+from app.services.llm.alert_mails import ALERT_MAIL, ALERT_MAILS
+from app.services.llm.key_alerts import key_refused
 from app.services.tenants.deliveries import DELIVERIES, enqueue_deliveries, request_delivery
 from app.services.tenants.onboarding import ensure_tenant
-from sql.tables import deliveries
+from sql.tables import alert_mails, deliveries
 
 
 @pytest.fixture
@@ -255,3 +257,25 @@ async def test_long_errands_have_a_queue_of_their_own_and_keep_no_other_waiting(
         assert len(begun) == 2
         release.set()
         await until(all_begun)
+
+
+async def test_a_critical_alert_is_mailed_once_and_the_engine_knows_its_id_alone(place: Place) -> None:
+    settings = place.settings().model_copy(update={"alert_recipients": ("ops@portal.test",)})
+    async with another_process(place) as ctx:
+        ctx.runtime.settings = settings
+        async with launched(settings, errands=[Errand(ALERT_MAIL, ALERT_MAILS.run, nothing_waits)]) as jobs:
+            await asyncio.wait_for(jobs.wait_until_running(), PATIENCE)
+            ctx.runtime.enqueue = jobs.enqueue
+            for _ in range(2):
+                await key_refused(ctx, "openai")
+            ((mail_id,),) = await place.rows(select(alert_mails.c.id))
+            jobs.enqueue(ALERT_MAIL, mail_id)
+
+            async def sent() -> bool:
+                return (await place.rows(select(alert_mails.c.state)))[0][0] == "sent"
+
+            await until(sent)
+
+    (message,) = await Mailbox(place.state_dir).messages()
+    assert (message.to, "OPENAI_API_KEY" in message.text) == ("ops@portal.test", True)
+    assert set(await workflows(place)) == {f"{ALERT_MAIL}:{mail_id}"}

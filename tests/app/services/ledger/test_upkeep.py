@@ -10,7 +10,8 @@ from support.live import LiveServer
 from support.rows import change
 
 from app.services.ledger.accounts import Owner, account_ids, money_accounts
-from app.services.ledger.reservations import DefaultBudgets, Hold, close, move_accounts, reserve
+from app.services.ledger.reservations import DefaultBudgets, Hold, reserve
+from app.services.ledger.settlements import Closing, settle
 from app.services.ledger.upkeep import check_ledger, verify
 from sql.tables import ledger_accounts, ledger_entries, ledger_reservations
 
@@ -22,15 +23,11 @@ async def moved(live: LiveServer) -> None:
     ctx = live.ctx
     ids = await account_ids(ctx, money_accounts(Owner(), ctx.today()))
     for end, used in (("settled", 30), ("released", 0), ("unconfirmed", None), (None, None)):
-        async with ctx.write() as conn:
-            hold = Hold(uuid.uuid4().hex, "money", 100, ids)
-            reservation_id = await reserve(conn, hold, BUDGETS, ctx.now())
+        reservation_id = await reserve(ctx, Hold(uuid.uuid4().hex, "money", 100, ids, ctx.now()), BUDGETS)
         if end is None:
             continue
-        async with ctx.write() as conn:
-            closed = await close(conn, reservation_id, end, used, ctx.now())  # type: ignore[arg-type]
-            assert closed is not None
-            await move_accounts(conn, closed)
+        closings = [Closing(reservation_id, end, used)]  # type: ignore[arg-type]
+        assert [len(await settle(ctx, closings, BUDGETS)) for _ in range(2)] == [1, 0]
 
 
 async def test_every_end_leaves_the_accounts_right(sanic_client: LiveServer) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -31,8 +34,9 @@ from support.runs import (
 from app.agents.work import Job, Outcome
 from app.context import Context
 from app.errors import DatabaseUnavailableError
-from app.services.runs import errand
+from app.services.runs import errand, moves, tasks
 from app.services.runs.errand import perform_task
+from app.services.runs.moves import RunMove
 from app.services.runs.tasks import MAX_ATTEMPTS, tasks_waiting
 from app.services.runs.upkeep import end_overdue_runs
 from sql.tables import agent_tasks, ledger_accounts, projects, runs, tenants, worker_heartbeats
@@ -116,6 +120,35 @@ async def test_many_processes_do_each_task_once(sanic_client: LiveServer, monkey
 
     assert Counter(worked) == Counter(["plan", *(task.key for task in plan)])
     assert len(await files_of(sanic_client, run_id)) == len(plan)
+    await must_hold(sanic_client, run_id)
+
+
+async def test_errands_of_one_process_take_no_task_from_each_other(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def agent(job: Job) -> Outcome:
+        await asyncio.sleep(0.02)
+        return Outcome(message="done")
+
+    plan = [planned(f"t{number}") for number in range(10)]
+    worked = scripted(monkeypatch, plan, agent)
+    _, mine, project_id = await ready_project(sanic_client)
+    run_id = await started(sanic_client, mine, project_id)
+    (first,) = await tasks_of(sanic_client, run_id)
+    await beat(sanic_client.ctx)
+
+    @contextlib.asynccontextmanager
+    async def slow_to_hear(*place: Any) -> AsyncIterator[RunMove]:
+        """The database has committed, and this process hears of it a moment later."""
+        async with moves.moving(*place) as move:
+            yield move
+        await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(tasks, "moving", slow_to_hear)
+    await asyncio.gather(*(perform_task(sanic_client.ctx, first.id) for _ in range(8)))
+
+    assert Counter(worked) == Counter(["plan", *(task.key for task in plan)])
+    assert {task.attempt for task in await tasks_of(sanic_client, run_id)} == {1}
     await must_hold(sanic_client, run_id)
 
 
