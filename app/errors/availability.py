@@ -92,7 +92,7 @@ class TooManyConnectionsError(PortalError):
 
 
 class TooManyOperationsError(PortalError):
-    """{limit} operations run over this connection, and no more are allowed.
+    """Over this connection {limit} operations run, and no more are allowed.
 
     Complete one of them, then try again.
     """
