@@ -18,7 +18,6 @@ from support.watching import begun, happen
 from websockets.exceptions import InvalidStatus
 
 from app.services import connections
-from app.services.progress import updates
 from app.settings import Settings
 from blueprints.graphql_api import sockets
 
@@ -290,7 +289,7 @@ async def test_a_client_that_is_cut_off_leaves_nothing(sanic_client: LiveServer,
         await until(lambda: held(sanic_client) == (0, 0))
 
 
-async def test_the_budget_holds_here_too_and_loses_nothing(settings: Settings) -> None:
+async def test_the_budget_holds_here_too(settings: Settings) -> None:
     async with live_server(settings.model_copy(update={"graphql_cost_per_minute": 60})) as live:
         run = await begun(live)
         async with talk(live) as socket:
@@ -298,7 +297,3 @@ async def test_the_budget_holds_here_too_and_loses_nothing(settings: Settings) -
             await socket.subscribe("{ dashboardStats { totalTasks } }")
             message = await socket.heard()
             assert message["payload"][0]["extensions"]["code"] == "rate_limited"
-
-
-def test_what_is_remembered_of_runs_is_bounded() -> None:
-    assert updates.REMEMBERED <= 10_000

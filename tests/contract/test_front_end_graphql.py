@@ -6,30 +6,10 @@ from datetime import timedelta
 
 from support.admin import as_tenant
 from support.builders import licensed
+from support.front_end import METRICS, PROJECT, PROJECTS, STATS, percent
 from support.graphql import TASKS, data, stored_project, stored_run
 from support.live import LiveServer
 from support.shapes import moment, optional, text, whole, words, wrong_in
-
-PROJECT = """query Project($id: String!) { project(id: $id) {
-  id name objective status completionPercentage totalTasks completedTasks failedTasks successRate
-  estimatedTimeRemainingSeconds
-  agents { id agentType name status healthScore tasksCompleted tasksFailed currentTaskId lastActivity successRate }
-  tasks(status: IN_PROGRESS, limit: 20) { id title status agentType durationSeconds }
-  completedTasksList: tasks(status: COMPLETED, limit: 50) { id title status agentType completedAt durationSeconds }
-} }"""
-STATS = """query DashboardStats { dashboardStats {
-  totalProjects activeProjects totalTasks activeTasks completedTasksToday
-  averageSuccessRate mostActiveAgent recentActivities { id agentType message timestamp taskId } } }"""
-METRICS = """query SystemMetrics { systemMetrics {
-  timestamp activeAgents activeTasks tasksCompletedToday tasksFailedToday
-  averageTaskDurationSeconds systemHealthScore cpuUsagePercent memoryUsagePercent } }"""
-PROJECTS = """query Projects($filter: ProjectFilterInput) { projects(filter: $filter, limit: 50) {
-  id name status completionPercentage totalTasks completedTasks failedTasks
-  tasks { id title status durationSeconds } } }"""
-
-
-def percent(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 100
 
 
 def status(value: object) -> bool:
