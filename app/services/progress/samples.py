@@ -60,7 +60,7 @@ async def metrics_stream(
 ) -> Samples:
     """Measurements at an interval, which is clamped.
 
-    Raises UnauthenticatedError, PermissionDeniedError, ProjectNotFoundError, ValidationError for a cursor that is none.
+    Raises CallerNotSentError, PermissionDeniedError, ProjectNotFoundError, ValidationError for a cursor that is none.
     """
     Seen(ctx)
     seconds = max(SHORTEST, min(interval_seconds, LONGEST))

@@ -123,7 +123,7 @@ async def task_updates(
 ) -> Updates[TaskProgress]:
     """Tasks as they change.
 
-    Raises UnauthenticatedError, PermissionDeniedError, ProjectNotFoundError, ValidationError for a cursor that is none,
+    Raises CallerNotSentError, PermissionDeniedError, ProjectNotFoundError, ValidationError for a cursor that is none,
     TooManyWatchersError, WatchersFullError, ShuttingDownError.
     """
 

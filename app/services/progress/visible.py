@@ -6,13 +6,13 @@ from typing import Any
 
 from app.access.permissions import Permission
 from app.context import Context
-from app.errors import PermissionDeniedError, UnauthenticatedError
+from app.errors import CallerNotSentError, PermissionDeniedError
 
 
 class Seen:
     """The tenant whose rows a caller sees, None for those of all.
 
-    Raises UnauthenticatedError for whoever is neither a tenant nor an operator, PermissionDeniedError for an operator
+    Raises CallerNotSentError for whoever is neither a tenant nor an operator, PermissionDeniedError for an operator
     who may not read runs.
     """
 
@@ -20,7 +20,7 @@ class Seen:
         self.tenant_id = None if ctx.session is None else ctx.session.tenant_id
         if self.tenant_id is None:
             if ctx.actor.type not in {"operator", "program"}:
-                raise UnauthenticatedError
+                raise CallerNotSentError
             if Permission.RUNS_READ not in ctx.actor.permissions:
                 raise PermissionDeniedError(permission=Permission.RUNS_READ.value)
 
