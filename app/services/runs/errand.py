@@ -91,7 +91,11 @@ async def _do(ctx: Context, taken: Taken) -> None:
             raise
         except Exception as failure:  # noqa: BLE001 - one broken agent must not end the errand of its run
             task_log.exception("task_broken")
-            await tasks.give_task_back(ctx, taken, f"The agent has broken down ({type(failure).__name__}).")
+            error = f"The agent has broken down ({type(failure).__name__})."
+            if taken.task.attempt < tasks.MAX_ATTEMPTS:
+                await tasks.give_task_back(ctx, taken, error)
+            else:
+                await tasks.fail_task(ctx, taken, f"It was begun {taken.task.attempt} times. {error}")
         else:
             await tasks.complete_task(ctx, taken, outcome, files)
     except TaskLostError:

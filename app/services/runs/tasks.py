@@ -24,8 +24,10 @@ from app.telemetry import metrics
 from sql.statements import runs as statements
 from sql.statements import tasks as task_statements
 
-# How often a task is begun at most, with holders that died among them.
+# How often a task is begun at most where its agent breaks down, and where its process is gone each time: what kills
+# processes is seldom the task.
 MAX_ATTEMPTS: Final = 5
+MAX_BEGUN: Final = 30
 # Seconds after which a ready task that nobody has taken is put into the queue again; how many at a time.
 MISSED_SECONDS: Final = 20
 SWEPT_AT_ONCE: Final = 1000
@@ -92,7 +94,7 @@ async def take_task(ctx: Context, place: Place, wanted_id: int) -> Taken | None:
                 found = await _next_task(ctx, move, wanted_id)
                 if found is None:
                     return None
-                if found.attempt < MAX_ATTEMPTS:
+                if found.attempt < MAX_BEGUN:
                     taken = Taken(move.run, await _taken(ctx, move, found))
                     # Before the commit: at once after it another errand of this process may look for a task.
                     _held_by(ctx.runtime)[found.id] = taken.task.attempt

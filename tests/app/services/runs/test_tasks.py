@@ -37,7 +37,7 @@ from app.errors import DatabaseUnavailableError
 from app.services.runs import errand, moves, tasks
 from app.services.runs.errand import perform_task
 from app.services.runs.moves import RunMove
-from app.services.runs.tasks import MAX_ATTEMPTS, tasks_waiting
+from app.services.runs.tasks import MAX_ATTEMPTS, MAX_BEGUN, tasks_waiting
 from app.services.runs.upkeep import end_overdue_runs
 from sql.tables import agent_tasks, ledger_accounts, projects, runs, tenants, worker_heartbeats
 
@@ -205,13 +205,38 @@ async def test_a_broken_agent_is_begun_again_and_fails_after_so_many_attempts(
     assert Counter(worked) == {"plan": 1, "a": MAX_ATTEMPTS}
     assert row.state == "failed"
     (_, task) = await tasks_of(sanic_client, run_id)
-    assert task.error == (
-        f"It was begun {MAX_ATTEMPTS} times and never came to its end: The agent has broken down (ZeroDivisionError)."
-    )
+    assert task.error == f"It was begun {MAX_ATTEMPTS} times. The agent has broken down (ZeroDivisionError)."
     kinds = Counter(event.kind for event in await events_of(sanic_client, run_id))
-    assert (kinds["task_started"], kinds["task_retried"], kinds["task_failed"]) == (1 + MAX_ATTEMPTS, MAX_ATTEMPTS, 1)
+    assert (kinds["task_started"], kinds["task_retried"], kinds["task_failed"]) == (
+        1 + MAX_ATTEMPTS,
+        MAX_ATTEMPTS - 1,
+        1,
+    )
     assert "secret" not in "".join(event.data + event.message for event in await events_of(sanic_client, run_id))
     await must_hold(sanic_client, run_id)
+
+
+async def test_a_task_whose_process_is_always_gone_fails_in_the_end(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked = scripted(monkeypatch, [planned("a")])
+    _, mine, project_id = await ready_project(sanic_client)
+    run_id = await started(sanic_client, mine, project_id)
+    gone = {"status": "running", "holder": "gone"}
+    await change(sanic_client, update(agent_tasks).values(**gone, attempt=MAX_BEGUN - 1))
+    assert (await worked_off(sanic_client, run_id)).state == "completed"
+    assert worked == ["plan", "a"]
+
+    _, mine, project_id = await ready_project(sanic_client, name="Another")
+    run_id = await started(sanic_client, mine, project_id)
+    of_run = update(agent_tasks).where(agent_tasks.c.run_id == run_id)
+    await change(sanic_client, of_run.values(**gone, attempt=MAX_BEGUN))
+
+    row = await worked_off(sanic_client, run_id)
+
+    (task,) = await tasks_of(sanic_client, run_id)
+    assert row.state == "failed"
+    assert task.error == f"It was begun {MAX_BEGUN} times and never came to its end: its process was gone"
 
 
 async def test_an_outage_leaves_the_task_for_the_next_attempt(
