@@ -24,7 +24,7 @@ from sql.tables import activation_codes, tenants, usage_events
 
 pytestmark = pytest.mark.processes
 PATIENCE = 120.0
-CODES, EVENTS = 5_000, 20_000 if FULL_PROOF else 9_000
+CODES, EVENTS = 5_000, 40_000 if FULL_PROOF else 20_000
 
 
 async def large_tenant(ctx: Context, slug: str, *, codes: int, events: int) -> int:
