@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import Select, String, and_, bindparam, delete, exists, or_, select, update
 
-from sql.dialect import insert
+from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown
 from sql.scope import across_tenants
 from sql.tables import ledger_reservations, projects, run_files, run_folders, runs
@@ -211,8 +211,9 @@ put_files = _file.on_conflict_do_update(
     },
 )
 
-remove_file = delete(run_files).where(
+_removed = batch_rows(path=String)
+remove_files = delete(run_files).where(
     run_files.c.tenant_id == bindparam("of_tenant_id"),
     run_files.c.run_id == bindparam("of_run_id"),
-    run_files.c.path == bindparam("of_path"),
+    run_files.c.path.in_(select(_removed.c.path)),
 )

@@ -16,6 +16,7 @@ import orjson
 
 from app.agents.job import Outcome
 from app.context import Context
+from app.database.connections import as_batch
 from app.runtime import Runtime
 from app.services.ledger.upkeep import DEAD_AFTER
 from app.services.runs.moves import NewTask, RunEndedError, RunMove, moving
@@ -254,8 +255,9 @@ async def _ending(
 
 async def _write_files(move: RunMove, task: Task, removed: Sequence[str], files: Sequence[FileRow]) -> None:
     run = move.run
-    for path in removed:
-        await move.conn.affected(statements.remove_file, of_tenant_id=run.tenant_id, of_run_id=run.id, of_path=path)
+    if removed:
+        batch = as_batch([{"path": path} for path in removed])
+        await move.conn.affected(statements.remove_files, of_tenant_id=run.tenant_id, of_run_id=run.id, batch=batch)
     written = {"tenant_id": run.tenant_id, "run_id": run.id, "task_id": task.id, "written_at": move.now}
     if files:
         await move.conn.insert_all(statements.put_files, [{**file._asdict(), **written} for file in files])

@@ -30,6 +30,7 @@ from support.runs import (
     worked_off,
     worker,
 )
+from support.statements import counted_statements
 
 from app.agents.work import Job, Outcome
 from app.context import Context
@@ -94,6 +95,25 @@ async def test_what_needs_a_task_that_failed_is_cancelled_and_the_run_has_failed
     assert by_key["b"].error == "No template covers this: describe it in other words."
     assert (by_key["d"].status, by_key["d"].error) == ("cancelled", "A task that it needs was not completed.")
     await must_hold(sanic_client, run_id)
+
+
+async def test_files_are_removed_with_one_statement_however_many(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def agent(job: Job) -> Outcome:
+        if job.task.key == "a":
+            return Outcome(files={f"{number}.txt": b"x" for number in range(9)}, message="written")
+        return Outcome(removed=tuple(f"{number}.txt" for number in range(8)), message="removed")
+
+    scripted(monkeypatch, [planned("a"), planned("b", "a")], agent)
+    _, mine, project_id = await ready_project(sanic_client)
+    run_id = await started(sanic_client, mine, project_id)
+
+    with counted_statements(sanic_client.runtime.db) as seen:
+        await worked_off(sanic_client, run_id)
+
+    assert [file.path for file in await files_of(sanic_client, run_id)] == ["8.txt"]
+    assert sum("DELETE FROM run_files" in statement for statement in seen) == 1
 
 
 async def test_many_processes_do_each_task_once(sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
