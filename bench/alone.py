@@ -62,7 +62,7 @@ async def measure_memory(
     def keep(name: str, value: float) -> None:
         results.values.append(Value(database, "memory", name, [value]))
 
-    await _at_rest(server)
+    await at_rest(server)
     keep(FRESH, fresh := server.rss_mb)
     keep("fresh PSS, MB", server.pss_mb)
     scripts = []
@@ -80,7 +80,7 @@ async def measure_memory(
     keep(GROWN, server.rss_mb / fresh)
 
 
-async def _at_rest(server: Server) -> None:
+async def at_rest(server: Server) -> None:
     """Return when the worker takes no more memory: it answers before its durable engine has started."""
     before, now = 0.0, server.rss_mb
     while now > before * REST_GROWTH:

@@ -26,7 +26,6 @@ from bench.databases import address, seeded
 from bench.load import require_wrk, wrk
 from bench.markdown import table
 from bench.scenarios import PORTAL, SCENARIOS
-from bench.seeding import Fleet
 from bench.servers import Server, forget_settings
 
 PATHS = tuple(name for name, scenario in SCENARIOS.items() if PORTAL in scenario.servers)
@@ -57,24 +56,25 @@ def main() -> int:
 
 async def _profile(url: str, folder: Path, chosen: argparse.Namespace) -> None:
     async with seeded(url, folder) as fleet, portal_server(url, folder) as server:
+        script = folder / "profile.lua"
         for name in chosen.names or PATHS:
-            samples, rate = await _sampled(name, server, fleet, folder, chosen.seconds)
-            print(
-                f"\n{name}, {rate:,.0f} requests/s while it was watched\n\n{_table(samples, chosen.lines)}", flush=True
-            )
+            write = SCENARIOS[name].script
+            assert write is not None
+            script.write_text(await write(fleet))
+            told = await profiled(server, script, folder, seconds=chosen.seconds, lines=chosen.lines)
+            print(f"\n{name}{told}", flush=True)
 
 
-async def _sampled(name: str, server: Server, fleet: Fleet, folder: Path, seconds: int) -> tuple[list[str], float]:
-    script, raw = folder / "profile.lua", folder / "profile.raw"
-    write = SCENARIOS[name].script
-    assert write is not None
-    script.write_text(await write(fleet))
+async def profiled(server: Server, script: Path, folder: Path, *, seconds: int, lines: int) -> str:
+    """The functions of the server under this load, as a table with a headline."""
+    raw = folder / "profile.raw"
     load = asyncio.create_task(asyncio.to_thread(wrk, f"{server.url}/", seconds=seconds + 2, script=script))
     await asyncio.sleep(1)
     command = [str(Path(sys.executable).parent / "py-spy"), "record", "--format", "raw", "--output", str(raw)]
     command += ["--rate", str(SAMPLES_PER_SECOND), "--duration", str(seconds), "--pid", str(server.pid)]
     await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    return raw.read_text().splitlines(), (await load).requests_per_second
+    rate = (await load).requests_per_second
+    return f", {rate:,.0f} requests/s while it was watched\n\n{_table(raw.read_text().splitlines(), lines)}"
 
 
 def _table(samples: list[str], lines: int) -> str:

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from app.errors import PortalError
-from bench.orm_design import activating, database, licensing, refreshing, usage
+from bench.orm_design import activating, database, graph, licensing, refreshing, usage
 
 
 @contextlib.asynccontextmanager
@@ -27,7 +27,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-for part in (licensing, refreshing, activating, usage):
+for part in (licensing, refreshing, activating, usage, graph):
     app.include_router(part.router)
 
 
