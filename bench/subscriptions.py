@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.subscriptions [--sockets 1000] [--each 10] [--tenants 20] [--json]
 
-The worker's resident memory before and after, divided by the subscriptions; their sockets are part of it. A few are told
-an event first, so that what is loaded at the first one is nobody's. On PostgreSQL. Exits 1 if the bar is missed, or if a
-subscription was not told its event exactly once.
+The worker's resident memory before and after, divided by the subscriptions; their sockets are part of it. A few are
+told an event first, so that what is loaded at the first one is nobody's. On PostgreSQL. Exits 1 if the bar is missed,
+or if a subscription was not told its event exactly once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from bench.databases import address, seeded
 from bench.graph_rows import Asking, change_one_task, seed_runs
 from bench.markdown import table
 from bench.scenarios import PORTAL
-from bench.servers import MEGABYTE, Server, forget_settings
+from bench.servers import Server, forget_settings
 
 MOST_KILOBYTES = 30.0
 # How many shake hands at once; a worker lets a hundred wait of whom it does not know who they are.
@@ -98,7 +98,7 @@ class Told:
         assert self._connection is not None
         async for text in self._connection:
             message = orjson.loads(text)
-            assert message["type"] == "next" and "errors" not in message["payload"], message
+            assert (message["type"], message["payload"].get("errors")) == ("next", None), message
             self.counts[message["id"]] += 1
 
 
@@ -117,11 +117,11 @@ async def begin_all(server: ServerProcess, asking: Sequence[Asking], sockets: in
 async def all_told(server: ServerProcess, asking: Sequence[Asking], some: Sequence[Told], each: int) -> float:
     """Let something happen to a task of each tenant, once all follow; seconds until all subscriptions were told."""
     await followed(server, len(some) * each)
-    before = [sum(one.counts.values()) for one in some]
+    before = [one.counts.total() for one in some]
     began = time.perf_counter()
     await change_one_task(Context(server.runtime, OPERATOR), asking)
     async with asyncio.timeout(PATIENCE):
-        while any(sum(one.counts.values()) < was + each for one, was in zip(some, before, strict=True)):
+        while any(one.counts.total() < was + each for one, was in zip(some, before, strict=True)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return time.perf_counter() - began
 

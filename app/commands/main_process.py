@@ -33,6 +33,7 @@ def run(settings: Settings, listener: socket.socket, start_method: StartMethod, 
 def _run_workers(settings: Settings, listener: socket.socket, start_method: StartMethod, *, as_json: bool) -> None:
     from sanic import Sanic
     from sanic.mixins import startup
+    from sanic.server.protocols.websocket_protocol import WebSocketProtocol
     from sanic.worker.loader import AppLoader
 
     from app.commands.supervisor import Supervisor
@@ -51,6 +52,8 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
         sock=listener,
         workers=settings.worker_count,
         backlog=BACKLOG,
+        # Sanic asks this application, which has no routes, whether any of them is one of WebSockets.
+        protocol=WebSocketProtocol,
         # Sanic's access log would contain whole URLs, which may contain a refresh token.
         access_log=False,
         motd=False,

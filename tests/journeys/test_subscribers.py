@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy import select
 from support.admin import as_operator, as_tenant
 from support.builders import licensed
 from support.graphql import PATH, Stored, stored_project, stored_run
 from support.processes import FULL_PROOF, ServerProcess, served
 from support.sockets import bearer
 from support.subscribers import ACTIVITIES, TASKS, Change, Subscriber, changes_of
+
+from sql.tables import runs
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgresql_only("SQLite is for one host")]
 
@@ -63,23 +66,19 @@ async def world(database: str, folder: Path) -> AsyncIterator[World]:
             planned = [Stored("qa" if place % 3 else "coder") for place in range(CHANGES // RUNS + 1)]
             tasks.append((await stored_run(live, project_id, planned))[:-1])
             projects.append(project_id)
-        runs = await run_ids(servers[0])
+        run_numbers = await run_ids(servers[0])
         operator = await as_operator(live)
         in_turn = [task for some in zip(*tasks, strict=True) for task in some]
-        yield World(servers, [tenant.tenant_id for tenant in tenants], projects, runs, in_turn, operator)
+        yield World(servers, [tenant.tenant_id for tenant in tenants], projects, run_numbers, in_turn, operator)
 
 
 async def run_ids(server: ServerProcess) -> list[int]:
-    from sqlalchemy import select
-
-    from sql.tables import runs
-
     async with server.ctx.read() as conn:
         return await conn.many(select(runs.c.id).order_by(runs.c.id), int)
 
 
 async def subscriber(of: World, number: int) -> Subscriber:
-    """The next one, whose session is its own: of a tenant, of a project, of a kind of agent, of another tenant, of all."""
+    """The next one, with a session of its own: of a tenant, a project, a kind of agent, another tenant, or of all."""
     live: Any = of.servers[0]
     first, second = of.tenants
     kind = number % 5
