@@ -7,73 +7,14 @@ so answers are the same, as a test over generated documents shows.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Iterable
+from typing import Any
 
-from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo, Undefined
+from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
 from graphql.execution.executor_throwing_on_incremental import ExecutorThrowingOnIncremental
-from graphql.type import get_nullable_type, is_leaf_type, is_non_null_type, is_object_type
+from graphql.type import get_nullable_type, is_object_type
 
-# What the library neither waits for nor calls; anything else is left to it.
-PLAIN: Final = frozenset({str, int, float, bool, datetime})
-
-
-class Attribute:
-    """The resolver of a field that is an attribute of its record."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, of: Any, info: GraphQLResolveInfo[Any]) -> Any:
-        """The attribute; raises AttributeError where the record has none."""
-        return getattr(of, self.name)
-
-
-class NotPlainError(Exception):
-    """An object that the library has to complete."""
-
-
-class PlainField(NamedTuple):
-    """A field that is an attribute; without a name of one it is ``constant``."""
-
-    response_name: str
-    attribute: str | None
-    coerce: Callable[[Any], Any]
-    is_non_null: bool
-    constant: str = ""
-
-
-class Plan(NamedTuple):
-    """How the fields of a selection are answered; ``whole`` is the selection, which must live as long as its id."""
-
-    whole: dict[str, Any]
-    plain: tuple[PlainField, ...]
-    others: dict[str, Any]
-
-    def read(self, of: Any) -> dict[str, Any]:
-        """The plain fields of a record; raises NotPlainError."""
-        if of is None or isinstance(of, BaseException) or hasattr(type(of), "__await__"):
-            raise NotPlainError
-        values: dict[str, Any] = {}
-        for response_name, attribute, coerce, is_non_null, constant in self.plain:
-            if attribute is None:
-                values[response_name] = constant
-                continue
-            value = getattr(of, attribute)
-            if value is None:
-                if is_non_null:
-                    raise NotPlainError
-            elif type(value) in PLAIN:
-                value = coerce(value)
-                if value is None or value is Undefined:
-                    raise NotPlainError
-            else:
-                raise NotPlainError
-            values[response_name] = value
-        return values
+from app.execution.plain import PlainField, Plan, plain_field
 
 
 class PlainExecutor(ExecutorThrowingOnIncremental):
@@ -99,7 +40,7 @@ class PlainExecutor(ExecutorThrowingOnIncremental):
             plan = self._plan(kind, fields)
             if plan.plain and not plan.others and not deferred:
                 try:
-                    return [plan.read(item) for item in items]
+                    return plan.rows(items)
                 except Exception:  # noqa: BLE001, S110 - whatever it is, the library says it
                     pass
         return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
@@ -134,30 +75,15 @@ class PlainExecutor(ExecutorThrowingOnIncremental):
         plain: list[PlainField] = []
         others: dict[str, Any] = {}
         for response_name, details in fields.items():
-            field = None if self.middleware_manager else self._plain_field(parent_type, response_name, details)
+            name = details[0].node.name.value
+            field = None if self.middleware_manager else plain_field(parent_type, name)
             if field is None:
                 others[response_name] = details
             else:
-                plain.append(field)
+                plain.append(field._replace(response_name=response_name) if name != response_name else field)
         # The name of the type alone is no reason: it stands beside fields that are none of a record's.
         is_record = any(field.attribute is not None for field in plain)
         return Plan(fields, tuple(plain), others) if is_record else Plan(fields, (), fields)
-
-    def _plain_field(self, parent_type: GraphQLObjectType, response_name: str, details: Any) -> PlainField | None:
-        name = details[0].node.name.value
-        if name == "__typename":
-            return PlainField(response_name, None, str, is_non_null=True, constant=parent_type.name)
-        field = self.schema.get_field(parent_type, name)
-        if field is None or field.args or not isinstance(field.resolve, Attribute):
-            return None
-        kind: Any = get_nullable_type(field.type)
-        if not is_leaf_type(kind):
-            return None
-        return PlainField(response_name, field.resolve.name, _coerce(kind), is_non_null_type(field.type))
-
-
-def _coerce(kind: GraphQLLeafType) -> Callable[[Any], Any]:
-    return kind.coerce_output_value
 
 
 def _together(plan: Plan, plain: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ async def resolve_agents(of: ProjectProgress, info: Info) -> list[AgentProgress]
 @project.field("tasks")
 async def resolve_tasks(of: ProjectProgress, info: Info, *, status: str | None, limit: int) -> list[TaskProgress]:
     """Its tasks."""
-    asked = TaskList(of.tenant_id, of.number, of.run_id, status, at_most(limit))
+    asked = TaskList(of.tenant_id, of.id, of.number, of.run_id, status, at_most(limit))
     return await info.context.loaders.tasks_of_projects.load(asked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from ariadne import convert_camel_case_to_snake, is_default_resolver, load_schema_from_path, make_executable_schema
 from graphql import GraphQLObjectType, GraphQLSchema
 
-from app.execution.executor import Attribute
+from app.execution.plain import AS_IS, Attribute
 from app.resolvers.bindables import BINDABLES, RECORDS
 
 
@@ -23,6 +24,8 @@ def schema_folder() -> Path:
 def schema() -> GraphQLSchema:
     """The schema of this process; it is made once."""
     made = make_executable_schema(load_schema_from_path(str(schema_folder())), *BINDABLES, convert_names_case=True)
+    # Moments are answered as they are, which saves to ask for each of them.
+    made.type_map["DateTime"].extensions[AS_IS] = datetime
     for name in RECORDS:
         bound = made.type_map[name]
         if not isinstance(bound, GraphQLObjectType):

@@ -20,6 +20,7 @@ from websockets.frames import Frame
 from app.errors import (
     CallerNotSentError,
     PortalError,
+    SessionInvalidError,
     ShuttingDownError,
     SocketOriginRefusedError,
     TooManyConnectionsError,
@@ -254,6 +255,9 @@ class Socket:
             failures = refused.answered(self._request_id).body["errors"]
         except ShuttingDownError:
             self._end(STOPPING)
+        except SessionInvalidError:
+            # All that runs here has been asked for by this session.
+            self._end(UNAUTHORIZED)
         except PortalError as failure:
             failures = [told_of(failure, self._request_id)]
         except TimeoutError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Label, Select, String, and_, bindparam, case, func, or_, select
+from sqlalchemy import BigInteger, Integer, Label, Select, String, and_, bindparam, case, func, or_, select, type_coerce
 
 from sql.dialect import batch_rows
 from sql.hidden import is_shown
@@ -24,7 +24,7 @@ project_progress = (
     projects.c.client_name,
     projects.c.description,
     projects.c.custom_instructions,
-    projects.c.execution_status.label("status"),
+    type_coerce(projects.c.execution_status, String).label("status"),
     projects.c.created_at,
     projects.c.updated_at,
     projects.c.run_id,
@@ -41,39 +41,56 @@ _is_completed = agent_tasks.c.status == "completed"
 _is_failed = agent_tasks.c.status == "failed"
 _seconds = seconds_between(agent_tasks.c.started_at, agent_tasks.c.ended_at)
 
-# A task with its project, and what is needed to find its agent.
-task_progress = (
-    agent_tasks.c.id,
-    agent_tasks.c.tenant_id,
-    projects.c.project_id,
-    projects.c.run_id.label("newest_run_id"),
-    agent_tasks.c.agent_type,
+# A task by itself. Its choices are read as the texts that they are: to compare each with the list of all, though no
+# other can be stored, would be a third of what a row costs.
+_task_alone = (
+    type_coerce(agent_tasks.c.agent_type, String).label("agent_type"),
     agent_tasks.c.name.label("title"),
     agent_tasks.c.description,
-    agent_tasks.c.status,
+    type_coerce(agent_tasks.c.status, String).label("status"),
     agent_tasks.c.priority,
     agent_tasks.c.created_at,
     agent_tasks.c.started_at,
     case((_is_completed, agent_tasks.c.ended_at)).label("completed_at"),
     agent_tasks.c.error.label("error_message"),
 )
+# The same with its project, and what is needed to find its agent.
+task_progress = (
+    agent_tasks.c.id,
+    agent_tasks.c.tenant_id,
+    projects.c.project_id,
+    projects.c.run_id.label("newest_run_id"),
+    *_task_alone,
+)
 of_its_run = and_(runs.c.tenant_id == agent_tasks.c.tenant_id, runs.c.id == agent_tasks.c.run_id)
 of_its_project = and_(projects.c.tenant_id == runs.c.tenant_id, projects.c.id == runs.c.project_number)
 
 
-def projects_by_id(is_of_tenant: bool) -> Select[Any]:
-    """Projects by their ids, those of one tenant or of all."""
-    asked = batch_rows(project_id=String)
-    statement = (
-        select(*project_progress)
-        .select_from(asked)
-        .join(projects, projects.c.project_id == asked.c.project_id)
-        .outerjoin(runs, with_newest_run)
-        .where(is_shown(projects))
+_of_tenants = batch_rows(tenant_id=BigInteger, project_id=String)
+
+# Projects of tenants by their ids, for the requests of several tenants at once.
+projects_of_tenants = (
+    select(*project_progress)
+    .select_from(_of_tenants)
+    .join(
+        projects,
+        and_(projects.c.tenant_id == _of_tenants.c.tenant_id, projects.c.project_id == _of_tenants.c.project_id),
     )
-    if is_of_tenant:
-        return statement.where(projects.c.tenant_id == bindparam("tenant_id"))
-    return across_tenants(statement, OPERATORS)
+    .outerjoin(runs, with_newest_run)
+    .where(is_shown(projects))
+)
+
+_of_all = batch_rows(project_id=String)
+
+# Projects of whomever by their ids.
+projects_by_id = across_tenants(
+    select(*project_progress)
+    .select_from(_of_all)
+    .join(projects, projects.c.project_id == _of_all.c.project_id)
+    .outerjoin(runs, with_newest_run)
+    .where(is_shown(projects)),
+    OPERATORS,
+)
 
 
 def task_by_id(is_of_tenant: bool) -> Select[Any]:
@@ -108,14 +125,16 @@ def _count(condition: Any, label: str) -> Label[int]:
     return func.count().filter(condition).label(label)
 
 
+# MATERIALIZED, or PostgreSQL would take each member out of its JSON again for every task.
 _lists = batch_rows(
     place=Integer, tenant_id=BigInteger, number=BigInteger, run_id=BigInteger, status=String, most=Integer
-)
+).prefix_with("MATERIALIZED")
 _by_completion = _lists.c.status == "completed"
 _ranked = (
     select(
         _lists.c.place,
-        *task_progress,
+        agent_tasks.c.id,
+        *_task_alone,
         func.row_number()
         .over(
             partition_by=_lists.c.place,
@@ -131,12 +150,11 @@ _ranked = (
         _lists.c.most,
     )
     .select_from(_lists)
-    .join(projects, and_(projects.c.tenant_id == _lists.c.tenant_id, projects.c.id == _lists.c.number))
     .join(
         runs,
         and_(
             runs.c.tenant_id == _lists.c.tenant_id,
-            runs.c.project_number == projects.c.id,
+            runs.c.project_number == _lists.c.number,
             or_(_lists.c.status.is_(None), runs.c.id == _lists.c.run_id),
         ),
     )
@@ -154,7 +172,7 @@ _ranked = (
 
 # The tasks of many projects: of all runs, or those of the newest run with a status, so many of each project.
 tasks_of_projects = (
-    select(_ranked.c.place, *(_ranked.c[column.key] for column in task_progress))
+    select(_ranked.c.place, _ranked.c.id, *(_ranked.c[column.key] for column in _task_alone))
     .where(_ranked.c.rank <= _ranked.c.most)
     .order_by(_ranked.c.place, _ranked.c.rank)
 )

@@ -33,6 +33,11 @@ class Instant(TypeDecorator[datetime]):
             raise ValueError("a naive datetime cannot be stored")
         return value.astimezone(UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """None where the driver itself makes datetimes: they have their time zone then, and each saves a call."""
+        made_here = self.impl_instance.dialect_impl(dialect).result_processor(dialect, coltype)
+        return None if made_here is None else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Add the time zone, which SQLite does not store."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

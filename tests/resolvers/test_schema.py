@@ -12,7 +12,7 @@ from graphql.type import get_nullable_type, is_list_type, is_object_type
 from graphql.utilities import BreakingChangeType, find_breaking_changes
 
 from app.__main__ import main
-from app.execution.executor import Attribute
+from app.execution.plain import Attribute
 from app.resolvers import bindables
 from app.resolvers.bindables import BINDABLES, RECORDS
 from app.resolvers.schema import schema, schema_folder

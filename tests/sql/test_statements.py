@@ -155,7 +155,6 @@ def test_every_variant_of_a_function_is_looked_at() -> None:
         "project_list.project_page": 2 * 2,
         "progress_list.project_page": 2**4,
         "progress_list.task_page": 2**5,
-        "progress.projects_by_id": 2,
         "progress.task_by_id": 2,
         "progress.figures_by_agent": 2 * 2,
         "progress.project_counts": 2,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from app.context import Context
 from app.database.connections import as_batch
+from app.runtime import Coalesced, Runtime
 from app.services.progress.records import ProjectProgress
 from app.services.progress.visible import Seen
 from sql.lists import progress_list
@@ -21,7 +22,6 @@ LEAST_COMPLETION: Final = 0.1
 MAX_SECONDS: Final = 2**31 - 1
 
 _project_page = cache(progress_list.project_page)
-_projects_by_id = cache(statements.projects_by_id)
 
 
 async def list_projects(
@@ -49,12 +49,29 @@ async def list_projects(
 
 async def projects_by_id(ctx: Context, project_ids: Sequence[str]) -> list[ProjectProgress | None]:
     """The projects with these ids that the caller sees, in the order of the ids."""
-    seen = Seen(ctx)
-    batch = as_batch([{"project_id": project_id} for project_id in project_ids])
-    async with ctx.read() as conn:
-        found = await conn.many(_projects_by_id(seen.is_of_tenant), ProjectProgress, **seen.key, batch=batch)
-    by_id = {project.id: project for project in found}
-    return [by_id.get(project_id) for project_id in project_ids]
+    tenant_id = Seen(ctx).tenant_id
+    if tenant_id is None:
+        batch = as_batch([{"project_id": project_id} for project_id in project_ids])
+        async with ctx.read() as conn:
+            found = await conn.many(statements.projects_by_id, ProjectProgress, batch=batch)
+        by_id = {project.id: project for project in found}
+        return [by_id.get(project_id) for project_id in project_ids]
+    keys = [(tenant_id, project_id) for project_id in project_ids]
+    # Many fill a statement of their own; a single one shares it with those of other requests.
+    if len(keys) == 1:
+        return [await ctx.runtime.coalescer(_OF_TENANTS).ask(keys[0])]
+    return await _read_of_tenants(ctx.runtime, keys)
+
+
+async def _read_of_tenants(runtime: Runtime, keys: Sequence[tuple[int, str]]) -> list[ProjectProgress | None]:
+    batch = as_batch([{"tenant_id": tenant_id, "project_id": project_id} for tenant_id, project_id in set(keys)])
+    async with runtime.db.read() as conn:
+        found = await conn.many(statements.projects_of_tenants, ProjectProgress, batch=batch)
+    by_key = {(project.tenant_id, project.id): project for project in found}
+    return [by_key.get(key) for key in keys]
+
+
+_OF_TENANTS = Coalesced("project", _read_of_tenants)
 
 
 async def remaining_seconds(ctx: Context, projects: Sequence[ProjectProgress]) -> list[int | None]:

@@ -24,6 +24,7 @@ class TaskList(NamedTuple):
     """Which tasks of a project: of all its runs, or with a status those of its newest run."""
 
     tenant_id: int | None
+    project_id: str
     number: int
     run_id: int | None
     status: str | None
@@ -74,7 +75,8 @@ async def tasks_of_projects(ctx: Context, lists: Sequence[TaskList]) -> list[lis
     """The tasks of each of these lists, with one statement."""
     batch = as_batch([{"place": place, **asked._asdict()} for place, asked in enumerate(lists)])
     found: list[list[TaskProgress]] = [[] for _ in lists]
+    of_project = [(asked.tenant_id, asked.project_id, asked.run_id) for asked in lists]
     async with ctx.read() as conn:
-        for row in await conn.rows(statements.tasks_of_projects, batch=batch):
-            found[row[0]].append(TaskProgress._make((*row[1:], None)))
+        for place, task_id, *task in await conn.rows(statements.tasks_of_projects, batch=batch):
+            found[place].append(TaskProgress._make((task_id, *of_project[place], *task, None)))
     return found

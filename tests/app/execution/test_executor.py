@@ -26,7 +26,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.processes import FULL_PROOF
 
-from app.execution.executor import Attribute, PlainExecutor
+from app.execution.executor import PlainExecutor
+from app.execution.plain import Attribute
 from app.resolvers.schema import schema
 
 NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
@@ -65,6 +66,7 @@ def rebuilt() -> GraphQLSchema:
     """Our own schema whose resolvers answer what stands in a record, some of them only after a while."""
     made = build_schema(print_schema(schema()))
     made.type_map["DateTime"].coerce_output_value = schema().type_map["DateTime"].coerce_output_value  # type: ignore[attr-defined]
+    made.type_map["DateTime"].extensions = schema().type_map["DateTime"].extensions
     for name, kind in made.type_map.items():
         if not isinstance(kind, GraphQLObjectType) or name.startswith("__"):
             continue
