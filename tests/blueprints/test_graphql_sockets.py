@@ -15,9 +15,10 @@ from support.live import LiveServer, live_server
 from support.projects import created
 from support.sockets import Talk, bearer, client, held, talk
 from support.watching import begun, happen
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.services import connections
+from app.services.runs import watches
 from app.settings import Settings
 from blueprints.graphql_api import sockets
 
@@ -264,6 +265,21 @@ async def test_the_end_of_a_session_ends_its_connections(
         assert await socket.code() == 4401
         assert await idle.code() == 4401
     await until(lambda: held(sanic_client) == (0, 0))
+
+
+async def test_a_session_that_ends_amid_a_subscription_closes_the_connection(
+    sanic_client: LiveServer, mine: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "LOOK_SECONDS", 0.05)
+    async with talk(sanic_client) as socket:
+        await socket.begin(bearer(mine))
+        await socket.subscribe(TASKS)
+        await until(lambda: held(sanic_client) == (1, 1))
+        assert (await sanic_client.http.post("/api/tenant/auth/logout", headers=mine)).status_code == 204
+        # Whoever follows events for it has seen the end first, and says nothing else.
+        with pytest.raises(ConnectionClosed):
+            await socket.heard()
+        assert socket.connection.close_code == 4401
 
 
 async def test_a_server_that_stops_says_so(settings: Settings) -> None:
