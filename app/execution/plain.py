@@ -65,17 +65,16 @@ class PlainField(NamedTuple):
             present = [value for value in values if value is not None]
         if not kinds <= PLAIN:
             raise NotPlainError
-        if not kinds:
-            return values
-        if len(kinds) == 1 and self._stay(*kinds, present):
-            return values
-        if kinds == {int} and self.leaf is GraphQLString:
-            return [None if value is None else str(value) for value in values]
-        if kinds == {str}:
-            # Such as those of an enum: few, each of them looked up once.
-            known: dict[str | None, Any] = {value: self._coerced(value) for value in set(present)}
-            known[None] = None
-            return [known[value] for value in values]
+        if len(kinds) == 1:
+            (kind,) = kinds
+            if self._stay(kind, present):
+                return values
+            if kind is int and self.leaf is GraphQLString:
+                return [None if value is None else str(value) for value in values]
+            if kind is str:
+                # Such as those of an enum: few, each of them looked up once.
+                known: dict[str | None, Any] = {value: self._coerced(value) for value in set(present)}
+                return [known.get(value) for value in values]
         return [None if value is None else self._coerced(value) for value in values]
 
     def _stay(self, kind: type[Any], values: Sequence[Any]) -> bool:

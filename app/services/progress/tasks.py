@@ -77,6 +77,7 @@ async def tasks_of_projects(ctx: Context, lists: Sequence[TaskList]) -> list[lis
     found: list[list[TaskProgress]] = [[] for _ in lists]
     of_project = [(asked.tenant_id, asked.project_id, asked.run_id) for asked in lists]
     async with ctx.read() as conn:
-        for place, task_id, *task in await conn.rows(statements.tasks_of_projects, batch=batch):
+        for row in await conn.rows(statements.tasks_of_projects, batch=batch):
+            place, task_id, *task = tuple(row)
             found[place].append(TaskProgress._make((task_id, *of_project[place], *task, None)))
     return found
