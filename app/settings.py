@@ -232,6 +232,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _a_minute_pays_for_the_largest_document(self) -> Self:
+        if self.graphql_cost_per_minute < self.graphql_max_cost:
+            raise ValueError(
+                "graphql_cost_per_minute: must be at least graphql_max_cost, or a document of that cost never runs"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _events_are_kept_longer_than_they_may_be_late(self) -> Self:
         if self.usage_past_days >= self.usage_retention_months * MIN_DAYS_OF_MONTH:
             raise ValueError(
