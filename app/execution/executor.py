@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 from typing import Any, Final, NamedTuple
 
 from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo, Undefined
 from graphql.execution.executor_throwing_on_incremental import ExecutorThrowingOnIncremental
+from graphql.pyutils import is_awaitable
 from graphql.type import get_nullable_type, is_leaf_type, is_non_null_type, is_object_type
 
 # What the library neither waits for nor calls; anything else is left to it.
@@ -74,6 +77,29 @@ class Plan(NamedTuple):
                 raise NotPlainError
             values[response_name] = value
         return values
+
+
+class Awaitables:
+    """Which values of an execution have to be waited for.
+
+    An execution that is canceled may leave some for which nobody has begun to wait, and Python warns of each of these.
+    """
+
+    def __init__(self) -> None:
+        self._coroutines: list[CoroutineType[Any, Any, Any]] = []
+
+    def __call__(self, value: Any) -> bool:
+        """Whether a value has to be waited for."""
+        if isinstance(value, CoroutineType):
+            self._coroutines.append(value)
+            return True
+        return is_awaitable(value)
+
+    def close(self) -> None:
+        """Close those for which nobody waits."""
+        for coroutine in self._coroutines:
+            if getcoroutinestate(coroutine) == CORO_CREATED:
+                coroutine.close()
 
 
 class PlainExecutor(ExecutorThrowingOnIncremental):
