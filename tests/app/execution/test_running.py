@@ -13,8 +13,9 @@ from support.databases import settings_for
 
 from app.execution.running import Asked, Engine
 
-SDL = "type Query { one: Node! two: Node! } type Node { one: Node! two: Node! many: [Node!]! @listSize(assumedSize: 2) id: Int! }"
-DIRECTIVE = "directive @listSize(assumedSize: Int) on FIELD_DEFINITION "
+SDL = """directive @listSize(assumedSize: Int) on FIELD_DEFINITION
+type Query { one: Node! two: Node! }
+type Node { one: Node! two: Node! many: [Node!]! @listSize(assumedSize: 2) id: Int! }"""
 DOCUMENT = (
     "{ one { ...a } two { ...a } } fragment a on Node { one { id } two { many { one { id } } } many { two { id } id } }"
 )
@@ -22,7 +23,7 @@ DOCUMENT = (
 
 def engine(folder: Path) -> Engine:
     """Runs documents whose every field answers after a while."""
-    schema = build_schema(DIRECTIVE + SDL)
+    schema = build_schema(SDL)
 
     async def resolve(of: Any, info: Any) -> Any:
         await asyncio.sleep(0)
