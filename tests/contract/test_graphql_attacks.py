@@ -68,8 +68,7 @@ DOCUMENTS = {
     "no operation of this schema": "type Query { a: Int }",
     "two without names": "{ agents { id } } { agents { id } }",
     "two subscriptions at once": "subscription { taskUpdates { id } agentActivity { id } }",
-    "a question about questions": "{ __schema { types { fields { type { ofType { ofType { fields { type { fields { name "
-    "type { fields { name } } } } } } } } } } }",
+    "a question about questions": "{ __schema { types " + "{ fields { type " * 5 + "{ name }" + "} }" * 5 + " } }",
     "a name that is none": "{ \u00fc }",
     "an open string": '{ project(id: "',
     "an open block": '{ project(id: """',

@@ -20,7 +20,7 @@ from app.resolvers.schema import schema
 from app.settings import Settings
 
 FULL = os.environ.get("PORTAL_PROOF") == "full"
-EXAMPLES = 500 if FULL else 8
+EXAMPLES = 500 if FULL else 6
 SEED = 20251
 
 
