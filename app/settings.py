@@ -44,6 +44,7 @@ OWNER_ONLY = 0o700
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
+LARGEST = (("run_file_max_bytes", "run_max_bytes"), ("graphql_max_cost", "graphql_cost_per_minute"))
 
 
 class Settings(BaseSettings):
@@ -240,9 +241,10 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _a_run_may_have_its_largest_file(self) -> Self:
-        if self.run_file_max_bytes > self.run_max_bytes:
-            raise ValueError("run_file_max_bytes: must be at most run_max_bytes")
+    def _what_is_largest_fits(self) -> Self:
+        for one, all_together in LARGEST:
+            if getattr(self, one) > getattr(self, all_together):
+                raise ValueError(f"{one}: must be at most {all_together}, or what is that large is never let through")
         return self
 
     @model_validator(mode="after")

@@ -8,13 +8,39 @@ so answers are the same, as a test over generated documents shows.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
 from graphql.execution.executor_throwing_on_incremental import ExecutorThrowingOnIncremental
+from graphql.pyutils import is_awaitable
 from graphql.type import get_nullable_type, is_object_type
 
 from app.execution.plain import PlainField, Plan, plain_field
+
+
+class Awaitables:
+    """Which values of an execution have to be waited for.
+
+    An execution that is canceled may leave some for which nobody has begun to wait, and Python warns of each of these.
+    """
+
+    def __init__(self) -> None:
+        self._coroutines: list[CoroutineType[Any, Any, Any]] = []
+
+    def __call__(self, value: Any) -> bool:
+        """Whether a value has to be waited for."""
+        if isinstance(value, CoroutineType):
+            self._coroutines.append(value)
+            return True
+        return is_awaitable(value)
+
+    def close(self) -> None:
+        """Close those for which nobody waits."""
+        for coroutine in self._coroutines:
+            if getcoroutinestate(coroutine) == CORO_CREATED:
+                coroutine.close()
 
 
 class PlainExecutor(ExecutorThrowingOnIncremental):

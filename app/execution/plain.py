@@ -6,7 +6,7 @@ Whatever does not fit raises, and the library completes the objects in its own w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import repeat
 from math import isfinite
 from operator import attrgetter
@@ -25,7 +25,7 @@ from graphql.type import get_nullable_type, is_leaf_type, is_non_null_type
 from graphql.type.scalars import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
 
 # What the library neither waits for nor calls; anything else is left to it.
-PLAIN: Final = frozenset({str, int, float, bool, datetime})
+PLAIN: Final = frozenset({str, int, float, bool, date, datetime})
 
 # The extension of a scalar that answers the values of this class as they are.
 AS_IS: Final = "as_is"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from graphql import (
     ExecutionResult,
@@ -21,7 +22,7 @@ from graphql import (
 from app import errors
 from app.errors import PortalError
 from app.execution.documents import Documents, Operation, Prepared
-from app.execution.executor import PlainExecutor
+from app.execution.executor import Awaitables, PlainExecutor
 from app.execution.failures import portal_error, shown
 from app.settings import Settings
 
@@ -152,6 +153,7 @@ class Engine:
 
     async def run(self, ready: Ready, context: Any, request_id: str | None, told: Any = None) -> Answered:
         """What a query or a mutation answers, or a subscription to one thing that it was told."""
+        awaitables = Awaitables()
         result = execute(
             self.schema,
             ready.prepared.runnable,
@@ -160,8 +162,13 @@ class Engine:
             variable_values=dict(ready.variables),
             operation_name=ready.operation_name,
             executor_class=PlainExecutor,
+            is_awaitable=cast("Any", awaitables),
         )
-        answer = await result if inspect.isawaitable(result) else result
+        try:
+            answer = await result if inspect.isawaitable(result) else result
+        except asyncio.CancelledError:
+            awaitables.close()
+            raise
         return self.answer(answer, ready, request_id)
 
     def answer(self, result: ExecutionResult, ready: Ready, request_id: str | None) -> Answered:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sanic import Request, Sanic
 
 from app.settings import Settings
+from blueprints.graphql_api.explorer import explorer, is_for_a_person
 from blueprints.web.endpoints import Answered, observed
 from blueprints.web.routes import add_route
 
@@ -62,8 +63,11 @@ async def _post(request: Request, request_id: str, path: Mapping[str, Any]) -> A
 
 
 async def _get(request: Request, request_id: str, path: Mapping[str, Any]) -> Answered:
+    is_socket = is_upgrade(request)
+    if not is_socket and is_for_a_person(request):
+        return await explorer(request, request_id)
     http: GraphQLOverHttp = await request.app.ctx.graphql.http()
-    if is_upgrade(request):
+    if is_socket:
         return await http.connect(request, request_id)
     return await http.get(request, request_id)
 

@@ -23,11 +23,10 @@ from blueprints.web.templates import NAMES, render
 HOME_PATH = "/admin"
 SIGN_IN_PATH = "/admin/login"
 HTML = "text/html; charset=utf-8"
+POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 HEADERS = {
     "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
+    "content-security-policy": POLICY,
     # Never to another site, where an address holds a sign-in link. With no-referrer a browser would send the forms'
     # Origin as null.
     "referrer-policy": "same-origin",
@@ -37,11 +36,15 @@ HEADERS = {
 
 
 class View(NamedTuple):
-    """What a page shows: the values of its template, and the error that its reader can mend there."""
+    """What a page shows: the values of its template, and the error that its reader can mend there.
+
+    ``policy`` is what a browser may load for it.
+    """
 
     values: Mapping[str, object]
     status: int = 200
     error: PortalError | None = None
+    policy: str = POLICY
 
 
 Handler = Callable[..., Awaitable[View | HTTPResponse]]
@@ -110,15 +113,20 @@ class Pages:
 
 def _endpoint(page: Page, handler: Handler) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     async def answering(request: Request, request_id: str, path: Mapping[str, Any]) -> Answered:
-        try:
-            response = await _answer(request, request.app.ctx.runtime, page, request_id, handler, path)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the reader is told in words
-            response = _failed(request, page, request_id, failure)
-        response.headers["x-request-id"] = request_id
-        finish(request, response)
-        return Answered(response, response.status)
+        return await shown(page, handler, request, request_id, path)
 
     return observed(page.method, page.path, answering)
+
+
+async def shown(page: Page, handler: Handler, request: Request, request_id: str, path: Mapping[str, Any]) -> Answered:
+    """The page as its reader may see it, or in words why not."""
+    try:
+        response = await _answer(request, request.app.ctx.runtime, page, request_id, handler, path)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the reader is told in words
+        response = _failed(request, page, request_id, failure)
+    response.headers["x-request-id"] = request_id
+    finish(request, response)
+    return Answered(response, response.status)
 
 
 async def _answer(
@@ -137,6 +145,7 @@ async def _answer(
     guard = FormGuard(request, runtime)
     values = {**view.values, "guard": guard, "zone": runtime.zone}
     response = html_page(page.template, values, reader=_reader(request, ctx, page), status=view.status)
+    response.headers["content-security-policy"] = view.policy
     if view.error is not None:
         _say_when_again(response, view.error)
     return guard.applied(response)

@@ -163,6 +163,7 @@ def test_a_wrong_address_of_a_provider_is_named_as_it_was_given(
         ({"unheard_of": 1}, "unheard_of", "not a setting"),
         ({"coalesce_batch_size": 0}, "coalesce_batch_size", "1"),
         ({"usage_past_days": 400}, "usage_past_days", "usage_retention_months"),
+        ({"graphql_cost_per_minute": 4999}, "graphql_max_cost", "at most graphql_cost_per_minute"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )

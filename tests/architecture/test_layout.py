@@ -151,7 +151,8 @@ def test_every_library_that_is_imported_is_declared() -> None:
     extras = project["optional-dependencies"]
     of_room = {**dict.fromkeys(ROOMS, extras["redis"]), "tests": extras["dev"], "bench": extras["bench"]}
     brought_by = packages_distributions()
-    ours = {*ROOMS, "bench", "support", *sys.stdlib_module_names}
+    # A test generates the last of these.
+    ours = {*ROOMS, "bench", "support", *sys.stdlib_module_names, "portal_client"}
     libraries: set[str] = set()
     undeclared: set[tuple[str, str]] = set()
     for room, extra in of_room.items():

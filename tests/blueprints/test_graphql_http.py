@@ -207,7 +207,9 @@ async def test_what_a_document_costs_is_told(sanic_client: LiveServer, mine: dic
 
 
 async def test_a_caller_has_a_budget_for_each_minute(database: str, tmp_path: Any) -> None:
-    settings = settings_for(database, tmp_path, graphql_cost_per_minute=100, refusal_hold_seconds=0)
+    settings = settings_for(
+        database, tmp_path, graphql_max_cost=100, graphql_cost_per_minute=100, refusal_hold_seconds=0
+    )
     async with live_server(settings) as live:
         one, other = [await as_tenant(live, (await licensed(live)).tenant_id) for _ in range(2)]
         answers = [await post(live, one, "{ projects(limit: 60) { id } }") for _ in range(2)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gql import GraphQLRequest
 from graphql import parse, validate
-from support.front_end import METRICS, PROJECT, PROJECTS, STATS, percent
+from support.front_end import ACTIVITY, METRICS, PROJECT, PROJECTS, STATS, STREAM, TASKS, UPDATES, percent
 from support.graphql import data
 from support.journey import until
 from support.live import LiveServer
@@ -20,16 +20,6 @@ from support.sockets import bearer, client, held, streamed
 
 from app.resolvers.schema import schema
 
-ACTIVITY = """subscription AgentActivity($projectId: String) { agentActivity(projectId: $projectId) {
-  id agentType agentId eventType message timestamp taskId } }"""
-TASKS = """subscription TaskUpdates($projectId: String) { taskUpdates(projectId: $projectId) {
-  id projectId title status agentType agent { name agentType } completedAt durationSeconds } }"""
-STREAM = """subscription SystemMetricsStream($intervalSeconds: Int, $projectId: String) {
-  systemMetricsStream(intervalSeconds: $intervalSeconds, projectId: $projectId) {
-  timestamp activeAgents activeTasks tasksCompletedToday tasksFailedToday
-  averageTaskDurationSeconds systemHealthScore cpuUsagePercent memoryUsagePercent } }"""
-UPDATES = """subscription ProjectUpdates($projectId: String!) { projectUpdates(projectId: $projectId) {
-  id name status completionPercentage totalTasks completedTasks failedTasks updatedAt } }"""
 DOCUMENTS = (PROJECT, STATS, METRICS, PROJECTS, ACTIVITY, TASKS, STREAM, UPDATES)
 
 SHAPES: dict[str, Any] = {

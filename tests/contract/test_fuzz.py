@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 from support.admin import as_operator, as_tenant
+from support.background import Background
 from support.builders import activated, licensed
 from support.contract import NOBODYS_ID, OPERATIONS, accepts, label
-from support.live import LiveServer, live_server
+from support.live import LiveServer
 from support.rows import change
 
 from app.access.permissions import Role
@@ -28,46 +27,25 @@ SEED = 20251
 LOGOUT = "POST /api/tenant/auth/logout"
 
 
-class Background:
-    """A server in a thread of its own, because the sender blocks."""
+class Described(Background):
+    """A server, the ways to identify oneself there, and its document."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._done = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
-        self.live: LiveServer | None = None
-        # The ways to identify oneself, by who does so, as the sender wants them.
+        super().__init__(settings)
+        # By who does so, as the sender wants them.
         self.shown: dict[str, dict[str, Any]] = {"stranger": {}}
         self.document: dict[str, Any] = {}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join()
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        try:
-            async with live_server(self._settings) as live:
-                self.live = live
-                self.shown |= await shown(live)
-                self.document = (await live.http.get("/openapi.json")).json()
-                self._ready.set()
-                await self._done.wait()
-        finally:
-            self._ready.set()
+    async def prepare(self, live: LiveServer) -> None:
+        """Let everybody in who is to ask."""
+        self.shown |= await shown(live)
+        self.document = (await live.http.get("/openapi.json")).json()
 
 
 @pytest.fixture
-def background(settings: Settings) -> Iterator[Background]:
+def background(settings: Settings) -> Iterator[Described]:
     """A server without rate limits, and a device that is activated on it."""
-    with Background(settings.model_copy(update={"rate_limits": "off"})) as server:
+    with Described(settings.model_copy(update={"rate_limits": "off"})) as server:
         assert server.document
         yield server
 
@@ -114,7 +92,7 @@ def configured(live: LiveServer, shown: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def sent(background: Background, who: str) -> tuple[Counter[int], list[str]]:
+def sent(background: Described, who: str) -> tuple[Counter[int], list[str]]:
     """The statuses of all answers, and what every check has against them."""
     # Whoever runs other tests need not wait for it.
     import schemathesis
@@ -165,7 +143,7 @@ ASKING = EXPECTED if FULL else ["stranger", "device", "tenant session", "owner"]
 
 
 @pytest.mark.parametrize("who", ASKING)
-def test_whoever_asks_whatever_gets_only_answers_that_are_described(background: Background, who: str) -> None:
+def test_whoever_asks_whatever_gets_only_answers_that_are_described(background: Described, who: str) -> None:
     statuses, complaints = sent(background, who)
 
     assert complaints == []

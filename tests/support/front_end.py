@@ -1,4 +1,4 @@
-"""The queries that the tenants' front end defines."""
+"""The documents that the tenants' front end defines."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ METRICS = """query SystemMetrics { systemMetrics {
 PROJECTS = """query Projects($filter: ProjectFilterInput) { projects(filter: $filter, limit: 50) {
   id name status completionPercentage totalTasks completedTasks failedTasks
   tasks { id title status durationSeconds } } }"""
+ACTIVITY = """subscription AgentActivity($projectId: String) { agentActivity(projectId: $projectId) {
+  id agentType agentId eventType message timestamp taskId } }"""
+TASKS = """subscription TaskUpdates($projectId: String) { taskUpdates(projectId: $projectId) {
+  id projectId title status agentType agent { name agentType } completedAt durationSeconds } }"""
+STREAM = """subscription SystemMetricsStream($intervalSeconds: Int, $projectId: String) {
+  systemMetricsStream(intervalSeconds: $intervalSeconds, projectId: $projectId) {
+  timestamp activeAgents activeTasks tasksCompletedToday tasksFailedToday
+  averageTaskDurationSeconds systemHealthScore cpuUsagePercent memoryUsagePercent } }"""
+UPDATES = """subscription ProjectUpdates($projectId: String!) { projectUpdates(projectId: $projectId) {
+  id name status completionPercentage totalTasks completedTasks failedTasks updatedAt } }"""
 
 
 def percent(value: object) -> bool:
