@@ -10,6 +10,7 @@ from aiodataloader import DataLoader
 from graphql import GraphQLResolveInfo
 
 from app.context import Context
+from app.resolvers.licensing_loaders import LicensingLoaders
 from app.services.progress.agents import NewestRun, agents_of_projects
 from app.services.progress.projects import projects_by_id, remaining_seconds
 from app.services.progress.records import AgentProgress, ProjectProgress, TaskProgress
@@ -31,6 +32,17 @@ class Loaders:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+
+    def forget(self) -> None:
+        """Ask again from now on: a change follows, after which nothing that was found need still be true."""
+        kept = {"_ctx": self._ctx}
+        self.__dict__.clear()
+        self.__dict__.update(kept)
+
+    @cached_property
+    def licensing(self) -> LicensingLoaders:
+        """Tenants, subscriptions, plans, codes, devices and usage."""
+        return LicensingLoaders(self._ctx)
 
     @cached_property
     def projects(self) -> DataLoader[str, ProjectProgress | None]:

@@ -8,20 +8,20 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from app.contract.fields import wrong_fields
 from app.errors import ValidationError
-from app.errors.requests import WrongField
 from app.execution.costs import MAX_LIMIT
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
 from app.services.runs.task_changes import MAX_ERROR
-from sql.bounds import NO_NUL
+from sql.bounds import MAX_ID, NO_NUL
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def at_most(limit: int) -> int:
+def at_most(limit: int, argument: str = "limit") -> int:
     """How many to answer: what was asked for, or as many as are answered at most; raises ValidationError below 0."""
     if limit < 0:
-        raise ValidationError.of("limit", "Input should be greater than or equal to 0", kind="greater_than_equal")
+        raise ValidationError.of(argument, "Input should be greater than or equal to 0", kind="greater_than_equal")
     return min(limit, MAX_LIMIT)
 
 
@@ -30,6 +30,13 @@ def skipped(offset: int) -> int:
     if offset < 0:
         raise ValidationError.of("offset", "Input should be greater than or equal to 0", kind="greater_than_equal")
     return offset
+
+
+def row_id(text: str) -> int:
+    """The number of a row that an id names; raises ValidationError for a text that is no id."""
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)) or int(text) > MAX_ID:
+        raise ValidationError.of("id", "is no id", kind="id")
+    return int(text)
 
 
 def _trimmed(value: object) -> object:
@@ -79,9 +86,12 @@ class TaskChange(BaseModel):
 
 def read_input(values: dict[str, Any], model: type[Model]) -> Model:
     """The values that were given as a model; raises ValidationError, which names every wrong one."""
-    given = {name: value for name, value in values.items() if value is not None}
+    return read_changes({name: value for name, value in values.items() if value is not None}, model)
+
+
+def read_changes(values: dict[str, Any], model: type[Model]) -> Model:
+    """The values that were given as a model in which null is a value; raises as ``read_input`` does."""
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except pydantic.ValidationError as failure:
-        wrong = failure.errors(include_url=False, include_context=False, include_input=False)
-        raise ValidationError(*(WrongField(one["loc"], one["msg"], one["type"], "input") for one in wrong)) from None
+        raise wrong_fields(failure, "input") from None
