@@ -28,6 +28,18 @@ async def tenant_named(ctx: Context, tenant_slug: str) -> Tenant:
         return await find_tenant(conn, tenant_slug)
 
 
+async def tenant_id_for(ctx: Context, tenant_slug: str | None) -> int | None:
+    """Whose rows a list has: with a tenant's session that tenant's, else those of the tenant named, or None for all.
+
+    Raises TenantNotFoundError, also for a session that names another tenant than its own.
+    """
+    if ctx.session is None:
+        return None if tenant_slug is None else (await tenant_named(ctx, tenant_slug)).id
+    if tenant_slug not in {None, ctx.tenant_slug}:
+        raise TenantNotFoundError(slug=tenant_slug)
+    return ctx.tenant_id
+
+
 async def find_tenant(conn: ReadConnection, tenant_slug: str) -> Tenant:
     """The tenant with this slug; raises TenantNotFoundError."""
     if (tenant := await conn.maybe(statements.by_slug, Tenant, tenant_slug=tenant_slug)) is None:

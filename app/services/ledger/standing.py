@@ -1,0 +1,82 @@
+"""What is left of caps: the accounts of the running month and day, page by page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import Any, NamedTuple
+
+from app.context import Context
+from app.services.directory.lookup import tenant_id_for
+from app.services.ledger.accounts import Level, Period, Unit
+from app.services.ledger.reservations import DefaultBudgets
+from sql.lists import account_list
+from sql.lists.account_list import AccountFilter
+
+_account_page = cache(account_list.account_page)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which accounts are wanted; None means any."""
+
+    unit: Unit | None = None
+    level: Level | None = None
+    period: Period | None = None
+    tenant_slug: str | None = None
+    project_id: str | None = None
+
+
+class Standing(NamedTuple):
+    """An account with its cap as it is set now, None where there is none; money is in 1e-9 USD."""
+
+    id: int
+    unit: Unit
+    level: Level
+    tenant_id: int | None
+    tenant_slug: str | None
+    project_id: str | None
+    period: Period
+    starts_on: date
+    reserved: int
+    settled: int
+    cap: int | None
+
+    @property
+    def left(self) -> int | None:
+        """What may still be reserved; 0 where a cap was lowered below what is used, None without a cap."""
+        return None if self.cap is None else max(0, self.cap - self.settled - self.reserved)
+
+
+class StandingPage(NamedTuple):
+    """Some accounts; ``after`` is where the next page begins, None on the last."""
+
+    rows: list[Standing]
+    after: int | None
+
+
+async def list_standings(
+    ctx: Context, chosen: Chosen, budgets: DefaultBudgets, *, after: int = 0, page_size: int = 50
+) -> StandingPage:
+    """The accounts of the running month and day, in the order in which they were opened; one statement.
+
+    An account is opened when something is first reserved on it. With a tenant's session there are only that tenant's.
+    Raises TenantNotFoundError.
+    """
+    conditions = {name: value for name in AccountFilter._fields if (value := getattr(chosen, name)) is not None}
+    values: dict[str, Any] = {
+        **conditions,
+        **budgets.as_parameters,
+        "first_day": ctx.month().first_day,
+        "today": ctx.today(),
+        "after_id": after,
+        "page_size": page_size + 1,
+    }
+    if (tenant_id := await tenant_id_for(ctx, chosen.tenant_slug)) is not None:
+        values["tenant_id"] = tenant_id
+    statement = _account_page(AccountFilter(**dict.fromkeys(conditions, True)), tenant_id is not None)
+    async with ctx.read() as conn:
+        found = await conn.many(statement, Standing, **values)
+    page = found[:page_size]
+    return StandingPage(page, page[-1].id if len(found) > page_size else None)

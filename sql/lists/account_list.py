@@ -1,0 +1,88 @@
+"""Pages of the ledger's accounts of the month and the day that are going on: what each may spend and has spent."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Date, Select, and_, bindparam, case, cast, func, literal_column, or_, select
+
+from sql.counting import PAGE_SIZE
+from sql.hidden import is_shown
+from sql.moments import month_after
+from sql.scope import across_tenants
+from sql.statements.ledger import cap
+from sql.tables import ledger_accounts, plans, subscriptions, tenants, usage_rollups
+
+
+class AccountFilter(NamedTuple):
+    """The conditions of a page of accounts; each one compares with the parameter of the same name."""
+
+    unit: bool = False
+    level: bool = False
+    period: bool = False
+    project_id: bool = False
+
+
+_counts_runs = ledger_accounts.c.unit == literal_column("'runs'")
+_run_quota = (
+    select(plans.c.monthly_run_quota)
+    .select_from(subscriptions)
+    .join(plans, plans.c.id == subscriptions.c.plan_id)
+    .where(subscriptions.c.tenant_id == ledger_accounts.c.tenant_id, subscriptions.c.ended_at.is_(None))
+    .correlate(ledger_accounts)
+    .scalar_subquery()
+)
+# Usage has sums of its own of what has run; the account holds only what is reserved.
+_counted_runs = (
+    select(cast(func.coalesce(func.sum(usage_rollups.c.quantity), 0), BigInteger))
+    .where(
+        usage_rollups.c.tenant_id == ledger_accounts.c.tenant_id,
+        usage_rollups.c.kind == literal_column("'run'"),
+        usage_rollups.c.day >= ledger_accounts.c.starts_on,
+        usage_rollups.c.day < month_after(ledger_accounts.c.starts_on),
+    )
+    .correlate(ledger_accounts)
+    .scalar_subquery()
+)
+
+
+def account_page(filters: AccountFilter, is_of_tenant: bool) -> Select[Any]:
+    """A page of the accounts of one tenant or of all behind an id, the oldest first."""
+    columns = ledger_accounts.c
+    conditions = {
+        "unit": columns.unit == bindparam("unit"),
+        "level": columns.level == bindparam("level"),
+        "period": columns.period == bindparam("period"),
+        "project_id": columns.project_id == bindparam("project_id"),
+    }
+    statement = (
+        select(
+            columns.id,
+            columns.unit,
+            columns.level,
+            columns.tenant_id,
+            tenants.c.slug.label("tenant_slug"),
+            columns.project_id,
+            columns.period,
+            columns.starts_on,
+            columns.reserved,
+            case((_counts_runs, _counted_runs), else_=columns.settled).label("settled"),
+            case((_counts_runs, _run_quota), else_=cap).label("cap"),
+        )
+        .select_from(ledger_accounts)
+        .outerjoin(tenants, tenants.c.id == columns.tenant_id)
+        .where(
+            or_(
+                and_(columns.period == "month", columns.starts_on == bindparam("first_day", type_=Date)),
+                and_(columns.period == "day", columns.starts_on == bindparam("today", type_=Date)),
+            ),
+            columns.id > bindparam("after_id"),
+            is_shown(ledger_accounts),
+            *(conditions[name] for name, is_set in filters._asdict().items() if is_set),
+        )
+        .order_by(columns.id)
+        .limit(PAGE_SIZE)
+    )
+    if is_of_tenant:
+        return statement.where(columns.tenant_id == bindparam("tenant_id"))
+    return across_tenants(statement, "operators see the accounts of all tenants, and those of the installation")
