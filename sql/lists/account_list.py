@@ -1,12 +1,27 @@
-"""Pages of the ledger's accounts of the month and the day that are going on: what each may spend and has spent."""
+"""Accounts of the ledger with what each may use and has used: pages of those that count now, and those of runs."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Date, Select, and_, bindparam, case, cast, func, literal_column, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+)
 
 from sql.counting import PAGE_SIZE
+from sql.dialect import batch_rows
 from sql.hidden import is_shown
 from sql.moments import month_after
 from sql.scope import across_tenants
@@ -46,43 +61,58 @@ _counted_runs = (
 )
 
 
+_columns = ledger_accounts.c
+_standing = (
+    _columns.id,
+    _columns.unit,
+    _columns.level,
+    _columns.tenant_id,
+    tenants.c.slug.label("tenant_slug"),
+    _columns.project_id,
+    _columns.period,
+    _columns.starts_on,
+    _columns.reserved,
+)
+_with_tenant = ledger_accounts.outerjoin(tenants, tenants.c.id == _columns.tenant_id)
+
+
 def account_page(filters: AccountFilter, is_of_tenant: bool) -> Select[Any]:
     """A page of the accounts of one tenant or of all behind an id, the oldest first."""
-    columns = ledger_accounts.c
     conditions = {
-        "unit": columns.unit == bindparam("unit"),
-        "level": columns.level == bindparam("level"),
-        "period": columns.period == bindparam("period"),
-        "project_id": columns.project_id == bindparam("project_id"),
+        "unit": _columns.unit == bindparam("unit"),
+        "level": _columns.level == bindparam("level"),
+        "period": _columns.period == bindparam("period"),
+        "project_id": _columns.project_id == bindparam("project_id"),
     }
     statement = (
         select(
-            columns.id,
-            columns.unit,
-            columns.level,
-            columns.tenant_id,
-            tenants.c.slug.label("tenant_slug"),
-            columns.project_id,
-            columns.period,
-            columns.starts_on,
-            columns.reserved,
-            case((_counts_runs, _counted_runs), else_=columns.settled).label("settled"),
+            *_standing,
+            case((_counts_runs, _counted_runs), else_=_columns.settled).label("settled"),
             case((_counts_runs, _run_quota), else_=cap).label("cap"),
         )
-        .select_from(ledger_accounts)
-        .outerjoin(tenants, tenants.c.id == columns.tenant_id)
+        .select_from(_with_tenant)
         .where(
             or_(
-                and_(columns.period == "month", columns.starts_on == bindparam("first_day", type_=Date)),
-                and_(columns.period == "day", columns.starts_on == bindparam("today", type_=Date)),
+                and_(_columns.period == "month", _columns.starts_on == bindparam("first_day", type_=Date)),
+                and_(_columns.period == "day", _columns.starts_on == bindparam("today", type_=Date)),
             ),
-            columns.id > bindparam("after_id"),
+            _columns.id > bindparam("after_id"),
             is_shown(ledger_accounts),
             *(conditions[name] for name, is_set in filters._asdict().items() if is_set),
         )
-        .order_by(columns.id)
+        .order_by(_columns.id)
         .limit(PAGE_SIZE)
     )
     if is_of_tenant:
-        return statement.where(columns.tenant_id == bindparam("tenant_id"))
+        return statement.where(_columns.tenant_id == bindparam("tenant_id"))
     return across_tenants(statement, "operators see the accounts of all tenants, and those of the installation")
+
+
+_keys = batch_rows(key=String)
+accounts_by_key = across_tenants(
+    select(_columns.key, *_standing, _columns.settled, null().cast(BigInteger).label("cap"))
+    .select_from(_keys)
+    .join(_with_tenant, _columns.key == _keys.c.key)
+    .where(is_shown(ledger_accounts)),
+    "the keys are those of runs that the caller was shown",
+)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Any, NamedTuple
 
 from app.context import Context
+from app.database.connections import as_batch
 from app.services.directory.lookup import tenant_id_for
-from app.services.ledger.accounts import Level, Period, Unit
+from app.services.ledger.accounts import Level, Period, Unit, run_money_account
 from app.services.ledger.reservations import DefaultBudgets
 from sql.lists import account_list
 from sql.lists.account_list import AccountFilter
@@ -38,7 +40,7 @@ class Standing(NamedTuple):
     tenant_slug: str | None
     project_id: str | None
     period: Period
-    starts_on: date
+    starts_on: date | None
     reserved: int
     settled: int
     cap: int | None
@@ -80,3 +82,16 @@ async def list_standings(
         found = await conn.many(statement, Standing, **values)
     page = found[:page_size]
     return StandingPage(page, page[-1].id if len(found) > page_size else None)
+
+
+async def standings_of_runs(ctx: Context, run_ids: Sequence[int]) -> list[Standing | None]:
+    """What each of these runs has spent, None where it has spent nothing; one statement.
+
+    Whoever asks has found the runs where they may see them. A run has no cap of its own.
+    """
+    keys = {run_id: run_money_account(run_id).key for run_id in run_ids}
+    batch = as_batch([{"key": key} for key in set(keys.values())])
+    async with ctx.read() as conn:
+        rows = await conn.rows(account_list.accounts_by_key, batch=batch)
+    by_key = {row[0]: Standing._make(row[1:]) for row in rows}
+    return [by_key.get(keys[run_id]) for run_id in run_ids]

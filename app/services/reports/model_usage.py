@@ -74,6 +74,24 @@ class ProviderUsage:
     models: dict[str, ModelUsage]
 
 
+class NamedModel(NamedTuple):
+    """A model's month with its name; the cost is in 1e-9 USD."""
+
+    model: str
+    calls: int
+    total_cost: int
+
+
+class NamedProvider(NamedTuple):
+    """A provider's month with its name, and that of its models; the cost is in 1e-9 USD."""
+
+    provider: str
+    calls: int
+    total_cost: int
+    model: str
+    models: list[NamedModel]
+
+
 @dataclass(frozen=True, slots=True)
 class DayCost:
     """What a day has cost."""
@@ -119,6 +137,20 @@ class Overview:
     daily_costs: list[DayCost]
     template_stats: TemplateSums
     alerts: list[BudgetLevel]
+
+    @property
+    def providers(self) -> list[NamedProvider]:
+        """The breakdown as a list."""
+        return [
+            NamedProvider(
+                provider,
+                usage.calls,
+                usage.total_cost,
+                usage.model,
+                [NamedModel(model, of.calls, of.total_cost) for model, of in usage.models.items()],
+            )
+            for provider, usage in self.provider_breakdown.items()
+        ]
 
 
 async def overview(ctx: Context) -> Overview:

@@ -1,0 +1,136 @@
+"""Runs: pages of them, what belongs to each, and starting, restarting and cancelling one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ariadne import EnumType, MutationType, ObjectType, QueryType
+
+from app.cursors import cursor_of
+from app.errors import PortalError, UnknownRunError
+from app.resolvers.connections import Connection, Slice, by_id
+from app.resolvers.context import Info
+from app.resolvers.problems import Payload, changing
+from app.services.figures.totals import Total
+from app.services.progress.records import ProjectProgress, TaskProgress
+from app.services.progress.runs import EventsOfRun, RunsOfProject, TasksOfRun
+from app.services.runs import cancellation, history, start
+from app.services.runs.history import NEWEST
+from app.services.runs.records import ListedRun
+from app.services.runs.run_events import LAST_NUMBER, RunEvent
+from sql.bounds import MAX_ID
+from sql.tables.runs import RUN_EVENT_KINDS, RUN_STATES
+
+run_states = EnumType("RunState", {name.upper(): name for name in RUN_STATES})
+event_kinds = EnumType("RunEventKind", {name.upper(): name for name in RUN_EVENT_KINDS})
+query = QueryType()
+mutation = MutationType()
+project = ObjectType("Project")
+run = ObjectType("Run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPayload(Payload):
+    """What a change of a run answers."""
+
+    run: ListedRun | None = None
+
+
+def run_number(run_id: str) -> int:
+    """The number that a run's id is; raises UnknownRunError for what cannot be one."""
+    if not (run_id.isascii() and run_id.isdigit()) or len(run_id) > len(str(MAX_ID)) or int(run_id) > MAX_ID:
+        raise UnknownRunError(run_id=run_id)
+    return int(run_id)
+
+
+@query.field("runs")
+async def resolve_runs(
+    _: Any,
+    info: Info,
+    *,
+    filter: dict[str, Any] | None,  # noqa: A002 - the argument's name
+    first: int,
+    after: str | None,
+) -> Connection[ListedRun]:
+    """A page of runs, newest first."""
+    page = Slice.asked(first, after)
+    before = None if page.place is None else page.place[1]
+    found = await history.list_runs(info.context.ctx, **(filter or {}), before=before, page_size=page.wanted)
+    return page.connection(found.runs, by_id)
+
+
+@query.field("run")
+async def resolve_run(_: Any, info: Info, *, id: str) -> ListedRun | None:  # noqa: A002 - the argument's name
+    """One run."""
+    try:
+        number = run_number(id)
+    except UnknownRunError:
+        return None
+    return await info.context.loaders.runs.load(number)
+
+
+@project.field("runs")
+async def resolve_runs_of_project(
+    of: ProjectProgress, info: Info, *, state: str | None, first: int, after: str | None
+) -> Connection[ListedRun]:
+    """A page of its runs, newest first."""
+    page = Slice.asked(first, after)
+    before = NEWEST if page.place is None else page.place[1]
+    asked = RunsOfProject(of.tenant_id, of.number, state, before, page.wanted)
+    return page.connection(await info.context.loaders.runs_of_projects.load(asked), by_id)
+
+
+@run.field("project")
+async def resolve_project(of: ListedRun, info: Info) -> ProjectProgress | None:
+    """The project that is built."""
+    return await info.context.loaders.projects.load(of.project_id)
+
+
+@run.field("tasks")
+async def resolve_tasks(
+    of: ListedRun, info: Info, *, status: str | None, first: int, after: str | None
+) -> Connection[TaskProgress]:
+    """A page of its tasks as they were planned."""
+    page = Slice.asked(first, after)
+    behind = 0 if page.place is None else page.place[1]
+    asked = TasksOfRun(of.tenant_id, of.id, status, behind, page.wanted)
+    return page.connection(await info.context.loaders.tasks_of_runs.load(asked), by_id)
+
+
+@run.field("events")
+async def resolve_events(of: ListedRun, info: Info, *, first: int, after: str | None) -> Connection[RunEvent]:
+    """A page of its events by their numbers."""
+    page = Slice.asked(first, after)
+    behind = 0 if page.place is None else min(page.place[1], LAST_NUMBER)
+    asked = EventsOfRun(of.tenant_id, of.id, behind, behind + page.wanted)
+    return page.connection(await info.context.loaders.events_of_runs.load(asked), _by_number, Total(of.events))
+
+
+def _by_number(event: RunEvent) -> str:
+    return cursor_of((0, event.number))
+
+
+@mutation.field("startRun")
+@changing(RunPayload)
+async def resolve_start_run(_: Any, info: Info, *, input: dict[str, Any]) -> RunPayload:  # noqa: A002 - the argument's name
+    """Start a run of a project."""
+    started = await start.start_own_run(info.context.ctx, input["project_id"])
+    return RunPayload(run=await info.context.loaders.runs.load(started.run_id))
+
+
+@mutation.field("restartRun")
+@changing(RunPayload)
+async def resolve_restart_run(_: Any, info: Info, *, input: dict[str, Any]) -> RunPayload:  # noqa: A002 - the argument's name
+    """Run a project again."""
+    started = await start.start_own_run(info.context.ctx, input["project_id"], is_restart=True)
+    return RunPayload(run=await info.context.loaders.runs.load(started.run_id))
+
+
+@mutation.field("cancelRun")
+@changing(RunPayload)
+async def resolve_cancel_run(_: Any, info: Info, *, input: dict[str, Any]) -> RunPayload:  # noqa: A002 - the argument's name
+    """End a run."""
+    number = run_number(input["run_id"])
+    await cancellation.cancel_run_by_id(info.context.ctx, number)
+    return RunPayload(run=await info.context.loaders.runs.load(number))
