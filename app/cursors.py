@@ -30,13 +30,13 @@ def cursor_of(place: Place) -> str:
     return urlsafe_b64encode(f"{place[0]}.{place[1]}".encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str, *, minimum: int = 0, maximum: int = NEWEST[0]) -> Place:
-    """The place that a cursor stands for; raises ValidationError for a text that is no cursor of such a list."""
+def place_of(cursor: str, *, minimum: int = 0, maximum: int = NEWEST[0], argument: str = "cursor") -> Place:
+    """The place that a cursor stands for; raises ValidationError, of this argument, for what is none of such a list."""
     try:
         first, _, row_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
         place = int(first), int(row_id)
     except ValueError:
         place = (0, -1)
     if not (minimum <= place[0] < maximum and 0 <= place[1] < END):
-        raise ValidationError.of("cursor", "is not one that was answered", kind="cursor")
+        raise ValidationError.of(argument, "is not one that was answered", kind="cursor")
     return place

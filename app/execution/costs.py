@@ -12,6 +12,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLField,
+    GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -38,32 +39,44 @@ class Size:
     number: int
     variable: str | None = None
 
-    def value(self, variables: Mapping[str, Any]) -> int:
+    def value(self, variables: Mapping[str, Any], of_page: int) -> int:
         """The size within its bounds; what is no number is refused later, and costs as much as can be until then."""
+        if self is OF_PAGE:
+            return of_page
         value = self.number if self.variable is None else variables.get(self.variable, self.number)
         return max(0, min(value, MAX_LIMIT)) if isinstance(value, int) else MAX_LIMIT
 
 
+# The size of a list that is part of a connection: the field that answers the connection says it.
+OF_PAGE: Final = Size(-1)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A field that answers objects, with what is asked for of each of them; fragments share their nodes."""
+    """A field that answers objects, with what is asked for of each of them; fragments share their nodes.
+
+    ``page`` is how many objects the lists have that are parts of what it answers, where that is a connection.
+    """
 
     weight: int
     size: Size
     children: tuple[Node, ...]
+    page: Size | None = None
 
 
 def cost_of(nodes: tuple[Node, ...], variables: Mapping[str, Any]) -> int:
     """How many objects these fields may answer with these variables, with their weights.
 
-    Each node is looked at once: fragments within fragments may stand for more fields than could ever be counted.
+    Each node is looked at once for each size of a page that it is part of: fragments within fragments may stand for
+    more fields than could ever be counted.
     """
-    known: dict[Node, int] = {}
+    known: dict[tuple[Node, int], int] = {}
 
-    def cost(node: Node) -> int:
-        if (found := known.get(node)) is None:
-            each = 1 + sum(map(cost, node.children))
-            found = known[node] = node.weight + node.size.value(variables) * each
+    def cost(node: Node, of_page: int = MAX_LIMIT) -> int:
+        if (found := known.get((node, of_page))) is None:
+            page = MAX_LIMIT if node.page is None else node.page.value(variables, MAX_LIMIT)
+            each = 1 + sum(cost(child, page) for child in node.children)
+            found = known[node, of_page] = node.weight + node.size.value(variables, of_page) * each
         return found
 
     return sum(map(cost, nodes))
@@ -134,18 +147,22 @@ class Costs:
         name = selection.name.value
         if name in {"__schema", "__type"}:
             return Node(INTROSPECTION, Size(0), ())
-        field = parent.fields.get(name) if isinstance(parent, GraphQLObjectType) else None
+        field = parent.fields.get(name) if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) else None
         if field is None or not is_object_type(kind := get_named_type(field.type)):
             return None
         children = () if selection.selection_set is None else self._nodes(kind, selection.selection_set)
-        return Node(_weight(field), self._size(field, selection), children)
+        directive = _directive(field, "listSize")
+        page = self._sliced(field, selection, directive) if "sizedFields" in directive else None
+        return Node(_weight(field), self._size(field, selection, directive), children, page)
 
-    def _size(self, field: GraphQLField, selection: FieldNode) -> Size:
+    def _size(self, field: GraphQLField, selection: FieldNode, directive: dict[str, Any]) -> Size:
         if not is_list_type(get_nullable_type(field.type)):
             return Size(1)
-        directive = _directive(field, "listSize")
         if "assumedSize" in directive:
             return Size(int(directive["assumedSize"].value))
+        return self._sliced(field, selection, directive) if directive else OF_PAGE
+
+    def _sliced(self, field: GraphQLField, selection: FieldNode, directive: dict[str, Any]) -> Size:
         (name,) = (value.value for value in directive["slicingArguments"].values)
         default = _default(field, name)
         given = next((one.value for one in selection.arguments or () if one.name.value == name), None)

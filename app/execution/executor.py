@@ -8,7 +8,7 @@ so answers are the same, as a test over generated documents shows.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo, Undefined
@@ -16,7 +16,7 @@ from graphql.execution.executor_throwing_on_incremental import ExecutorThrowingO
 from graphql.type import get_nullable_type, is_leaf_type, is_non_null_type, is_object_type
 
 # What the library neither waits for nor calls; anything else is left to it.
-PLAIN: Final = frozenset({str, int, float, bool, datetime})
+PLAIN: Final = frozenset({str, int, float, bool, date, datetime})
 
 
 class Attribute:

@@ -18,10 +18,10 @@ from sql.bounds import NO_NUL
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def at_most(limit: int) -> int:
+def at_most(limit: int, argument: str = "limit") -> int:
     """How many to answer: what was asked for, or as many as are answered at most; raises ValidationError below 0."""
     if limit < 0:
-        raise ValidationError.of("limit", "Input should be greater than or equal to 0", kind="greater_than_equal")
+        raise ValidationError.of(argument, "Input should be greater than or equal to 0", kind="greater_than_equal")
     return min(limit, MAX_LIMIT)
 
 

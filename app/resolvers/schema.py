@@ -1,4 +1,4 @@
-"""The schema: the texts in graphql/ with everything that is bound to them."""
+"""The schema: the texts in graphql/ with everything that is bound to them, and who may ask for what."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ariadne import convert_camel_case_to_snake, is_default_resolver, load_schem
 from graphql import GraphQLObjectType, GraphQLSchema
 
 from app.execution.executor import Attribute
+from app.resolvers.access import guard
 from app.resolvers.bindables import BINDABLES, RECORDS
 
 
@@ -30,4 +31,5 @@ def schema() -> GraphQLSchema:
         for field_name, field in bound.fields.items():
             if field.resolve is None or is_default_resolver(field.resolve):
                 field.resolve = Attribute(convert_camel_case_to_snake(field_name))
+    guard(made)
     return made

@@ -5,15 +5,27 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, build_schema, print_schema
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    build_schema,
+    get_named_type,
+    print_schema,
+    value_from_ast_untyped,
+)
 from graphql.type import get_nullable_type, is_list_type, is_object_type
 from graphql.utilities import BreakingChangeType, find_breaking_changes
 
 from app.__main__ import main
 from app.execution.executor import Attribute
 from app.resolvers import bindables
+from app.resolvers.access import Guarded, rules
 from app.resolvers.bindables import BINDABLES, RECORDS
 from app.resolvers.schema import schema, schema_folder
 
@@ -34,9 +46,9 @@ def test_everything_is_described() -> None:
     silent = []
     for name, kind in own_types().items():
         parts = [(name, kind)]
-        if isinstance(kind, GraphQLObjectType | GraphQLInputObjectType):
+        if isinstance(kind, GraphQLObjectType | GraphQLInputObjectType | GraphQLInterfaceType):
             parts += [(f"{name}.{field}", what) for field, what in kind.fields.items()]
-        if isinstance(kind, GraphQLObjectType):
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
             parts += [
                 (f"{name}.{field}({argument}:)", of)
                 for field, what in kind.fields.items()
@@ -58,7 +70,7 @@ def test_every_field_is_bound() -> None:
         if not isinstance(kind, GraphQLObjectType):
             continue
         for field_name, field in kind.fields.items():
-            resolve = field.resolve
+            resolve = field.resolve.resolve if isinstance(field.resolve, Guarded) else field.resolve
             if isinstance(resolve, Attribute):
                 record = RECORDS[name]
                 known = hasattr(record, resolve.name) or resolve.name in getattr(record, "__dataclass_fields__", ())
@@ -81,18 +93,60 @@ def test_all_bindables_stand_in_the_list() -> None:
     assert bound == set(BINDABLES)
 
 
-def test_every_list_of_objects_has_a_size() -> None:
-    sizeless = [
-        f"{name}.{field_name}"
+def fields_of_objects() -> list[tuple[str, str, GraphQLField]]:
+    return [
+        (name, field_name, field)
         for name, kind in own_types().items()
-        if isinstance(kind, GraphQLObjectType)
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType)
         for field_name, field in kind.fields.items()
-        if is_list_type(kept := get_nullable_type(field.type))
-        and is_object_type(get_nullable_type(kept.of_type))
-        and "listSize" not in {node.name.value for node in field.ast_node.directives}
     ]
 
-    assert sizeless == []
+
+def said(field: GraphQLField, directive: str) -> dict[str, Any]:
+    """The arguments of a directive, texts and lists of texts; nothing where it does not stand there."""
+    nodes = [node for node in field.ast_node.directives if node.name.value == directive] if field.ast_node else []
+    return {one.name.value: value_from_ast_untyped(one.value) for node in nodes for one in node.arguments}
+
+
+def test_every_list_of_objects_has_a_size() -> None:
+    """Its own, or that of a page: then every field that answers the connection says it."""
+    sizeless = {
+        (name, field_name)
+        for name, field_name, field in fields_of_objects()
+        if is_list_type(kept := get_nullable_type(field.type))
+        and is_object_type(get_nullable_type(kept.of_type))
+        and not said(field, "listSize")
+    }
+    paged = {
+        (kind, list_name)
+        for _, _, field in fields_of_objects()
+        if (kind := get_named_type(field.type).name).endswith("Connection")
+        for list_name in said(field, "listSize").get("sizedFields", ())
+    }
+    unsized = [
+        f"{name}.{field_name}"
+        for name, field_name, field in fields_of_objects()
+        if get_named_type(field.type).name.endswith("Connection")
+        and said(field, "listSize") != {"slicingArguments": ["first"], "sizedFields": ["edges", "nodes"]}
+    ]
+
+    assert sizeless - paged == set()
+    assert unsized == []
+
+
+def test_every_field_of_a_root_says_who_may_ask_for_it() -> None:
+    stated = rules(schema())
+    fields = {f"{name}.{field_name}" for name, field_name, _ in fields_of_objects() if name in ROOTS}
+
+    assert fields - stated.keys() == set()
+    assert [place for place, caller in stated.items() if not (caller.tenant or caller.permission)] == []
+
+
+def test_what_a_rule_says_is_enforced() -> None:
+    for place in rules(schema()):
+        name, _, field_name = place.partition(".")
+        field = schema().type_map[name].fields[field_name]
+        assert isinstance(field.subscribe if name == "Subscription" else field.resolve, Guarded)
 
 
 def test_a_resolver_is_ten_lines_at_most() -> None:
