@@ -10,6 +10,7 @@ from aiodataloader import DataLoader
 from graphql import GraphQLResolveInfo
 
 from app.context import Context
+from app.resolvers.run_loaders import RunLoaders
 from app.services.progress.agents import NewestRun, agents_of_projects
 from app.services.progress.projects import projects_by_id, remaining_seconds
 from app.services.progress.records import AgentProgress, ProjectProgress, TaskProgress
@@ -23,13 +24,16 @@ class AgentOfProject(NamedTuple):
     agent_type: str
 
 
-class Loaders:
+class Loaders(RunLoaders):
     """What resolvers of one request ask for together: each batch is one use case, with a connection of its own.
 
-    Two fields that ask for the same get the same answer, which is as old as the request at most.
+    Two fields that ask for the same get the same answer, which is as old as the request or its last change at most.
     """
 
-    def __init__(self, ctx: Context) -> None:
+    def forget(self) -> None:
+        """Ask again for everything: a change begins, and what was read before it may not be so any more."""
+        ctx = self._ctx
+        vars(self).clear()
         self._ctx = ctx
 
     @cached_property

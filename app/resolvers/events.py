@@ -8,7 +8,7 @@ from typing import Any
 from ariadne import EnumType, QueryType
 
 from app.events import StoredEvent
-from app.resolvers.connections import Connection, Slice
+from app.resolvers.connections import Connection, Slice, cursor_is_after
 from app.resolvers.context import Info
 from app.services.audit import trail
 from app.services.audit.trail import Chosen
@@ -30,5 +30,6 @@ async def resolve_audit_events(
 ) -> Connection[StoredEvent]:
     """A page of the trail."""
     page, chosen = Slice.asked(first, after), Chosen(**(filter or {}), is_oldest_first=order == "oldest")
-    found = await trail.list_events(info.context.ctx, chosen, cursor=page.cursor, page_size=page.wanted)
+    with cursor_is_after():
+        found = await trail.list_events(info.context.ctx, chosen, cursor=after, page_size=page.wanted)
     return page.connection(found.events, partial(trail.cursor_behind, chosen=chosen))

@@ -13,7 +13,7 @@ from app.errors.requests import WrongField
 from app.execution.costs import MAX_LIMIT
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
 from app.services.runs.task_changes import MAX_ERROR
-from sql.bounds import NO_NUL
+from sql.bounds import MAX_ID, NO_NUL
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -77,9 +77,19 @@ class TaskChange(BaseModel):
     error_message: Annotated[str | None, Field(max_length=MAX_ERROR, pattern=NO_NUL)] = None
 
 
-def read_input(values: dict[str, Any], model: type[Model]) -> Model:
-    """The values that were given as a model; raises ValidationError, which names every wrong one."""
-    given = {name: value for name, value in values.items() if value is not None}
+def number_in(text: str) -> int | None:
+    """The number that an id is, None where it cannot be one."""
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)) or int(text) > MAX_ID:
+        return None
+    return int(text)
+
+
+def read_input(values: dict[str, Any], model: type[Model], *, keeps_null: bool = False) -> Model:
+    """The values that were given as a model; raises ValidationError, which names every wrong one.
+
+    Null means the same as nothing, unless ``keeps_null`` says that it clears something.
+    """
+    given = {name: value for name, value in values.items() if keeps_null or value is not None}
     try:
         return model.model_validate(given)
     except pydantic.ValidationError as failure:

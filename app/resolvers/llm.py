@@ -8,7 +8,7 @@ from typing import Any
 from ariadne import EnumType, MutationType, ObjectType, QueryType
 
 from app.errors import AlertNotFoundError
-from app.resolvers.connections import Connection, Slice
+from app.resolvers.connections import Connection, Slice, cursor_is_after
 from app.resolvers.context import Info
 from app.resolvers.inputs import number_in
 from app.resolvers.problems import Payload, changing
@@ -50,7 +50,8 @@ async def resolve_llm_calls(
 ) -> Connection[Call]:
     """A page of calls, newest first."""
     page, chosen = Slice.asked(first, after), Chosen(**(filter or {}))
-    found = await call_list.list_calls(info.context.ctx, chosen, cursor=page.cursor, page_size=page.wanted)
+    with cursor_is_after():
+        found = await call_list.list_calls(info.context.ctx, chosen, cursor=after, page_size=page.wanted)
     return page.connection(found.rows, lambda row: row.cursor, found.total)
 
 
@@ -77,10 +78,9 @@ async def resolve_llm_alerts(
     _: Any, info: Info, *, is_dismissed: bool, first: int, after: str | None
 ) -> Connection[Alert]:
     """A page of alerts, newest first."""
-    page = Slice.asked(first, after)
-    found = await alerts.alerts_page(
-        info.context.ctx, is_dismissed=is_dismissed, cursor=page.cursor, page_size=page.wanted
-    )
+    page, ctx = Slice.asked(first, after), info.context.ctx
+    with cursor_is_after():
+        found = await alerts.alerts_page(ctx, is_dismissed=is_dismissed, cursor=after, page_size=page.wanted)
     return page.connection(found.rows, lambda row: row.cursor)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from pydantic.alias_generators import to_camel
 
@@ -50,6 +50,8 @@ def changing(
     def around(resolve: Callable[Parameters, Awaitable[Answered]]) -> Callable[Parameters, Awaitable[Answered]]:
         @functools.wraps(resolve)
         async def resolve_change(*arguments: Parameters.args, **named: Parameters.kwargs) -> Answered:
+            info: Any = arguments[1]
+            info.context.loaders.forget()
             try:
                 return await resolve(*arguments, **named)
             except PortalError as failure:

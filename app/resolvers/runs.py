@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ariadne import EnumType, MutationType, ObjectType, QueryType
 
 from app.cursors import cursor_of
-from app.errors import PortalError, UnknownRunError
+from app.errors import UnknownRunError
 from app.resolvers.connections import Connection, Slice, by_id
 from app.resolvers.context import Info
+from app.resolvers.inputs import number_in
 from app.resolvers.problems import Payload, changing
 from app.services.figures.totals import Total
 from app.services.progress.records import ProjectProgress, TaskProgress
@@ -19,7 +20,6 @@ from app.services.runs import cancellation, history, start
 from app.services.runs.history import NEWEST
 from app.services.runs.records import ListedRun
 from app.services.runs.run_events import LAST_NUMBER, RunEvent
-from sql.bounds import MAX_ID
 from sql.tables.runs import RUN_EVENT_KINDS, RUN_STATES
 
 run_states = EnumType("RunState", {name.upper(): name for name in RUN_STATES})
@@ -39,9 +39,9 @@ class RunPayload(Payload):
 
 def run_number(run_id: str) -> int:
     """The number that a run's id is; raises UnknownRunError for what cannot be one."""
-    if not (run_id.isascii() and run_id.isdigit()) or len(run_id) > len(str(MAX_ID)) or int(run_id) > MAX_ID:
+    if (number := number_in(run_id)) is None:
         raise UnknownRunError(run_id=run_id)
-    return int(run_id)
+    return number
 
 
 @query.field("runs")
@@ -63,11 +63,8 @@ async def resolve_runs(
 @query.field("run")
 async def resolve_run(_: Any, info: Info, *, id: str) -> ListedRun | None:  # noqa: A002 - the argument's name
     """One run."""
-    try:
-        number = run_number(id)
-    except UnknownRunError:
-        return None
-    return await info.context.loaders.runs.load(number)
+    number = number_in(id)
+    return None if number is None else await info.context.loaders.runs.load(number)
 
 
 @project.field("runs")

@@ -78,10 +78,10 @@ async def events_of_runs(ctx: Context, lists: Sequence[EventsOfRun]) -> list[lis
     """The events of each of these lists, with one statement."""
     found: list[list[RunEvent]] = [[] for _ in lists]
     async with ctx.read() as conn:
-        for row in await conn.rows(statements.events_of_runs, batch=_batch(lists)):
-            found[row[0]].append(RunEvent(*row[1:]))
+        for place, *members in await conn.rows(statements.events_of_runs, batch=_batch(lists)):
+            found[place].append(RunEvent(*members))
     return found
 
 
-def _batch(lists: Sequence[RunsOfProject] | Sequence[TasksOfRun] | Sequence[EventsOfRun]) -> str:
+def _batch(lists: Sequence[RunsOfProject | TasksOfRun | EventsOfRun]) -> str:
     return as_batch([{"place": place, **asked._asdict()} for place, asked in enumerate(lists)])
