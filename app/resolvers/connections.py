@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ariadne import InterfaceType
 
-from app.cursors import NEWEST, Place, cursor_of, place_of
+from app.cursors import Place, cursor_of, place_of
 from app.errors import ValidationError
 from app.resolvers.context import Info
 from app.resolvers.inputs import at_most
@@ -61,7 +61,12 @@ class Slice:
     @property
     def place(self) -> Place | None:
         """Where the page begins, None at the beginning of the list; raises ValidationError for what is no cursor."""
-        return None if self.after is None else place_of(self.after, maximum=NEWEST[0] + 1, argument="after")
+        return None if self.after is None else place_of(self.after, argument="after")
+
+    @property
+    def place_by_id(self) -> Place | None:
+        """The same in a list that is ordered by its ids."""
+        return None if self.after is None else place_of(self.after, maximum=1, argument="after")
 
     def connection(
         self,

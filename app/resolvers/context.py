@@ -24,17 +24,25 @@ class AgentOfProject(NamedTuple):
     agent_type: str
 
 
-class Loaders(RunLoaders):
+class Loaders:
     """What resolvers of one request ask for together: each batch is one use case, with a connection of its own.
 
-    Two fields that ask for the same get the same answer, which is as old as the request or its last change at most.
+    Two fields that ask for the same get the same answer, which is as old as the request at most.
     """
 
-    def forget(self) -> None:
-        """Ask again for everything: a change begins, and what was read before it may not be so any more."""
-        ctx = self._ctx
-        vars(self).clear()
+    def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+
+    def forget(self) -> None:
+        """Ask again from now on: a change follows, after which nothing that was found need still be true."""
+        kept = {"_ctx": self._ctx}
+        self.__dict__.clear()
+        self.__dict__.update(kept)
+
+    @cached_property
+    def runs(self) -> RunLoaders:
+        """Runs, what belongs to them, and the settings of projects."""
+        return RunLoaders(self._ctx)
 
     @cached_property
     def projects(self) -> DataLoader[str, ProjectProgress | None]:

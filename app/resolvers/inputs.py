@@ -32,6 +32,13 @@ def skipped(offset: int) -> int:
     return offset
 
 
+def row_id(text: str, argument: str = "id") -> int:
+    """The number of a row that an id names; raises ValidationError for a text that is no id."""
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)) or int(text) > MAX_ID:
+        raise ValidationError.of(argument, "is no id", kind="id")
+    return int(text)
+
+
 def _trimmed(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
@@ -77,21 +84,15 @@ class TaskChange(BaseModel):
     error_message: Annotated[str | None, Field(max_length=MAX_ERROR, pattern=NO_NUL)] = None
 
 
-def number_in(text: str) -> int | None:
-    """The number that an id is, None where it cannot be one."""
-    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)) or int(text) > MAX_ID:
-        return None
-    return int(text)
+def read_input(values: dict[str, Any], model: type[Model]) -> Model:
+    """The values that were given as a model; raises ValidationError, which names every wrong one."""
+    return read_changes({name: value for name, value in values.items() if value is not None}, model)
 
 
-def read_input(values: dict[str, Any], model: type[Model], *, keeps_null: bool = False) -> Model:
-    """The values that were given as a model; raises ValidationError, which names every wrong one.
-
-    Null means the same as nothing, unless ``keeps_null`` says that it clears something.
-    """
-    given = {name: value for name, value in values.items() if keeps_null or value is not None}
+def read_changes(values: dict[str, Any], model: type[Model]) -> Model:
+    """The values that were given as a model in which null is a value; raises as ``read_input`` does."""
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except pydantic.ValidationError as failure:
         wrong = failure.errors(include_url=False, include_context=False, include_input=False)
         raise ValidationError(*(WrongField(one["loc"], one["msg"], one["type"], "input") for one in wrong)) from None

@@ -31,7 +31,7 @@ async def resolve_ledger_accounts(
 ) -> Connection[Standing]:
     """A page of the accounts of the running month and day."""
     page, chosen = Slice.asked(first, after), Chosen(**(filter or {}))
-    behind = 0 if page.place is None else page.place[1]
+    behind = 0 if page.place_by_id is None else page.place_by_id[1]
     found = await list_standings(info.context.ctx, chosen, BUDGETS, after=behind, page_size=page.wanted)
     return page.connection(found.rows, by_id)
 
@@ -39,4 +39,4 @@ async def resolve_ledger_accounts(
 @run.field("account")
 async def resolve_account(of: ListedRun, info: Info) -> Standing | None:
     """What it has spent."""
-    return await info.context.loaders.accounts_of_runs.load(of.id)
+    return await info.context.loaders.runs.accounts.load(of.id)

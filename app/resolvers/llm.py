@@ -7,10 +7,9 @@ from typing import Any
 
 from ariadne import EnumType, MutationType, ObjectType, QueryType
 
-from app.errors import AlertNotFoundError
 from app.resolvers.connections import Connection, Slice, cursor_is_after
 from app.resolvers.context import Info
-from app.resolvers.inputs import number_in
+from app.resolvers.inputs import row_id
 from app.resolvers.problems import Payload, changing
 from app.services.llm import alerts, call_list
 from app.services.llm.alerts import Alert
@@ -64,7 +63,7 @@ async def resolve_project(of: Call, info: Info) -> ProjectProgress | None:
 @call.field("run")
 async def resolve_run(of: Call, info: Info) -> ListedRun | None:
     """The run that it was for."""
-    return None if of.run_id is None else await info.context.loaders.runs.load(of.run_id)
+    return None if of.run_id is None else await info.context.loaders.runs.by_id.load(of.run_id)
 
 
 @query.field("llmStats")
@@ -88,6 +87,5 @@ async def resolve_llm_alerts(
 @changing(LlmAlertPayload)
 async def resolve_dismiss_llm_alert(_: Any, info: Info, *, input: dict[str, Any]) -> LlmAlertPayload:  # noqa: A002 - the argument's name
     """Dismiss an alert."""
-    if (number := number_in(input["alert_id"])) is None:
-        raise AlertNotFoundError(alert_id=input["alert_id"])
-    return LlmAlertPayload(alert=await alerts.dismiss_alert(info.context.ctx, number))
+    alert_id = row_id(input["alert_id"], "alertId")
+    return LlmAlertPayload(alert=await alerts.dismiss_alert(info.context.ctx, alert_id))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic.alias_generators import to_camel
 
 from app.errors import PortalError, ValidationError
+from app.resolvers.context import Info
 
 
 class Problem(NamedTuple):
@@ -34,26 +35,24 @@ class Payload:
     problems: list[Problem] = field(default_factory=list)
 
 
-Parameters = ParamSpec("Parameters")
-Answered = TypeVar("Answered")
+Answered = TypeVar("Answered", bound=Payload)
 
 
 def changing(
     payload: Callable[..., Answered],
-) -> Callable[[Callable[Parameters, Awaitable[Answered]]], Callable[Parameters, Awaitable[Answered]]]:
+) -> Callable[[Callable[..., Awaitable[Answered]]], Callable[..., Awaitable[Answered]]]:
     """Have a resolver answer a payload of this class with problems where the use case refuses the change.
 
     What the caller can do nothing about stays an error of the field, as does what keeps it from asking at all: our own
     failures, limits, and who may ask, which is decided before the resolver runs.
     """
 
-    def around(resolve: Callable[Parameters, Awaitable[Answered]]) -> Callable[Parameters, Awaitable[Answered]]:
+    def around(resolve: Callable[..., Awaitable[Answered]]) -> Callable[..., Awaitable[Answered]]:
         @functools.wraps(resolve)
-        async def resolve_change(*arguments: Parameters.args, **named: Parameters.kwargs) -> Answered:
-            info: Any = arguments[1]
+        async def resolve_change(of: Any, info: Info, **arguments: Any) -> Answered:
             info.context.loaders.forget()
             try:
-                return await resolve(*arguments, **named)
+                return await resolve(of, info, **arguments)
             except PortalError as failure:
                 if failure.status >= 500 or failure.status in {401, 429}:
                     raise

@@ -41,7 +41,7 @@ async def _changed(info: Info, project_id: str) -> ProjectPayload:
 @project.field("settings")
 async def resolve_settings(of: ProjectProgress, info: Info) -> Project | None:
     """What is set for it."""
-    return await info.context.loaders.project_settings.load(of.number)
+    return await info.context.loaders.runs.project_settings.load(of.number)
 
 
 @mutation.field("updateProject")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.money import MAX_USD, NANOS_PER_USD
-from app.resolvers.inputs import Trimmed, read_input
+from app.resolvers.inputs import Trimmed, read_changes
 from app.services.llm.setting_values import MAX_MODEL, MaxTokens, Provider, Temperature
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
 from sql.bounds import NO_NUL
@@ -54,5 +54,5 @@ class AnyChanges(_Changes):
 
 def changes_in(values: dict[str, Any], model: type[_Changes]) -> dict[str, Any]:
     """The columns that are to be changed, with their new values; raises ValidationError for what may not be."""
-    changes = read_input(values, model, keeps_null=True)
+    changes = read_changes(values, model)
     return {name: getattr(changes, name) for name in type(changes).model_fields if name in changes.model_fields_set}

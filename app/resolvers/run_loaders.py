@@ -31,7 +31,7 @@ class RunLoaders:
         self._ctx = ctx
 
     @cached_property
-    def runs(self) -> DataLoader[int, ListedRun | None]:
+    def by_id(self) -> DataLoader[int, ListedRun | None]:
         """Runs by their ids, None where the caller sees none."""
 
         async def load(keys: list[int]) -> list[ListedRun | None]:
@@ -40,7 +40,7 @@ class RunLoaders:
         return DataLoader(load)
 
     @cached_property
-    def runs_of_projects(self) -> DataLoader[RunsOfProject, list[ListedRun]]:
+    def of_projects(self) -> DataLoader[RunsOfProject, list[ListedRun]]:
         """Parts of the runs of projects."""
 
         async def load(keys: list[RunsOfProject]) -> list[list[ListedRun]]:
@@ -49,7 +49,7 @@ class RunLoaders:
         return DataLoader(load)
 
     @cached_property
-    def tasks_of_runs(self) -> DataLoader[TasksOfRun, list[TaskProgress]]:
+    def tasks(self) -> DataLoader[TasksOfRun, list[TaskProgress]]:
         """Parts of the tasks of runs."""
 
         async def load(keys: list[TasksOfRun]) -> list[list[TaskProgress]]:
@@ -58,7 +58,7 @@ class RunLoaders:
         return DataLoader(load)
 
     @cached_property
-    def events_of_runs(self) -> DataLoader[EventsOfRun, list[RunEvent]]:
+    def events(self) -> DataLoader[EventsOfRun, list[RunEvent]]:
         """Parts of the events of runs."""
 
         async def load(keys: list[EventsOfRun]) -> list[list[RunEvent]]:
@@ -67,7 +67,7 @@ class RunLoaders:
         return DataLoader(load)
 
     @cached_property
-    def accounts_of_runs(self) -> DataLoader[int, Standing | None]:
+    def accounts(self) -> DataLoader[int, Standing | None]:
         """What runs have spent."""
 
         async def load(keys: list[int]) -> list[Standing | None]:

@@ -8,10 +8,9 @@ from typing import Any
 from ariadne import EnumType, MutationType, ObjectType, QueryType
 
 from app.cursors import cursor_of
-from app.errors import UnknownRunError
 from app.resolvers.connections import Connection, Slice, by_id
 from app.resolvers.context import Info
-from app.resolvers.inputs import number_in
+from app.resolvers.inputs import row_id
 from app.resolvers.problems import Payload, changing
 from app.services.figures.totals import Total
 from app.services.progress.records import ProjectProgress, TaskProgress
@@ -37,13 +36,6 @@ class RunPayload(Payload):
     run: ListedRun | None = None
 
 
-def run_number(run_id: str) -> int:
-    """The number that a run's id is; raises UnknownRunError for what cannot be one."""
-    if (number := number_in(run_id)) is None:
-        raise UnknownRunError(run_id=run_id)
-    return number
-
-
 @query.field("runs")
 async def resolve_runs(
     _: Any,
@@ -55,7 +47,7 @@ async def resolve_runs(
 ) -> Connection[ListedRun]:
     """A page of runs, newest first."""
     page = Slice.asked(first, after)
-    before = None if page.place is None else page.place[1]
+    before = None if page.place_by_id is None else page.place_by_id[1]
     found = await history.list_runs(info.context.ctx, **(filter or {}), before=before, page_size=page.wanted)
     return page.connection(found.runs, by_id)
 
@@ -63,8 +55,7 @@ async def resolve_runs(
 @query.field("run")
 async def resolve_run(_: Any, info: Info, *, id: str) -> ListedRun | None:  # noqa: A002 - the argument's name
     """One run."""
-    number = number_in(id)
-    return None if number is None else await info.context.loaders.runs.load(number)
+    return await info.context.loaders.runs.by_id.load(row_id(id))
 
 
 @project.field("runs")
@@ -73,9 +64,9 @@ async def resolve_runs_of_project(
 ) -> Connection[ListedRun]:
     """A page of its runs, newest first."""
     page = Slice.asked(first, after)
-    before = NEWEST if page.place is None else page.place[1]
+    before = NEWEST if page.place_by_id is None else page.place_by_id[1]
     asked = RunsOfProject(of.tenant_id, of.number, state, before, page.wanted)
-    return page.connection(await info.context.loaders.runs_of_projects.load(asked), by_id)
+    return page.connection(await info.context.loaders.runs.of_projects.load(asked), by_id)
 
 
 @run.field("project")
@@ -90,18 +81,18 @@ async def resolve_tasks(
 ) -> Connection[TaskProgress]:
     """A page of its tasks as they were planned."""
     page = Slice.asked(first, after)
-    behind = 0 if page.place is None else page.place[1]
+    behind = 0 if page.place_by_id is None else page.place_by_id[1]
     asked = TasksOfRun(of.tenant_id, of.id, status, behind, page.wanted)
-    return page.connection(await info.context.loaders.tasks_of_runs.load(asked), by_id)
+    return page.connection(await info.context.loaders.runs.tasks.load(asked), by_id)
 
 
 @run.field("events")
 async def resolve_events(of: ListedRun, info: Info, *, first: int, after: str | None) -> Connection[RunEvent]:
     """A page of its events by their numbers."""
     page = Slice.asked(first, after)
-    behind = 0 if page.place is None else min(page.place[1], LAST_NUMBER)
+    behind = 0 if page.place_by_id is None else min(page.place_by_id[1], LAST_NUMBER)
     asked = EventsOfRun(of.tenant_id, of.id, behind, behind + page.wanted)
-    return page.connection(await info.context.loaders.events_of_runs.load(asked), _by_number, Total(of.events))
+    return page.connection(await info.context.loaders.runs.events.load(asked), _by_number, Total(of.events))
 
 
 def _by_number(event: RunEvent) -> str:
@@ -113,7 +104,7 @@ def _by_number(event: RunEvent) -> str:
 async def resolve_start_run(_: Any, info: Info, *, input: dict[str, Any]) -> RunPayload:  # noqa: A002 - the argument's name
     """Start a run of a project."""
     started = await start.start_own_run(info.context.ctx, input["project_id"])
-    return RunPayload(run=await info.context.loaders.runs.load(started.run_id))
+    return RunPayload(run=await info.context.loaders.runs.by_id.load(started.run_id))
 
 
 @mutation.field("restartRun")
@@ -121,13 +112,13 @@ async def resolve_start_run(_: Any, info: Info, *, input: dict[str, Any]) -> Run
 async def resolve_restart_run(_: Any, info: Info, *, input: dict[str, Any]) -> RunPayload:  # noqa: A002 - the argument's name
     """Run a project again."""
     started = await start.start_own_run(info.context.ctx, input["project_id"], is_restart=True)
-    return RunPayload(run=await info.context.loaders.runs.load(started.run_id))
+    return RunPayload(run=await info.context.loaders.runs.by_id.load(started.run_id))
 
 
 @mutation.field("cancelRun")
 @changing(RunPayload)
 async def resolve_cancel_run(_: Any, info: Info, *, input: dict[str, Any]) -> RunPayload:  # noqa: A002 - the argument's name
     """End a run."""
-    number = run_number(input["run_id"])
+    number = row_id(input["run_id"], "runId")
     await cancellation.cancel_run_by_id(info.context.ctx, number)
-    return RunPayload(run=await info.context.loaders.runs.load(number))
+    return RunPayload(run=await info.context.loaders.runs.by_id.load(number))
