@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.context import Context
 from app.database.connections import as_batch
@@ -78,8 +78,9 @@ async def events_of_runs(ctx: Context, lists: Sequence[EventsOfRun]) -> list[lis
     """The events of each of these lists, with one statement."""
     found: list[list[RunEvent]] = [[] for _ in lists]
     async with ctx.read() as conn:
-        for place, *members in await conn.rows(statements.events_of_runs, batch=_batch(lists)):
-            found[place].append(RunEvent(*members))
+        for row in await conn.rows(statements.events_of_runs, batch=_batch(lists)):
+            members: Sequence[Any] = row[1:]
+            found[row[0]].append(RunEvent(*members))
     return found
 
 
