@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Final
 
-from pydantic import PlainSerializer
+from pydantic import AfterValidator, Field, PlainSerializer
 
 NANOS_PER_USD: Final = 1_000_000_000
 # The bounds of an amount that a request may name.
@@ -27,6 +27,17 @@ def to_usd(nanos: int) -> float:
     """A stored amount as it is told."""
     return nanos / NANOS_PER_USD
 
+
+def _exact(usd: float) -> float:
+    return to_usd(to_nanos(Decimal(str(usd))))
+
+
+# An amount that a request names.
+Usd = Annotated[
+    float,
+    Field(ge=0, le=MAX_USD, allow_inf_nan=False, description=f"USD from 0 to {MAX_USD}, with at most nine decimals"),
+    AfterValidator(_exact),
+]
 
 # In a record that is answered as it is: an amount as it is stored, which the answer tells in USD.
 Nanos = Annotated[int, PlainSerializer(to_usd, return_type=float)]

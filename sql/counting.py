@@ -63,18 +63,23 @@ def bounded_count(matches: Select[Any]) -> ColumnElement[int]:
 
 
 def ids_with_total(
-    matches: Select[Any], order: Callable[[FromClause], Sequence[ColumnElement[Any]]] | None = None
+    matches: Select[Any],
+    order: Callable[[FromClause], Sequence[ColumnElement[Any]]] | None = None,
+    behind: Callable[[FromClause], ColumnElement[bool]] | None = None,
 ) -> Select[Any]:
     """The bounded count of the matching rows, and their ids as a batch; the batch is null above the bound.
 
-    ``order`` gets the matching rows and returns the columns to sort by; the batch then holds one page of ids only. The
-    database counts the rows: to fetch ten thousand of them would be ten times the work of searching.
+    ``order`` gets the matching rows and returns the columns to sort by; the batch then holds one page of ids only, of
+    those that are ``behind`` a cursor, if that is given. The database counts the rows: to fetch ten thousand of them
+    would be ten times the work of searching.
     """
     rows = matches.limit(_ONE_MORE).cte("matches")
     total = select(func.count()).select_from(rows).scalar_subquery()
     is_counted = total <= MAX_COUNTED
     # Here the condition spares the database the work of reading the ids; in HAVING it makes the batch null.
     page = select(rows.c.id).where(is_counted)
+    if behind is not None:
+        page = page.where(behind(rows))
     if order is not None:
         page = page.order_by(*order(rows)).limit(bindparam("page_size")).offset(bindparam("skip"))
     ids = page.subquery("page")

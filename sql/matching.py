@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Table, and_, bindparam, func, select, union
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    union,
+)
 
 from sql.counting import MAX_COUNTED, ids_with_total
 from sql.dialect import batch_rows
 from sql.tables import tenants
+from sql.tables.columns import Instant
 
 
 def is_of_tenant_named(table: Table) -> ColumnElement[bool]:
@@ -34,15 +47,28 @@ def contains_pattern(column: ColumnElement[Any], parameter: str = "pattern") -> 
     return func.lower(column).like(func.lower(bindparam(parameter)), escape="\\")
 
 
-def any_of(searches: Sequence[Select[Any]]) -> Select[Any]:
+def is_behind_id(rows: FromClause) -> ColumnElement[bool]:
+    """Whether a row is behind the cursor of a list that is ordered by its ids, the newest first."""
+    return and_(rows.c.id < bindparam("cursor_id", type_=BigInteger))
+
+
+def is_behind_age(rows: FromClause) -> ColumnElement[bool]:
+    """Whether a row is behind the cursor of a list that is ordered by age, the newest first."""
+    cursor = tuple_(bindparam("cursor_at", type_=Instant), bindparam("cursor_id", type_=BigInteger))
+    return tuple_(rows.c.created_at, rows.c.id) < cursor
+
+
+def any_of(searches: Sequence[Select[Any]], *, is_after_cursor: bool = False) -> Select[Any]:
     """A page of the ids that any of the searches matches, newest first.
 
     Each search selects the columns by which its rows are ordered, the most important first; the last is the id. A union
-    instead of one OR, so that each search uses its own index; each stops above the bound of the count.
+    instead of one OR, so that each search uses its own index; each stops above the bound of the count. After a cursor
+    the searches select the ids alone.
     """
     limited = [search.limit(MAX_COUNTED + 1).subquery() for search in searches]
     matches = union(*(select(*search.c) for search in limited)).subquery("matches")
-    return ids_with_total(select(*matches.c), lambda rows: [column.desc() for column in rows.c])
+    behind = is_behind_id if is_after_cursor else None
+    return ids_with_total(select(*matches.c), lambda rows: [column.desc() for column in rows.c], behind)
 
 
 page_ids = batch_rows(id=BigInteger)

@@ -8,25 +8,31 @@ from ariadne import SchemaBindable
 
 from app.events import StoredEvent
 from app.resolvers import (
+    activation_codes,
     agents,
     connections,
     dashboard,
+    devices,
     events,
     ledger,
     llm,
+    plans,
     project_changes,
     projects,
     runs,
     scalars,
     subscriptions,
     tasks,
+    tenants,
+    usage,
 )
 from app.resolvers.connections import Connection, Edge, PageInfo
-from app.resolvers.llm import LlmAlertPayload
 from app.resolvers.problems import Problem
-from app.resolvers.project_changes import DeleteProjectPayload, ProjectPayload
-from app.resolvers.runs import RunPayload
+from app.services.billing.of_tenants import TenantSubscription
+from app.services.billing.plans import Plan
 from app.services.ledger.standing import Standing
+from app.services.licensing.code_list import ListedCode
+from app.services.licensing.device_list import ListedDevice
 from app.services.llm.alerts import Alert
 from app.services.llm.call_list import Call
 from app.services.progress.figures import Dashboard, Metrics
@@ -35,16 +41,22 @@ from app.services.projects.details import Project
 from app.services.reports.model_usage import DayCost, NamedModel, NamedProvider, Overview, TemplateSums
 from app.services.runs.records import ListedRun
 from app.services.runs.run_events import RunEvent
+from app.services.tenants.details import TenantDetails
+from app.services.usage.by_day import DayOfUsage
 
 BINDABLES: Final[tuple[SchemaBindable, ...]] = (
-    scalars.date_time,
-    scalars.day,
-    scalars.long,
+    activation_codes.code,
+    activation_codes.mutation,
+    activation_codes.query,
+    activation_codes.statuses,
     agents.agent_types,
     agents.query,
     connections.connection,
     dashboard.query,
     dashboard.stats,
+    devices.device,
+    devices.mutation,
+    devices.query,
     events.orders,
     events.query,
     events.severities,
@@ -59,6 +71,10 @@ BINDABLES: Final[tuple[SchemaBindable, ...]] = (
     llm.mutation,
     llm.periods,
     llm.query,
+    plans.mutation,
+    plans.plan,
+    plans.query,
+    plans.subscription,
     project_changes.mutation,
     project_changes.priorities,
     project_changes.project,
@@ -72,51 +88,77 @@ BINDABLES: Final[tuple[SchemaBindable, ...]] = (
     runs.query,
     runs.run,
     runs.run_states,
+    runs.task,
+    scalars.date_time,
+    scalars.day,
+    scalars.long,
     subscriptions.subscription,
     tasks.mutation,
     tasks.query,
     tasks.task,
     tasks.task_statuses,
+    tenants.mutation,
+    tenants.query,
+    tenants.states,
+    tenants.tenant,
+    usage.tenant,
+)
+
+# What is listed page by page.
+LISTED: Final = (
+    "ActivationCode",
+    "AuditEvent",
+    "DailyUsage",
+    "Device",
+    "LedgerAccount",
+    "LlmAlert",
+    "LlmCall",
+    "Plan",
+    "Run",
+    "RunEvent",
+    "Task",
+    "Tenant",
 )
 
 # Where a field has no resolver, it is an attribute of its type's record.
 RECORDS: Final[dict[str, type[Any]]] = {
+    "ActivationCode": ListedCode,
+    "ActivationCodePayload": activation_codes.CodePayload,
     "Agent": AgentProgress,
     "AgentActivity": Activity,
     "AuditEvent": StoredEvent,
-    "AuditEventConnection": Connection,
-    "AuditEventEdge": Edge,
+    "CreateTenantPayload": tenants.CreateTenantPayload,
+    "DailyUsage": DayOfUsage,
     "DashboardStats": Dashboard,
-    "DeleteProjectPayload": DeleteProjectPayload,
+    "DeleteProjectPayload": project_changes.DeleteProjectPayload,
+    "DeleteTenantPayload": tenants.DeleteTenantPayload,
+    "Device": ListedDevice,
+    "DevicePayload": devices.DevicePayload,
+    "GenerateActivationCodesPayload": activation_codes.GeneratePayload,
     "LedgerAccount": Standing,
-    "LedgerAccountConnection": Connection,
-    "LedgerAccountEdge": Edge,
     "LlmAlert": Alert,
-    "LlmAlertConnection": Connection,
-    "LlmAlertEdge": Edge,
-    "LlmAlertPayload": LlmAlertPayload,
+    "LlmAlertPayload": llm.LlmAlertPayload,
     "LlmCall": Call,
-    "LlmCallConnection": Connection,
-    "LlmCallEdge": Edge,
     "LlmDayCost": DayCost,
     "LlmModelUsage": NamedModel,
     "LlmProviderUsage": NamedProvider,
     "LlmStats": Overview,
     "LlmTemplateSums": TemplateSums,
     "PageInfo": PageInfo,
+    "Plan": Plan,
+    "PlanPayload": plans.PlanPayload,
     "Problem": Problem,
     "Project": ProjectProgress,
-    "ProjectPayload": ProjectPayload,
+    "ProjectPayload": project_changes.ProjectPayload,
     "ProjectSettings": Project,
     "Run": ListedRun,
-    "RunConnection": Connection,
-    "RunEdge": Edge,
     "RunEvent": RunEvent,
-    "RunEventConnection": Connection,
-    "RunEventEdge": Edge,
-    "RunPayload": RunPayload,
+    "RunPayload": runs.RunPayload,
     "SystemMetrics": Metrics,
     "Task": TaskProgress,
-    "TaskConnection": Connection,
-    "TaskEdge": Edge,
+    "Tenant": TenantDetails,
+    "TenantPayload": tenants.TenantPayload,
+    "TenantSubscription": TenantSubscription,
+    **{f"{noun}Connection": Connection for noun in LISTED},
+    **{f"{noun}Edge": Edge for noun in LISTED},
 }

@@ -10,6 +10,7 @@ from aiodataloader import DataLoader
 from graphql import GraphQLResolveInfo
 
 from app.context import Context
+from app.resolvers.licensing_loaders import LicensingLoaders
 from app.resolvers.run_loaders import RunLoaders
 from app.services.progress.agents import NewestRun, agents_of_projects
 from app.services.progress.projects import projects_by_id, remaining_seconds
@@ -43,6 +44,11 @@ class Loaders:
     def runs(self) -> RunLoaders:
         """Runs, what belongs to them, and the settings of projects."""
         return RunLoaders(self._ctx)
+
+    @cached_property
+    def licensing(self) -> LicensingLoaders:
+        """Tenants, subscriptions, plans, codes, devices and usage."""
+        return LicensingLoaders(self._ctx)
 
     @cached_property
     def projects(self) -> DataLoader[str, ProjectProgress | None]:

@@ -19,6 +19,7 @@ from app.services.runs import cancellation, history, start
 from app.services.runs.history import NEWEST
 from app.services.runs.records import ListedRun
 from app.services.runs.run_events import LAST_NUMBER, RunEvent
+from app.services.tenants.details import TenantDetails
 from sql.tables.runs import RUN_EVENT_KINDS, RUN_STATES
 
 run_states = EnumType("RunState", {name.upper(): name for name in RUN_STATES})
@@ -27,6 +28,7 @@ query = QueryType()
 mutation = MutationType()
 project = ObjectType("Project")
 run = ObjectType("Run")
+task = ObjectType("Task")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,18 @@ async def resolve_runs_of_project(
 async def resolve_project(of: ListedRun, info: Info) -> ProjectProgress | None:
     """The project that is built."""
     return await info.context.loaders.projects.load(of.project_id)
+
+
+@run.field("tenant")
+async def resolve_tenant(of: ListedRun, info: Info) -> TenantDetails | None:
+    """The project's tenant."""
+    return await info.context.loaders.licensing.tenants.load(of.tenant_slug)
+
+
+@task.field("run")
+async def resolve_run_of_task(of: TaskProgress, info: Info) -> ListedRun | None:
+    """The run that it is a part of."""
+    return await info.context.loaders.runs.by_id.load(of.run_id)
 
 
 @run.field("tasks")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from app import errors
 from app.access.callers import operator
@@ -15,14 +15,13 @@ from app.context import Context
 from app.contract.camel import AS_NAMED, CAMEL
 from app.services.licensing import code_list
 from app.services.licensing import codes as activation_codes
+from app.services.licensing.code_fields import GenerateCodes
 from app.services.licensing.code_list import ListedCode
-from app.services.licensing.codes import MAX_CODES, MAX_DAYS, MAX_USES
 from blueprints.admin_api import api
-from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug, blank_is_null
+from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug
 
 PAGE_SIZES = (10, 25, 50, 100, 200)
 USUAL_PAGE_SIZE = 25
-Label = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
 STATUSES = ("active", "expired", "used", "revoked")
 
 
@@ -88,16 +87,6 @@ class CodePage:
     total_pages: int
 
 
-class GenerateCodes(RequestModel):
-    """New codes for a tenant."""
-
-    tenant_slug: TenantSlug
-    count: Annotated[int, Field(ge=1, le=MAX_CODES)] = 1
-    ttl_days: Annotated[int | None, Field(ge=0, le=MAX_DAYS, description="0 or null: they never expire.")] = 365
-    label: Annotated[Label | None, BeforeValidator(blank_is_null)] = None
-    max_uses: Annotated[int, Field(ge=1, le=MAX_USES, description="Devices that each may activate.")] = 1
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedCodes:
     """The new codes in clear, for the only time."""
@@ -156,14 +145,7 @@ async def codes(ctx: Context, query: CodeQuery) -> CodePage:
 )
 async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
     """Make activation codes; they are shown here and never again."""
-    made = await activation_codes.generate_codes(
-        ctx,
-        body.tenant_slug,
-        count=body.count,
-        ttl_days=body.ttl_days or None,
-        label=body.label,
-        max_uses=body.max_uses,
-    )
+    made = await activation_codes.generate_codes(ctx, body.tenant_slug, **body.wanted())
     message = f"{len(made)} code{'s' if len(made) > 1 else ''} made. Keep them: they are shown this once."
     return GeneratedCodes(message=message, codes=made)
 

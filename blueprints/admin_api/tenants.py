@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import CAMEL
+from app.services.directory.tenant_fields import TenantCreate, TenantUpdate
 from app.services.tenants import changes, deletion, details, onboarding, tenant_list
 from app.services.tenants.tenant_list import SortField
 from blueprints.admin_api import api
-from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, CamelRequest, PageNumber, RequestModel
-from blueprints.web.tenant_fields import (
-    Domain,
-    Email,
-    LogoUrl,
-    Name,
-    PhoneNumber,
-    PrimaryColor,
-    ProfileUpdate,
-    Slug,
-    TenantAnswer,
-)
+from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, PageNumber, RequestModel
+from blueprints.web.tenant_fields import TenantAnswer
 
 Status = Literal["active", "past_due", "canceled", "unpaid", "trialing", "suspended", "none"]
-DeliveryMethod = Literal["email", "sms", "whatsapp", "both"]
-PlanName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The plan's name.")]
-Quota = Annotated[int, Field(ge=1, le=100_000, description="Accepted and ignored: the plan decides.")]
 ERRORS = (errors.TenantNotFoundError,)
 
 
@@ -59,39 +47,6 @@ class TenantCollection:
     page: int
     page_size: int
     total_pages: int
-
-
-class TenantCreate(CamelRequest):
-    """A new tenant."""
-
-    name: Name
-    slug: Slug
-    logo_url: LogoUrl = None
-    primary_color: PrimaryColor = None
-    domain: Domain = None
-    email: Email = None
-    phone_number: PhoneNumber = None
-    otp_delivery_method: DeliveryMethod | None = "email"
-    usage_quota: Quota = 10
-    subscription_plan: PlanName
-    plan_id: Annotated[int | None, Field(description="Accepted and ignored: the plan is named.")] = None
-
-    @field_validator("otp_delivery_method", mode="before")
-    @classmethod
-    def _blank_is_the_default(cls, value: object) -> object:
-        return "email" if value in (None, "") else value
-
-
-class TenantUpdate(ProfileUpdate):
-    """What an operator may change of a tenant; what is absent stays as it is."""
-
-    usage_quota: Quota = 10
-    subscription_plan: PlanName = ""
-
-    def changes(self) -> dict[str, Any]:
-        """What changes of the tenant itself: the plan is its subscription's, and the quota the plan's."""
-        sent = super().changes()
-        return {name: value for name, value in sent.items() if name in ProfileUpdate.model_fields}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,18 +143,7 @@ async def create_tenant(ctx: Context, body: TenantCreate) -> TenantAdmitted:
     A tenth of the plan's monthly runs, at least one and at most 10,000, is made as activation codes that never expire.
     They are shown in this answer and never again. A welcome, which holds none, goes to an e-mail address that is given.
     """
-    new = await onboarding.create_tenant(
-        ctx,
-        plan_name=body.subscription_plan,
-        name=body.name,
-        slug=body.slug,
-        logo_url=body.logo_url,
-        primary_color=body.primary_color,
-        domain=body.domain,
-        email=body.email,
-        phone_number=body.phone_number,
-        otp_delivery_method=body.otp_delivery_method,
-    )
+    new = await onboarding.create_tenant(ctx, plan_name=body.subscription_plan, **body.columns())
     return TenantAdmitted.of(new.details, activation_codes=new.codes)
 
 

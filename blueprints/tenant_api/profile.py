@@ -5,9 +5,10 @@ from __future__ import annotations
 from app import errors
 from app.access.callers import TENANT
 from app.context import Context
+from app.services.directory.tenant_fields import ProfileUpdate
 from app.services.tenants import changes, details
 from blueprints.tenant_api import api
-from blueprints.web.tenant_fields import ProfileUpdate, TenantAnswer
+from blueprints.web.tenant_fields import TenantAnswer
 
 ERRORS = (errors.TenantNotFoundError,)
 

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
+from app.contract.fields import CamelChanges, CamelRequest, RequestModel, TenantSlug, blank_is_null, trimmed
 from sql import bounds
 from sql.bounds import MAX_ID
+
+__all__ = [
+    "MAX_PAGES",
+    "NO_NUL",
+    "TENANT_SLUG_IN_PATH",
+    "YEARS",
+    "CamelChanges",
+    "CamelRequest",
+    "DeviceId",
+    "HardwareFingerprint",
+    "Moment",
+    "PageNumber",
+    "RequestModel",
+    "TenantSlug",
+    "blank_is_null",
+    "trimmed",
+]
 
 NO_NUL = bounds.NO_NUL
 MAX_PAGES = 10**9
 YEARS = range(1970, 9999)
-
-
-def trimmed(value: object) -> object:
-    """A text without the blanks around it."""
-    return value.strip() if isinstance(value, str) else value
-
-
-def blank_is_null(value: object) -> object:
-    """A field that a form leaves empty is not there."""
-    return (value.strip() or None) if isinstance(value, str) else value
 
 
 def _in_reach(moment: datetime) -> datetime:
@@ -41,7 +48,6 @@ def _written_out(value: object) -> object:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
-TenantSlug = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
 HardwareFingerprint = Annotated[
     str,
     Field(
@@ -55,40 +61,3 @@ PageNumber = Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, f
 DeviceId = Annotated[int, Field(ge=1, le=MAX_ID, description="The device's id, as activation answered it.")]
 
 TENANT_SLUG_IN_PATH = {"tenant_slug": "The tenant's slug."}
-
-
-class RequestModel(BaseModel):
-    """A JSON body: types as stated, unknown members ignored."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class CamelRequest(BaseModel):
-    """A JSON body whose members may be written in camelCase or in snake_case; unknown ones are refused."""
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-
-def _without_defaults(schema: dict[str, Any]) -> None:
-    for member in schema["properties"].values():
-        member.pop("default", None)
-
-
-class CamelChanges(CamelRequest):
-    """What changes of a thing; what is absent stays as it is.
-
-    So the document states no default: there are programs that send the ones they read, and would change everything.
-    """
-
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
-
-    def changes(self) -> dict[str, Any]:
-        """The members that were sent, by their names here, and only those."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}

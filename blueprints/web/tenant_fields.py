@@ -1,78 +1,15 @@
-"""The fields of a tenant as requests bring them and answers show them, for operators and for the tenant itself."""
+"""A tenant as answers show it, to operators and to the tenant itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from app.contract.camel import CAMEL
-from app.services.directory.rules import MAX_SLUG, MIN_SLUG, SLUG, is_color, is_email, is_slug, is_url
 from app.services.tenants.details import TenantDetails
-from blueprints.web.fields import NO_NUL, CamelChanges, blank_is_null, trimmed
-
-
-def _checked(is_good: Callable[[str], bool], message: str) -> AfterValidator:
-    def check(value: str | None) -> str | None:
-        if value is not None and not is_good(value):
-            raise ValueError(message)
-        return value
-
-    return AfterValidator(check)
-
-
-Text500 = Annotated[str, Field(max_length=500, pattern=NO_NUL)]
-Text255 = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
-Text50 = Annotated[str, Field(max_length=50, pattern=NO_NUL)]
-Text7 = Annotated[str, Field(max_length=7, pattern=NO_NUL)]
-CLEARED = "Null or blank clears it."
-Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=255, pattern=NO_NUL)]
-Slug = Annotated[
-    str,
-    Field(
-        min_length=MIN_SLUG,
-        max_length=MAX_SLUG,
-        json_schema_extra={"pattern": SLUG},
-        description="Lowercase letters or digits in words joined by single hyphens; it never changes.",
-    ),
-    _checked(is_slug, "must be lowercase letters or digits in words joined by single hyphens"),
-]
-LogoUrl = Annotated[
-    Text500 | None,
-    BeforeValidator(blank_is_null),
-    _checked(is_url, "is not an absolute http or https address"),
-    Field(description=f"An absolute http or https address. {CLEARED}"),
-]
-PrimaryColor = Annotated[
-    Text7 | None,
-    BeforeValidator(blank_is_null),
-    _checked(is_color, "is not a colour such as #0a5 or #00aa55"),
-    Field(description=f"`#rgb` or `#rrggbb`. {CLEARED}"),
-]
-Domain = Annotated[Text255 | None, BeforeValidator(blank_is_null), Field(description=f"A domain. {CLEARED}")]
-Email = Annotated[
-    Text255 | None,
-    BeforeValidator(blank_is_null),
-    _checked(is_email, "is not an e-mail address"),
-    Field(description=f"Where one-time passwords go. {CLEARED}"),
-]
-PhoneNumber = Annotated[
-    Text50 | None, BeforeValidator(blank_is_null), Field(description=f"A telephone number. {CLEARED}")
-]
-
-
-class ProfileUpdate(CamelChanges):
-    """What a tenant may change of itself; what is absent stays as it is."""
-
-    name: Name = ""
-    logo_url: LogoUrl = None
-    primary_color: PrimaryColor = None
-    domain: Domain = None
-    email: Email = None
-    phone_number: PhoneNumber = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

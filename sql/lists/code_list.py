@@ -8,7 +8,15 @@ from sqlalchemy import Select, bindparam, case, literal, or_, select
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
 from sql.hidden import is_shown, tenant_is_shown
-from sql.matching import any_of, contains_pattern, is_of_tenant_named, named_tenant_matches, page_ids, tenants_matching
+from sql.matching import (
+    any_of,
+    contains_pattern,
+    is_behind_id,
+    is_of_tenant_named,
+    named_tenant_matches,
+    page_ids,
+    tenants_matching,
+)
 from sql.scope import across_tenants
 from sql.tables import activation_codes, tenants
 
@@ -22,7 +30,7 @@ code_status = case(
 )
 
 
-_code_details = (
+code_details = (
     activation_codes.c.id,
     activation_codes.c.hint,
     tenants.c.name.label("tenant"),
@@ -37,7 +45,9 @@ _code_details = (
 )
 
 
-def code_page(is_of_tenant: bool, search: Literal["way", "code"] | None, has_status: bool) -> Select[Any]:
+def code_page(
+    is_of_tenant: bool, search: Literal["way", "code"] | None, has_status: bool, is_after_cursor: bool = False
+) -> Select[Any]:
     """A page of codes, newest first, with their total; the total is 0 where the caller has counted already.
 
     ``search`` is ``way`` to compare each code while the page is read, ``code`` to look one whole code up, or None.
@@ -45,10 +55,11 @@ def code_page(is_of_tenant: bool, search: Literal["way", "code"] | None, has_sta
     matches = _codes(is_of_tenant, search, has_status)
     is_counted_here = is_of_tenant or search == "code"
     stored_total = literal(0) if search or has_status else total_of("codes_created")
-    page = matches.order_by(activation_codes.c.id.desc()).limit(PAGE_SIZE).offset(SKIP).subquery("page")
+    rows = matches.where(is_behind_id(activation_codes)) if is_after_cursor else matches
+    page = rows.order_by(activation_codes.c.id.desc()).limit(PAGE_SIZE).offset(SKIP).subquery("page")
     total, source = page_with_total(bounded_count(matches) if is_counted_here else stored_total, page)
     statement = (
-        select(total, *_code_details)
+        select(total, *code_details)
         .select_from(source)
         .outerjoin(activation_codes, activation_codes.c.id == page.c.id)
         .outerjoin(tenants, tenants.c.id == activation_codes.c.tenant_id)
@@ -59,7 +70,7 @@ def code_page(is_of_tenant: bool, search: Literal["way", "code"] | None, has_sta
 
 # The codes whose ids a search has returned.
 codes_by_ids = across_tenants(
-    select(literal(0).label("total"), *_code_details)
+    select(literal(0).label("total"), *code_details)
     .select_from(page_ids)
     .join(activation_codes, activation_codes.c.id == page_ids.c.id)
     .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
@@ -69,7 +80,7 @@ codes_by_ids = across_tenants(
 )
 
 
-def codes_matching(has_status: bool) -> Select[Any]:
+def codes_matching(has_status: bool, is_after_cursor: bool = False) -> Select[Any]:
     """The codes whose label, hint or tenant's name matches a search, as a page of ``ids_with_total``."""
     codes = select(activation_codes.c.id).where(is_shown(activation_codes))
     labelled = codes.where(contains_pattern(activation_codes.c.label))
@@ -78,7 +89,7 @@ def codes_matching(has_status: bool) -> Select[Any]:
     searches = [labelled, hinted, owned]
     if has_status:
         searches = [search.where(code_status == bindparam("status")) for search in searches]
-    return across_tenants(any_of(searches), _REASON)
+    return across_tenants(any_of(searches, is_after_cursor=is_after_cursor), _REASON)
 
 
 slug_of_code = across_tenants(
@@ -108,7 +119,7 @@ def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[A
 
 
 code_of_tenant = (
-    select(*_code_details)
+    select(*code_details)
     .join(tenants, tenants.c.id == activation_codes.c.tenant_id)
     .where(
         activation_codes.c.tenant_id == bindparam("tenant_id"),

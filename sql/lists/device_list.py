@@ -8,13 +8,21 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, literal, or_, sel
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
 from sql.hidden import is_shown, tenant_is_shown
-from sql.matching import any_of, contains_pattern, is_of_tenant_named, named_tenant_matches, page_ids, tenants_matching
+from sql.matching import (
+    any_of,
+    contains_pattern,
+    is_behind_id,
+    is_of_tenant_named,
+    named_tenant_matches,
+    page_ids,
+    tenants_matching,
+)
 from sql.scope import across_tenants
 from sql.tables import devices, tenants
 
 _REASON = "operators see the devices of all tenants"
 
-_device_details = (
+device_details = (
     devices.c.id,
     tenants.c.name.label("tenant"),
     tenants.c.slug.label("tenant_slug"),
@@ -26,20 +34,24 @@ _device_details = (
 )
 
 
-def device_page(is_of_tenant: bool, is_searched: bool, is_by_last_seen: bool) -> Select[Any]:
+def device_page(
+    is_of_tenant: bool, is_searched: bool, is_by_last_seen: bool, is_after_cursor: bool = False
+) -> Select[Any]:
     """A page of devices with their total; the total is 0 where the caller has counted already.
 
-    They are ordered by when they were last seen, or newest first. A search compares each device while the page is read.
+    They are ordered by when they were last seen, or newest first, which alone has cursors. A search compares each
+    device while the page is read.
     """
     order: tuple[ColumnElement[Any], ...] = (devices.c.id.desc(),)
     if is_by_last_seen:
         order = (devices.c.last_seen.desc(), *order)
     matches = _devices(is_of_tenant, is_searched)
     stored_total = literal(0) if is_searched else total_of("devices_created")
-    page = matches.order_by(*order).limit(PAGE_SIZE).offset(SKIP).subquery("page")
+    rows = matches.where(is_behind_id(devices)) if is_after_cursor else matches
+    page = rows.order_by(*order).limit(PAGE_SIZE).offset(SKIP).subquery("page")
     total, source = page_with_total(bounded_count(matches) if is_of_tenant else stored_total, page)
     statement = (
-        select(total, *_device_details)
+        select(total, *device_details)
         .select_from(source)
         .outerjoin(devices, devices.c.id == page.c.id)
         .outerjoin(tenants, tenants.c.id == devices.c.tenant_id)
@@ -50,7 +62,7 @@ def device_page(is_of_tenant: bool, is_searched: bool, is_by_last_seen: bool) ->
 
 # The devices whose ids a search has returned.
 devices_by_ids = across_tenants(
-    select(literal(0).label("total"), *_device_details)
+    select(literal(0).label("total"), *device_details)
     .select_from(page_ids)
     .join(devices, devices.c.id == page_ids.c.id)
     .join(tenants, tenants.c.id == devices.c.tenant_id)
@@ -65,16 +77,16 @@ _has_fingerprint = and_(
     devices.c.hw_fingerprint >= bindparam("fingerprint_from"), devices.c.hw_fingerprint < bindparam("fingerprint_to")
 )
 
-devices_matching = across_tenants(
-    any_of(
-        [
-            _all_devices.where(contains_pattern(devices.c.label)),
-            _all_devices.where(_has_fingerprint),
-            _all_devices.join(tenants, tenants.c.id == devices.c.tenant_id).where(contains_pattern(tenants.c.name)),
-        ]
-    ),
-    _REASON,
-)
+
+def devices_matching(is_after_cursor: bool) -> Select[Any]:
+    """The devices whose label, fingerprint or tenant's name matches a search, as a page of ``ids_with_total``."""
+    searches = [
+        _all_devices.where(contains_pattern(devices.c.label)),
+        _all_devices.where(_has_fingerprint),
+        _all_devices.join(tenants, tenants.c.id == devices.c.tenant_id).where(contains_pattern(tenants.c.name)),
+    ]
+    return across_tenants(any_of(searches, is_after_cursor=is_after_cursor), _REASON)
+
 
 slug_of_device = across_tenants(
     select(tenants.c.slug)
@@ -94,7 +106,7 @@ def _devices(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
 
 
 device_of_tenant = (
-    select(*_device_details)
+    select(*device_details)
     .join(tenants, tenants.c.id == devices.c.tenant_id)
     .where(devices.c.tenant_id == bindparam("tenant_id"), devices.c.id == bindparam("device_id"), tenant_is_shown)
 )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    String,
     Subquery,
     and_,
     bindparam,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sql.counting import PAGE_SIZE, SKIP, ids_with_total, page_with_total, total_of
 from sql.dialect import batch_rows
 from sql.hidden import is_shown, tenant_is_shown
+from sql.matching import is_behind_age
 from sql.scope import across_tenants
 from sql.tables import activation_codes, monthly_runs, plans, run_changes, subscriptions, tenants, usage_rollups
 
@@ -95,6 +97,12 @@ tenants_by_slug = (
 
 _any_tenant = _with_subscription(select(*_details).select_from(tenants))
 
+_slugs = batch_rows(slug=String)
+# Many tenants by their slugs.
+tenants_of_slugs = _with_subscription(
+    select(*_details).select_from(_slugs).join(tenants, tenants.c.slug == _slugs.c.slug)
+)
+
 tenant_by_slug = _any_tenant.where(tenants.c.slug == bindparam("tenant_slug"))
 
 tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"), tenant_is_shown)
@@ -109,16 +117,22 @@ _page_ids = batch_rows(id=BigInteger)
 
 
 def tenant_page(
-    by: SortColumn, is_descending: bool, search: Literal["way"] | None, status: StatusFilter
+    by: SortColumn,
+    is_descending: bool,
+    search: Literal["way"] | None,
+    status: StatusFilter,
+    is_after_cursor: bool = False,
 ) -> Select[Any]:
     """A page of tenants with their total, ordered by the column ``by``.
 
     With ``search``, each tenant is compared while the page is read, and the total is 0, because the caller has counted
     already. ``status`` is None for all tenants and ``none`` for those without a subscription; with ``state`` the
-    statement compares the state with the parameter ``status``.
+    statement compares the state with the parameter ``status``. A cursor is one of the list by age, newest first.
     """
     order = _order(tenants, by, is_descending)
     rows = _filtered(select(tenants.c.id).select_from(tenants), search, status).order_by(*order)
+    if is_after_cursor:
+        rows = rows.where(is_behind_age(tenants))
     return _page(rows.limit(PAGE_SIZE).offset(SKIP).subquery("page"), search, status).order_by(*order)
 
 
@@ -219,9 +233,15 @@ def _directed(key: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any
 
 
 def tenants_matching(
-    status: StatusFilter, is_short: bool, words: int, by: SortColumn | None = None, is_descending: bool = True
+    status: StatusFilter,
+    is_short: bool,
+    words: int,
+    by: SortColumn | Literal["cursor"] | None = None,
+    is_descending: bool = True,
 ) -> Select[Any]:
     """The tenants that a search matches, as ``ids_with_total``: a page ordered ``by`` a column, or all of them.
+
+    By ``cursor`` it is the page behind a place of the list by age, newest first.
 
     ``words`` is the number of the search's words that are additional conditions, with the parameters ``word_0`` and on.
     They do not change the result, because a tenant that contains the whole text contains each word. They let the
@@ -233,7 +253,8 @@ def tenants_matching(
     matches = _in_state(select(*columns).select_from(tenants).where(tenant_is_shown), status)
     matches = matches.where(_matches(suffix=literal_column("''")) if is_short else _matches())
     matches = matches.where(*(_matches(f"word_{number}") for number in range(words)))
-    return ids_with_total(matches, (lambda rows: _order(rows, by, is_descending)) if by else None)
+    behind = is_behind_age if by == "cursor" else None
+    return ids_with_total(matches, (lambda rows: _order(rows, by, is_descending)) if by else None, behind)
 
 
 def _filtered(rows: Select[Any], search: str | None, status: str | None) -> Select[Any]:

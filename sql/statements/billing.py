@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, and_, bindparam, func, insert, not_, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, func, insert, not_, or_, select, tuple_, update
 
+from sql.counting import PAGE_SIZE, page_with_total
 from sql.dialect import batch_rows, referenced_column
 from sql.hidden import hidden_too
 from sql.tables import devices, plans, subscriptions
@@ -15,6 +16,23 @@ plan_by_name = select(plans).where(plans.c.name == bindparam("name"))
 plan_by_id_locked = select(plans).where(plans.c.id == bindparam("plan_id")).with_for_update()
 
 plans_by_quota = select(plans).order_by(plans.c.monthly_run_quota, plans.c.id)
+
+_behind_plan = tuple_(bindparam("cursor_quota", type_=BigInteger), bindparam("cursor_id", type_=BigInteger))
+_plan_page = (
+    select(plans.c.id)
+    .where(tuple_(plans.c.monthly_run_quota, plans.c.id) > _behind_plan)
+    .order_by(plans.c.monthly_run_quota, plans.c.id)
+    .limit(PAGE_SIZE)
+    .subquery("page")
+)
+_plan_total, _plan_source = page_with_total(select(func.count()).select_from(plans).scalar_subquery(), _plan_page)
+# A page of them behind a quota and an id, with their total.
+plan_page = (
+    select(_plan_total, *plans.c)
+    .select_from(_plan_source)
+    .outerjoin(plans, plans.c.id == _plan_page.c.id)
+    .order_by(plans.c.monthly_run_quota, plans.c.id)
+)
 
 insert_plan = insert(plans).returning(plans.c.id)
 

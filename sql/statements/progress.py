@@ -45,6 +45,7 @@ _seconds = seconds_between(agent_tasks.c.started_at, agent_tasks.c.ended_at)
 task_progress = (
     agent_tasks.c.id,
     agent_tasks.c.tenant_id,
+    agent_tasks.c.run_id,
     projects.c.project_id,
     projects.c.run_id.label("newest_run_id"),
     agent_tasks.c.agent_type,

@@ -204,7 +204,7 @@ async def test_what_caps_have_left(
     assert await accounts(operator, period="DAY") == everything[:1]
     assert await accounts(operator, level="PROJECT", projectId="hat-shop") == own[:1]
     refused = await refusal(sanic_client, mine, ACCOUNTS, filter={"tenantSlug": other.slug})
-    assert refused["extensions"]["code"] == "tenant_not_found"
+    assert refused["extensions"]["code"] == "tenant_mismatch"
     # In the next month nothing is opened yet.
     clock.move(hours=24 * 30)
     assert await accounts(await as_tenant(sanic_client, tenant.tenant_id)) == []

@@ -144,7 +144,7 @@ async def test_statements_depend_on_the_depth_and_not_on_the_rows(
     sanic_client: LiveServer, tenant: Licensed, mine: dict[str, str]
 ) -> None:
     nested = """{ projects(limit: 5) { settings { version } runs(first: 5) { nodes { project { name }
-      account { settled } tasks(first: 5) { nodes { id project { id } } }
+      account { settled } tasks(first: 5) { nodes { id project { id } run { tenant { slug } } } }
       events(first: 5) { nodes { number } totalCount } } } } }"""
     listed = """{ runs(first: 9) { nodes { project { id } account { cap }
       tasks(first: 9) { nodes { id } } events(first: 9) { nodes { number } } } } }"""
@@ -161,9 +161,9 @@ async def test_statements_depend_on_the_depth_and_not_on_the_rows(
         counts.append(number)
 
     assert [len(run["events"]["nodes"]) for run in found["runs"]["nodes"]] == [0, 3] * 3
-    # Beside the session: projects, their settings, runs; projects of runs, accounts, tasks, events; projects of tasks
-    # are those that are known.
-    assert counts == [[8, 6]] * 3
+    # Beside the session: projects, their settings, runs; projects of runs, accounts, tasks, events; runs of tasks and
+    # their tenants. Projects of tasks are known already.
+    assert counts == [[10, 6]] * 3
 
 
 async def test_a_tenant_sees_its_own_and_an_operator_everything(
@@ -186,7 +186,7 @@ async def test_a_tenant_sees_its_own_and_an_operator_everything(
     ]
     assert (everything["mine"], everything["theirs"]) == ({"id": str(shown)}, {"id": str(hidden)})
     error = await refusal(sanic_client, mine, RUNS, filter={"tenantSlug": other.slug})
-    assert error["extensions"]["code"] == "tenant_not_found"
+    assert error["extensions"]["code"] == "tenant_mismatch"
     for wrong in ("x", "99999999999999999999"):
         error = await refusal(sanic_client, mine, f'{{ run(id: "{wrong}") {{ id }} }}')
         assert error["extensions"]["code"] == "validation_error"

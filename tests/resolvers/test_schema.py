@@ -104,8 +104,9 @@ def fields_of_objects() -> list[tuple[str, str, GraphQLField]]:
 
 def said(field: GraphQLField, directive: str) -> dict[str, Any]:
     """The arguments of a directive, texts and lists of texts; nothing where it does not stand there."""
-    nodes = [node for node in field.ast_node.directives or () if node.name.value == directive] if field.ast_node else []
-    return {one.name.value: value_from_ast_untyped(one.value) for node in nodes for one in node.arguments}
+    stated = (field.ast_node.directives or ()) if field.ast_node else ()
+    nodes = [node for node in stated if node.name.value == directive]
+    return {one.name.value: value_from_ast_untyped(one.value) for node in nodes for one in node.arguments or ()}
 
 
 def test_every_list_of_objects_has_a_size() -> None:

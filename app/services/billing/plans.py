@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from app.context import Context
+from app.cursors import Place
 from app.database.connections import ReadConnection
 from app.database.failures import violated_constraint
 from app.errors import (
@@ -20,6 +21,7 @@ from app.errors import (
     ValidationError,
 )
 from app.events import Event, EventType, record
+from app.services.figures.totals import Page, Total, read_page
 from sql.statements import billing
 
 MAX_RUNS = 2**31 - 1
@@ -91,6 +93,15 @@ async def list_plans(ctx: Context) -> list[Plan]:
     """All plans, the smallest quota first."""
     async with ctx.read() as conn:
         return await conn.many(billing.plans_by_quota, Plan)
+
+
+async def plan_page(ctx: Context, *, page_size: int, after: Place | None = None) -> Page[Plan]:
+    """Some plans, the smallest quota first, behind a place by quota and id."""
+    quota, plan_id = after or (-1, 0)
+    values = {"page_size": page_size, "cursor_quota": quota, "cursor_id": plan_id}
+    async with ctx.read() as conn:
+        rows, total = read_page(await conn.rows(billing.plan_page, **values), Plan)
+    return Page(rows, Total(total))
 
 
 async def create_plan(

@@ -8,6 +8,7 @@ from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection
 from app.errors import TenantNotFoundError
 from app.services.directory.rules import is_slug
+from app.services.directory.visible import seen_slug
 from sql.statements import tenants as statements
 
 
@@ -29,15 +30,14 @@ async def tenant_named(ctx: Context, tenant_slug: str) -> Tenant:
 
 
 async def tenant_id_for(ctx: Context, tenant_slug: str | None) -> int | None:
-    """Whose rows a list has: with a tenant's session that tenant's, else those of the tenant named, or None for all.
+    """The id of the tenant whose rows a list shows, None for those of all.
 
-    Raises TenantNotFoundError, also for a session that names another tenant than its own.
+    Raises TenantMismatchError as ``seen_slug`` does, TenantNotFoundError.
     """
-    if ctx.session is None:
-        return None if tenant_slug is None else (await tenant_named(ctx, tenant_slug)).id
-    if tenant_slug not in {None, ctx.tenant_slug}:
-        raise TenantNotFoundError(slug=tenant_slug)
-    return ctx.tenant_id
+    slug = seen_slug(ctx, tenant_slug)
+    if ctx.session is not None:
+        return ctx.tenant_id
+    return None if slug is None else (await tenant_named(ctx, slug)).id
 
 
 async def find_tenant(conn: ReadConnection, tenant_slug: str) -> Tenant:

@@ -64,7 +64,7 @@ async def list_standings(
     """The accounts of the running month and day, in the order in which they were opened; one statement.
 
     An account is opened when something is first reserved on it. With a tenant's session there are only that tenant's.
-    Raises TenantNotFoundError.
+    Raises TenantNotFoundError, TenantMismatchError.
     """
     conditions = {name: value for name in AccountFilter._fields if (value := getattr(chosen, name)) is not None}
     values: dict[str, Any] = {

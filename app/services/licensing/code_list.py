@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from app.context import Context
+from app.cursors import Place
 from app.errors import CodeNotFoundError
 from app.services.directory.lookup import find_tenant
 from app.services.figures.totals import Found, Page, Total, capped, codes_in, read_page
@@ -42,14 +43,17 @@ async def list_codes(
     search: str = "",
     page: int = 1,
     page_size: int = 25,
+    after: Place | None = None,
 ) -> Page[ListedCode]:
-    """A page of codes, newest first.
+    """A page of codes, newest first: this one, or the one behind a place by id.
 
     ``search`` matches a hint, or a part of the label or the tenant's name. A whole code is matched by its hash, so that
     a person who holds a code can find it.
     """
     values: dict[str, Any] = {"now": ctx.now()}
-    paging = {"page_size": page_size, "skip": (page - 1) * page_size}
+    paging: dict[str, int] = {"page_size": page_size, "skip": (page - 1) * page_size}
+    if after is not None:
+        paging["cursor_id"] = after[1]
     how: str | None = None
     if search := search.strip():
         if (code := code_text.normalize(search)) is not None:
@@ -65,9 +69,9 @@ async def list_codes(
         values["status"] = status
     total = None
     async with ctx.read() as conn:
-        statement = _code_page(bool(tenant_slug), how, bool(status))
+        statement = _code_page(bool(tenant_slug), how, bool(status), after is not None)
         if how == "way" and not tenant_slug:
-            found = await conn.one(_codes_matching(bool(status)), Found, **values, **paging)
+            found = await conn.one(_codes_matching(bool(status), after is not None), Found, **values, **paging)
             total, values["batch"] = found.counted, found.batch
             statement = statements.codes_by_ids if found.way == "found" else statement
         elif status and not (tenant_slug or how):

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from app.context import Context
+from app.cursors import Place
 from app.errors import DeviceNotFoundError
 from app.services.directory.lookup import find_tenant
 from app.services.figures.totals import Found, Page, Total, capped, read_page
@@ -15,6 +16,7 @@ from sql.lists import device_list as statements
 from sql.patterns import contains
 
 _device_page = cache(statements.device_page)
+_devices_matching = cache(statements.devices_matching)
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
 
 
@@ -39,15 +41,19 @@ async def list_devices(
     is_newest_first: bool = False,
     page: int = 1,
     page_size: int = 25,
+    after: Place | None = None,
 ) -> Page[ListedDevice]:
     """A page of devices: newest first, or those of a tenant by when they were last seen unless ``is_newest_first``.
 
-    A heartbeat moves a device to the front of the second order, so only the first can be read page by page as a whole.
+    A heartbeat moves a device to the front of the second order, so only the first can be read page by page as a whole;
+    it is the one in which the page may be the one behind a place by id.
 
     ``search`` matches a part of the label or of the tenant's name, and the beginning of the stored fingerprint.
     """
     values: dict[str, Any] = {}
-    paging = {"page_size": page_size, "skip": (page - 1) * page_size}
+    paging: dict[str, int] = {"page_size": page_size, "skip": (page - 1) * page_size}
+    if after is not None:
+        paging["cursor_id"] = after[1]
     if search := search.strip():
         begins = search.lower() if _HEXADECIMAL.fullmatch(search) else ""
         # No character of a fingerprint comes after an f.
@@ -56,9 +62,10 @@ async def list_devices(
         values["tenant_slug"] = tenant_slug
     total = None
     async with ctx.read() as conn:
-        statement = _device_page(bool(tenant_slug), bool(search), bool(tenant_slug) and not is_newest_first)
+        is_by_last_seen = bool(tenant_slug) and not is_newest_first
+        statement = _device_page(bool(tenant_slug), bool(search), is_by_last_seen, after is not None)
         if search and not tenant_slug:
-            found = await conn.one(statements.devices_matching, Found, **values, **paging)
+            found = await conn.one(_devices_matching(after is not None), Found, **values, **paging)
             total, values["batch"] = found.counted, found.batch
             statement = statements.devices_by_ids if found.way == "found" else statement
         rows, counted = read_page(await conn.rows(statement, **values, **paging), ListedDevice)

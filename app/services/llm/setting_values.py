@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from app.errors import ValidationError
-from app.money import MAX_USD, to_nanos, to_usd
+from app.money import Usd, to_nanos
 from sql.bounds import NO_NUL
 from sql.tables.llm import AGENT_TYPES
 
@@ -17,10 +17,6 @@ MAX_PROMPT = 100_000
 # A model's name is printable ASCII at every provider.
 PRINTABLE = "^[ -~]*$"
 MODEL_NAME = "^ *[!-~][ -~]*$"
-
-
-def _exact(usd: float) -> float:
-    return to_usd(to_nanos(Decimal(str(usd))))
 
 
 Provider = Literal["gemini", "openai", "anthropic"]
@@ -33,11 +29,6 @@ ModelName = Annotated[
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False, description="a number from 0 to 2")]
 MaxTokens = Annotated[int, Field(ge=64, le=8192, description="a whole number from 64 to 8192")]
 Retries = Annotated[int, Field(ge=0, le=5, description="a whole number from 0 to 5")]
-Usd = Annotated[
-    float,
-    Field(ge=0, le=MAX_USD, allow_inf_nan=False, description=f"USD from 0 to {MAX_USD}, with at most nine decimals"),
-    AfterValidator(_exact),
-]
 Switch = Annotated[bool, Field(description="true or false")]
 Score = Annotated[int, Field(ge=0, le=100, description="a whole number from 0 to 100")]
 Prompt = Annotated[

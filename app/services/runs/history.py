@@ -65,7 +65,7 @@ async def list_runs(
 ) -> RunsOfAll:
     """The runs of all tenants or of one, newest first; whoever asks with a tenant's session gets that tenant's alone.
 
-    Raises TenantNotFoundError.
+    Raises TenantNotFoundError, TenantMismatchError.
     """
     values: dict[str, Any] = {"before_id": before or NEWEST, "max_rows": page_size + 1}
     if state is not None:

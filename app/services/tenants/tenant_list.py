@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 from app.context import Context
+from app.cursors import Place, moment_of
 from app.services.figures.totals import Found, Total, capped, read_page
 from app.services.tenants.details import TenantDetails
 from sql.lists import tenant_list as statements
@@ -51,8 +52,9 @@ async def list_tenants(
     status: str | None = None,
     sort_field: SortField = "created_at",
     is_descending: bool = True,
+    after: Place | None = None,
 ) -> TenantPage:
-    """A page of tenants; equals stand newest first.
+    """A page of tenants; equals stand newest first. The one behind a place is one of the list by age, newest first.
 
     ``search`` finds a part of the name or the slug in any case, ``status`` a state of the current subscription, or
     ``none``. Whatever the page holds, it takes the same number of statements.
@@ -61,13 +63,16 @@ async def list_tenants(
     values: dict[str, Any] = {"page_size": page_size, "skip": skip, **ctx.month().as_parameters}
     if status not in {None, "none"}:
         values["status"] = status
+    if after is not None:
+        values |= {"cursor_at": moment_of(after), "cursor_id": after[1]}
     by = None if sort_field in {"usage", "usage_current"} else sort_field
     async with ctx.read() as conn:
         how, total = None, None
         if search := search.strip():
             values["pattern"] = contains(search)
             words = word_patterns(search)
-            lookup = _named(_kind(status), len(search) < TRIGRAM, len(words), by, is_descending)
+            order = by if after is None else "cursor"
+            lookup = _named(_kind(status), len(search) < TRIGRAM, len(words), order, is_descending)
             found = await conn.one(lookup, Found, **values, **words)
             how, total, values["batch"] = found.way, found.counted, found.batch
         if by is None:
@@ -77,7 +82,7 @@ async def list_tenants(
         elif how == "found":
             statement = _chosen(by, is_descending)
         else:
-            statement = _page(by, is_descending, how, _kind(status))
+            statement = _page(by, is_descending, how, _kind(status), after is not None)
         tenants, counted = read_page(await conn.rows(statement, **values), TenantDetails)
     return TenantPage(tenants, total or (capped(counted) if status else Total(counted)))
 

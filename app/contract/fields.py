@@ -1,0 +1,60 @@
+"""What requests are made of wherever they come from: the models, and kinds of field that several of them have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sql.bounds import NO_NUL
+
+
+def trimmed(value: object) -> object:
+    """A text without the blanks around it."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def blank_is_null(value: object) -> object:
+    """A field that a form leaves empty is not there."""
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+TenantSlug = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
+
+
+class RequestModel(BaseModel):
+    """A JSON body: types as stated, unknown members ignored."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class CamelRequest(BaseModel):
+    """A JSON body whose members may be written in camelCase or in snake_case; unknown ones are refused."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
+
+
+class CamelChanges(CamelRequest):
+    """What changes of a thing; what is absent stays as it is.
+
+    So the document states no default: there are programs that send the ones they read, and would change everything.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    def changes(self) -> dict[str, Any]:
+        """The members that were sent, by their names here, and only those."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
