@@ -6,20 +6,26 @@ import json
 import re
 from pathlib import Path
 
+from support.admin import as_operator
 from support.graphql import PATH
 from support.live import LiveServer
+from support.llm_usage import USD, spend
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "graphql.md"
-BLOCKS = re.findall(r"```json (graphql|answer)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```json (graphql|graphql operator|answer)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
 async def test_what_the_document_asks_is_answered_as_it_says(
     sanic_client: LiveServer, mine: dict[str, str], going_on: tuple[str, list[int]]
 ) -> None:
-    assert [kind for kind, _ in BLOCKS] == ["graphql", "answer"] * 3
+    assert [kind.partition(" ")[0] for kind, _ in BLOCKS] == ["graphql", "answer"] * (len(BLOCKS) // 2)
+    assert len(BLOCKS) > 10
+    operator = await as_operator(sanic_client, "read_only")
+    await spend(sanic_client.ctx, USD // 4)
 
-    for (_, asked), (_, said) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):
-        answer = (await sanic_client.http.post(PATH, headers=mine, json=json.loads(asked))).json()
+    for (kind, asked), (_, said) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):
+        headers = operator if kind.endswith("operator") else mine
+        answer = (await sanic_client.http.post(PATH, headers=headers, json=json.loads(asked))).json()
         for error in answer.get("errors", ()):
             assert error["extensions"].pop("requestId")
         assert answer == json.loads(said)
