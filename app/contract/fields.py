@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from app.errors import ValidationError
+from app.errors.requests import WrongField
 from sql.bounds import NO_NUL
 
 
@@ -18,6 +21,15 @@ def trimmed(value: object) -> object:
 def blank_is_null(value: object) -> object:
     """A field that a form leaves empty is not there."""
     return (value.strip() or None) if isinstance(value, str) else value
+
+
+def wrong_fields(failure: pydantic.ValidationError, place: str) -> ValidationError:
+    """What the library says of a request as the portal's error, which names every wrong field."""
+    found = failure.errors(include_url=False, include_context=False, include_input=False)
+    # Of our own checks the library says that they are checks.
+    return ValidationError(
+        *(WrongField(error["loc"], error["msg"].removeprefix("Value error, "), error["type"], place) for error in found)
+    )
 
 
 TenantSlug = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]

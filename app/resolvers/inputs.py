@@ -8,8 +8,8 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from app.contract.fields import wrong_fields
 from app.errors import ValidationError
-from app.errors.requests import WrongField
 from app.execution.costs import MAX_LIMIT
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
 from app.services.runs.task_changes import MAX_ERROR
@@ -94,5 +94,4 @@ def read_changes(values: dict[str, Any], model: type[Model]) -> Model:
     try:
         return model.model_validate(values)
     except pydantic.ValidationError as failure:
-        wrong = failure.errors(include_url=False, include_context=False, include_input=False)
-        raise ValidationError(*(WrongField(one["loc"], one["msg"], one["type"], "input") for one in wrong)) from None
+        raise wrong_fields(failure, "input") from None

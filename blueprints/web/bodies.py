@@ -13,6 +13,7 @@ import pydantic
 from pydantic import BaseModel
 from sanic import Request
 
+from app.contract.fields import wrong_fields
 from app.errors import MalformedBodyError, TokenNotSentError, ValidationError
 from app.errors.requests import WrongField
 
@@ -95,10 +96,8 @@ def _is_whole(text: str) -> bool:
 
 
 def _told(failure: pydantic.ValidationError, place: str) -> MalformedBodyError | ValidationError:
-    found = failure.errors(include_url=False, include_context=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        return MalformedBodyError(reason=found[0]["msg"].removeprefix("Invalid JSON: "))
-    # Of our own checks the library says that they are checks.
-    return ValidationError(
-        *(WrongField(error["loc"], error["msg"].removeprefix("Value error, "), error["type"], place) for error in found)
-    )
+    error = wrong_fields(failure, place)
+    first = error.fields[0]
+    if first.kind == "json_invalid":
+        return MalformedBodyError(reason=first.message.removeprefix("Invalid JSON: "))
+    return error

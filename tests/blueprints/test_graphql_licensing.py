@@ -17,7 +17,8 @@ PAGES = {
     "activationCodes": "activationCodes(first: $first, after: $after) { %s }",
     "devices": "devices(first: $first, after: $after) { %s }",
 }
-PARTS = "edges { cursor node { id } } nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount"
+PARTS = """edges { cursor node { id } } nodes { id } totalCount
+  pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""
 
 
 async def busy(live: LiveServer, number: int = 1) -> Licensed:
@@ -139,12 +140,9 @@ async def test_statements_depend_on_the_depth_and_not_on_the_rows(
 async def test_a_tenant_sees_what_is_its_own(sanic_client: LiveServer, reader: dict[str, str]) -> None:
     tenant, other = await busy(sanic_client), await busy(sanic_client, 2)
     mine = await as_tenant(sanic_client, tenant.tenant_id)
-    theirs = await data(
-        sanic_client,
-        reader,
-        "query($slug: String) { activationCodes(tenantSlug: $slug) { nodes { id } } devices(tenantSlug: $slug) { nodes { id } } }",
-        slug=other.slug,
-    )
+    both = """query($slug: String) { activationCodes(tenantSlug: $slug) { nodes { id } }
+      devices(tenantSlug: $slug) { nodes { id } } }"""
+    theirs = await data(sanic_client, reader, both, slug=other.slug)
     code, device = (theirs[name]["nodes"][0]["id"] for name in ("activationCodes", "devices"))
 
     found = await data(
@@ -162,7 +160,7 @@ async def test_a_tenant_sees_what_is_its_own(sanic_client: LiveServer, reader: d
     assert (found["other"], found["activationCode"], found["device"]) == (None, None, None)
     assert {node["tenant"]["slug"] for node in found["activationCodes"]["nodes"]} == {tenant.slug}
     for name in ("activationCodes", "devices"):
-        document = "query($slug: String) { %s(tenantSlug: $slug) { nodes { id } } }" % name
+        document = f"query($slug: String) {{ {name}(tenantSlug: $slug) {{ nodes {{ id }} }} }}"
         for slug in (other.slug, "nobody"):
             error = await refusal(sanic_client, mine, document, slug=slug)
             assert (error["extensions"]["code"], error["path"]) == ("tenant_mismatch", [name])
@@ -170,16 +168,16 @@ async def test_a_tenant_sees_what_is_its_own(sanic_client: LiveServer, reader: d
 
 async def test_what_is_wrong_with_a_page_is_told(sanic_client: LiveServer, reader: dict[str, str]) -> None:
     tenant = await licensed(sanic_client)
-    age = (await data(sanic_client, reader, "{ tenants { pageInfo { endCursor } } }"))["tenants"]["pageInfo"][
-        "endCursor"
-    ]
+    found = await data(sanic_client, reader, "{ tenants { edges { cursor } } }")
+    age = found["tenants"]["edges"][0]["cursor"]
+    here = f'{{ tenant(slug: "{tenant.slug}") {{'
     wrong = [
         ("{ devices(first: -1) { nodes { id } } }", "first"),
         ('{ devices(after: "x") { nodes { id } } }', "after"),
-        ('{ devices(after: "%s") { nodes { id } } }' % age, "after"),
+        (f'{{ devices(after: "{age}") {{ nodes {{ id }} }} }}', "after"),
         ('{ device(id: "x") { id } }', "id"),
-        ('{ tenant(slug: "%s") { usage(since: "2020-01-01") { nodes { day } } } }' % tenant.slug, "since"),
-        ('{ tenant(slug: "%s") { usage(after: "x") { nodes { day } } } }' % tenant.slug, "after"),
+        (f'{here} usage(since: "2020-01-01") {{ nodes {{ day }} }} }} }}', "since"),
+        (f'{here} usage(after: "x") {{ nodes {{ day }} }} }} }}', "after"),
     ]
 
     for document, field in wrong:
