@@ -6,9 +6,10 @@ from typing import Any
 
 from ariadne import EnumType, ObjectType, QueryType
 
-from app.resolvers.connections import Connection, Slice, by_id
+from app.cursors import Place, cursor_of, place_of
+from app.resolvers.connections import Connection, Slice
 from app.resolvers.context import Info
-from app.services.ledger.standing import Chosen, Standing, list_standings
+from app.services.ledger.standing import BEGINNING, LAST_DAY, Chosen, Standing, list_standings
 from app.services.llm.settlement import BUDGETS
 from app.services.runs.records import ListedRun
 from sql.tables.ledger import LEVELS, PERIODS, UNITS
@@ -31,9 +32,17 @@ async def resolve_ledger_accounts(
 ) -> Connection[Standing]:
     """A page of the accounts of the running month and day."""
     page, chosen = Slice.asked(first, after), Chosen(**(filter or {}))
-    behind = 0 if page.place_by_id is None else page.place_by_id[1]
-    found = await list_standings(info.context.ctx, chosen, BUDGETS, after=behind, page_size=page.wanted)
-    return page.connection(found.rows, by_id)
+    behind = BEGINNING if after is None else _place(after)
+    rows = await list_standings(info.context.ctx, chosen, BUDGETS, after=behind, page_size=page.wanted)
+    return page.connection(rows, _cursor)
+
+
+def _place(after: str) -> Place:
+    return place_of(after, minimum=BEGINNING[0], maximum=LAST_DAY + 1, argument="after")
+
+
+def _cursor(of: Standing) -> str:
+    return cursor_of(of.place)
 
 
 @run.field("account")

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Date,
     Select,
     String,
-    and_,
     bindparam,
     case,
     cast,
@@ -18,6 +17,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    tuple_,
 )
 
 from sql.counting import PAGE_SIZE
@@ -26,7 +26,7 @@ from sql.hidden import is_shown
 from sql.moments import month_after
 from sql.scope import across_tenants
 from sql.statements.ledger import cap
-from sql.tables import ledger_accounts, plans, subscriptions, tenants, usage_rollups
+from sql.tables import ledger_accounts, plans, projects, subscriptions, tenants, usage_rollups
 
 
 class AccountFilter(NamedTuple):
@@ -47,6 +47,17 @@ _run_quota = (
     .correlate(ledger_accounts)
     .scalar_subquery()
 )
+# That of a project which another tenant has made under the same id counts nothing here.
+_project_budget = (
+    select(projects.c.monthly_budget_override)
+    .where(
+        projects.c.project_id == ledger_accounts.c.project_id,
+        projects.c.tenant_id.is_not_distinct_from(ledger_accounts.c.tenant_id),
+    )
+    .correlate(ledger_accounts)
+    .scalar_subquery()
+)
+_is_of_project = ledger_accounts.c.level == literal_column("'project'")
 # Usage has sums of its own of what has run; the account holds only what is reserved.
 _counted_runs = (
     select(cast(func.coalesce(func.sum(usage_rollups.c.quantity), 0), BigInteger))
@@ -77,7 +88,7 @@ _with_tenant = ledger_accounts.outerjoin(tenants, tenants.c.id == _columns.tenan
 
 
 def account_page(filters: AccountFilter, is_of_tenant: bool) -> Select[Any]:
-    """A page of the accounts of one tenant or of all behind an id, the oldest first."""
+    """A page of the accounts of one tenant or of all behind a day and an id, in the order of their first days."""
     conditions = {
         "unit": _columns.unit == bindparam("unit"),
         "level": _columns.level == bindparam("level"),
@@ -88,23 +99,24 @@ def account_page(filters: AccountFilter, is_of_tenant: bool) -> Select[Any]:
         select(
             *_standing,
             case((_counts_runs, _counted_runs), else_=_columns.settled).label("settled"),
-            case((_counts_runs, _run_quota), else_=cap).label("cap"),
+            case((_counts_runs, _run_quota), (_is_of_project, _project_budget), else_=cap).label("cap"),
         )
         .select_from(_with_tenant)
         .where(
-            or_(
-                and_(_columns.period == "month", _columns.starts_on == bindparam("first_day", type_=Date)),
-                and_(_columns.period == "day", _columns.starts_on == bindparam("today", type_=Date)),
-            ),
-            _columns.id > bindparam("after_id"),
+            # A month's accounts begin on its first day; of each day of the month there are a few.
+            _columns.starts_on >= bindparam("first_day", type_=Date),
+            or_(_columns.period == "month", _columns.starts_on == bindparam("today", type_=Date)),
+            tuple_(_columns.starts_on, _columns.id)
+            > tuple_(bindparam("after_day", type_=Date), bindparam("after_id", type_=BigInteger)),
             is_shown(ledger_accounts),
             *(conditions[name] for name, is_set in filters._asdict().items() if is_set),
         )
-        .order_by(_columns.id)
+        .order_by(_columns.starts_on, _columns.id)
         .limit(PAGE_SIZE)
     )
     if is_of_tenant:
-        return statement.where(_columns.tenant_id == bindparam("tenant_id"))
+        statement = statement.where(_columns.tenant_id == bindparam("tenant_id"))
+        return across_tenants(statement, "the account is the tenant's, and its project is compared with the account")
     return across_tenants(statement, "operators see the accounts of all tenants, and those of the installation")
 
 

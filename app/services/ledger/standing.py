@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.context import Context
+from app.cursors import Place
 from app.database.connections import as_batch
 from app.services.directory.lookup import tenant_id_for
 from app.services.ledger.accounts import Level, Period, Unit, run_money_account
 from app.services.ledger.reservations import DefaultBudgets
 from sql.lists import account_list
 from sql.lists.account_list import AccountFilter
+
+# Before every account.
+BEGINNING: Final[Place] = (date.min.toordinal(), 0)
+LAST_DAY: Final = date.max.toordinal()
 
 _account_page = cache(account_list.account_page)
 
@@ -46,22 +51,20 @@ class Standing(NamedTuple):
     cap: int | None
 
     @property
+    def place(self) -> Place:
+        """Where it stands in the list: its first day as a number, and its id."""
+        return (0 if self.starts_on is None else self.starts_on.toordinal()), self.id
+
+    @property
     def left(self) -> int | None:
         """What may still be reserved; 0 where a cap was lowered below what is used, None without a cap."""
         return None if self.cap is None else max(0, self.cap - self.settled - self.reserved)
 
 
-class StandingPage(NamedTuple):
-    """Some accounts; ``after`` is where the next page begins, None on the last."""
-
-    rows: list[Standing]
-    after: int | None
-
-
 async def list_standings(
-    ctx: Context, chosen: Chosen, budgets: DefaultBudgets, *, after: int = 0, page_size: int = 50
-) -> StandingPage:
-    """The accounts of the running month and day, in the order in which they were opened; one statement.
+    ctx: Context, chosen: Chosen, budgets: DefaultBudgets, *, after: Place = BEGINNING, page_size: int = 50
+) -> list[Standing]:
+    """The accounts of the running month and day, behind a place, in the order of their first days; one statement.
 
     An account is opened when something is first reserved on it. With a tenant's session there are only that tenant's.
     Raises TenantNotFoundError, TenantMismatchError.
@@ -72,16 +75,15 @@ async def list_standings(
         **budgets.as_parameters,
         "first_day": ctx.month().first_day,
         "today": ctx.today(),
-        "after_id": after,
-        "page_size": page_size + 1,
+        "after_day": date.fromordinal(after[0]),
+        "after_id": after[1],
+        "page_size": page_size,
     }
     if (tenant_id := await tenant_id_for(ctx, chosen.tenant_slug)) is not None:
         values["tenant_id"] = tenant_id
     statement = _account_page(AccountFilter(**dict.fromkeys(conditions, True)), tenant_id is not None)
     async with ctx.read() as conn:
-        found = await conn.many(statement, Standing, **values)
-    page = found[:page_size]
-    return StandingPage(page, page[-1].id if len(found) > page_size else None)
+        return await conn.many(statement, Standing, **values)
 
 
 async def standings_of_runs(ctx: Context, run_ids: Sequence[int]) -> list[Standing | None]:
