@@ -8,10 +8,11 @@ from typing import Any
 from ariadne import EnumType, MutationType, ObjectType
 
 from app.resolvers.context import Info
+from app.resolvers.inputs import read_changes
 from app.resolvers.problems import Payload, changing
-from app.resolvers.project_inputs import AnyChanges, OwnChanges, changes_in
+from app.resolvers.project_inputs import AnyChanges, OperatorProject, OwnChanges, changes_in
 from app.services.progress.records import ProjectProgress
-from app.services.projects import changes, codes, deletion
+from app.services.projects import changes, codes, creation, deletion
 from app.services.projects.details import Project
 from sql.tables.projects import PRIORITIES
 
@@ -42,6 +43,15 @@ async def _changed(info: Info, project_id: str) -> ProjectPayload:
 async def resolve_settings(of: ProjectProgress, info: Info) -> Project | None:
     """What is set for it."""
     return await info.context.loaders.runs.project_settings.load(of.number)
+
+
+@mutation.field("createOperatorProject")
+@changing(ProjectPayload)
+async def resolve_create_operator_project(_: Any, info: Info, *, input: dict[str, Any]) -> ProjectPayload:  # noqa: A002 - the argument's name
+    """Create a project of no tenant."""
+    new = read_changes(input, OperatorProject)
+    await creation.create_any_project(info.context.ctx, **new.model_dump())
+    return await _changed(info, new.project_id)
 
 
 @mutation.field("updateProject")

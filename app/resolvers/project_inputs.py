@@ -9,8 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from app.money import MAX_USD, NANOS_PER_USD
 from app.resolvers.inputs import Trimmed, read_changes
 from app.services.llm.setting_values import MAX_MODEL, MaxTokens, Provider, Temperature
-from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
+from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME, PROJECT_ID
 from sql.bounds import NO_NUL
+from sql.tables.projects import MAX_PROJECT_ID
 
 
 def _blank_is_null(value: object) -> object:
@@ -22,6 +23,22 @@ ClientName = Annotated[str, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=NO_NUL)]
 Instructions = Annotated[str, Field(max_length=MAX_INSTRUCTIONS, pattern=NO_NUL)]
 ModelName = Annotated[str, Field(max_length=MAX_MODEL, pattern=NO_NUL)]
+
+
+Priority = Literal["low", "normal", "high", "critical"]
+
+
+class OperatorProject(BaseModel):
+    """A new project of no tenant."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    project_id: Annotated[str, Field(min_length=1, max_length=MAX_PROJECT_ID, pattern=PROJECT_ID)]
+    client_name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
+    description: Annotated[Description | None, BlankIsNull] = None
+    custom_instructions: Annotated[Instructions | None, BlankIsNull] = None
+    is_active: bool = True
+    priority: Priority = "normal"
 
 
 class _Changes(BaseModel):
@@ -44,7 +61,7 @@ class OwnChanges(_Changes):
 class AnyChanges(_Changes):
     """What an operator may change; the budget is in 1e-9 USD."""
 
-    priority: Literal["low", "normal", "high", "critical"] = "normal"
+    priority: Priority = "normal"
     provider_override: Provider | None = None
     model_override: Annotated[ModelName | None, BlankIsNull] = None
     temperature_override: Temperature | None = None

@@ -31,6 +31,11 @@ CANCEL = change("cancelRun", "CancelRunInput", "run { id state endedAt project {
 SETTINGS = "name clientName description customInstructions isActive priority providerOverride modelOverride"
 SETTINGS += " temperatureOverride maxTokensOverride monthlyBudgetOverride activationCodeId showCompletionModal version"
 UPDATE = change("updateProject", "UpdateProjectInput", f"project {{ id name settings {{ {SETTINGS} }} }}")
+CREATE = change(
+    "createOperatorProject",
+    "CreateOperatorProjectInput",
+    f"project {{ id name runs {{ nodes {{ id }} }} settings {{ {SETTINGS} }} }}",
+)
 DELETE = change("deleteProject", "DeleteProjectInput", "projectId")
 ASSIGN = change("assignActivationCode", "AssignActivationCodeInput", "project { settings { activationCodeId } }")
 MODAL = change("showCompletionModal", "ShowCompletionModalInput", "project { settings { showCompletionModal } }")
@@ -197,6 +202,23 @@ async def test_an_operator_changes_what_models_do_and_may_cost(
         "projects:write",
     )
     assert (await any_project(sanic_client.ctx, project_id)).version == 3
+
+
+async def test_an_operator_creates_a_project_of_no_tenant(sanic_client: LiveServer, mine: dict[str, str]) -> None:
+    operator, wanted = await as_operator(sanic_client), {"projectId": "own.1", "clientName": " Own ", "priority": "LOW"}
+
+    new = await changed(sanic_client, operator, CREATE, **wanted, description=" ")
+
+    assert (new["id"], new["name"], new["settings"]["priority"]) == ("own.1", "Own", "LOW")
+    assert (new["settings"]["description"], new["settings"]["isActive"], new["runs"]) == (None, True, {"nodes": []})
+    assert (await told(sanic_client))[-1].event_type == "project_created"
+    assert (await any_project(sanic_client.ctx, "own.1")).tenant_id is None
+    assert (await problem(sanic_client, operator, CREATE, **wanted))["code"] == "project_conflict"
+    wrong = await problem(sanic_client, operator, CREATE, projectId="/", clientName="x")
+    assert (wrong["code"], wrong["field"]) == ("validation_error", "projectId")
+    refused = await refusal(sanic_client, mine, CREATE, input=wanted)
+    assert refused["extensions"]["code"] == "operator_missing"
+    assert len(await rows(sanic_client, select(projects))) == 1
 
 
 async def test_changes_of_one_document_each_show_what_they_have_made(
