@@ -69,14 +69,17 @@ async def list_standings(
     An account is opened when something is first reserved on it. With a tenant's session there are only that tenant's.
     Raises TenantNotFoundError, TenantMismatchError.
     """
+    month = ctx.month().first_day
+    # Not before the month: the index is entered where both conditions begin.
+    day, number = max(after, (month.toordinal(), 0))
     conditions = {name: value for name in AccountFilter._fields if (value := getattr(chosen, name)) is not None}
     values: dict[str, Any] = {
         **conditions,
         **budgets.as_parameters,
-        "first_day": ctx.month().first_day,
+        "first_day": month,
         "today": ctx.today(),
-        "after_day": date.fromordinal(after[0]),
-        "after_id": after[1],
+        "after_day": date.fromordinal(day),
+        "after_id": number,
         "page_size": page_size,
     }
     if (tenant_id := await tenant_id_for(ctx, chosen.tenant_slug)) is not None:
