@@ -69,9 +69,9 @@ async def list_standings(
     An account is opened when something is first reserved on it. With a tenant's session there are only that tenant's.
     Raises TenantNotFoundError, TenantMismatchError.
     """
-    month = ctx.month().first_day
-    # Not before the month: the index is entered where both conditions begin.
-    day, number = max(after, (month.toordinal(), 0))
+    month, tenant_id = ctx.month().first_day, await tenant_id_for(ctx, chosen.tenant_slug)
+    # The index of all tenants' accounts is entered where both conditions begin; a tenant's own is short before it.
+    day, number = max(after, (month.toordinal(), 0)) if tenant_id is None else after
     conditions = {name: value for name in AccountFilter._fields if (value := getattr(chosen, name)) is not None}
     values: dict[str, Any] = {
         **conditions,
@@ -82,7 +82,7 @@ async def list_standings(
         "after_id": number,
         "page_size": page_size,
     }
-    if (tenant_id := await tenant_id_for(ctx, chosen.tenant_slug)) is not None:
+    if tenant_id is not None:
         values["tenant_id"] = tenant_id
     statement = _account_page(AccountFilter(**dict.fromkeys(conditions, True)), tenant_id is not None)
     async with ctx.read() as conn:
