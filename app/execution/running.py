@@ -63,6 +63,11 @@ class Answered:
     has_run: bool
     error: PortalError | None = None
 
+    @property
+    def worst_status(self) -> int:
+        """The highest status of its errors anywhere else, 200 where it has none."""
+        return max((failure["extensions"]["status"] for failure in self.body.get("errors", ())), default=200)
+
 
 # Counts what an operation costs against the budget of whoever asks; what remains, or None where nobody counts.
 CountCost = Callable[[int], Awaitable[int | None]]

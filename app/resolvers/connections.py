@@ -100,8 +100,8 @@ class Connection(Generic[Row]):
     @property
     def page_info(self) -> PageInfo:
         """Where the page begins and ends."""
-        ends = (self.cursor(self.nodes[0]), self.cursor(self.nodes[-1])) if self.nodes else (None, None)
-        return PageInfo(self.has_next, self.has_previous, *ends)
+        first, last = (self.cursor(self.nodes[0]), self.cursor(self.nodes[-1])) if self.nodes else (None, None)
+        return PageInfo(self.has_next, self.has_previous, first, last)
 
     async def counted(self) -> Total:
         """How long the list is."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic.alias_generators import to_camel
 
-from app.errors import PortalError, ValidationError
+from app.errors import IdempotencyLostError, PortalError, ValidationError
 from app.resolvers.context import Info
 
 
@@ -54,7 +54,8 @@ def changing(
             try:
                 return await resolve(of, info, **arguments)
             except PortalError as failure:
-                if failure.status >= 500 or failure.status in {401, 429}:
+                is_lost = isinstance(failure, IdempotencyLostError)
+                if is_lost or failure.status >= 500 or failure.status in {401, 429}:
                     raise
                 return payload(problems=problems_of(failure))
 

@@ -146,13 +146,16 @@ async def _renewed(ctx: Context, hold: KeyHold, *, within: float) -> bool | None
         return None
 
 
-async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer) -> None:
+async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer, *, outcome: int | None = None) -> None:
     """Store the answer, or release the key when the answer is not final: our faults, limits, and unknown callers.
+
+    ``outcome`` is the status that says so, where it is not the answer's own.
 
     A key under which something was committed is not released, whatever was answered: a connection may be lost while the
     database commits, and then nobody knows whether it has.
     """
-    if answer.status >= 500 or answer.status in NEVER_KEPT:
+    status = answer.status if outcome is None else outcome
+    if status >= 500 or status in NEVER_KEPT:
         await release(ctx, hold)
         return
     own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}

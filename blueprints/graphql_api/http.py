@@ -13,9 +13,10 @@ from sanic import Request
 from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse
 
+from app.context import Context
 from app.errors import PortalError, UnavailableError
 from app.execution.failures import told_of
-from app.execution.running import Answered, Asked, Engine, RefusedError
+from app.execution.running import Answered, Asked, Engine, Ready, RefusedError
 from blueprints.graphql_api.callers import Caller, caller_of
 from blueprints.graphql_api.operations import (
     ALL,
@@ -23,7 +24,6 @@ from blueprints.graphql_api.operations import (
     READING,
     READING_AND_TOLD,
     Kinds,
-    answered,
     made_ready,
     run,
 )
@@ -33,6 +33,7 @@ from blueprints.graphql_api.streams import told_as_it_happens, told_once, wants_
 from blueprints.web.answer_headers import finish
 from blueprints.web.answers import Answer
 from blueprints.web.endpoints import Answered as Sent
+from blueprints.web.idempotency import Outcome, answered_once
 from blueprints.web.problems import problem_headers
 
 MODERN: Final = "application/graphql-response+json"
@@ -72,26 +73,37 @@ class GraphQLOverHttp:
     async def _answer(self, request: Request, request_id: str, read: Callable[[Request], Asked], kinds: Kinds) -> Sent:
         try:
             caller = await caller_of(request, request.app.ctx.runtime, request_id)
-            if wants_stream(request):
-                return await self._told(request, caller, read(request), kinds, request_id)
-            answer = await answered(self.engine, caller.ctx, read(request), kinds)
-            response = _response(request, answer, request_id)
+            return await self._told(request, caller, read(request), kinds, request_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets an answer of GraphQL
             response = refusal(request, failure, request_id)
         finish(request, response)
         return Sent(response, response.status)
 
     async def _told(self, request: Request, caller: Caller, asked: Asked, kinds: Kinds, request_id: str) -> Sent:
-        """The answer as server-sent events; what is refused as a whole is answered as anywhere else."""
+        """The answer, as server-sent events for who wants these; a refusal as a whole is answered at once."""
         try:
             ready = await made_ready(self.engine, caller.ctx, asked, kinds)
+            key = request.headers.get("idempotency-key")
             if ready.operation.kind is OperationType.SUBSCRIPTION:
                 return await told_as_it_happens(request, self.engine, caller, ready, request_id)
-            response = told_once(await run(self.engine, caller.ctx, ready), request_id)
+            if ready.operation.kind is OperationType.MUTATION and key is not None:
+                change = partial(self._change, request, ready)
+                response = await answered_once(request, caller.ctx, "graphql", key, change)
+            else:
+                response = _run_response(request, await run(self.engine, caller.ctx, ready), request_id)
         except RefusedError as refused:
             response = _response(request, refused.answered(request_id), request_id)
         finish(request, response)
         return Sent(response, response.status)
+
+    async def _change(self, request: Request, ready: Ready, ctx: Context) -> Outcome:
+        """What a change answers under an Idempotency-Key; it is not kept where it failed and might not again."""
+        answer = await run(self.engine, ctx, ready)
+        return Outcome(_run_response(request, answer, ctx.request_id or ""), answer.worst_status)
+
+
+def _run_response(request: Request, answer: Answered, request_id: str) -> HTTPResponse:
+    return told_once(answer, request_id) if wants_stream(request) else _response(request, answer, request_id)
 
 
 def _response(request: Request, answer: Answered, request_id: str) -> HTTPResponse:

@@ -8,7 +8,7 @@ from typing import Final
 from graphql import OperationType
 
 from app.context import Context
-from app.execution.running import Answered, Asked, CountCost, Engine, Ready, RefusedError
+from app.execution.running import Answered, Asked, CountCost, Engine, Ready
 from app.execution.subscribing import Subscription
 from app.resolvers.context import GraphQLContext
 from app.services.connections import caller_of
@@ -18,15 +18,6 @@ READING: Final[Kinds] = frozenset({OperationType.QUERY})
 ANSWERED_ONCE: Final[Kinds] = frozenset({OperationType.QUERY, OperationType.MUTATION})
 ALL: Final[Kinds] = frozenset(OperationType)
 READING_AND_TOLD: Final[Kinds] = frozenset({OperationType.QUERY, OperationType.SUBSCRIPTION})
-
-
-async def answered(engine: Engine, ctx: Context, asked: Asked, kinds: Kinds) -> Answered:
-    """What an operation of one of these kinds answers, or why it is refused."""
-    try:
-        ready = await made_ready(engine, ctx, asked, kinds)
-    except RefusedError as refusal:
-        return refusal.answered(ctx.request_id)
-    return await run(engine, ctx, ready)
 
 
 async def made_ready(engine: Engine, ctx: Context, asked: Asked, kinds: Kinds) -> Ready:

@@ -27,7 +27,7 @@ from blueprints.web.bodies import read_body, read_headers, read_query
 from blueprints.web.downloads import Download, send
 from blueprints.web.endpoints import Answered, observed
 from blueprints.web.event_streams import EventStream, stream
-from blueprints.web.idempotency import answered_once
+from blueprints.web.idempotency import Outcome, answered_once
 from blueprints.web.identify import identified
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
@@ -126,8 +126,9 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             ctx = await identified(request, runtime, stated.caller, request_id)
             arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
-                run = partial(_run, handler, write, arguments[1:], path, stated.status)
-                response = await answered_once(request, ctx, stated, key, run)
+                handle = partial(_handled, handler, arguments[1:], path)
+                run = partial(_run, request, stated, handle, write)
+                response = await answered_once(request, ctx, stated.name, key, run)
             elif isinstance(answer := await handler(*arguments, **path), Download):
                 return Answered(None, await send(request, answer, request_id))
             elif isinstance(answer, EventStream):
@@ -144,15 +145,26 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
     return observed(stated.method, stated.path, answering)
 
 
+async def _handled(handler: Handler, read: tuple[Any, ...], path: Mapping[str, Any], ctx: Context) -> Any:
+    return await handler(ctx, *read, **path)
+
+
 async def _run(
-    handler: Handler,
+    request: Request,
+    stated: Operation,
+    handle: Callable[[Context], Awaitable[Any]],
     write: Callable[[Any], bytes],
-    read: tuple[Any, ...],
-    path: Mapping[str, Any],
-    status: int,
     ctx: Context,
-) -> HTTPResponse:
-    return _response(await handler(ctx, *read, **path), write, status, ctx.request_id or "")
+) -> Outcome:
+    """What a handler answers under an Idempotency-Key; an error is an answer too."""
+    request_id = ctx.request_id or ""
+    try:
+        response = _response(await handle(ctx), write, stated.status, request_id)
+    except ValidationError as failure:
+        response = problem_of(request, request_id, failure.placed(stated.place_of))
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
+        response = problem_of(request, request_id, failure)
+    return Outcome(response, response.status)
 
 
 def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -11,24 +11,40 @@ from support.graphql import PATH
 from support.live import LiveServer
 from support.llm_usage import USD, spend
 
+from app.access.callers import Caller
+from app.access.permissions import Permission
+from app.resolvers.access import rules
+from app.resolvers.schema import schema
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "graphql.md"
-BLOCKS = re.findall(r"```json (graphql|graphql operator|answer)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```json (graphql|answer)( by an operator)?\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
 async def test_what_the_document_asks_is_answered_as_it_says(
     sanic_client: LiveServer, mine: dict[str, str], going_on: tuple[str, list[int]]
 ) -> None:
-    assert [kind.partition(" ")[0] for kind, _ in BLOCKS] == ["graphql", "answer"] * (len(BLOCKS) // 2)
-    assert len(BLOCKS) > 10
-    operator = await as_operator(sanic_client, "read_only")
+    assert [kind for kind, _, _ in BLOCKS] == ["graphql", "answer"] * 9
+    operator = await as_operator(sanic_client)
     await spend(sanic_client.ctx, USD // 4)
 
-    for (kind, asked), (_, said) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):
-        headers = operator if kind.endswith("operator") else mine
+    for (_, by_operator, asked), (_, _, said) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):
+        headers = operator if by_operator else mine
         answer = (await sanic_client.http.post(PATH, headers=headers, json=json.loads(asked))).json()
         for error in answer.get("errors", ()):
             assert error["extensions"].pop("requestId")
         assert answer == json.loads(said)
+
+
+def test_the_document_says_who_may_ask_for_every_field_that_has_a_rule() -> None:
+    text = DOCUMENT.read_text()
+    said = {}
+    for name, tenants, permission in re.findall(r"^\| `([\w.]+)` \| (yes|no) \| (.+) \|$", text, re.MULTILINE):
+        said[name] = Caller(
+            tenant=tenants == "yes", permission=None if permission == "none" else Permission(permission.strip("`"))
+        )
+
+    stated = {re.sub("^(Query|Mutation|Subscription)\\.", "", place): rule for place, rule in rules(schema()).items()}
+    assert said == stated
 
 
 def test_every_limit_has_its_default_in_the_document(sanic_client: LiveServer) -> None:

@@ -119,9 +119,9 @@ async def test_statements_depend_on_the_depth_and_not_on_the_rows(
             found = await data(sanic_client, reader, EVERYTHING)
         counts.append(len(seen))
 
-    # Beside the token, the month and the three pages: subscriptions, codes, devices, usage and the three totals of each
-    # tenant, plans, and the tenants of what was found.
-    assert counts[0] == counts[1] == counts[2] <= 17
+    # Beside the token and the three pages: of tenants the subscriptions, codes, devices and usage, and how many there
+    # are of the last three; then plans, and the tenants of what was found.
+    assert counts == [13, 13, 13]
     assert len(found["tenants"]["nodes"]) == 3
     today = sanic_client.ctx.today().isoformat()
     for tenant in found["tenants"]["nodes"]:
@@ -135,6 +135,29 @@ async def test_statements_depend_on_the_depth_and_not_on_the_rows(
             {"day": today, "kind": "run", "quantity": 2, "events": 1},
         ]
         assert tenant["usageCurrent"] == 2
+
+
+async def test_each_list_is_one_statement_with_all_that_a_page_says(
+    sanic_client: LiveServer, reader: dict[str, str]
+) -> None:
+    await busy(sanic_client)
+    await busy(sanic_client, 2)
+    page = "(first: 2) { nodes { __typename } pageInfo { hasNextPage } %s }"
+    counts = {}
+    for count in ("", "totalCount totalCountIsCapped"):
+        for name in ("tenants", "plans", "activationCodes", "devices"):
+            with counted_statements(sanic_client.runtime.db) as seen:
+                await data(sanic_client, reader, f"{{ {name}{page % count} }}")
+            counts[name, bool(count)] = len(seen)
+        for name in ("activationCodes", "devices", "usage"):
+            with counted_statements(sanic_client.runtime.db) as seen:
+                await data(sanic_client, reader, f"{{ tenants {{ nodes {{ {name}{page % count} }} }} }}")
+            counts[f"tenants.{name}", bool(count)] = len(seen)
+
+    # Beside the token: a page has its total; for the lists of tenants it is asked for where somebody wants it.
+    assert counts == {
+        (name, is_counted): 3 + is_counted if name.startswith("tenants.") else 2 for name, is_counted in counts
+    }
 
 
 async def test_a_tenant_sees_what_is_its_own(sanic_client: LiveServer, reader: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from graphql import GraphQLObjectType
 from pydantic.alias_generators import to_camel
@@ -12,8 +13,9 @@ from support.graphql import data, post, refusal
 from support.live import LiveServer
 from support.rows import row_counts, rows, told
 
+from app.errors import DatabaseUnavailableError
 from app.resolvers.schema import schema
-from app.services.licensing import code_text
+from app.services.licensing import code_text, codes
 from sql.tables import activation_codes, deliveries
 
 PROBLEMS = "problems { code message remedy field path status }"
@@ -74,9 +76,9 @@ async def test_a_tenant_is_admitted_changed_and_deleted(sanic_client: LiveServer
 
     admitted = await changed(sanic_client, owner, CREATE, new)
 
-    codes = admitted.pop("activationCodes")
-    assert len(codes) == 5
-    assert all(code_text.normalize(code) for code in codes)
+    in_clear = admitted.pop("activationCodes")
+    assert len(in_clear) == 5
+    assert all(code_text.normalize(code) for code in in_clear)
     subscription = {"state": "ACTIVE", "plan": {"name": plan}}
     assert admitted["tenant"] == {
         "slug": "acme",
@@ -241,6 +243,35 @@ async def test_each_change_of_a_document_sees_the_one_before(sanic_client: LiveS
     before, after = found["updateTenant"]["tenant"], found["revokeDevice"]["device"]["tenant"]
     assert before == {"name": "Other", "devices": {"nodes": [{"isRevoked": False}]}, "subscription": {"seatsUsed": 1}}
     assert after == {"name": "Other", "devices": {"nodes": [{"isRevoked": True}]}, "subscription": {"seatsUsed": 0}}
+
+
+async def test_a_change_with_a_key_is_made_once(sanic_client: LiveServer, tenant: Licensed) -> None:
+    keyed = {**await as_operator(sanic_client), "idempotency-key": "the-same"}
+    new = {"tenantSlug": tenant.slug, "count": 2}
+
+    first, again = [await post(sanic_client, keyed, GENERATE, it=new) for _ in range(2)]
+    other = await refusal(sanic_client, keyed, GENERATE, it={**new, "count": 3})
+    read = [await post(sanic_client, keyed, "{ plans { totalCount } }") for _ in range(2)]
+
+    assert len(first.json()["data"]["generateActivationCodes"]["codes"]) == 2
+    assert again.content == first.content
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    assert other["extensions"]["code"] == "idempotency_conflict"
+    assert [(answer.status_code, "idempotent-replayed" in answer.headers) for answer in read] == [(200, False)] * 2
+    assert len(await rows(sanic_client, activation_codes.select())) == 1 + 2
+
+
+async def test_a_change_that_failed_of_our_own_fault_is_made_when_it_is_sent_again(
+    sanic_client: LiveServer, tenant: Licensed
+) -> None:
+    keyed = {**await as_operator(sanic_client), "idempotency-key": "another"}
+    with patch.object(codes, "code_rows", side_effect=DatabaseUnavailableError):
+        failed = await refusal(sanic_client, keyed, GENERATE, it={"tenantSlug": tenant.slug})
+
+    again = await changed(sanic_client, keyed, GENERATE, {"tenantSlug": tenant.slug})
+
+    assert (failed["extensions"]["status"], failed["path"]) == (503, ["generateActivationCodes"])
+    assert len(again["codes"]) == 1
 
 
 async def test_who_may_not_is_refused_as_anywhere_else(

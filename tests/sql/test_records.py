@@ -18,6 +18,8 @@ from support.variants import variants
 
 from app.database.connections import moment
 from app.services.ledger.standing import Standing
+from app.services.licensing.code_list import ListedCode
+from app.services.licensing.device_list import ListedDevice
 from app.services.licensing.heartbeat import Beat
 from app.services.licensing.refresh import Situation
 from app.services.operators.identity import ApiToken, OperatorSession
@@ -25,7 +27,8 @@ from app.services.progress.records import TaskProgress
 from app.services.runs.records import ListedRun
 from app.services.runs.run_events import RunEvent
 from app.services.tenants.sessions import Session
-from sql.lists import account_list
+from app.services.usage.by_day import DayOfUsage
+from sql.lists import account_list, tenant_relations
 from sql.statements import api_tokens, audit, licensing, operators, run_events, run_progress, sign_in, usage
 from sql.tables import devices
 
@@ -35,6 +38,9 @@ SCALARS: set[Any] = {int, str, moment}
 
 # Records that are filled from a row by hand: their statement, and how many of its columns stand before them.
 BY_HAND: dict[type[Any], tuple[Executable, int]] = {
+    DayOfUsage: (tenant_relations.usage_of_tenants, 1),
+    ListedCode: (tenant_relations.codes_of_tenants, 1),
+    ListedDevice: (tenant_relations.devices_of_tenants, 1),
     ApiToken: (api_tokens.api_tokens_by_hash, 1),
     RunEvent: (run_events.events_of_run, 2),
     OperatorSession: (operators.sessions_by_token, 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Executable
@@ -11,7 +11,7 @@ from app.context import Context
 from app.cursors import END, Place
 from app.database.connections import as_batch
 from app.services.directory.visible import sees, sees_named
-from app.services.figures.totals import Total, capped
+from app.services.figures.totals import Total, capped, read_page
 from app.services.licensing.code_list import ListedCode
 from app.services.licensing.device_list import ListedDevice
 from sql.lists import code_list, device_list
@@ -37,12 +37,14 @@ class TenantPart(NamedTuple):
 
 async def codes_of_tenants(ctx: Context, parts: Sequence[TenantPart]) -> list[list[ListedCode]]:
     """These parts of the lists of codes, with one statement."""
-    return await _pages(ctx, statements.codes_of_tenants, ListedCode, parts)
+    pages = await _pages(ctx, statements.codes_of_tenants, parts)
+    return [[ListedCode(*row[1:]) for row in page] for page in pages]
 
 
 async def devices_of_tenants(ctx: Context, parts: Sequence[TenantPart]) -> list[list[ListedDevice]]:
     """These parts of the lists of devices, with one statement."""
-    return await _pages(ctx, statements.devices_of_tenants, ListedDevice, parts)
+    pages = await _pages(ctx, statements.devices_of_tenants, parts)
+    return [[ListedDevice(*row[1:]) for row in page] for page in pages]
 
 
 async def counts_of_codes(ctx: Context, lists: Sequence[TenantList]) -> list[Total]:
@@ -57,17 +59,22 @@ async def counts_of_devices(ctx: Context, lists: Sequence[TenantList]) -> list[T
 
 async def codes_by_id(ctx: Context, ids: Sequence[int]) -> list[ListedCode | None]:
     """The codes with these ids that the caller sees, in the order of the ids."""
-    return await _by_id(ctx, code_list.codes_by_ids, ListedCode, ids)
+    batch = as_batch([{"id": code_id} for code_id in ids])
+    async with ctx.read() as conn:
+        found, _ = read_page(await conn.rows(code_list.codes_by_ids, batch=batch, now=ctx.now()), ListedCode)
+    return _in_order(ctx, found, ids)
 
 
 async def devices_by_id(ctx: Context, ids: Sequence[int]) -> list[ListedDevice | None]:
     """The devices with these ids that the caller sees, in the order of the ids."""
-    return await _by_id(ctx, device_list.devices_by_ids, ListedDevice, ids)
+    batch = as_batch([{"id": device_id} for device_id in ids])
+    async with ctx.read() as conn:
+        found, _ = read_page(await conn.rows(device_list.devices_by_ids, batch=batch), ListedDevice)
+    return _in_order(ctx, found, ids)
 
 
-async def _pages(
-    ctx: Context, statement: Executable, record: Callable[..., Row], parts: Sequence[TenantPart]
-) -> list[list[Row]]:
+async def _pages(ctx: Context, statement: Executable, parts: Sequence[TenantPart]) -> list[list[Any]]:
+    """The rows of each part, behind the place of the part."""
     batch = as_batch(
         [
             {
@@ -80,11 +87,11 @@ async def _pages(
             if sees(ctx, part.list.tenant_id)
         ]
     )
-    found: list[list[Row]] = [[] for _ in parts]
+    found: list[list[Any]] = [[] for _ in parts]
     page_size = max(part.wanted for part in parts)
     async with ctx.read() as conn:
         for row in await conn.rows(statement, batch=batch, page_size=page_size, now=ctx.now()):
-            found[row[0]].append(record(*row[1:]))
+            found[row[0]].append(row)
     return [rows[: part.wanted] for part, rows in zip(parts, found, strict=True)]
 
 
@@ -103,12 +110,6 @@ async def _counts(ctx: Context, statement: Executable, lists: Sequence[TenantLis
     return [capped(totals.get(place, 0)) for place in range(len(lists))]
 
 
-async def _by_id(
-    ctx: Context, statement: Executable, record: Callable[..., Row], ids: Sequence[int]
-) -> list[Row | None]:
-    values: dict[str, Any] = {"batch": as_batch([{"id": row_id} for row_id in ids]), "now": ctx.now()}
-    async with ctx.read() as conn:
-        # Before the record stands the total of a page.
-        found = [record(*row[1:]) for row in await conn.rows(statement, **values)]
+def _in_order(ctx: Context, found: Sequence[Row], ids: Sequence[int]) -> list[Row | None]:
     by_id = {one.id: one for one in found if sees_named(ctx, one.tenant_slug)}
     return [by_id.get(row_id) for row_id in ids]

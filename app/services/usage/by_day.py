@@ -72,7 +72,7 @@ def span_of(ctx: Context, tenant_id: int, *, since: date | None, until: date | N
 
 async def usage_of_tenants(ctx: Context, parts: Sequence[UsagePart]) -> list[list[DayOfUsage]]:
     """These parts of the spans, with one statement."""
-    found: list[list[DayOfUsage]] = [[] for _ in parts]
+    found: list[list[Any]] = [[] for _ in parts]
     batch = as_batch(
         [
             {
@@ -87,8 +87,8 @@ async def usage_of_tenants(ctx: Context, parts: Sequence[UsagePart]) -> list[lis
     page_size = max(part.wanted for part in parts)
     async with ctx.read() as conn:
         for row in await conn.rows(statements.usage_of_tenants, batch=batch, page_size=page_size):
-            found[row[0]].append(DayOfUsage._make(row[1:]))
-    return [rows[: part.wanted] for part, rows in zip(parts, found, strict=True)]
+            found[row[0]].append(row)
+    return [[DayOfUsage(*row[1:]) for row in rows[: part.wanted]] for part, rows in zip(parts, found, strict=True)]
 
 
 async def counts_of_usage(ctx: Context, spans: Sequence[UsageSpan]) -> list[Total]:
