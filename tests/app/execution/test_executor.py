@@ -25,6 +25,7 @@ from graphql import (
 from graphql.type import get_nullable_type, is_enum_type, is_leaf_type, is_list_type, is_non_null_type
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.processes import FULL_PROOF
 
 from app.execution.executor import Attribute, PlainExecutor
 from app.resolvers.schema import schema
@@ -197,7 +198,7 @@ def shown(errors: list[GraphQLError] | None) -> list[Any]:
 
 
 @given(asked=asked())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=500 if FULL_PROOF else 60, deadline=None)
 async def test_answers_are_those_of_the_library(asked: tuple[str, Any]) -> None:
     selection, root = asked
     document = parse(f"query($yes: Boolean!) {selection}")
