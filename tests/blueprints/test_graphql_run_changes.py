@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from support.admin import as_operator, as_tenant
 from support.builders import Licensed, licensed
-from support.graphql import data, refusal, stored_project
+from support.graphql import data, post, refusal, stored_project
 from support.live import LiveServer
 from support.llm_usage import USD
 from support.rows import rows, told
@@ -99,6 +99,18 @@ async def test_a_run_is_started_cancelled_and_restarted(sanic_client: LiveServer
         "state"
     ] == "CANCELLED"
     assert len(await rows(sanic_client, select(runs))) == 2
+
+
+async def test_a_start_that_is_sent_again_with_its_key_starts_one_run(sanic_client: LiveServer) -> None:
+    _, mine, project_id = await ready_project(sanic_client)
+    sent = mine | {"idempotency-key": "start-1"}
+
+    answers = [(await post(sanic_client, sent, START, input={"projectId": project_id})).json() for _ in range(2)]
+
+    assert answers[0] == answers[1]
+    assert [str(row.id) for row in await rows(sanic_client, select(runs))] == [
+        answers[0]["data"]["startRun"]["run"]["id"]
+    ]
 
 
 async def test_what_may_not_be_started_or_cancelled_changes_nothing(sanic_client: LiveServer) -> None:
