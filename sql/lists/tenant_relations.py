@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Date,
+    FromClause,
     Integer,
     Select,
     String,
@@ -30,34 +31,35 @@ from sql.tables import activation_codes, devices, plans, subscriptions, tenants,
 _lists = batch_rows(place=Integer, tenant_id=BigInteger, before_id=BigInteger, status=String)
 
 
-def _is_listed(table: Table) -> ColumnElement[bool]:
+def _is_listed(table: Table, lists: FromClause) -> ColumnElement[bool]:
     """Whether a row belongs to a list, on whichever page."""
-    is_of_tenant = table.c.tenant_id == _lists.c.tenant_id
+    is_of_tenant = table.c.tenant_id == lists.c.tenant_id
     if table is devices:
         return and_(is_of_tenant)
-    return and_(is_of_tenant, or_(_lists.c.status.is_(None), code_status == _lists.c.status))
+    return and_(is_of_tenant, or_(lists.c.status.is_(None), code_status == lists.c.status))
 
 
 def _pages(table: Table, details: tuple[ColumnElement[Any], ...]) -> Select[Any]:
     """A page of each list.
 
-    Where a page ends is looked up first: to number the rows of each tenant would be to read all of them.
+    Where a page ends is looked up first, so that an index leads to its rows: to number the rows of each tenant would be
+    to read all of them.
     """
     last = (
         select(table.c.id)
-        .where(_is_listed(table), table.c.id < _lists.c.before_id)
+        .where(_is_listed(table, _lists), table.c.id < _lists.c.before_id)
         .order_by(table.c.id.desc())
         .limit(1)
         .offset(PAGE_SIZE - 1)
         .correlate(_lists)
         .scalar_subquery()
     )
-    bounds = select(_lists.c.place, func.coalesce(last, 0).label("last_id")).cte("bounds").prefix_with("MATERIALIZED")
+    bounds = select(*_lists.c, func.coalesce(last, 0).label("last_id")).cte("bounds").prefix_with("MATERIALIZED")
+    is_within = and_(table.c.id < bounds.c.before_id, table.c.id >= bounds.c.last_id)
     return (
         select(bounds.c.place, *details)
-        .select_from(_lists)
-        .join(bounds, bounds.c.place == _lists.c.place)
-        .join(table, and_(_is_listed(table), table.c.id < _lists.c.before_id, table.c.id >= bounds.c.last_id))
+        .select_from(bounds)
+        .join(table, and_(_is_listed(table, bounds), is_within))
         .join(tenants, tenants.c.id == table.c.tenant_id)
         .where(tenant_is_shown)
         .order_by(bounds.c.place, table.c.id.desc())
@@ -66,7 +68,7 @@ def _pages(table: Table, details: tuple[ColumnElement[Any], ...]) -> Select[Any]
 
 def _counts(table: Table) -> Select[Any]:
     """How many rows each list has, counted up to the bound."""
-    rows = select(table.c.id).where(_is_listed(table), is_shown(table)).correlate(_lists)
+    rows = select(table.c.id).where(_is_listed(table, _lists), is_shown(table)).correlate(_lists)
     return select(_lists.c.place, bounded_count(rows).label("total")).select_from(_lists)
 
 

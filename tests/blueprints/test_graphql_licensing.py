@@ -26,7 +26,9 @@ async def busy(live: LiveServer, number: int = 1) -> Licensed:
     tenant = await licensed(live, codes=3, max_uses=100)
     for place in range(3):
         device = await activated(live, tenant, f"hardware-{number}-{place}")
-    answer = await report(live, device, run_event("one", 2), {**run_event("two"), "kind": "call"})
+    kinds = ("call", "minute")
+    used = [{**run_event(kind), "kind": kind} for kind in kinds]
+    answer = await report(live, device, run_event("one", 2), *used)
     assert answer.status_code in {200, 202}, answer.text
     return tenant
 
@@ -70,7 +72,7 @@ async def test_pages_have_no_overlap_and_no_gap(sanic_client: LiveServer, reader
         for name in ("activationCodes", "devices")
     ]
     usage = PAGES["devices"].replace("devices", "usage") % PARTS.replace("id", "day kind quantity")
-    lists.append((mine, "tenant.usage", f"{head}tenant {{ {usage} }} }}", 2))
+    lists.append((mine, "tenant.usage", f"{head}tenant {{ {usage} }} }}", 3))
 
     for who, path, document, total in lists:
         pages = await all_pages(sanic_client, who, path, document)
@@ -128,10 +130,11 @@ async def test_statements_depend_on_the_depth_and_not_on_the_rows(
         assert tenant["subscription"]["plan"]["name"] == f"Plan {tenant['slug'].removeprefix('tenant-')}"
         assert (tenant["subscription"]["state"], tenant["subscription"]["seatsUsed"]) == ("ACTIVE", 3)
         assert [len(tenant[name]["nodes"]) for name in ("activationCodes", "devices")] == [2, 2]
-        assert [tenant[name]["totalCount"] for name in ("activationCodes", "devices", "usage")] == [3, 3, 2]
+        assert [tenant[name]["totalCount"] for name in ("activationCodes", "devices", "usage")] == [3, 3, 3]
         assert {node["tenant"]["slug"] for node in tenant["devices"]["nodes"]} == {tenant["slug"]}
         assert tenant["usage"]["nodes"] == [
             {"day": today, "kind": "call", "quantity": 1, "events": 1},
+            {"day": today, "kind": "minute", "quantity": 1, "events": 1},
             {"day": today, "kind": "run", "quantity": 2, "events": 1},
         ]
         assert tenant["usageCurrent"] == 2

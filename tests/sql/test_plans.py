@@ -9,8 +9,10 @@ import orjson
 import pytest
 from sqlalchemy import Executable, insert, text
 from support.live import LiveServer
+from support.plans import plan_of as explained
 
-from sql.lists import code_list, device_list, project_list, tenant_list
+from app.cursors import END
+from sql.lists import code_list, device_list, project_list, tenant_list, tenant_relations
 from sql.statements import licensing, usage
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 
@@ -82,6 +84,19 @@ async def test_a_request_of_many_events_is_read_once(sanic_client: LiveServer) -
     plan = await plan_of(sanic_client, usage.insert_usage_events, "[]")
 
     assert ("MATERIALIZE admitted" if sanic_client.runtime.db.is_sqlite else "CTE admitted") in plan, plan
+
+
+@pytest.mark.parametrize("name", ["codes_of_tenants", "devices_of_tenants", "counts_of_codes", "counts_of_devices"])
+async def test_the_lists_of_many_tenants_are_looked_up_by_keys(sanic_client: LiveServer, name: str) -> None:
+    await fill(sanic_client)
+    lists = [{"place": place, "tenant_id": 9_001 + place, "before_id": END, "status": None} for place in range(25)]
+    values = {"batch": orjson.dumps(lists).decode(), "page_size": 6, "now": sanic_client.ctx.now()}
+
+    plan = await explained(sanic_client, getattr(tenant_relations, name), values)
+
+    for table in ("activation_codes", "devices"):
+        assert f"Seq Scan on {table}" not in plan, plan
+        assert f"SCAN {table}" not in plan, plan
 
 
 @pytest.mark.postgresql_only("SQLite has no plans that are kept")
