@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Select, String, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
+from sql.counting import PAGE_SIZE
 from sql.dialect import batch_rows
 from sql.hidden import is_shown, tenant_is_shown
 from sql.scope import across_tenants
@@ -31,37 +44,40 @@ def runs_by_id(is_of_tenant: bool) -> Select[Any]:
     return across_tenants(statement, OPERATORS)
 
 
-# A part of one project's runs, behind a run and so many at most.
-_lists = batch_rows(
-    place=Integer, tenant_id=BigInteger, number=BigInteger, state=String, before_id=BigInteger, most=Integer
-)
-_newest_first = (
-    select(
-        _lists.c.place,
-        *listed_columns,
-        func.row_number().over(partition_by=_lists.c.place, order_by=runs.c.id.desc()).label("rank"),
-        _lists.c.most,
+# A page of one project's runs behind a run, the newest first.
+_lists = batch_rows(place=Integer, tenant_id=BigInteger, number=BigInteger, state=String, before_id=BigInteger)
+
+
+def _is_listed(lists: FromClause) -> ColumnElement[bool]:
+    return and_(
+        runs.c.tenant_id == lists.c.tenant_id,
+        runs.c.project_number == lists.c.number,
+        runs.c.id < lists.c.before_id,
+        or_(lists.c.state.is_(None), runs.c.state == lists.c.state),
     )
-    .select_from(_lists)
-    .join(projects, and_(projects.c.tenant_id == _lists.c.tenant_id, projects.c.id == _lists.c.number))
-    .join(
-        runs,
-        and_(
-            runs.c.tenant_id == _lists.c.tenant_id,
-            runs.c.project_number == projects.c.id,
-            runs.c.id < _lists.c.before_id,
-            or_(_lists.c.state.is_(None), runs.c.state == _lists.c.state),
-        ),
-    )
-    .join(tenants, tenants.c.id == runs.c.tenant_id)
-    .where(is_shown(runs), tenant_is_shown)
-    .subquery("newest_first")
+
+
+# Where a page ends is looked up first, so that an index leads to its rows: to number the runs of each project would be
+# to read all of them.
+_last = (
+    select(runs.c.id)
+    .where(_is_listed(_lists))
+    .order_by(runs.c.id.desc())
+    .limit(1)
+    .offset(PAGE_SIZE - 1)
+    .correlate(_lists)
+    .scalar_subquery()
 )
+_bounds = select(*_lists.c, func.coalesce(_last, 0).label("last_id")).cte("bounds").prefix_with("MATERIALIZED")
 
 runs_of_projects = (
-    select(_newest_first.c.place, *(_newest_first.c[column.key] for column in listed_columns))
-    .where(_newest_first.c.rank <= _newest_first.c.most)
-    .order_by(_newest_first.c.place, _newest_first.c.rank)
+    select(_bounds.c.place, *listed_columns)
+    .select_from(_bounds)
+    .join(runs, and_(_is_listed(_bounds), runs.c.id >= _bounds.c.last_id))
+    .join(projects, of_its_project)
+    .join(tenants, tenants.c.id == runs.c.tenant_id)
+    .where(is_shown(runs), tenant_is_shown)
+    .order_by(_bounds.c.place, runs.c.id.desc())
 )
 
 # A part of one run's tasks, behind a task and so many at most.

@@ -57,12 +57,13 @@ async def runs_by_id(ctx: Context, run_ids: Sequence[int]) -> list[ListedRun | N
 
 
 async def runs_of_projects(ctx: Context, lists: Sequence[RunsOfProject]) -> list[list[ListedRun]]:
-    """The runs of each of these lists, with one statement."""
+    """The runs of each of these lists, with one statement, which reads as many of each as the longest one has."""
     found: list[list[ListedRun]] = [[] for _ in lists]
+    values = {"batch": _batch(lists), "page_size": max(asked.most for asked in lists)}
     async with ctx.read() as conn:
-        for row in await conn.rows(statements.runs_of_projects, batch=_batch(lists)):
+        for row in await conn.rows(statements.runs_of_projects, **values):
             found[row[0]].append(ListedRun._make(row[1:]))
-    return found
+    return [runs[: asked.most] for asked, runs in zip(lists, found, strict=True)]
 
 
 async def tasks_of_runs(ctx: Context, lists: Sequence[TasksOfRun]) -> list[list[TaskProgress]]:
