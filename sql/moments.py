@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
-from sqlalchemy import Double, Integer
+from sqlalchemy import Date, Double, Integer
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -46,3 +47,22 @@ def _seconds_between_postgresql(element: seconds_between, compiler: SQLCompiler,
 def _seconds_between_sqlite(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
     start, end = (compiler.process(part, **options) for part in element.clauses)
     return f"round((julianday({end}) - julianday({start})) * 86400, 3)"
+
+
+class month_after(FunctionElement[date]):  # noqa: N801 - used like a SQL function
+    """The first day of the month after the one that a day lies in; null for null."""
+
+    name = "month_after"
+    type = Date()
+    inherit_cache = True
+
+
+@compiles(month_after, "postgresql")
+def _month_after_postgresql(element: month_after, compiler: SQLCompiler, **options: Any) -> str:
+    day = compiler.process(element.clauses, **options)
+    return f"CAST(date_trunc('month', CAST({day} AS TIMESTAMP)) + INTERVAL '1 month' AS DATE)"
+
+
+@compiles(month_after, "sqlite")
+def _month_after_sqlite(element: month_after, compiler: SQLCompiler, **options: Any) -> str:
+    return f"date({compiler.process(element.clauses, **options)}, 'start of month', '+1 month')"

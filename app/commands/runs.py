@@ -13,8 +13,7 @@ from app.commands.parameters import AsJson
 from app.commands.session import operating
 from app.context import Context
 from app.services.runs import cancellation, history, start
-from app.services.runs.history import ListedRun
-from app.services.runs.records import ShownRun
+from app.services.runs.records import ListedRun, ShownRun
 from app.services.runs.run_events import RunEvent
 from app.services.runs.states import RunState
 from app.services.runs.watching import watch_run

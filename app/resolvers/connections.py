@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ariadne import InterfaceType
 
 from app.cursors import Place, cursor_of, place_of
+from app.errors import ValidationError
 from app.resolvers.context import Info
 from app.resolvers.inputs import at_most
 from app.services.figures.totals import Total
@@ -16,6 +18,8 @@ from app.services.figures.totals import Total
 Row = TypeVar("Row")
 
 connection: Final = InterfaceType("Connection")
+# Of a list that nobody counts: its connection has no totalCount.
+NOT_COUNTED: Final = Total(0)
 
 
 class PageInfo(NamedTuple):
@@ -68,11 +72,12 @@ class Slice:
         self,
         rows: Sequence[Row],
         cursor: Callable[[Row], str],
-        total: Total | Callable[[], Awaitable[Total]],
+        total: Total | Callable[[], Awaitable[Total]] = NOT_COUNTED,
     ) -> Connection[Row]:
         """The page of the rows that were read, each with its cursor.
 
-        ``total`` is asked for its number only where somebody asks for that.
+        ``total`` is asked for its number only where somebody asks for that, which nobody can of a connection that does
+        not implement the interface.
         """
         return Connection(list(rows[: self.first]), cursor, len(rows) > self.first, self.after is not None, total)
 
@@ -101,6 +106,16 @@ class Connection(Generic[Row]):
     async def counted(self) -> Total:
         """How long the list is."""
         return self.total if isinstance(self.total, Total) else await self.total()
+
+
+@contextmanager
+def cursor_is_after() -> Iterator[None]:
+    """Have an error that a use case raises of its cursor name the argument ``after``, which the cursor came by."""
+    try:
+        yield
+    except ValidationError as failure:
+        fields = [wrong._replace(path=("after",)) if wrong.path == ("cursor",) else wrong for wrong in failure.fields]
+        raise ValidationError(*fields) from None
 
 
 def by_id(row: Any) -> str:

@@ -11,6 +11,7 @@ from graphql import GraphQLResolveInfo
 
 from app.context import Context
 from app.resolvers.licensing_loaders import LicensingLoaders
+from app.resolvers.run_loaders import RunLoaders
 from app.services.progress.agents import NewestRun, agents_of_projects
 from app.services.progress.projects import projects_by_id, remaining_seconds
 from app.services.progress.records import AgentProgress, ProjectProgress, TaskProgress
@@ -38,6 +39,11 @@ class Loaders:
         kept = {"_ctx": self._ctx}
         self.__dict__.clear()
         self.__dict__.update(kept)
+
+    @cached_property
+    def runs(self) -> RunLoaders:
+        """Runs, what belongs to them, and the settings of projects."""
+        return RunLoaders(self._ctx)
 
     @cached_property
     def licensing(self) -> LicensingLoaders:

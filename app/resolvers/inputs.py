@@ -32,10 +32,10 @@ def skipped(offset: int) -> int:
     return offset
 
 
-def row_id(text: str) -> int:
+def row_id(text: str, argument: str = "id") -> int:
     """The number of a row that an id names; raises ValidationError for a text that is no id."""
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)) or int(text) > MAX_ID:
-        raise ValidationError.of("id", "is no id", kind="id")
+        raise ValidationError.of(argument, "is no id", kind="id")
     return int(text)
 
 

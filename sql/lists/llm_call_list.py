@@ -29,6 +29,9 @@ _shown = (
     llm_calls.c.error_message,
     llm_calls.c.task_description,
     llm_calls.c.cached,
+    llm_calls.c.tenant_id,
+    llm_calls.c.project_id,
+    llm_calls.c.run_id,
 )
 
 

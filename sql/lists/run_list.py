@@ -1,4 +1,4 @@
-"""Pages of the runs of one or all tenants, newest first, for operators."""
+"""Pages of the runs of one or all tenants, newest first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from sqlalchemy import Select, and_, bindparam, select
 
 from sql.hidden import is_shown, tenant_is_shown
 from sql.scope import across_tenants
-from sql.statements.runs import shown_columns
+from sql.statements.runs import listed_columns
 from sql.tables import projects, runs, tenants
 
 
-def run_page(has_state: bool, has_tenant: bool) -> Select[Any]:
-    """A page of runs below an id, each with its tenant's slug before it."""
+def run_page(has_state: bool, has_tenant: bool, has_project: bool) -> Select[Any]:
+    """A page of runs below an id."""
     statement = (
-        select(tenants.c.slug.label("tenant_slug"), *shown_columns)
+        select(*listed_columns)
         .select_from(runs)
         .join(projects, and_(projects.c.tenant_id == runs.c.tenant_id, projects.c.id == runs.c.project_number))
         .join(tenants, tenants.c.id == runs.c.tenant_id)
@@ -25,6 +25,8 @@ def run_page(has_state: bool, has_tenant: bool) -> Select[Any]:
     )
     if has_state:
         statement = statement.where(runs.c.state == bindparam("state"))
+    if has_project:
+        statement = statement.where(projects.c.project_id == bindparam("project_id"))
     if has_tenant:
-        statement = statement.where(runs.c.tenant_id == bindparam("tenant_id"))
+        return statement.where(runs.c.tenant_id == bindparam("tenant_id"))
     return across_tenants(statement, "operators see the runs of all tenants")

@@ -16,10 +16,12 @@ from sqlalchemy import (
     exists,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
 
+from sql.counting import PAGE_SIZE
 from sql.dialect import batch_rows, insert
 from sql.hidden import is_shown
 from sql.scope import across_tenants
@@ -114,6 +116,24 @@ alerts = across_tenants(
     .limit(bindparam("max_rows")),
     _REASON,
 )
+
+
+def alert_page(is_dismissed: bool) -> Select[Any]:
+    """A page of the alerts that nobody has dismissed, or of the others, behind a cursor, the newest first."""
+    dismissed_at = llm_alerts.c.dismissed_at
+    cursor = tuple_(bindparam("cursor_at", type_=Instant), bindparam("cursor_id", type_=BigInteger))
+    statement = (
+        select(*_shown)
+        .where(
+            dismissed_at.is_not(None) if is_dismissed else dismissed_at.is_(None),
+            tuple_(llm_alerts.c.created_at, llm_alerts.c.id) < cursor,
+            is_shown(llm_alerts),
+        )
+        .order_by(llm_alerts.c.created_at.desc(), llm_alerts.c.id.desc())
+        .limit(PAGE_SIZE)
+    )
+    return across_tenants(statement, _REASON)
+
 
 alert_by_id = across_tenants(
     select(*_shown).where(llm_alerts.c.id == bindparam("alert_id"), is_shown(llm_alerts)), _REASON

@@ -58,6 +58,7 @@ _task_alone = (
 task_progress = (
     agent_tasks.c.id,
     agent_tasks.c.tenant_id,
+    agent_tasks.c.run_id,
     projects.c.project_id,
     projects.c.run_id.label("newest_run_id"),
     *_task_alone,
@@ -134,6 +135,7 @@ _ranked = (
     select(
         _lists.c.place,
         agent_tasks.c.id,
+        agent_tasks.c.run_id,
         *_task_alone,
         func.row_number()
         .over(
@@ -172,7 +174,7 @@ _ranked = (
 
 # The tasks of many projects: of all runs, or those of the newest run with a status, so many of each project.
 tasks_of_projects = (
-    select(_ranked.c.place, _ranked.c.id, *(_ranked.c[column.key] for column in _task_alone))
+    select(_ranked.c.place, _ranked.c.id, _ranked.c.run_id, *(_ranked.c[column.key] for column in _task_alone))
     .where(_ranked.c.rank <= _ranked.c.most)
     .order_by(_ranked.c.place, _ranked.c.rank)
 )

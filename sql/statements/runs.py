@@ -7,7 +7,7 @@ from sqlalchemy import Select, String, and_, bindparam, delete, exists, or_, sel
 from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown
 from sql.scope import across_tenants
-from sql.tables import ledger_reservations, projects, run_files, run_folders, runs
+from sql.tables import ledger_reservations, projects, run_files, run_folders, runs, tenants
 
 _LOCKED = "the run was found and locked just before, and it was shown"
 
@@ -111,6 +111,8 @@ shown_columns = (
     runs.c.failed_tasks,
     runs.c.cancelled_tasks,
 )
+# The same with its tenant before it.
+listed_columns = (runs.c.tenant_id, tenants.c.slug.label("tenant_slug"), *shown_columns)
 _shown_runs: Select[*tuple[object, ...]] = (
     select(*shown_columns)
     .select_from(runs)

@@ -34,7 +34,9 @@ ledger_accounts = Table(
     UniqueConstraint("key", name="uq_ledger_accounts_key"),
     CheckConstraint("reserved >= 0", name="reserved"),
     CheckConstraint("settled >= 0", name="settled"),
-    Index("ix_ledger_accounts_tenant_id", "tenant_id"),
+    # Those of the running month and day are listed, of all tenants and of one.
+    Index("ix_ledger_accounts_starts_on_id", "starts_on", "id"),
+    Index("ix_ledger_accounts_tenant_id_starts_on_id", "tenant_id", "starts_on", "id"),
     # Those of the running month and day are found for their alerts.
     Index("ix_ledger_accounts_starts_on", "starts_on", "period", **only_where("unit = 'money'")),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from support.admin import as_operator
 from support.graphql import PATH
 from support.live import LiveServer
+from support.llm_usage import USD, spend
 
 from app.access.callers import Caller
 from app.access.permissions import Permission
@@ -22,8 +23,9 @@ BLOCKS = re.findall(r"```json (graphql|answer)( by an operator)?\n(.*?)```", DOC
 async def test_what_the_document_asks_is_answered_as_it_says(
     sanic_client: LiveServer, mine: dict[str, str], going_on: tuple[str, list[int]]
 ) -> None:
-    assert [kind for kind, _, _ in BLOCKS] == ["graphql", "answer"] * 6
+    assert [kind for kind, _, _ in BLOCKS] == ["graphql", "answer"] * 9
     operator = await as_operator(sanic_client)
+    await spend(sanic_client.ctx, USD // 4)
 
     for (_, by_operator, asked), (_, _, said) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):
         headers = operator if by_operator else mine

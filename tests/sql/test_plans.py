@@ -13,8 +13,8 @@ from support.plans import plan_of as explained
 
 from app.cursors import END
 from sql.lists import code_list, device_list, project_list, tenant_list, tenant_relations
-from sql.statements import licensing, usage
-from sql.tables import activation_codes, devices, plans, subscriptions, tenants
+from sql.statements import licensing, run_progress, usage
+from sql.tables import activation_codes, devices, plans, projects, runs, subscriptions, tenants
 
 TENANTS = 1_000
 DEVICES_EACH = 8
@@ -97,6 +97,34 @@ async def test_the_lists_of_many_tenants_are_looked_up_by_keys(sanic_client: Liv
     for table in ("activation_codes", "devices"):
         assert f"Seq Scan on {table}" not in plan, plan
         assert f"SCAN {table}" not in plan, plan
+
+
+async def test_the_runs_of_many_projects_are_looked_up_by_keys(sanic_client: LiveServer) -> None:
+    await fill(sanic_client)
+    now = sanic_client.ctx.now()
+    key = {"tenant_id": 9_001, "created_by": "tests", "created_at": now, "updated_at": now}
+    run = {"tenant_id": 9_001, "state": "failed", "brief": "{}", "started_by": "tests", "reservation_id": 0}
+    run |= {"started_at": now, "moved_at": now, "ended_at": now}
+    numbers = range(1, 41)
+    async with sanic_client.ctx.write() as conn:
+        await conn.insert_all(
+            insert(projects), [{**key, "id": number, "project_id": f"p-{number}", "name": "P"} for number in numbers]
+        )
+        await conn.insert_all(
+            insert(runs), [{**run, "project_number": number} for number in numbers for _ in range(50)]
+        )
+    async with sanic_client.ctx.write() as conn:
+        await conn.affected(text("ANALYZE"))
+    lists = [
+        {"place": place, "tenant_id": 9_001, "number": 1 + place, "state": None, "before_id": END}
+        for place in range(10)
+    ]
+    values = {"batch": orjson.dumps(lists).decode(), "page_size": 6}
+
+    plan = await explained(sanic_client, run_progress.runs_of_projects, values)
+
+    assert "Seq Scan on runs" not in plan, plan
+    assert "SCAN runs" not in plan, plan
 
 
 @pytest.mark.postgresql_only("SQLite has no plans that are kept")

@@ -17,16 +17,19 @@ from sqlalchemy import Executable, bindparam, select
 from support.variants import variants
 
 from app.database.connections import moment
+from app.services.ledger.standing import Standing
 from app.services.licensing.code_list import ListedCode
 from app.services.licensing.device_list import ListedDevice
 from app.services.licensing.heartbeat import Beat
 from app.services.licensing.refresh import Situation
 from app.services.operators.identity import ApiToken, OperatorSession
+from app.services.progress.records import TaskProgress
+from app.services.runs.records import ListedRun
 from app.services.runs.run_events import RunEvent
 from app.services.tenants.sessions import Session
 from app.services.usage.by_day import DayOfUsage
-from sql.lists import tenant_relations
-from sql.statements import api_tokens, audit, licensing, operators, run_events, sign_in, usage
+from sql.lists import account_list, tenant_relations
+from sql.statements import api_tokens, audit, licensing, operators, run_events, run_progress, sign_in, usage
 from sql.tables import devices
 
 HOUSE = Path(__file__).parents[2]
@@ -189,6 +192,19 @@ def test_rows_that_are_compared_as_they_are_have_their_columns_in_that_order() -
     assert columns_of(usage.insert_usage_events) == ["tenant_id", "device_id", "event_id"]
     # What is sealed, and what is read again when it is proved.
     assert columns_of(audit.events_to_seal)[1:] == columns_of(audit.sealed_events)[4:]
+
+
+@pytest.mark.parametrize(
+    ("statement", "record"),
+    [
+        (run_progress.runs_of_projects, ListedRun),
+        (run_progress.tasks_of_runs, TaskProgress),
+        (run_progress.events_of_runs, RunEvent),
+        (account_list.accounts_by_key, Standing),
+    ],
+)
+def test_lists_of_many_have_the_place_before_the_record(statement: Executable, record: type[Any]) -> None:
+    assert is_filled_by(record, columns_of(statement)[1:])
 
 
 class Device(NamedTuple):

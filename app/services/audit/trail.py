@@ -58,8 +58,13 @@ async def list_events(ctx: Context, chosen: Chosen, *, cursor: str | None = None
     place = _place(cursor, chosen)
     conditions = await _conditions(ctx, chosen)
     events = await _page(ctx, chosen, conditions, place, page_size + 1)
-    next_cursor = cursor_of(_place_of(events[page_size - 1], chosen)) if len(events) > page_size else None
+    next_cursor = cursor_behind(events[page_size - 1], chosen) if len(events) > page_size else None
     return EventPage(events[:page_size], next_cursor)
+
+
+def cursor_behind(event: StoredEvent, chosen: Chosen) -> str:
+    """Leads to the events behind this one, in the order that is chosen."""
+    return cursor_of(_place_of(event, chosen))
 
 
 async def export_events(ctx: Context, chosen: Chosen) -> AsyncGenerator[bytes, None]:

@@ -8,6 +8,7 @@ from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection
 from app.errors import TenantNotFoundError
 from app.services.directory.rules import is_slug
+from app.services.directory.visible import seen_slug
 from sql.statements import tenants as statements
 
 
@@ -26,6 +27,17 @@ async def tenant_named(ctx: Context, tenant_slug: str) -> Tenant:
         raise TenantNotFoundError(slug=tenant_slug)
     async with ctx.read() as conn:
         return await find_tenant(conn, tenant_slug)
+
+
+async def tenant_id_for(ctx: Context, tenant_slug: str | None) -> int | None:
+    """The id of the tenant whose rows a list shows, None for those of all.
+
+    Raises TenantMismatchError as ``seen_slug`` does, TenantNotFoundError.
+    """
+    slug = seen_slug(ctx, tenant_slug)
+    if ctx.session is not None:
+        return ctx.tenant_id
+    return None if slug is None else (await tenant_named(ctx, slug)).id
 
 
 async def find_tenant(conn: ReadConnection, tenant_slug: str) -> Tenant:

@@ -59,14 +59,19 @@ def money_accounts(owner: Owner, today: date) -> list[Account]:
         project = _account("project", owner.project_number, "month", month)
         accounts.append(project._replace(tenant_id=owner.tenant_id, project_id=owner.project_id))
         if owner.run_id is not None:
-            run = _account("run", owner.run_id, "none", None)
-            accounts.append(run._replace(tenant_id=owner.tenant_id, project_id=owner.project_id, run_id=owner.run_id))
+            run = run_money_account(owner.run_id)
+            accounts.append(run._replace(tenant_id=owner.tenant_id, project_id=owner.project_id))
     return accounts
 
 
 def run_account(tenant_id: int, month: date) -> Account:
     """The account that holds a tenant's reserved runs of a month; the used ones are usage's own sums."""
     return Account(f"runs:tenant:{tenant_id}:{month}", "runs", "tenant", tenant_id, None, None, "month", month)
+
+
+def run_money_account(run_id: int) -> Account:
+    """The account of what calls for a run have cost, without the owners of the run."""
+    return _account("run", run_id, "none", None)._replace(run_id=run_id)
 
 
 def _account(level: Level, owner: object, period: Period, starts_on: date | None) -> Account:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Literal, NamedTuple
 
 from app.context import Context
+from app.cursors import NEWEST, cursor_of, moment_of, place_at, place_of
 from app.database.connections import WriteConnection, as_batch
 from app.errors import AlertNotFoundError
 from app.events import Event, EventType, record
@@ -14,6 +16,8 @@ from app.services.llm.alert_mails import enqueue_mails, request_mails
 from sql.statements import llm_alerts as statements
 
 MAX_ALERTS = 200
+
+_alert_page = cache(statements.alert_page)
 
 AlertLevel = Literal["info", "warning", "critical"]
 
@@ -50,6 +54,18 @@ class Alert(NamedTuple):
     tenant_id: int | None
     project_id: str | None
 
+    @property
+    def cursor(self) -> str:
+        """Leads to the alerts behind this one."""
+        return cursor_of(place_at(self.created_at, self.id))
+
+
+class AlertPage(NamedTuple):
+    """Some alerts, and where the next page begins; None at the end."""
+
+    rows: list[Alert]
+    next_cursor: str | None
+
 
 class Announcement(NamedTuple):
     """What a transaction has raised: how many alerts, and the mails that are to be sent once it is committed."""
@@ -78,6 +94,21 @@ async def list_alerts(ctx: Context) -> list[Alert]:
     """The newest 200: first those that nobody has dismissed, then the others."""
     async with ctx.read() as conn:
         return await conn.many(statements.alerts, Alert, max_rows=MAX_ALERTS)
+
+
+async def alerts_page(
+    ctx: Context, *, is_dismissed: bool = False, cursor: str | None = None, page_size: int = 50
+) -> AlertPage:
+    """A page of those that nobody has dismissed, or of the others, the newest first.
+
+    Raises ValidationError for a cursor that is not ours.
+    """
+    place = NEWEST if cursor is None else place_of(cursor)
+    values = {"cursor_at": moment_of(place), "cursor_id": place[1], "page_size": page_size + 1}
+    async with ctx.read() as conn:
+        found = await conn.many(_alert_page(is_dismissed), Alert, **values)
+    page = found[:page_size]
+    return AlertPage(page, page[-1].cursor if len(found) > page_size else None)
 
 
 async def dismiss_alert(ctx: Context, alert_id: int) -> Alert:

@@ -51,6 +51,14 @@ class Call(NamedTuple):
     error_message: str | None
     task_description: str | None
     cached: bool
+    tenant_id: int | None
+    project_id: str | None
+    run_id: int | None
+
+    @property
+    def cursor(self) -> str:
+        """Leads to the calls behind this one."""
+        return cursor_of(place_at(self.created_at, self.id))
 
 
 class CallPage(NamedTuple):
@@ -80,8 +88,7 @@ async def list_calls(
         rows, counted = read_page(await conn.rows(statement, **values), Call)
     has_more = len(rows) > page_size
     rows = rows[:page_size]
-    next_cursor = cursor_of(place_at(rows[-1].created_at, rows[-1].id)) if has_more else None
-    return CallPage(rows, capped(counted), next_cursor)
+    return CallPage(rows, capped(counted), rows[-1].cursor if has_more else None)
 
 
 def _since(ctx: Context, period: str) -> datetime:

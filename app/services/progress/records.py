@@ -75,6 +75,7 @@ class TaskProgress(NamedTuple):
 
     id: int
     tenant_id: int
+    run_id: int
     project_id: str
     newest_run_id: int | None
     agent_type: str

@@ -75,9 +75,10 @@ async def tasks_of_projects(ctx: Context, lists: Sequence[TaskList]) -> list[lis
     """The tasks of each of these lists, with one statement."""
     batch = as_batch([{"place": place, **asked._asdict()} for place, asked in enumerate(lists)])
     found: list[list[TaskProgress]] = [[] for _ in lists]
-    of_project = [(asked.tenant_id, asked.project_id, asked.run_id) for asked in lists]
     async with ctx.read() as conn:
         for row in await conn.rows(statements.tasks_of_projects, batch=batch):
-            place, task_id, *task = tuple(row)
-            found[place].append(TaskProgress._make((task_id, *of_project[place], *task, None)))
+            place, task_id, run_id, *task = tuple(row)
+            asked = lists[place]
+            of_project = (asked.tenant_id, run_id, asked.project_id, asked.run_id)
+            found[place].append(TaskProgress._make((task_id, *of_project, *task, None)))
     return found

@@ -197,6 +197,7 @@ def _task(of: _Of) -> TaskProgress:
     return TaskProgress(
         id=task["id"],
         tenant_id=event.tenant_id,
+        run_id=event.run_id,
         project_id=of.project_id,
         newest_run_id=event.run_id,
         agent_type=task["agentType"],

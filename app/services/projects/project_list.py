@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from app.context import Context
+from app.database.connections import as_batch
 from app.services.figures.totals import Found, Page, Total, capped, read_page
 from app.services.projects.details import Project, with_agent_prompts
 from sql.lists import project_list as statements
@@ -42,3 +44,15 @@ async def list_projects(
         projects, counted = read_page(await conn.rows(statement, **values, **paging), Project)
         projects = await with_agent_prompts(conn, projects)
     return Page(projects, total or (Total(counted) if tenant_id is None else capped(counted)))
+
+
+async def projects_by_number(ctx: Context, numbers: Sequence[int]) -> list[Project | None]:
+    """The projects whose rows have these ids, without the settings of their agents; with one statement.
+
+    Whoever asks has found them where they may see them.
+    """
+    batch = as_batch([{"id": number} for number in set(numbers)])
+    async with ctx.read() as conn:
+        found, _ = read_page(await conn.rows(statements.projects_by_ids, batch=batch), Project)
+    by_number = {project.id: project for project in found}
+    return [by_number.get(number) for number in numbers]

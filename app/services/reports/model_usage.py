@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from app.context import Context
 from app.contract.camel import AS_NAMED, CAMEL
-from app.money import to_usd
+from app.money import Nanos, to_usd
 from app.services.llm.budget_alerts import LEVELS, reached
 from app.services.llm.system_settings import defaults_of
 from sql.statements import llm_usage
@@ -58,7 +58,7 @@ class ModelUsage:
 
     __pydantic_config__ = AS_NAMED
     calls: int
-    total_cost: float
+    total_cost: Nanos
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,29 @@ class ProviderUsage:
 
     __pydantic_config__ = AS_NAMED
     calls: int
-    total_cost: float
-    cost: float
+    total_cost: Nanos
+    cost: Nanos
     avg_cost: float
     model: str
     models: dict[str, ModelUsage]
+
+
+class NamedModel(NamedTuple):
+    """A model's month with its name; the cost is in 1e-9 USD."""
+
+    model: str
+    calls: int
+    total_cost: int
+
+
+class NamedProvider(NamedTuple):
+    """A provider's month with its name, and that of its models; the cost is in 1e-9 USD."""
+
+    provider: str
+    calls: int
+    total_cost: int
+    model: str
+    models: list[NamedModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +98,7 @@ class DayCost:
 
     __pydantic_config__ = AS_NAMED
     date: str
-    cost: float
+    cost: Nanos
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +108,7 @@ class TemplateSums:
     __pydantic_config__ = AS_NAMED
     total: int
     uses: int
-    saved: float
+    saved: Nanos
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +124,33 @@ class BudgetLevel:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything the page shows; money in USD, the rate in percent, the time in seconds."""
+    """Everything the page shows; the rate in percent, the time in seconds. Money is in 1e-9 USD, and told in USD."""
 
     __pydantic_config__ = CAMEL
     total_calls: int
-    total_cost: float
-    budget_used: float
-    monthly_budget: float
+    total_cost: Nanos
+    budget_used: Nanos
+    monthly_budget: Nanos
     avg_response_time: float
     success_rate: float
     provider_breakdown: dict[str, ProviderUsage]
     daily_costs: list[DayCost]
     template_stats: TemplateSums
     alerts: list[BudgetLevel]
+
+    @property
+    def providers(self) -> list[NamedProvider]:
+        """The breakdown as a list."""
+        return [
+            NamedProvider(
+                provider,
+                usage.calls,
+                usage.total_cost,
+                usage.model,
+                [NamedModel(model, of.calls, of.total_cost) for model, of in usage.models.items()],
+            )
+            for provider, usage in self.provider_breakdown.items()
+        ]
 
 
 async def overview(ctx: Context) -> Overview:
@@ -134,17 +166,17 @@ async def overview(ctx: Context) -> Overview:
     total = _together(models.values())
     return Overview(
         total_calls=total.calls,
-        total_cost=to_usd(total.cost),
-        budget_used=to_usd(total.cost),
-        monthly_budget=to_usd(head.monthly_budget),
+        total_cost=total.cost,
+        budget_used=total.cost,
+        monthly_budget=head.monthly_budget,
         avg_response_time=total.duration_ms / total.calls / 1000 if total.calls else 0.0,
         success_rate=100 * total.successes / total.calls if total.calls else 0.0,
         provider_breakdown=_providers(head, models),
         daily_costs=[
-            DayCost(day.isoformat(), to_usd(days.get(day, 0)))
+            DayCost(day.isoformat(), days.get(day, 0))
             for day in (first_shown + timedelta(days=ahead) for ahead in range(CHART_DAYS))
         ],
-        template_stats=TemplateSums(head.templates_created, head.templates_uses, to_usd(head.templates_saved)),
+        template_stats=TemplateSums(head.templates_created, head.templates_uses, head.templates_saved),
         alerts=_alerts(total.cost, head.monthly_budget, ctx.now()),
     )
 
@@ -176,14 +208,13 @@ def _providers(head: Part, models: dict[tuple[str, str], Sums]) -> dict[str, Pro
 
 def _provider(models: dict[str, Sums], configured: str) -> ProviderUsage:
     total = _together(models.values())
-    cost = to_usd(total.cost)
     return ProviderUsage(
         calls=total.calls,
-        total_cost=cost,
-        cost=cost,
-        avg_cost=cost / total.calls if total.calls else 0.0,
+        total_cost=total.cost,
+        cost=total.cost,
+        avg_cost=to_usd(total.cost) / total.calls if total.calls else 0.0,
         model=max(models, key=lambda model: models[model].calls, default=configured),
-        models={model: ModelUsage(sums.calls, to_usd(sums.cost)) for model, sums in models.items()},
+        models={model: ModelUsage(sums.calls, sums.cost) for model, sums in models.items()},
     )
 
 

@@ -33,10 +33,13 @@ async def cancel_run(ctx: Context, project_id: str) -> int:
 
 
 async def cancel_run_by_id(ctx: Context, run_id: int) -> str:
-    """Cancel this run of any tenant's project; answers the project's id. Raises UnknownRunError, NothingRunsError."""
+    """Cancel this run; answers the project's id. With a tenant's session there are only that tenant's runs.
+
+    Raises UnknownRunError, NothingRunsError.
+    """
     async with ctx.read() as conn:
         place = await conn.maybe(statements.place_of_run, _Place, run_id=run_id)
-    if place is None:
+    if place is None or (ctx.session is not None and place.tenant_id != ctx.session.tenant_id):
         raise UnknownRunError(run_id=run_id)
     await _stop(ctx, place.tenant_id, run_id, place.project_id)
     return place.project_id

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from app.context import Context
 from app.errors import RunNotFoundError
-from app.services.directory.lookup import tenant_named
+from app.services.directory.lookup import tenant_id_for
 from app.services.projects.details import any_project, own_project
-from app.services.runs.records import ShownRun, Task
+from app.services.runs.records import ListedRun, ShownRun, Task
 from app.services.runs.states import RunState
 from sql.lists import run_list
 from sql.statements import runs as statements
@@ -26,13 +26,6 @@ class RunPage(NamedTuple):
 
     runs: list[ShownRun]
     before: int | None
-
-
-class ListedRun(NamedTuple):
-    """A run with the slug of its tenant."""
-
-    tenant_slug: str
-    run: ShownRun
 
 
 class RunsOfAll(NamedTuple):
@@ -66,20 +59,26 @@ async def list_runs(
     *,
     state: RunState | None = None,
     tenant_slug: str | None = None,
+    project_id: str | None = None,
     before: int | None = None,
     page_size: int = 50,
 ) -> RunsOfAll:
-    """The runs of all tenants or of one, newest first; raises TenantNotFoundError."""
+    """The runs of all tenants or of one, newest first; whoever asks with a tenant's session gets that tenant's alone.
+
+    Raises TenantNotFoundError, TenantMismatchError.
+    """
     values: dict[str, Any] = {"before_id": before or NEWEST, "max_rows": page_size + 1}
     if state is not None:
         values["state"] = state
-    if tenant_slug is not None:
-        values["tenant_id"] = (await tenant_named(ctx, tenant_slug)).id
+    if (tenant_id := await tenant_id_for(ctx, tenant_slug)) is not None:
+        values["tenant_id"] = tenant_id
+    if project_id is not None:
+        values["project_id"] = project_id
     async with ctx.read() as conn:
-        rows = await conn.rows(_run_page(state is not None, tenant_slug is not None), **values)
-    found = [ListedRun(row[0], ShownRun._make(row[1:])) for row in rows]
+        statement = _run_page(state is not None, tenant_id is not None, project_id is not None)
+        found = await conn.many(statement, ListedRun, **values)
     page = found[:page_size]
-    return RunsOfAll(page, page[-1].run.id if len(found) > page_size else None)
+    return RunsOfAll(page, page[-1].id if len(found) > page_size else None)
 
 
 async def own_run(ctx: Context, project_id: str, run_id: int) -> RunDetails:

@@ -107,6 +107,51 @@ class ShownRun(NamedTuple):
         return Figures(self.total_tasks, self.completed_tasks, self.failed_tasks, self.cancelled_tasks)
 
 
+class ListedRun(NamedTuple):
+    """A run as lists of many tenants' runs show it: with its tenant before what ``ShownRun`` says."""
+
+    tenant_id: int
+    tenant_slug: str
+    id: int
+    project_id: str
+    state: RunState
+    started_by: str
+    started_at: datetime
+    ended_at: datetime | None
+    counted_at: datetime | None
+    error: str | None
+    events: int
+    total_tasks: int
+    completed_tasks: int
+    failed_tasks: int
+    cancelled_tasks: int
+
+    @property
+    def run(self) -> ShownRun:
+        """The run without its tenant."""
+        return ShownRun._make(self[2:])
+
+    @property
+    def figures(self) -> Figures:
+        """Its tasks by how they have ended."""
+        return Figures(self.total_tasks, self.completed_tasks, self.failed_tasks, self.cancelled_tasks)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts as a run of its month: its first task has started."""
+        return self.counted_at is not None
+
+    @property
+    def completion_percentage(self) -> int:
+        """Per cent of the tasks that have ended by themselves."""
+        return self.figures.completion
+
+    @property
+    def quality_percentage(self) -> float:
+        """Per cent of the tasks that are completed."""
+        return self.figures.quality
+
+
 def shown_run(run_id: int, state: RunState, figures: Figures, error: str | None) -> dict[str, Any]:
     """The run as its watchers see it beside each event."""
     return {

@@ -65,7 +65,7 @@ async def test_a_kept_answer_is_a_call_of_the_figures_and_of_the_log(calling: Ca
     for _ in range(3):
         await calling.ask()
     figures = await overview(calling.ctx)
-    assert (figures.total_calls, figures.total_cost, figures.success_rate) == (3, USUAL / 10**9, 100)
+    assert (figures.total_calls, figures.total_cost, figures.success_rate) == (3, USUAL, 100)
     page = await list_calls(calling.ctx, Chosen(status="cached"))
     assert [(row.cached, row.model, row.cost) for row in page.rows] == [(True, calling.models["gemini"], 0)] * 2
     (row,) = await calling.kept()
