@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     event,
+    false,
     text,
 )
 
@@ -52,7 +54,12 @@ subscriptions = Table(
     Column("seats_used", Integer, nullable=False, server_default=text("0")),
     Column("current_period_start", Instant),
     Column("current_period_end", Instant),
+    # A subscription that is past due is licensed until then; null: not at all.
     Column("grace_until", Instant),
+    # A trial with an end is over then, also where nobody has said so. Null: it ends when somebody ends it.
+    Column("trial_ends_at", Instant),
+    # Whether it ends with its period instead of being renewed.
+    Column("cancel_at_period_end", Boolean, nullable=False, server_default=false()),
     Column("stripe_customer_id", String(255)),
     Column("stripe_subscription_id", String(255)),
     Column("created_at", Instant, nullable=False),
