@@ -105,7 +105,7 @@ checkouts = Table(
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("stripe_session_id", name="uq_checkouts_stripe_session_id"),
     CheckConstraint("quantity > 0", name="quantity"),
-    CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name="kind"),
+    CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name="quantity_of_codes"),
     # A tenant pays for one plan at a time, however often it clicks.
     Index(
         "uq_checkouts_one_plan",
