@@ -63,7 +63,14 @@ class BillingGateway(Protocol):
         """The id of a new customer, with the tenant's id and slug as its metadata."""
 
     async def open_subscription(
-        self, *, customer_id: str, price_id: str, metadata: Mapping[str, str], success_url: str, cancel_url: str, key: str
+        self,
+        *,
+        customer_id: str,
+        price_id: str,
+        metadata: Mapping[str, str],
+        success_url: str,
+        cancel_url: str,
+        key: str,
     ) -> Session:
         """A checkout session for a subscription; the metadata are also those of the subscription."""
 
