@@ -24,6 +24,7 @@ from app.messages.mail import mailer_for
 from app.messages.messenger import messenger_for
 from app.messages.ports import Mailer, Messenger
 from app.providers.artifacts import Artifacts
+from app.providers.payments import BillingGateway
 from app.settings import Settings
 from app.telemetry import metrics
 
@@ -68,6 +69,12 @@ class Runtime:
         self.mailer: Mailer = mailer_for(settings)
         self.messenger: Messenger = messenger_for(settings)
         self.artifacts = Artifacts(settings)
+        # None where nothing can be paid for: there is neither a key of Stripe's nor its simulator.
+        self.payments: BillingGateway | None = None
+        # The secrets of which one signs what Stripe sends; none where nothing is received.
+        self.webhook_secrets = settings.stripe_webhook_secrets
+        if settings.simulates_stripe:
+            self.webhook_secrets += (self.keys.simulator_secret("webhook secret"),)
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False

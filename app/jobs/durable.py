@@ -29,7 +29,8 @@ from sqlalchemy.engine import URL
 
 from app.errors import DeliveryDeferredError, UnavailableError
 from app.jobs.engine_log import configure_engine_log
-from app.settings import Settings, make_state_dir
+from app.settings import Settings
+from app.state_folder import make_state_dir
 from app.telemetry.log import library_level
 
 Answer = TypeVar("Answer")

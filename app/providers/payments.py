@@ -15,7 +15,7 @@ Kind = Literal["subscription", "invoice", "checkout.session", "customer", "payme
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A page at Stripe where a tenant pays, or confirms a change; it is open until ``expires_at`` (None: for minutes)."""
+    """A page at Stripe where a tenant pays or confirms a change, open until ``expires_at`` (None: for minutes)."""
 
     id: str
     url: str
@@ -54,9 +54,9 @@ class Price:
 class BillingGateway(Protocol):
     """Stripe, or the simulator that speaks as Stripe does.
 
-    Each call that changes something takes ``key``, which is made from what is being done: the same key does it once. All
-    raise PaymentsUnavailableError when Stripe does not answer in time or is broken, and PaymentsRefusedError when it
-    refuses what was asked. None may be made while a database connection is held.
+    Each call that changes something takes ``key``, which is made from what is being done: the same key does it once.
+    All raise PaymentsUnavailableError when Stripe does not answer in time or is broken, and PaymentsRefusedError when
+    it refuses what was asked. None may be made while a database connection is held.
     """
 
     async def create_customer(self, *, tenant_id: int, slug: str, name: str, email: str | None, key: str) -> str:
@@ -91,7 +91,7 @@ class BillingGateway(Protocol):
     async def open_plan_change(
         self, *, customer_id: str, subscription_id: str, item_id: str, price_id: str, return_url: str, key: str
     ) -> Session:
-        """A session of Stripe's billing portal that shows a change of the living subscription and asks to confirm it."""
+        """A session of Stripe's billing portal that shows a change of the living subscription, to be confirmed."""
 
     async def open_portal(self, *, customer_id: str, return_url: str, key: str) -> Session:
         """A session of Stripe's billing portal: cards, invoices, cancellation."""
