@@ -99,6 +99,8 @@ checkouts = Table(
     # The codes that a refund took back, and those that it could not, because they had been used.
     Column("codes_taken_back", Integer, nullable=False, server_default=text("0")),
     Column("codes_kept", Integer, nullable=False, server_default=text("0")),
+    # Whoever asks Stripe for the session says until when it may take; another one asks only after that.
+    Column("asked_until", Instant),
     Column("expires_at", Instant),
     Column("completed_at", Instant),
     Column("created_at", Instant, nullable=False),
