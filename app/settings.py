@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     oidc_default_role: Literal["owner", "operator", "read_only", ""]
     idempotency_hours: int = Field(ge=1, le=168)
     stripe_api_base: str
-    stripe_timeout_seconds: float = Field(gt=0, le=80)
+    stripe_timeout_seconds: float = Field(gt=0, le=120)
     stripe_retries: int = Field(ge=0, le=5)
     session_purge_cron: str
     audit_seal_cron: str
