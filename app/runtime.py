@@ -25,6 +25,7 @@ from app.messages.messenger import messenger_for
 from app.messages.ports import Mailer, Messenger
 from app.providers.artifacts import Artifacts
 from app.providers.payments import BillingGateway
+from app.providers.stripe import gateway_for
 from app.settings import Settings
 from app.telemetry import metrics
 
@@ -70,7 +71,7 @@ class Runtime:
         self.messenger: Messenger = messenger_for(settings)
         self.artifacts = Artifacts(settings)
         # None where nothing can be paid for: there is neither a key of Stripe's nor its simulator.
-        self.payments: BillingGateway | None = None
+        self.payments: BillingGateway | None = gateway_for(settings)
         # The secrets of which one signs what Stripe sends; none where nothing is received.
         self.webhook_secrets = settings.stripe_webhook_secrets
         if settings.simulates_stripe:
@@ -164,6 +165,8 @@ class Runtime:
         await self.rate_limits.close()
         self.passwords.close()
         self.artifacts.close()
+        if self.payments is not None:
+            await self.payments.close()
         await self.identity_provider.close()
         await self.doorbell.close()
         await self.db.close()

@@ -99,13 +99,15 @@ checkouts = Table(
     # The codes that a refund took back, and those that it could not, because they had been used.
     Column("codes_taken_back", Integer, nullable=False, server_default=text("0")),
     Column("codes_kept", Integer, nullable=False, server_default=text("0")),
+    # Whoever asks Stripe for the session says until when it may take; another one asks only after that.
+    Column("asked_until", Instant),
     Column("expires_at", Instant),
     Column("completed_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("stripe_session_id", name="uq_checkouts_stripe_session_id"),
     CheckConstraint("quantity > 0", name="quantity"),
-    CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name="kind"),
+    CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name="quantity_of_codes"),
     # A tenant pays for one plan at a time, however often it clicks.
     Index(
         "uq_checkouts_one_plan",

@@ -97,7 +97,7 @@ def upgrade() -> None:
         sa.Column("completed_at", Instant(), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("updated_at", Instant(), nullable=False),
-        sa.CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name=op.f("ck_checkouts_kind")),
+        sa.CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name=op.f("ck_checkouts_quantity_of_codes")),
         sa.CheckConstraint("quantity > 0", name=op.f("ck_checkouts_quantity")),
         sa.ForeignKeyConstraint(["plan_id"], ["plans.id"], name=op.f("fk_checkouts_plan_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_checkouts_tenant_id"), ondelete="CASCADE"),
