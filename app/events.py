@@ -35,6 +35,8 @@ class EventType(StrEnum):
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
     DEVICE_REVOKED = "device_revoked"
+    GRACE_BEGUN = "grace_begun"
+    GRACE_ENDED = "grace_ended"
     OPERATOR_CREATED = "operator_created"
     OPERATOR_UPDATED = "operator_updated"
     PLAN_CREATED = "plan_created"
@@ -56,6 +58,8 @@ class EventType(StrEnum):
     TENANT_CREATED = "tenant_created"
     TENANT_DELETED = "tenant_deleted"
     TENANT_UPDATED = "tenant_updated"
+    TRIAL_ENDED = "trial_ended"
+    TRIAL_ENDING = "trial_ending"
     USER_LOGIN = "user_login"
     USER_LOGOUT = "user_logout"
 

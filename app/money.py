@@ -1,4 +1,4 @@
-"""Money: what models cost is stored in 1e-9 USD, what tenants pay in a currency's smallest unit; both told as decimals."""
+"""Money, told as decimals: models' costs are stored in 1e-9 USD, tenants' payments in a currency's smallest unit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ def to_usd(nanos: int) -> float:
 Nanos = Annotated[int, PlainSerializer(to_usd, return_type=float)]
 
 # Currencies whose smallest unit is the currency itself, as Stripe counts.
-_WITHOUT_DECIMALS: Final = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
+_WITHOUT_DECIMALS: Final = frozenset(
+    {
+        *("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"),
+        *("pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"),
+    }
+)
 
 
 def in_currency(amount: int, currency: str) -> float:

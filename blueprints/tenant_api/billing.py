@@ -43,8 +43,8 @@ class UpgradeRequest(CamelRequest):
     immediate: Annotated[
         bool,
         Field(
-            description="Changes nothing: a change takes effect as soon as it is confirmed at Stripe, and the days of the"
-            " old plan that are left are given back."
+            description="Changes nothing: a change takes effect as soon as it is confirmed at Stripe, where what is left"
+            " of the old plan is given back."
         ),
     ] = False
 

@@ -175,9 +175,7 @@ class PaymentMethodAnswer:
     @classmethod
     def of(cls, method: PaymentMethod) -> PaymentMethodAnswer:
         """The answer about a means of payment."""
-        card = CardAnswer(
-            brand=method.brand, last4=method.last4, exp_month=method.exp_month, exp_year=method.exp_year
-        )
+        card = CardAnswer(brand=method.brand, last4=method.last4, exp_month=method.exp_month, exp_year=method.exp_year)
         return cls(
             id=method.stripe_payment_method_id,
             type=method.type,

@@ -107,7 +107,8 @@ class Api:
                 optional_headers or {},
             )
             self.operations.append(stated)
-            methods = ["GET", "HEAD"] if method == "GET" else [method]
+            # HEAD would do what a GET that creates something does, and show nothing of it.
+            methods = ["GET", "HEAD"] if method == "GET" and not creates else [method]
             route = path.replace(":int}", ":int>").replace("{", "<").replace("}", ":str>")
             add_route(self.blueprint, _endpoint(stated, handler), route, methods, handler.__name__)
             return handler

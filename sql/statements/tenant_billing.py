@@ -66,8 +66,8 @@ _paid = union_all(
     ),
 ).subquery("paid")
 
-payments_of_tenant = select(_paid).order_by(_paid.c.at.desc(), _paid.c.kind, _paid.c.id.desc()).limit(
-    bindparam("max_rows")
+payments_of_tenant = (
+    select(_paid).order_by(_paid.c.at.desc(), _paid.c.kind, _paid.c.id.desc()).limit(bindparam("max_rows"))
 )
 
 payment_methods_of_tenant = (

@@ -11,7 +11,6 @@ from app.database.connections import ReadConnection
 from app.runtime import Runtime
 from sql.statements import billing_clock as statements
 
-
 # Seconds after which a process looks again how far another one has moved the simulator.
 LOOK_AGAIN_SECONDS: Final = 1.0
 

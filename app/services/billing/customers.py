@@ -37,7 +37,7 @@ async def keep_customer(conn: WriteConnection, ctx: Context, tenant_id: int, str
 
 
 async def link_customer(conn: WriteConnection, ctx: Context, tenant_id: int, stripe_customer_id: str) -> Customer:
-    """Make this the tenant's customer, in place of another one; raises SubscriptionConflictError where it is another's."""
+    """Make this the tenant's customer in place of another one; raises SubscriptionConflictError if it is another's."""
     key = {"customer_id": stripe_customer_id, "of_tenant_id": tenant_id}
     await conn.affected(statements.release_customer, **key)
     return await keep_customer(conn, ctx, tenant_id, stripe_customer_id)

@@ -50,10 +50,10 @@ async def link_subscription(
 ) -> tuple[Subscription, str]:
     """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
 
-    A Stripe id that is None or blank stays as it is. Where the tenant has a customer at Stripe the change is also a fact
-    in that one's log, so that what Stripe has told before does not undo it. Raises ValidationError for an unknown state or an id that is too
-    long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError when another tenant's
-    subscription has the Stripe id.
+    A Stripe id that is None or blank stays as it is. Where the tenant has a customer at Stripe, the change is also a
+    fact in its log, so that what Stripe has told before does not undo it. Raises ValidationError for an unknown state
+    or an id that is too long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError when another
+    tenant's subscription has the Stripe id.
     """
     if state not in SUBSCRIPTION_STATES:
         message = f"must be one of {', '.join(SUBSCRIPTION_STATES)}"
@@ -124,8 +124,8 @@ async def put_on_plan(
 ) -> None:
     """Put the tenant's current subscription on this plan, in whatever state it is, or give it an active one.
 
-    The caller has locked the tenant's customer at Stripe, if it has one, and the tenant in this transaction, or has just
-    created the tenant; with a customer it enqueues ``FOLD`` after the commit.
+    The caller has locked the tenant's customer at Stripe, if it has one, and the tenant in this transaction, or has
+    just created the tenant; with a customer it enqueues ``FOLD`` after the commit.
     """
     current = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
     as_it_is: dict[str, str | None] = {"stripe_customer_id": None, "stripe_subscription_id": None}

@@ -1,4 +1,4 @@
-"""A tenant as whoever pays: its subscription, its customer at Stripe, and asking Stripe for it within a request's time."""
+"""A tenant as whoever pays: its subscription, its customer at Stripe, and asking Stripe within a request's time."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import orjson
 
 from app.context import Context
 from app.errors import CodesGoneError, PurchaseNotFoundError, PurchaseUnpaidError
+from app.services.billing.pages import return_url
 from app.services.payments.checkouts import Answered, Draft, Opened, open_once
-from app.services.payments.pages import return_url
 from app.services.payments.payer import Payer, customer_of, gateway_of, own_payer
 from app.setting_kinds import CodePrice
 from sql.statements import checkouts as statements

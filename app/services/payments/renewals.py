@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from app.context import Context
 from app.errors import NothingPaidForError
-from app.services.payments.pages import return_url
+from app.services.billing.clock import billing_now
+from app.services.billing.fact_log import FOLD
+from app.services.billing.pages import return_url
+from app.services.billing.snapshots import add_snapshot
 from app.services.payments.payer import Payer, gateway_of, in_time, own_payer
-from app.services.payments.snapshots import store_snapshot
 
 SECONDS_A_PORTAL_IS_SHARED = 60
 
@@ -67,6 +69,7 @@ async def _ask(ctx: Context, payer: Payer, *, cancel: bool) -> Renewal:
     subscription_id = payer.stripe_subscription_id
     if subscription_id is None:
         raise NothingPaidForError
+    asked_at = await billing_now(ctx)
     # Since when the subscription is as it is here is a part of the key: after resuming, it can be cancelled again.
     since = payer.changed_at.isoformat() if payer.changed_at else ""
     found = await gateway_of(ctx).set_cancel_at_period_end(
@@ -74,5 +77,8 @@ async def _ask(ctx: Context, payer: Payer, *, cancel: bool) -> Renewal:
         cancel=cancel,
         key=f"{'cancel' if cancel else 'resume'}:{subscription_id}:{since}",
     )
-    await store_snapshot(ctx, payer.customer_row_id, found)
+    if payer.customer_row_id is not None:
+        async with ctx.write() as conn:
+            await add_snapshot(conn, ctx, payer.customer_row_id, found, source="gateway", asked_at=asked_at)
+        ctx.runtime.enqueue(FOLD, payer.customer_row_id)
     return Renewal(cancel, payer.current_period_end)

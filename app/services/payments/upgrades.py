@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 from app.context import Context
 from app.errors import AlreadyOnPlanError, PaymentsRefusedError, PlanIdNotFoundError
 from app.providers.payments import ProrationLine, StripeObject
+from app.services.billing.pages import return_url
 from app.services.payments.checkouts import Answered, Draft, Opened, open_once
-from app.services.payments.pages import return_url
 from app.services.payments.payer import Payer, customer_of, gateway_of, in_time, own_payer
 from app.services.payments.plan_prices import price_of
 from sql.statements import checkouts as statements
