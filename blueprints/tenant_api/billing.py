@@ -43,8 +43,8 @@ class UpgradeRequest(CamelRequest):
     immediate: Annotated[
         bool,
         Field(
-            description="Changes nothing: a change takes effect when it is confirmed at Stripe, where what is left of the"
-            " old plan is given back."
+            description="Changes nothing: a change takes effect when it is confirmed at Stripe, where what is left of"
+            " the old plan is given back."
         ),
     ] = False
 

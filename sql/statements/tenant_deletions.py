@@ -117,7 +117,7 @@ delete_waiting_deliveries = delete(deliveries).where(
 )
 
 # Before its rows go. A customer that an operator has linked may not be known as one yet.
-customer_to_leave = (
+customer_to_leave = hidden_too(
     select(
         func.coalesce(stripe_customers.c.stripe_customer_id, subscriptions.c.stripe_customer_id).label("customer_id")
     )
@@ -127,7 +127,8 @@ customer_to_leave = (
     .where(
         tenants.c.id == bindparam("tenant_id"),
         or_(stripe_customers.c.id.is_not(None), subscriptions.c.stripe_customer_id.is_not(None)),
-    )
+    ),
+    "the same transaction has hidden the tenant just before",
 )
 
 _is_departing = and_(tenant_deletions.c.stripe_customer_id.is_not(None), tenant_deletions.c.payments_ended_at.is_(None))
