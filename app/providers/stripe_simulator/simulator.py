@@ -125,9 +125,7 @@ class StripeSimulator:
         kept = None if key is None else connection.execute(tables.kept_answer, {"key": key}).one_or_none()
         if kept is not None:
             if kept.fingerprint != fingerprint:
-                words = (
-                    "Keys for idempotent requests can only be used with the same parameters."
-                )
+                words = "Keys for idempotent requests can only be used with the same parameters."
                 raise Refusal(words, kind="idempotency_error")
             return Answer(kept.status, kept.body.encode(), caller.id or "", is_replayed=True)
         books = self._books(connection, caller)
