@@ -45,6 +45,10 @@ GROUPS = {
         "The keys that sign access tokens.",
         {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
     ),
+    "stripe": (
+        "Stripe's simulator.",
+        {"advance": ("stripe:advance", "Move the simulator ahead, and billing's clock with it.")},
+    ),
     "llm": (
         "Settings for language models, their prices, and trying one.",
         {

@@ -40,6 +40,16 @@ class PaymentsNotConfiguredError(PortalError):
     status = 503
 
 
+class SimulatorMissingError(PortalError):
+    """There is no simulator of Stripe here, because Stripe itself is asked, or this is no development.
+
+    Unset PORTAL_STRIPE_SECRET_KEY in development to use it.
+    """
+
+    code = "simulator_missing"
+    status = 409
+
+
 class WebhookSignatureError(RequestError):
     """The message is not signed with a secret of this portal, or its time is too far from now.
 

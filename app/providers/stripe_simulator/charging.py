@@ -133,7 +133,7 @@ def _charge(books: Books, intent: Object, method: Object, decline: str | None, m
             },
             "receipt_email": None,
             "receipt_number": None,
-            "receipt_url": f"{books.url}/charges/{charge_id}",
+            "receipt_url": None,
             "refunded": False,
             "status": "failed" if decline else "succeeded",
         },

@@ -43,6 +43,7 @@ class Deliveries:
         self._store = store
         self._secret = secret
         self._client: httpx2.AsyncClient | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     @staticmethod
     def now() -> int:
@@ -51,9 +52,10 @@ class Deliveries:
 
     async def send_waiting(self) -> int:
         """Send what is due now; answers how many events still wait for another attempt."""
-        while (taken := await asyncio.to_thread(self._take)) is not None:
-            await self._send(taken)
-        return await asyncio.to_thread(self._count)
+        async with self._one_at_a_time:
+            while (taken := await asyncio.to_thread(self._take)) is not None:
+                await self._send(taken)
+            return await asyncio.to_thread(self._count)
 
     async def close(self) -> None:
         """Send no more."""

@@ -33,6 +33,13 @@ class Parameters(UserDict[str, Any]):
         """A text, or None where it was not sent or is empty."""
         return self.text(name) or None
 
+    def address(self, name: str) -> str | None:
+        """The address of a page, which becomes a link; None where it was not sent."""
+        address = self.optional(name)
+        if address is not None and not address.startswith(("http://", "https://")):
+            raise wrong(name, f"Not a valid URL: {name}")
+        return address
+
     def number(self, name: str, default: int = 0) -> int:
         """A whole number."""
         text = self.text(name, str(default))

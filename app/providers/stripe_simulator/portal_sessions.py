@@ -20,7 +20,7 @@ CONFIGURATION = "bpc_simulated"
 def open_portal(books: Books, asked: Parameters) -> Object:
     """A new session, with the address of its page."""
     customer = living_customer(books, asked.needed("customer"))
-    return_url = asked.optional("return_url")
+    return_url = asked.address("return_url")
     flow = _flow(books, asked.nested("flow_data"), return_url) if "flow_data" in asked else None
     session_id = new_id("bps")
     return books.add(
@@ -47,7 +47,7 @@ def _flow(books: Books, asked: Parameters, return_url: str | None) -> Object:
     if kind not in FLOWS:
         raise wrong("flow_data[type]", f"The simulator has the flows {', '.join(sorted(FLOWS))}.")
     chosen = asked.nested("after_completion")
-    redirect = chosen.nested("redirect").text("return_url") or return_url
+    redirect = chosen.nested("redirect").address("return_url") or return_url
     flow: Object = {
         "after_completion": {
             "hosted_confirmation": None,
