@@ -26,6 +26,7 @@ class EventType(StrEnum):
     ALERT_DISMISSED = "alert_dismissed"
     API_TOKEN_CREATED = "api_token_created"  # noqa: S105 - the name of an event
     API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - the name of an event
+    BILLING_REPAIRED = "billing_repaired"
     CODE_ACTIVATED = "code_activated"
     CODE_ASSIGNED = "code_assigned"
     CODE_GENERATED = "code_generated"

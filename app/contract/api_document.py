@@ -69,8 +69,8 @@ SESSION_TOKEN: dict[str, Any] = {
 class Operation:
     """One method on one path.
 
-    ``answers`` is the type of the answer, which may be ``list[...]`` of a record, a media type where the answer is not JSON, or None where there is none;
-    ``errors`` are those of the use case, the caller's and the body's are added.
+    ``answers`` is the type of the answer, a record or a list of one, a media type where the answer is not JSON, or None
+    where there is none; ``errors`` are those of the use case, the caller's and the body's are added.
     """
 
     method: str

@@ -12,6 +12,7 @@ from app.services.llm.settlement import close_abandoned_calls
 from app.services.payments.departures import DEPARTURES
 from app.services.payments.ends import end_graces_and_trials
 from app.services.payments.plan_prices import refresh_prices
+from app.services.payments.reconciliation import reconcile_nightly
 from app.services.runs.errand import TASKS
 from app.services.runs.upkeep import end_overdue_runs, remove_old_files
 from app.services.tenants.deletion import DELETIONS
@@ -47,6 +48,7 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("overdue-runs", OVERDUE_RUNS_CRON, end_overdue_runs),
         Schedule("run-files", settings.retention_cron, remove_old_files),
         Schedule("billing-ends", settings.billing_ends_cron, end_graces_and_trials),
+        Schedule("billing-reconcile", settings.billing_reconcile_cron, reconcile_nightly),
         Schedule("billing-prices", settings.billing_prices_cron, refresh_prices),
         Schedule("budget-alerts", settings.budget_alerts_cron, raise_budget_alerts),
     ]

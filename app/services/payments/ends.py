@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
-from sqlalchemy import Executable
-
 from app.context import Actor, Context
+from app.database.connections import WriteConnection
 from app.events import Event, EventType, record
 from app.services.billing.clock import billing_now
 from app.services.billing.customers import lock_customer
@@ -61,24 +60,25 @@ async def end_graces_and_trials(ctx: Context) -> Mapping[str, object]:
     ctx = ctx._replace(actor=SYSTEM)
     now = await billing_now(ctx)
     soon = now + timedelta(days=ctx.runtime.settings.trial_notice_days)
-    graces = await _tell(ctx, statements.tell_of_graces, EventType.GRACE_BEGUN, "payment_failed", billing_now=now)
-    trials = await _tell(
-        ctx, statements.tell_of_trials, EventType.TRIAL_ENDING, "trial_ending", billing_now=now, soon=soon
-    )
+    async with ctx.write() as conn:
+        graces = await conn.many(statements.tell_of_graces, _Told, billing_now=now, max_rows=AT_ONCE)
+        trials = await conn.many(statements.tell_of_trials, _Told, billing_now=now, soon=soon, max_rows=AT_ONCE)
+        deliveries = await _tell(conn, ctx, graces, EventType.GRACE_BEGUN, "payment_failed")
+        deliveries += await _tell(conn, ctx, trials, EventType.TRIAL_ENDING, "trial_ending")
+    enqueue_deliveries(ctx, deliveries)
     async with ctx.read() as conn:
         over = await conn.many(statements.over, _Over, billing_now=now, max_rows=AT_ONCE)
     ended = sum([await _end(ctx, subscription) for subscription in over])
-    return {"graces": graces, "trials": trials, "ended": ended, "checkouts": await close_old_checkouts(ctx)}
+    return {"graces": len(graces), "trials": len(trials), "ended": ended, "checkouts": await close_old_checkouts(ctx)}
 
 
-async def _tell(ctx: Context, statement: Executable, event: EventType, kind: BillingKind, **moments: datetime) -> int:
-    async with ctx.write() as conn:
-        found = await conn.many(statement, _Told, **moments, max_rows=AT_ONCE)
-        deliveries = [await request_delivery(conn, kind, told.slug, at=ctx.now()) for told in found]
-        if found:
-            await record(conn, ctx, *(_said(event, told) for told in found))
-    enqueue_deliveries(ctx, deliveries)
-    return len(found)
+async def _tell(
+    conn: WriteConnection, ctx: Context, found: Sequence[_Told], event: EventType, kind: BillingKind
+) -> list[int]:
+    """Request a mail to each tenant, and record it; answers the ids of the deliveries."""
+    if found:
+        await record(conn, ctx, *(_said(event, told) for told in found))
+    return [await request_delivery(conn, kind, told.slug, at=ctx.now()) for told in found]
 
 
 def _said(event: EventType, told: _Told) -> Event:
