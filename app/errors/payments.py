@@ -46,3 +46,12 @@ class WebhookSignatureError(RequestError):
     """
 
     code = "webhook_signature_invalid"
+
+
+class PlanOfPriceNotFoundError(PortalError):
+    """No plan has the price {price} that the tenant {tenant} pays for.
+
+    Give a plan this price: portal seed-plan --name NAME --price-id {price} --quota RUNS.
+    """
+
+    code = "plan_of_price_not_found"

@@ -9,6 +9,7 @@ from app.services.ledger.upkeep import check_ledger
 from app.services.llm.alert_mails import ALERT_MAILS
 from app.services.llm.budget_alerts import raise_budget_alerts
 from app.services.llm.settlement import close_abandoned_calls
+from app.services.payments.folding import FOLDS
 from app.services.runs.errand import TASKS
 from app.services.runs.upkeep import end_overdue_runs, remove_old_files
 from app.services.tenants.deletion import DELETIONS
@@ -18,7 +19,7 @@ from app.services.upkeep.sessions import purge_sessions
 from app.settings import Settings
 
 # Work that runs once for a row, soon after the row is committed.
-ERRANDS = (DELIVERIES, DELETIONS, ALERT_MAILS, TASKS)
+ERRANDS = (DELIVERIES, DELETIONS, ALERT_MAILS, TASKS, FOLDS)
 # Nothing depends on the times: for a month that is not opened, the lists add up the daily sums.
 MONTHS_CRON = "*/15 * * * *"
 # What a dead process holds of a budget is free for others after a minute at most.
