@@ -45,6 +45,7 @@ class EventType(StrEnum):
     PROJECT_CREATED = "project_created"
     PROJECT_DELETED = "project_deleted"
     PROJECT_UPDATED = "project_updated"
+    PURCHASE_REFUNDED = "purchase_refunded"
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105 - the name of an event
     RUN_CANCELLED = "run_cancelled"
     RUN_COMPLETED = "run_completed"
@@ -53,7 +54,9 @@ class EventType(StrEnum):
     SESSION_CREATED = "session_created"
     SESSION_EXPIRED = "session_expired"
     SIGNING_KEY_ROTATED = "signing_key_rotated"
+    STRIPE_EVENTS_REPLAYED = "stripe_events_replayed"
     SUBSCRIPTION_CREATED = "subscription_created"
+    SUBSCRIPTION_DOUBLED = "subscription_doubled"
     SUBSCRIPTION_UPDATED = "subscription_updated"
     TEMPLATE_DELETED = "template_deleted"
     TENANT_CREATED = "tenant_created"

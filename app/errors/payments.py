@@ -113,3 +113,12 @@ class CodesGoneError(PortalError):
 
     code = "codes_gone"
     status = 410
+
+
+class PlanOfPriceNotFoundError(PortalError):
+    """No plan has the price {price} that the tenant {tenant} pays for.
+
+    Give a plan this price: portal seed-plan --name NAME --price-id {price} --quota RUNS.
+    """
+
+    code = "plan_of_price_not_found"

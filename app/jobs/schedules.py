@@ -11,6 +11,7 @@ from app.services.llm.budget_alerts import raise_budget_alerts
 from app.services.llm.settlement import close_abandoned_calls
 from app.services.payments.departures import DEPARTURES
 from app.services.payments.ends import end_graces_and_trials
+from app.services.payments.folding import FOLDS
 from app.services.payments.plan_prices import refresh_prices
 from app.services.payments.reconciliation import reconcile_nightly
 from app.services.runs.errand import TASKS
@@ -22,7 +23,7 @@ from app.services.upkeep.sessions import purge_sessions
 from app.settings import Settings
 
 # Work that runs once for a row, soon after the row is committed.
-ERRANDS = (DELIVERIES, DELETIONS, DEPARTURES, ALERT_MAILS, TASKS)
+ERRANDS = (DELIVERIES, DELETIONS, DEPARTURES, ALERT_MAILS, TASKS, FOLDS)
 # Nothing depends on the times: for a month that is not opened, the lists add up the daily sums.
 MONTHS_CRON = "*/15 * * * *"
 # What a dead process holds of a budget is free for others after a minute at most.

@@ -102,7 +102,8 @@ def snapshot_of(fact: Fact) -> tuple[str, str, Snapshot] | None:
     """
     data = fact.payload.get("data") if fact.source == "stripe" else fact.payload
     found = data.get("object") if isinstance(data, Mapping) else None
-    if fact.source in {"operator", "portal"}:
+    if fact.source in {"operator", "portal"} or (found is None and fact.source != "stripe"):
+        # Stripe was asked for an object, and has none.
         return None
     if not isinstance(found, Mapping):
         raise UnreadableFactError("it holds no object")

@@ -102,6 +102,7 @@ def session_state(view: View, history: History) -> SessionState:
         state=state,
         kind=kind,
         tenant_id=number_in(metadata, "tenant_id"),
+        checkout_id=number_in(metadata, "checkout_id"),
         plan_id=number_in(metadata, "plan_id"),
         quantity=quantity,
         label=_text(metadata.get("label"), MAX_LABEL),

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from app.services.billing.facts import (
     GRACE_ENDED,
     TRIAL_ENDED,
+    Fact,
     Snapshot,
     first_item,
     metadata_of,
@@ -46,6 +47,7 @@ class _Standing(NamedTuple):
     status: str
     since: datetime
     created: int
+    has_begun: bool
 
 
 def subscription_state(view: View, grace: timedelta) -> tuple[SubscriptionState | None, tuple[str, ...]]:
@@ -56,7 +58,7 @@ def subscription_state(view: View, grace: timedelta) -> tuple[SubscriptionState 
     """
     linked = view.newest_said("stripe_subscription_id")
     linked_id = linked and linked.payload["stripe_subscription_id"]
-    standings = [each for each in _standings(view) if each.status not in _NOT_BEGUN or each.id == linked_id]
+    standings = [each for each in _standings(view) if each.has_begun or each.id == linked_id]
     if not standings:
         return None, ()
     counted = max(standings, key=lambda each: (each.status not in _ENDED, each.id == linked_id, each.created, each.id))
@@ -77,7 +79,7 @@ def _standings(view: View) -> Iterator[_Standing]:
             last = statements[-1]
             view.current.add(last.fact_id)
             status = "past_due" if last.type == "invoice.payment_failed" else "active"
-            yield _Standing(subscription_id, None, status, last.at, 0)
+            yield _Standing(subscription_id, None, status, last.at, 0, has_begun=True)
 
 
 def _standing(view: View, history: History) -> _Standing:
@@ -95,7 +97,17 @@ def _standing(view: View, history: History) -> _Standing:
             view.current.add(last.fact_id)
             status, since = told, last.at
     created = newest.object.get("created")
-    return _Standing(history.id, history, status, since, created if isinstance(created, int) else 0)
+    has_begun = status not in _NOT_BEGUN | _ENDED or _has_lived(view, history)
+    return _Standing(history.id, history, status, since, created if isinstance(created, int) else 0, has_begun)
+
+
+def _has_lived(view: View, history: History) -> bool:
+    """Whether a subscription has ever been more than asked for; one that ended before its first payment has not."""
+    lived = (each for each in history.snapshots if each.object.get("status") not in _NOT_BEGUN | _ENDED)
+    first = min(lived, key=lambda each: (each.place, each.reference), default=None)
+    paying = [each.fact_id for each in _statements(view, history.id, None) if each.type != "invoice.payment_failed"]
+    view.current.update([first.fact_id] if first is not None else paying)
+    return first is not None or bool(paying)
 
 
 def _statements(view: View, subscription_id: str, newest: Snapshot | None) -> Iterator[Snapshot]:
@@ -153,7 +165,7 @@ def _own_words(view: View, counted: _Standing) -> SubscriptionState:
         if reference_to(session.object.get("subscription")) == counted.id:
             plan_id = number_in(metadata_of(session.object), "plan_id") or plan_id
     return SubscriptionState(
-        counted.id, STATES.get(counted.status, "unpaid"), None, plan_id, None, None, None, None, False
+        counted.id, STATES.get(counted.status, "unpaid"), False, None, plan_id, None, None, None, None, False
     )
 
 
@@ -172,6 +184,7 @@ def _described(view: View, counted: _Standing, history: History, grace: timedelt
     return SubscriptionState(
         stripe_subscription_id=counted.id,
         state=state,
+        is_described=True,
         price_id=price_of(found),
         plan_id=None,
         current_period_start=start,
@@ -198,9 +211,17 @@ def _with_operators_word(view: View, counted: _Standing, state: SubscriptionStat
     plan, said = view.newest_said("plan_id"), view.newest_said("state")
     if plan is not None and plan.happened_at >= _plan_since(view, counted):
         state = replace(state, price_id=None, plan_id=int(plan.payload["plan_id"]))
-    if said is not None and (said.payload["state"] == "suspended" or said.happened_at >= counted.since):
+    if said is not None and _stands(said, counted):
         state = replace(state, state=str(said.payload["state"]), grace_until=None)
     return state
+
+
+def _stands(said: Fact, counted: _Standing) -> bool:
+    """Whether an operator's word about the state stands; whoever links a subscription leaves its state to Stripe."""
+    if said.payload["state"] == "suspended":
+        return True
+    links = said.payload.get("stripe_subscription_id") is not None and counted.history is not None
+    return not links and said.happened_at >= counted.since
 
 
 def _plan_since(view: View, counted: _Standing) -> datetime:

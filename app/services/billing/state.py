@@ -17,14 +17,16 @@ SessionStanding = Literal["open", "paid", "expired", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
-    """The subscription that counts for a tenant; what is None leaves the tenant's own as it is.
+    """The subscription that counts for a tenant.
 
     ``price_id`` is Stripe's word about the plan, and ``plan_id`` an operator's, or that of the session which began the
-    subscription; at most one of them is given.
+    subscription; at most one of them is given. Without ``is_described`` nothing is known of its periods, only that it
+    was paid for, or was not.
     """
 
-    stripe_subscription_id: str | None
-    state: str | None
+    stripe_subscription_id: str
+    state: str
+    is_described: bool
     price_id: str | None
     plan_id: int | None
     current_period_start: datetime | None
@@ -71,6 +73,7 @@ class SessionState:
     state: SessionStanding
     kind: str
     tenant_id: int | None
+    checkout_id: int | None
     plan_id: int | None
     quantity: int | None
     label: str | None

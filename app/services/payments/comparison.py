@@ -65,7 +65,7 @@ def differences(tenant: str, stored: Stored, expected: BillingState, plans: Iter
             Difference(tenant, "checkout.session", session.stripe_session_id, "state", known, "paid")
             for session in expected.sessions
             if session.state == "paid"
-            and session.kind in {"activation_codes", "codes"}
+            and session.kind == "codes"
             and (known := stored.sessions.get(session.stripe_session_id)) not in PAID
         ),
         *(
