@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 from sqlalchemy import select, update
 from support.billing import Payer, at_stripe, card, days_pass, pay, payer, plan_of, settle, simulator_of
 from support.builders import activate, licensed
-from support.databases import settings_for
 from support.graphql import post
-from support.live import LiveServer, live_server
+from support.live import LiveServer
 from support.projects import create
 from support.rows import rows
 from support.sign_in import deliver_all, mailed
@@ -42,13 +38,6 @@ EVERYTHING = Allowed(None, "project_without_code", None, None)
 
 def nothing(code: str) -> Allowed:
     return Allowed(code, code, code, code)
-
-
-@pytest.fixture
-async def live(database: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
-    """A server beside Stripe's simulator."""
-    async with live_server(settings_for(database, tmp_path)) as served:
-        yield served
 
 
 class Journey:
@@ -94,7 +83,8 @@ async def begun(live: LiveServer) -> Journey:
     return Journey(live, tenant, answer.json()["projectId"])
 
 
-async def test_from_a_trial_to_the_end(live: LiveServer) -> None:
+async def test_from_a_trial_to_the_end(live_at_stripe: LiveServer) -> None:
+    live = live_at_stripe
     journey = await begun(live)
     small, large = journey.tenant.tenant.plan, (await licensed(live, state=None)).plan
     limited = "trial_project_limit"
