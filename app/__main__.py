@@ -45,6 +45,13 @@ GROUPS = {
         "The keys that sign access tokens.",
         {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
     ),
+    "stripe": (
+        "What Stripe tells of payments.",
+        {
+            "replay": ("stripe_replay:stripe_replay", "Handle what Stripe has told again."),
+            "rehearse": ("stripe_rehearse:stripe_rehearse", "Replay a tenant's history in any order, and compare."),
+        },
+    ),
     "llm": (
         "Settings for language models, their prices, and trying one.",
         {

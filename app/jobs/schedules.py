@@ -10,6 +10,7 @@ from app.services.llm.alert_mails import ALERT_MAILS
 from app.services.llm.budget_alerts import raise_budget_alerts
 from app.services.llm.settlement import close_abandoned_calls
 from app.services.payments.folding import FOLDS
+from app.services.payments.upkeep import remove_old_facts
 from app.services.runs.errand import TASKS
 from app.services.runs.upkeep import end_overdue_runs, remove_old_files
 from app.services.tenants.deletion import DELETIONS
@@ -36,6 +37,7 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("session-purge", settings.session_purge_cron, purge_sessions),
         Schedule("months", MONTHS_CRON, months.keep_months),
         Schedule("retention", settings.retention_cron, usage.apply_retention),
+        Schedule("billing-facts", settings.retention_cron, remove_old_facts),
         Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
         Schedule("audit-seal", settings.audit_seal_cron, chain.seal_events),
         Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),
