@@ -84,7 +84,8 @@ async def _write_subscription(
     conn: WriteConnection, ctx: Context, tenant: Tenant, customer: str, state: SubscriptionState
 ) -> None:
     stored, now = await subscription_as_stored(conn, tenant.id), ctx.now()
-    plan_id = await _plan_of(conn, tenant, state, stored)
+    if (plan_id := await _plan_of(conn, tenant, state, stored)) is None:
+        return
     values: dict[str, Any] = {
         "plan_id": plan_id,
         "state": state.state,
@@ -113,15 +114,18 @@ async def _write_subscription(
 
 async def _plan_of(
     conn: WriteConnection, tenant: Tenant, state: SubscriptionState, stored: StoredSubscription | None
-) -> int:
-    """The plan that is paid for; where no plan has its price, the one that the tenant is on."""
+) -> int | None:
+    """The plan that is paid for; where no plan has its price, the one that the tenant is on.
+
+    None where it is on none, and Stripe has not described the subscription yet.
+    """
     plan_id = state.plan_id
     if plan_id is not None and await conn.maybe(statements.plan_name, str, plan_id=plan_id) is None:
         plan_id = None
     if plan_id is None and state.price_id is not None:
         plan_id = await conn.maybe(statements.plan_of_price, int, price_id=state.price_id)
-    if plan_id is not None:
-        return plan_id
+    if plan_id is not None or not state.is_described:
+        return plan_id or (stored and stored.plan_id)
     log.warning("billing_price_unknown", tenant=tenant.slug, price=state.price_id, plan=state.plan_id)
     if stored is None:
         raise PlanOfPriceNotFoundError(price=state.price_id, tenant=tenant.slug)
