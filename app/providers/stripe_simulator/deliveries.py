@@ -69,7 +69,7 @@ class Deliveries:
         pause = PAUSES[min(taken.attempt, len(PAUSES)) - 1]
         again_at = None if is_taken or taken.attempt >= GIVE_UP_AFTER else self.now() + pause
         if not is_taken:
-            log.info("simulated_webhook_failed", event=taken.id, status=status, attempt=taken.attempt)
+            log.info("simulated_webhook_failed", event_id=taken.id, status=status, attempt=taken.attempt)
         await asyncio.to_thread(self._record, taken.id, status, again_at)
 
     async def _post(self, body: bytes) -> int | None:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import orjson
+import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.clock import Clock
 from app.providers.stripe_library import API_VERSION
@@ -30,6 +32,8 @@ UNAUTHORIZED = 401
 LOOK_SECONDS = 5.0
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
 
 
 class Answer(NamedTuple):
@@ -150,11 +154,15 @@ class StripeSimulator:
     async def _keep_going(self) -> None:
         while True:
             self._is_wanted.clear()
-            await self.deliveries.send_waiting()
+            try:
+                await asyncio.to_thread(self._run, lambda books: None)
+                await self.deliveries.send_waiting()
+            except SQLAlchemyError as failure:
+                # For instance a file that another process has locked for too long; the next look may find it free.
+                log.warning("simulator_failed", reason=type(failure).__name__)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._is_wanted.wait()
-            await asyncio.to_thread(self._run, lambda books: None)
 
     def _run(self, work: Callable[[Books], Result]) -> Result:
         with self.store.transaction() as connection:
