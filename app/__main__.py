@@ -47,7 +47,10 @@ GROUPS = {
     ),
     "stripe": (
         "Stripe's simulator.",
-        {"advance": ("stripe:advance", "Move the simulator ahead, and billing's clock with it.")},
+        {
+            "advance": ("stripe:advance", "Move the simulator ahead, and billing's clock with it."),
+            "reconcile": ("stripe_reconcile:stripe_reconcile", "Compare everything with Stripe, and repair it."),
+        },
     ),
     "llm": (
         "Settings for language models, their prices, and trying one.",

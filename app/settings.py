@@ -32,7 +32,7 @@ from pydantic_settings import (
 
 from app import urls
 from app.errors import SettingsError
-from app.setting_kinds import CommaList, Origins, Recipients, WorkProcesses
+from app.setting_kinds import CodePrices, CommaList, Origins, Recipients, WorkProcesses
 from app.state_folder import generated_secret
 
 if TYPE_CHECKING:
@@ -147,6 +147,14 @@ class Settings(BaseSettings):
     sign_ins_per_address: int = Field(ge=1)
     sign_ins_per_account: int = Field(ge=1)
     api_token_days: int = Field(ge=1, le=3650)
+    billing_return_url: str
+    billing_currency: str = Field(pattern=r"^[a-z]{3}$")
+    code_prices: CodePrices
+    grace_days: int = Field(ge=0, le=90)
+    trial_notice_days: int = Field(ge=0, le=30)
+    billing_ends_cron: str
+    billing_prices_cron: str
+    billing_reconcile_cron: str
     oidc_issuer: str
     oidc_client_id: str
     oidc_allowed_emails: CommaList
@@ -197,6 +205,9 @@ class Settings(BaseSettings):
         "budget_alerts_cron",
         "rollup_check_cron",
         "retention_cron",
+        "billing_ends_cron",
+        "billing_prices_cron",
+        "billing_reconcile_cron",
     )
     @classmethod
     def _cron_line(cls, line: str) -> str:
@@ -211,9 +222,7 @@ class Settings(BaseSettings):
             urls.server_url(text, ("smtp", "smtps") if info.field_name == "smtp_url" else ("http", "https"))
         return value
 
-    @field_validator(
-        "public_url", "oidc_issuer", "openai_base_url", "anthropic_base_url", "google_base_url", "stripe_api_base"
-    )
+    @field_validator(*urls.SHOWN_SETTINGS)
     @classmethod
     def _absolute_address(cls, value: str, info: ValidationInfo) -> str:
         return urls.shown_url(value) if value or info.field_name == "public_url" else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.errors.availability import UnavailableError
+from app.errors.conflicts import ConflictError
 from app.errors.requests import RequestError
 from app.errors.root import PortalError
 
@@ -56,3 +57,68 @@ class WebhookSignatureError(RequestError):
     """
 
     code = "webhook_signature_invalid"
+
+
+class AlreadyOnPlanError(ConflictError):
+    """The tenant is on the plan {plan} already.
+
+    Choose another plan; cards and open invoices are in Stripe's billing portal.
+    """
+
+    code = "already_on_plan"
+
+
+class CheckoutReplacedError(ConflictError):
+    """Meanwhile something else was chosen to pay for.
+
+    Reload the page, and choose again if that was not intended.
+    """
+
+    code = "checkout_replaced"
+
+
+class NothingPaidForError(ConflictError):
+    """The tenant has no subscription that is paid through Stripe.
+
+    Choose a plan first; a plan that was given by the operator is the operator's to change.
+    """
+
+    code = "nothing_paid_for"
+
+
+class PurchaseNotFoundError(PortalError):
+    """There is no purchase {purchase_id}.
+
+    List the purchases to see their ids.
+    """
+
+    code = "purchase_not_found"
+    status = 404
+
+
+class PurchaseUnpaidError(ConflictError):
+    """The purchase {purchase_id} is {state}, so there are no codes of it.
+
+    They are made as soon as Stripe says that it is paid.
+    """
+
+    code = "purchase_unpaid"
+
+
+class CodesGoneError(PortalError):
+    """The codes of purchase {purchase_id} were shown before, or are older than they may be kept.
+
+    Ask the operator of the portal to revoke those that were lost and to make new ones.
+    """
+
+    code = "codes_gone"
+    status = 410
+
+
+class PlanOfPriceNotFoundError(PortalError):
+    """No plan has the price {price} that the tenant {tenant} pays for.
+
+    Give a plan this price: portal seed-plan --name NAME --price-id {price} --quota RUNS.
+    """
+
+    code = "plan_of_price_not_found"

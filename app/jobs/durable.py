@@ -69,6 +69,8 @@ MAX_DELETED_RUNS: Final = 1000
 
 # The statuses of workflows that will not run any more.
 ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+# The status of a workflow that has been taken out of the queue.
+UNDER_WAY: Final = "PENDING"
 
 # Seconds after the grace period until the engine must have joined its threads.
 DESTROY_SECONDS: Final = 30.0
@@ -218,9 +220,12 @@ class Engine:
         """Put a slot of a schedule into the queue, unless it has ever been in it."""
         await self._call(self._enqueue, name, slot.astimezone(UTC).isoformat())
 
-    async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> None:
-        """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has ended."""
-        await self._call(self._enqueue_errand, name, row_id, again)
+    async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> bool:
+        """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has ended.
+
+        False where it is under way, so that nobody knows whether it still sees what it is to be begun for.
+        """
+        return await self._call(self._enqueue_errand, name, row_id, again)
 
     async def take_over(self, living_ids: Collection[str]) -> list[str]:
         """Queue the unfinished work of workers that are not in ``living_ids`` again; returns its workflow ids."""
@@ -284,9 +289,11 @@ class Engine:
             slot,
         )
 
-    def _enqueue_errand(self, name: str, row_id: int, again: bool) -> None:
+    def _enqueue_errand(self, name: str, row_id: int, again: bool) -> bool:
         workflow_id = f"{name}:{row_id}"
-        if again and self._list_workflows(workflow_ids=[workflow_id], status=list(ENDED)):
+        if again and (found := self._list_workflows(workflow_ids=[workflow_id])):
+            if found[0].status not in ENDED:
+                return found[0].status != UNDER_WAY
             self._launched_client.delete_workflows([workflow_id])
         self._launched_client.enqueue(
             {
@@ -298,6 +305,7 @@ class Engine:
             name,
             row_id,
         )
+        return True
 
     def _take_over(self, living_ids: frozenset[str]) -> list[str]:
         """Read each row again first: resuming checks neither the worker's life nor the workflow's cancellation."""

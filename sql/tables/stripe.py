@@ -69,6 +69,8 @@ billing_facts = Table(
     Column("is_current", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("reference", name="uq_billing_facts_reference"),
     Index("ix_billing_facts_customer_id", "customer_id", "happened_at", "id"),
+    # For finding whose an object is that names no customer, by another fact about it.
+    Index("ix_billing_facts_object_id", "object_id"),
     Index("ix_billing_facts_unhandled", "next_attempt_at", "id", **only_where("handled_at IS NULL")),
     Index("ix_billing_facts_handled_at", "handled_at", **only_where("NOT is_current")),
 )
@@ -95,17 +97,21 @@ checkouts = Table(
     # The codes that were bought, encrypted until the tenant has seen them, and never longer than they may be kept.
     Column("sealed_codes", LargeBinary),
     Column("codes_shown_at", Instant),
+    # The ids of the codes, as a JSON array: a refund takes back those of them that nobody has used.
+    Column("code_ids", Text),
     Column("amount_refunded", BigInteger, nullable=False, server_default=text("0")),
     # The codes that a refund took back, and those that it could not, because they had been used.
     Column("codes_taken_back", Integer, nullable=False, server_default=text("0")),
     Column("codes_kept", Integer, nullable=False, server_default=text("0")),
+    # Whoever asks Stripe for the session says until when it may take; another one asks only after that.
+    Column("asked_until", Instant),
     Column("expires_at", Instant),
     Column("completed_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("stripe_session_id", name="uq_checkouts_stripe_session_id"),
     CheckConstraint("quantity > 0", name="quantity"),
-    CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name="kind"),
+    CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name="quantity_of_codes"),
     # A tenant pays for one plan at a time, however often it clicks.
     Index(
         "uq_checkouts_one_plan",

@@ -12,9 +12,7 @@ from support.live import LiveServer
 from app import errors
 from app.errors import PortalError
 from app.errors.__main__ import drawing
-from app.services.billing.allowance import may
 from app.settings import Settings
-from sql.tables.billing import SUBSCRIPTION_STATES
 
 # The promise to everybody who decides by errorCode: nothing here changes or goes.
 CODES = {
@@ -117,6 +115,8 @@ CODES = {
     "sign_in_unavailable": 503,
     "subscription_conflict": 409,
     "subscription_inactive": 403,
+    "trial_ended": 403,
+    "payment_overdue": 403,
     "subscription_missing": 403,
     "template_not_found": 404,
     "tenant_conflict": 409,
@@ -269,6 +269,8 @@ def test_messages_name_only_what_they_are_given() -> None:
         "SignInUnavailableError": {"retry_after"},
         "SubscriptionConflictError": {"kind", "reference"},
         "SubscriptionInactiveError": {"state"},
+        "TrialEndedError": {"ended_at"},
+        "GraceEndedError": {"ended_at"},
         "TemplateNotFoundError": {"template_id"},
         "TenantConflictError": {"slug"},
         "TenantNotFoundError": {"slug"},
@@ -288,14 +290,6 @@ def test_an_unknown_plan_is_named_as_the_front_end_reads_it() -> None:
 
     assert error.values == {"plan": "Gold"}
     assert "plan" in error.detail
-
-
-def test_active_and_trialing_subscriptions_license_devices() -> None:
-    allowed = {state: may("activate_device", state).allowed for state in SUBSCRIPTION_STATES}
-
-    assert {state for state, is_allowed in allowed.items() if is_allowed} == {"active", "trialing"}
-    assert allowed == {state: may("refresh_token", state).allowed for state in SUBSCRIPTION_STATES}
-    assert may("activate_device", None).code == "subscription_missing"
 
 
 async def test_the_documentation_lists_every_error(sanic_client: LiveServer) -> None:

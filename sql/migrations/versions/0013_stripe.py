@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("url", sa.Text(), nullable=True),
         sa.Column("sealed_codes", sa.LargeBinary(), nullable=True),
         sa.Column("codes_shown_at", Instant(), nullable=True),
+        sa.Column("code_ids", sa.Text(), nullable=True),
         sa.Column("amount_refunded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("codes_taken_back", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("codes_kept", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -97,7 +98,7 @@ def upgrade() -> None:
         sa.Column("completed_at", Instant(), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("updated_at", Instant(), nullable=False),
-        sa.CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name=op.f("ck_checkouts_kind")),
+        sa.CheckConstraint("(kind = 'codes') = (quantity IS NOT NULL)", name=op.f("ck_checkouts_quantity_of_codes")),
         sa.CheckConstraint("quantity > 0", name=op.f("ck_checkouts_quantity")),
         sa.ForeignKeyConstraint(["plan_id"], ["plans.id"], name=op.f("fk_checkouts_plan_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_checkouts_tenant_id"), ondelete="CASCADE"),
@@ -225,6 +226,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_billing_facts")),
         sa.UniqueConstraint("reference", name="uq_billing_facts_reference"),
     )
+    op.create_index("ix_billing_facts_object_id", "billing_facts", ["object_id"], unique=False)
     op.create_index("ix_billing_facts_customer_id", "billing_facts", ["customer_id", "happened_at", "id"], unique=False)
     op.create_index(
         "ix_billing_facts_handled_at", "billing_facts", ["handled_at"], unique=False, **only_where("NOT is_current")
