@@ -40,6 +40,8 @@ class Deliveries:
     def __init__(self, store: Store, address: str, secret: str) -> None:
         # A server that listens elsewhere than its settings say changes it.
         self.address = address
+        # No further event is sent once the process stops.
+        self.is_stopping = False
         self._store = store
         self._secret = secret
         self._client: httpx2.AsyncClient | None = None
@@ -53,7 +55,7 @@ class Deliveries:
     async def send_waiting(self) -> int:
         """Send what is due now; answers how many events still wait for another attempt."""
         async with self._one_at_a_time:
-            while (taken := await asyncio.to_thread(self._take)) is not None:
+            while not self.is_stopping and (taken := await asyncio.to_thread(self._take)) is not None:
                 await self._send(taken)
             return await asyncio.to_thread(self._count)
 

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import orjson
+import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.clock import Clock
 from app.providers.stripe_library import API_VERSION
@@ -28,8 +30,11 @@ PATH = "/dev/stripe"
 UNAUTHORIZED = 401
 # How often somebody looks what is due, and which events other processes have left.
 LOOK_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
 
 
 class Answer(NamedTuple):
@@ -104,6 +109,10 @@ class StripeSimulator:
     async def close(self) -> None:
         """Send no more, and close the file."""
         if self._task is not None:
+            # An event on its way arrives; what is cut off leaves its connection open.
+            self.deliveries.is_stopping = True
+            self._is_wanted.set()
+            await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -148,13 +157,17 @@ class StripeSimulator:
             self._task = asyncio.create_task(self._keep_going())
 
     async def _keep_going(self) -> None:
-        while True:
+        while not self.deliveries.is_stopping:
             self._is_wanted.clear()
-            await self.deliveries.send_waiting()
+            try:
+                await asyncio.to_thread(self._run, lambda books: None)
+                await self.deliveries.send_waiting()
+            except SQLAlchemyError as failure:
+                # For instance a file that another process has locked for too long; the next look may find it free.
+                log.warning("simulator_failed", reason=type(failure).__name__)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(0 if self.deliveries.is_stopping else LOOK_SECONDS):
                     await self._is_wanted.wait()
-            await asyncio.to_thread(self._run, lambda books: None)
 
     def _run(self, work: Callable[[Books], Result]) -> Result:
         with self.store.transaction() as connection:
