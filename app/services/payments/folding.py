@@ -179,7 +179,7 @@ async def fold_once(ctx: Context, customer_id: int, *, can_ask: bool) -> list[Ne
 
 async def known_facts(conn: ReadConnection, customer_id: int) -> list[Fact]:
     """All facts of a customer, handled or not."""
-    stored = await conn.many(statements.facts_of_customer, _StoredFact, customer_id=customer_id)
+    stored = await conn.many(statements.facts_of_customer, StoredFact, customer_id=customer_id)
     return [fact.fact for fact in stored]
 
 
