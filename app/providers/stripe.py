@@ -231,6 +231,13 @@ class StripeGateway:
             cast("Literal['day', 'week', 'month', 'year'] | None", interval),
         )
 
+    async def offers_plan_changes(self) -> bool:
+        """Whether the account's billing portal lets customers change their plan."""
+        async with self._asking() as client:
+            listed = await client.v1.billing_portal.configurations.list_async({"is_default": True, "limit": 1})
+        update = [each.features.subscription_update for each in listed.data]
+        return any(each.enabled and "price" in (each.default_allowed_updates or []) for each in update)
+
     async def check(self) -> str:
         """The name of the account, to show that the key is good."""
         async with self._asking() as client:
