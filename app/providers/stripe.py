@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.providers.stripe_simulator.simulator import StripeSimulator
 
 API_BASE = "https://api.stripe.com"
+# No such host exists: requests to it stay in the process.
+SIMULATED_BASE = "http://stripe.invalid"
 PAGE = 100
 
 
@@ -39,7 +41,7 @@ class StripeGateway:
         simulator: StripeSimulator | None = None,
     ) -> None:
         self._api_key = api_key
-        self._api_base = api_base or API_BASE
+        self._api_base = api_base or (API_BASE if simulator is None else SIMULATED_BASE)
         self._timeout_seconds = timeout_seconds
         self._retries = retries
         self._simulator = simulator
