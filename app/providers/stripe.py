@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.providers.stripe_simulator.simulator import StripeSimulator
 
 API_BASE = "https://api.stripe.com"
+# No such host exists: requests to it stay in the process.
+SIMULATED_BASE = "http://stripe.invalid"
 PAGE = 100
 
 
@@ -39,7 +41,7 @@ class StripeGateway:
         simulator: StripeSimulator | None = None,
     ) -> None:
         self._api_key = api_key
-        self._api_base = api_base or API_BASE
+        self._api_base = api_base or (API_BASE if simulator is None else SIMULATED_BASE)
         self._timeout_seconds = timeout_seconds
         self._retries = retries
         self._simulator = simulator
@@ -230,6 +232,13 @@ class StripeGateway:
             found.currency,
             cast("Literal['day', 'week', 'month', 'year'] | None", interval),
         )
+
+    async def offers_plan_changes(self) -> bool:
+        """Whether the account's billing portal lets customers change their plan."""
+        async with self._asking() as client:
+            listed = await client.v1.billing_portal.configurations.list_async({"is_default": True, "limit": 1})
+        update = [each.features.subscription_update for each in listed.data]
+        return any(each.enabled and "price" in (each.default_allowed_updates or []) for each in update)
 
     async def check(self) -> str:
         """The name of the account, to show that the key is good."""

@@ -158,6 +158,7 @@ class StripeSimulator:
 
     async def _keep_going(self) -> None:
         while not self.deliveries.is_stopping:
+            # Cleared before what it asks for is done: what is wanted meanwhile is done after that.
             self._is_wanted.clear()
             try:
                 await asyncio.to_thread(self._run, lambda books: None)
@@ -166,7 +167,7 @@ class StripeSimulator:
                 # For instance a file that another process has locked for too long; the next look may find it free.
                 log.warning("simulator_failed", reason=type(failure).__name__)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0 if self.deliveries.is_stopping else LOOK_SECONDS):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await self._is_wanted.wait()
 
     def _run(self, work: Callable[[Books], Result]) -> Result:

@@ -77,6 +77,7 @@ async def test_each_call_is_answered_over_http(sanic_client: LiveServer) -> None
     assert await asked.price("price_pro_monthly") == Price("price_pro_monthly", 9_900, "usd", "month")
     assert await asked.price("price_missing") is None
     assert await asked.check() == "Simulated account"
+    assert await asked.offers_plan_changes()
     await asked.close()
     stranger = gateway(f"{sanic_client.base_url}/dev/stripe", "sk_test_wrong")
     with pytest.raises(PaymentsRefusedError, match="key is not accepted"):
