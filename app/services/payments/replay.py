@@ -36,7 +36,7 @@ async def replay(
         tenant_id = None
         if tenant_slug is not None:
             tenant_id = (await find_tenant(conn, tenant_slug)).id
-            customers = await conn.many(statements.replay_tenant, int, of_tenant_id=tenant_id)
+            customers: Sequence[int] = await conn.many(statements.replay_tenant, int, of_tenant_id=tenant_id)
         elif event_id is not None:
             customers = await _one(conn, event_id)
         else:
