@@ -12,19 +12,17 @@ from app.context import Context
 from app.services.payments import purchases as buying
 from app.services.payments import renewals, summary, upgrades
 from blueprints.tenant_api import api
-from blueprints.web.billing_fields import (
-    BillingAnswer,
+from blueprints.web.billing_fields import BillingAnswer, PaymentMethodsAnswer, PricedPlanAnswer
+from blueprints.web.fields import NO_NUL, CamelRequest, blank_is_null
+from blueprints.web.payment_fields import (
     CheckoutAnswer,
     CodesAnswer,
-    PaymentMethodsAnswer,
     PortalAnswer,
     PreviewAnswer,
-    PricedPlanAnswer,
     PurchaseAnswer,
     PurchasesAnswer,
     RenewalAnswer,
 )
-from blueprints.web.fields import NO_NUL, CamelRequest, blank_is_null
 from sql.bounds import MAX_ID
 
 MAX_CODES = 100

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from app.context import Actor, Context
 from app.database.connections import WriteConnection
+from app.errors import TenantNotFoundError
 from app.events import Event, EventType, record
 from app.services.billing.clock import billing_now
 from app.services.billing.customers import lock_customer
 from app.services.billing.fact_log import FOLD, add_fact
 from app.services.billing.facts import GRACE_ENDED, TRIAL_ENDED
+from app.services.directory.lookup import lock_tenant
 from app.services.payments.checkouts import close_old_checkouts
 from app.services.tenants.deliveries import BillingKind, enqueue_deliveries, request_delivery
 from sql.statements import billing_ends as statements
@@ -68,7 +71,10 @@ async def end_graces_and_trials(ctx: Context) -> Mapping[str, object]:
     enqueue_deliveries(ctx, deliveries)
     async with ctx.read() as conn:
         over = await conn.many(statements.over, _Over, billing_now=now, max_rows=AT_ONCE)
-    ended = sum([await _end(ctx, subscription) for subscription in over])
+    ended = 0
+    for subscription in over:
+        with contextlib.suppress(TenantNotFoundError):
+            ended += await _end(ctx, subscription)
     return {"graces": len(graces), "trials": len(trials), "ended": ended, "checkouts": await close_old_checkouts(ctx)}
 
 
@@ -93,6 +99,8 @@ async def _end(ctx: Context, over: _Over) -> int:
     async with ctx.write() as conn:
         customer = await lock_customer(conn, over.slug)
         if customer is None or over.stripe_subscription_id is None:
+            # Its row keeps the state too: whoever changes a subscription locks the tenant first.
+            await lock_tenant(conn, over.slug)
             key = {"of_tenant_id": over.tenant_id, "of_id": over.id, "of_state": over.state, "of_moment": over.over_at}
             is_new = await conn.affected(statements.end_unpaid, **key, now=ctx.now()) > 0
         else:
