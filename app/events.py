@@ -26,6 +26,7 @@ class EventType(StrEnum):
     ALERT_DISMISSED = "alert_dismissed"
     API_TOKEN_CREATED = "api_token_created"  # noqa: S105 - the name of an event
     API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - the name of an event
+    BILLING_REPAIRED = "billing_repaired"
     CODE_ACTIVATED = "code_activated"
     CODE_ASSIGNED = "code_assigned"
     CODE_GENERATED = "code_generated"
@@ -35,6 +36,8 @@ class EventType(StrEnum):
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
     DEVICE_REVOKED = "device_revoked"
+    GRACE_BEGUN = "grace_begun"
+    GRACE_ENDED = "grace_ended"
     OPERATOR_CREATED = "operator_created"
     OPERATOR_UPDATED = "operator_updated"
     PLAN_CREATED = "plan_created"
@@ -59,6 +62,8 @@ class EventType(StrEnum):
     TENANT_CREATED = "tenant_created"
     TENANT_DELETED = "tenant_deleted"
     TENANT_UPDATED = "tenant_updated"
+    TRIAL_ENDED = "trial_ended"
+    TRIAL_ENDING = "trial_ending"
     USER_LOGIN = "user_login"
     USER_LOGOUT = "user_logout"
 

@@ -120,6 +120,9 @@ class BillingGateway(Protocol):
     async def price(self, price_id: str) -> Price | None:
         """A price; None when Stripe has none with this id."""
 
+    async def offers_plan_changes(self) -> bool:
+        """Whether the account's billing portal lets customers change their plan."""
+
     async def check(self) -> str:
         """The name of the account, to show that the key is good."""
 

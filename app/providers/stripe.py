@@ -17,16 +17,19 @@ from app.providers.stripe_library import Opened, answering, is_signed, open_clie
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    import httpx2
     import stripe
     from stripe import ListObject
 
+    from app.providers.stripe_simulator.simulator import StripeSimulator
+
 API_BASE = "https://api.stripe.com"
+# No such host exists: requests to it stay in the process.
+SIMULATED_BASE = "http://stripe.invalid"
 PAGE = 100
 
 
 class StripeGateway:
-    """Stripe over HTTP; ``transport`` is what carries the requests where it is no network."""
+    """Stripe over HTTP, or its simulator in this process, to which no network leads."""
 
     def __init__(
         self,
@@ -35,13 +38,13 @@ class StripeGateway:
         api_base: str = "",
         timeout_seconds: float,
         retries: int,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        simulator: StripeSimulator | None = None,
     ) -> None:
         self._api_key = api_key
-        self._api_base = api_base or API_BASE
+        self._api_base = api_base or (API_BASE if simulator is None else SIMULATED_BASE)
         self._timeout_seconds = timeout_seconds
         self._retries = retries
-        self._transport = transport
+        self._simulator = simulator
         self._opened: Opened | None = None
 
     async def create_customer(self, *, tenant_id: int, slug: str, name: str, email: str | None, key: str) -> str:
@@ -230,6 +233,13 @@ class StripeGateway:
             cast("Literal['day', 'week', 'month', 'year'] | None", interval),
         )
 
+    async def offers_plan_changes(self) -> bool:
+        """Whether the account's billing portal lets customers change their plan."""
+        async with self._asking() as client:
+            listed = await client.v1.billing_portal.configurations.list_async({"is_default": True, "limit": 1})
+        update = [each.features.subscription_update for each in listed.data]
+        return any(each.enabled and "price" in (each.default_allowed_updates or []) for each in update)
+
     async def check(self) -> str:
         """The name of the account, to show that the key is good."""
         async with self._asking() as client:
@@ -259,22 +269,24 @@ class StripeGateway:
                 api_base=self._api_base,
                 attempt_seconds=self._timeout_seconds / (self._retries + 1),
                 retries=self._retries,
-                transport=self._transport,
+                simulator=self._simulator,
             )
             self._opened = opened
         async with answering(None if pages else self._timeout_seconds):
             yield opened.client
 
 
-def gateway_for(settings: Settings) -> BillingGateway | None:
-    """Stripe with the key of these settings; None without a key."""
-    if not (key := settings.stripe_secret_key.get_secret_value()):
+def gateway_for(settings: Settings, simulator: StripeSimulator | None) -> BillingGateway | None:
+    """Stripe with the key of these settings, or its simulator; None where there is neither."""
+    key = settings.stripe_secret_key.get_secret_value() if simulator is None else simulator.api_key
+    if not key:
         return None
     return StripeGateway(
         key,
         api_base=settings.stripe_api_base,
         timeout_seconds=settings.stripe_timeout_seconds,
         retries=settings.stripe_retries,
+        simulator=None if settings.stripe_api_base else simulator,
     )
 
 

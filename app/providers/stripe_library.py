@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import httpx2
     import stripe
 
+    from app.providers.stripe_simulator.simulator import StripeSimulator
+
 # What Stripe writes and reads has this form, whatever form its account has by default.
 API_VERSION = "2026-10-28.endive"
 # Seconds by which the time in a webhook's signature may be past, as in Stripe's own libraries.
@@ -42,7 +44,7 @@ def open_client(
     api_base: str,
     attempt_seconds: float,
     retries: int,
-    transport: httpx2.AsyncBaseTransport | None,
+    simulator: StripeSimulator | None,
 ) -> Opened:
     """A client whose attempts have a time-out each; imports and reads files, so it is called in a thread."""
     import httpx2
@@ -50,6 +52,11 @@ def open_client(
 
     # Else it writes a file by which one installation is told from another.
     stripe.enable_telemetry = False
+    transport = None
+    if simulator is not None:
+        from app.providers.stripe_simulator.transport import InProcess
+
+        transport = InProcess(simulator)
     http = httpx2.AsyncClient(timeout=attempt_seconds, follow_redirects=False, transport=transport)
     client = stripe.StripeClient(
         api_key,

@@ -121,6 +121,44 @@ delete_waiting_deliveries = delete(deliveries).where(
     deliveries.c.tenant_slug == bindparam("of_slug"), deliveries.c.state == "waiting"
 )
 
+# Before its rows go. A customer that an operator has linked may not be known as one yet.
+customer_to_leave = hidden_too(
+    select(
+        func.coalesce(stripe_customers.c.stripe_customer_id, subscriptions.c.stripe_customer_id).label("customer_id")
+    )
+    .select_from(tenants)
+    .outerjoin(stripe_customers, stripe_customers.c.tenant_id == tenants.c.id)
+    .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
+    .where(
+        tenants.c.id == bindparam("tenant_id"),
+        or_(stripe_customers.c.id.is_not(None), subscriptions.c.stripe_customer_id.is_not(None)),
+    ),
+    "the same transaction has hidden the tenant just before",
+)
+
+_is_departing = and_(tenant_deletions.c.stripe_customer_id.is_not(None), tenant_deletions.c.payments_ended_at.is_(None))
+
+departure = across_tenants(
+    select(tenant_deletions.c.id, tenant_deletions.c.tenant_id, tenant_deletions.c.stripe_customer_id).where(
+        tenant_deletions.c.id == bindparam("deletion_id"), _is_departing
+    ),
+    "an errand knows a deletion by its id alone",
+)
+
+finish_departure = (
+    update(tenant_deletions)
+    .where(tenant_deletions.c.tenant_id == bindparam("of_tenant_id"), _is_departing)
+    .values(payments_ended_at=bindparam("now"))
+)
+
+departures_waiting = across_tenants(
+    select(tenant_deletions.c.id)
+    .where(_is_departing, tenant_deletions.c.requested_at < bindparam("before"))
+    .order_by(tenant_deletions.c.id)
+    .limit(bindparam("max_rows")),
+    "a sweep looks at the deletions of all tenants",
+)
+
 insert_deletion = insert(tenant_deletions).returning(tenant_deletions.c.id)
 
 _is_free = or_(tenant_deletions.c.held_until.is_(None), tenant_deletions.c.held_until < bindparam("now"))

@@ -110,6 +110,7 @@ CODES = {
     "settings_invalid": 500,
     "shutting_down": 503,
     "sign_in_failed": 401,
+    "simulator_missing": 409,
     "sign_in_link_invalid": 401,
     "sign_in_unavailable": 503,
     "subscription_conflict": 409,

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from app.context import Actor, Context
-from app.database.connections import WriteConnection, as_batch
+from app.database.connections import ReadConnection, WriteConnection, as_batch
 from app.errors import PortalError, UnavailableError
 from app.jobs.work import Errand
 from app.providers.payments import Kind
@@ -175,6 +175,12 @@ async def fold_once(ctx: Context, customer_id: int, *, can_ask: bool) -> list[Ne
         await _mark(conn, ctx, customer, state, stored)
     metrics.billing_facts.labels("handled").inc(sum(fact.handled_at is None for fact in stored))
     return []
+
+
+async def known_facts(conn: ReadConnection, customer_id: int) -> list[Fact]:
+    """All facts of a customer, handled or not."""
+    stored = await conn.many(statements.facts_of_customer, StoredFact, customer_id=customer_id)
+    return [fact.fact for fact in stored]
 
 
 async def store_snapshot(ctx: Context, customer_id: int, needed: Needed, found: Mapping[str, Any] | None) -> None:

@@ -24,6 +24,8 @@ from sql.statements.tenant_deletions import OwnedTable
 
 # The errand's name; with the row's id it is the id under which the engine knows it.
 DELETION = "tenant-deletion"
+# The errand that leaves the tenant's customer at Stripe without a living subscription; the row is the same.
+DEPARTURE = "tenant-departure"
 OWNED_TABLES: tuple[OwnedTable, ...] = get_args(OwnedTable)
 # So many that a transaction of them takes a few hundredths of a second.
 ROWS_AT_ONCE = 2000
@@ -108,10 +110,11 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
         )
         if tenant is None:
             raise TenantNotFoundError(slug=tenant_slug)
+        customer_id = await conn.maybe(statements.customer_to_leave, str, tenant_id=tenant.id)
         await conn.affected(statements.delete_subscriptions, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_challenge, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_waiting_deliveries, of_slug=tenant_slug)
-        row = {"tenant_id": tenant.id, "slug": tenant_slug, "name": tenant.name}
+        row = {"tenant_id": tenant.id, "slug": tenant_slug, "name": tenant.name, "stripe_customer_id": customer_id}
         deletion_id = await conn.one(
             statements.insert_deletion, int, **row, requested_by=ctx.actor.name, requested_at=now
         )
@@ -119,6 +122,8 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
         title = f"Tenant {tenant.name} deleted"
         await record(conn, ctx, Event(EventType.TENANT_DELETED, title, tenant_id=tenant.id, metadata=metadata))
     ctx.runtime.enqueue(DELETION, deletion_id)
+    if customer_id is not None:
+        ctx.runtime.enqueue(DEPARTURE, deletion_id)
 
 
 async def remove_tenant(ctx: Context, deletion_id: int) -> Mapping[str, object]:
