@@ -97,8 +97,7 @@ async def rehearse(ctx: Context, tenant_slug: str, *, rounds: int, seed: str) ->
     """
     history = await _read(ctx, tenant_slug)
     crashes, draw = 0, Random(seed)  # noqa: S311 - it chooses an order
-    with tempfile.TemporaryDirectory(prefix="portal-rehearsal-") as name:
-        folder = Path(name)
+    async with _folder() as folder:
         settings = _scratch(ctx.runtime.settings, folder, "empty")
         await schema.upgrade(settings)
         straight, stored_hash = b"", b""
@@ -133,6 +132,16 @@ async def rehearse(ctx: Context, tenant_slug: str, *, rounds: int, seed: str) ->
         different=different,
         is_as_stored=history.customer.state_hash == stored_hash,
     )
+
+
+@contextlib.asynccontextmanager
+async def _folder() -> AsyncIterator[Path]:
+    """A folder for the scratch databases, which are removed with it."""
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="portal-rehearsal-"))
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def _read(ctx: Context, tenant_slug: str) -> _History:
