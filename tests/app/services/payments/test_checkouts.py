@@ -38,9 +38,11 @@ async def live(database: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
 
 @pytest.fixture
 async def impatient(database: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
-    """A server that waits for Stripe for a second."""
-    more = {"response_timeout_seconds": 6, "device_wait_seconds": 1}
+    """A server that waits for Stripe for three seconds, and has asked it before."""
+    more = {"response_timeout_seconds": 8, "device_wait_seconds": 1}
     async with live_server(settings_for(database, tmp_path, **more)) as served:
+        assert served.runtime.payments is not None
+        await served.runtime.payments.check()
         yield served
 
 
