@@ -25,8 +25,8 @@ import orjson
 from sqlalchemy import func, select
 from support.databases import postgres_server, settings_for
 from support.processes import ServerProcess, served
-from support.stripe_histories import PRO, Event, Story
 from support.stripe_places import SECRET, signed, with_plans, with_tenant
+from support.stripe_story import PRO, Event, Story
 
 from app.database import schema
 from bench.bars import POSTGRES, SQLITE
