@@ -25,6 +25,9 @@ from app.telemetry.log import configure_logging
 # A work process looks into the queue of errands more often than a worker that works as well: it takes few of them at a
 # time, there are fewer such processes, and a look costs half a percent of a core a second.
 TIMING = Timing(errand_poll=0.25)
+# How far it stands behind the workers where they want the same core: devices wait for answers, and nobody for work to
+# the millisecond. It still gets a tenth of a core that they keep busy, enough for its heartbeats and for mail.
+NICENESS = 10
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,7 @@ def work(settings: Settings, on_working: Callable[[], object] | None = None) -> 
     """Run this process until SIGTERM; ``on_working`` is called once it takes work."""
     configure_logging(settings)
     live_as_child()
+    os.nice(NICENESS)
     try_use_uvloop()
     try:
         asyncio.run(_work(work_settings(settings), on_working))

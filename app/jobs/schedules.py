@@ -14,6 +14,7 @@ from app.services.payments.ends import end_graces_and_trials
 from app.services.payments.folding import FOLDS
 from app.services.payments.plan_prices import refresh_prices
 from app.services.payments.reconciliation import reconcile_nightly
+from app.services.payments.upkeep import remove_old_facts
 from app.services.runs.errand import TASKS
 from app.services.runs.upkeep import end_overdue_runs, remove_old_files
 from app.services.tenants.deletion import DELETIONS
@@ -40,6 +41,7 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("session-purge", settings.session_purge_cron, purge_sessions),
         Schedule("months", MONTHS_CRON, months.keep_months),
         Schedule("retention", settings.retention_cron, usage.apply_retention),
+        Schedule("billing-facts", settings.retention_cron, remove_old_facts),
         Schedule("idempotency-purge", settings.session_purge_cron, purge_idempotent_answers),
         Schedule("audit-seal", settings.audit_seal_cron, chain.seal_events),
         Schedule("statistics-fold", settings.statistics_fold_cron, statistics.fold_statistics),

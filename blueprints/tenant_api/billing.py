@@ -12,25 +12,28 @@ from app.context import Context
 from app.services.payments import purchases as buying
 from app.services.payments import renewals, summary, upgrades
 from blueprints.tenant_api import api
-from blueprints.web.billing_fields import (
-    BillingAnswer,
+from blueprints.web.billing_fields import BillingAnswer, PaymentMethodsAnswer, PricedPlanAnswer
+from blueprints.web.fields import NO_NUL, CamelRequest, blank_is_null
+from blueprints.web.payment_fields import (
     CheckoutAnswer,
     CodesAnswer,
-    PaymentMethodsAnswer,
     PortalAnswer,
     PreviewAnswer,
-    PricedPlanAnswer,
     PurchaseAnswer,
     PurchasesAnswer,
     RenewalAnswer,
 )
-from blueprints.web.fields import NO_NUL, CamelRequest, blank_is_null
 from sql.bounds import MAX_ID
 
 MAX_CODES = 100
 PURCHASE_IN_PATH = {"purchase_id": "The purchase's id."}
 STRIPE_ERRORS = (errors.PaymentsUnavailableError, errors.PaymentsRefusedError, errors.PaymentsNotConfiguredError)
-CHECKOUT_ERRORS = (errors.TenantNotFoundError, errors.CheckoutReplacedError, *STRIPE_ERRORS)
+CHECKOUT_ERRORS = (
+    errors.TenantNotFoundError,
+    errors.CheckoutReplacedError,
+    errors.RateLimitedError,
+    *STRIPE_ERRORS,
+)
 RENEWAL_ERRORS = (errors.TenantNotFoundError, errors.NothingPaidForError, *STRIPE_ERRORS)
 
 PlanId = Annotated[int, Field(ge=1, le=MAX_ID, description="The plan's id.")]

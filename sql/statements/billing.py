@@ -66,6 +66,14 @@ standing = select(subscriptions.c.state, subscriptions.c.grace_until, subscripti
     subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None)
 )
 
+_tenants = batch_rows(tenant_id=BigInteger)
+standings = hidden_too(
+    select(subscriptions.c.tenant_id, subscriptions.c.state, subscriptions.c.grace_until, subscriptions.c.trial_ends_at)
+    .select_from(_tenants)
+    .join(subscriptions, and_(subscriptions.c.tenant_id == _tenants.c.tenant_id, subscriptions.c.ended_at.is_(None))),
+    "a hidden tenant has no subscription",
+)
+
 _max_devices = select(plans.c.max_devices).where(plans.c.id == subscriptions.c.plan_id).scalar_subquery()
 
 

@@ -50,7 +50,13 @@ _found = (
     checkouts.c.expires_at,
 )
 
-unfinished_plans = select(*_found).where(_of_tenant, checkouts.c.kind != "codes", _is_unfinished)
+# Locked, because whoever asks Stripe for one opens it without the tenant's lock.
+unfinished_plans = (
+    select(*_found)
+    .where(_of_tenant, checkouts.c.kind != "codes", _is_unfinished)
+    .order_by(checkouts.c.id)
+    .with_for_update()
+)
 
 unfinished_codes = (
     select(*_found)
@@ -64,6 +70,11 @@ unfinished_codes = (
     )
     .order_by(checkouts.c.id.desc())
     .limit(1)
+    .with_for_update()
+)
+
+recent_checkouts = select(func.count().label("checkouts"), func.min(checkouts.c.created_at).label("oldest")).where(
+    _of_tenant, checkouts.c.created_at > bindparam("since")
 )
 
 checkout = select(*_found).where(_of_tenant, checkouts.c.id == bindparam("checkout_id"))

@@ -143,7 +143,7 @@ replay_tenant = (
 
 replay_event = (
     update(billing_facts)
-    .where(billing_facts.c.reference == bindparam("of_reference"))
+    .where(billing_facts.c.reference == bindparam("of_reference"), billing_facts.c.customer_id.is_not(None))
     .values(_again)
     .returning(billing_facts.c.customer_id)
 )
@@ -160,8 +160,10 @@ _is_over = or_(
     and_(billing_facts.c.handled_at < bindparam("before"), billing_facts.c.is_current == false()),
     and_(billing_facts.c.handled_at.is_(None), billing_facts.c.received_at < bindparam("before")),
 )
-delete_old_facts = delete(billing_facts).where(
-    billing_facts.c.id.in_(select(billing_facts.c.id).where(_is_over).limit(bindparam("max_rows"))), _is_over
+delete_old_facts = (
+    delete(billing_facts)
+    .where(billing_facts.c.id.in_(select(billing_facts.c.id).where(_is_over).limit(bindparam("max_rows"))), _is_over)
+    .returning(billing_facts.c.id)
 )
 
 # Codes that nobody has looked at in time; the rows say that there were some.

@@ -59,6 +59,11 @@ OwnedTable = Literal[
     "usage_events",
     "usage_rollups",
     "monthly_runs",
+    "billing_facts",
+    "checkouts",
+    "invoices",
+    "payment_methods",
+    "stripe_customers",
     "run_changes",
     "tenant_sessions",
     "otp_challenges",
@@ -220,12 +225,15 @@ def _among(key: tuple[ColumnElement[Any], ...], keys: Select[Any]) -> ColumnElem
 
 
 def _is_owned(rows: Table) -> ColumnElement[bool]:
-    """Whether a row is the tenant's: by its tenant, by its project, or for a message by the slug it was sent to.
+    """Whether a row is the tenant's: by tenant, customer or project, or for a message by the slug that it was sent to.
 
     A message that waits, or was requested since, is for another tenant that has the slug by now.
     """
     if "tenant_id" in rows.c:
         return rows.c.tenant_id == bindparam("of_tenant_id")
+    if "customer_id" in rows.c:
+        own = select(stripe_customers.c.id).where(stripe_customers.c.tenant_id == bindparam("of_tenant_id"))
+        return rows.c.customer_id.in_(own)
     if "project_id" in rows.c:
         own = select(projects.c.project_id).where(projects.c.tenant_id == bindparam("of_tenant_id"))
         return rows.c.project_id.in_(own)

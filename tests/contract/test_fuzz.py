@@ -23,7 +23,7 @@ from app.settings import Settings
 from sql.tables import api_tokens
 
 FULL = os.environ.get("PORTAL_PROOF") == "full"
-EXAMPLES = 500 if FULL else 4
+EXAMPLES = 500 if FULL else 2
 SEED = 20251
 LOGOUT = "POST /api/tenant/auth/logout"
 

@@ -17,6 +17,7 @@ from sqlalchemy import select, text
 from support.processes import ServerProcess, is_alive, served
 from support.sign_in import GENERATE
 
+from app.commands.work_process import NICENESS
 from app.services.tenants.onboarding import ensure_tenant
 from sql.tables import errand_calls, worker_heartbeats
 
@@ -80,6 +81,8 @@ async def test_a_killed_work_process_is_replaced_and_errands_go_on(database: str
         (victim,) = [int(str(event["pid"])) for event in server.events("work_process_works")]
         assert has_loaded_the_engine(victim)
         assert [has_loaded_the_engine(pid) for pid in workers] == [False, False]
+        # Where they want the same core, the workers have it first.
+        assert os.getpriority(os.PRIO_PROCESS, victim) == os.getpriority(os.PRIO_PROCESS, workers[0]) + NICENESS
         settings = server.runtime.settings
         assert await engine_connections(server) <= settings.durable_pool_size + 1
 

@@ -421,7 +421,9 @@ def plan_changes(story: Story) -> None:
     # Four changes of one second: only their previous_attributes tell which was the last.
     for price in (STARTER, ENTERPRISE, PRO):
         story.change_plan(subscription, price)
-        story.change("customer.subscription.updated", subscription, metadata={"tenant_id": "1", "step": price})
+        story.change(
+            "customer.subscription.updated", subscription, metadata={"tenant_id": str(story.tenant_id), "step": price}
+        )
 
 
 def two_subscriptions(story: Story) -> None:

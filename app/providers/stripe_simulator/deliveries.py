@@ -91,7 +91,7 @@ class Deliveries:
         now = self.now()
         with self._store.transaction() as connection:
             row = connection.execute(tables.take_event, {"now": now, "until": now + TAKEN_SECONDS}).one_or_none()
-        return None if row is None else Taken(*row)
+        return None if row is None else Taken(row.id, row.body, row.attempts)
 
     def _record(self, event_id: str, status: int | None, again_at: int | None) -> None:
         values = {"of_id": event_id, "status": status, "next_attempt_at": again_at}

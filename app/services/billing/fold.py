@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -39,10 +39,14 @@ def fold(facts: Iterable[Fact], *, grace: timedelta, can_ask: bool) -> BillingSt
     )
 
 
-def named_tenant(facts: Iterable[Fact]) -> int | None:
-    """The tenant that the metadata of a customer's objects name, where they name one and only one."""
-    named = {tenant_id for fact in facts if (tenant_id := _tenant_in(fact.payload)) is not None}
-    return next(iter(named)) if len(named) == 1 else None
+def named_tenant(facts: Sequence[Fact]) -> int | None:
+    """The tenant that the metadata of the customer name, or else those of its objects; None where they name several."""
+    found = [each for fact in facts if (each := _object_of(fact.payload)) is not None]
+    for objects in ([each for each in found if each.get("object") == "customer"], found):
+        named = {number_in(metadata_of(each), "tenant_id") for each in objects} - {None}
+        if named:
+            return named.pop() if len(named) == 1 else None
+    return None
 
 
 def _each(view: View, kind: str, read: Callable[[History], Read | None]) -> tuple[Read, ...]:
@@ -54,7 +58,7 @@ def _is_deleted(customer: History) -> bool:
     return customer.newest.type == "customer.deleted"
 
 
-def _tenant_in(payload: Mapping[str, Any]) -> int | None:
+def _object_of(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
     data = payload.get("data")
     found = data.get("object") if isinstance(data, Mapping) else payload.get("object")
-    return number_in(metadata_of(found), "tenant_id") if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else None

@@ -81,7 +81,7 @@ def _of_subscription(
     tenant: str, stored: StoredSubscription | None, expected: BillingState, plans: list[Plan]
 ) -> Iterator[Difference]:
     state = expected.subscription
-    if state is None or state.stripe_subscription_id is None:
+    if state is None:
         return
     subscription_id = state.stripe_subscription_id
     if stored is None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from app.context import Actor, Context
-from app.database.connections import WriteConnection
+from app.errors import TenantNotFoundError
 from app.events import Event, EventType, record
 from app.services.billing.clock import billing_now
 from app.services.billing.customers import lock_customer
 from app.services.billing.fact_log import FOLD, add_fact
 from app.services.billing.facts import GRACE_ENDED, TRIAL_ENDED
+from app.services.directory.lookup import lock_tenant
 from app.services.payments.checkouts import close_old_checkouts
-from app.services.tenants.deliveries import BillingKind, enqueue_deliveries, request_delivery
+from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
 from sql.statements import billing_ends as statements
 
 # So many at a time; the next minute goes on.
@@ -29,6 +31,15 @@ class _Told(NamedTuple):
     slug: str
     name: str
     ends_at: datetime
+
+    def title(self, what: str) -> str:
+        """How the trail says it."""
+        return f"{self.name} {what}; it goes on until {self.ends_at:%Y-%m-%d}"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the event tells beside that."""
+        return {"tenant_id": self.tenant_id, "metadata": {"ends_at": self.ends_at}}
 
 
 class _Over(NamedTuple):
@@ -48,8 +59,8 @@ class _Over(NamedTuple):
         """What the trail tells of it."""
         is_grace = self.state == "past_due"
         title = f"{'Grace' if is_grace else 'Trial'} of {self.name} has ended"
-        kind = EventType.GRACE_ENDED if is_grace else EventType.TRIAL_ENDED
-        return Event(kind, title, tenant_id=self.tenant_id, metadata={"ended_at": self.over_at})
+        details: dict[str, Any] = {"tenant_id": self.tenant_id, "metadata": {"ended_at": self.over_at}}
+        return Event(EventType.GRACE_ENDED if is_grace else EventType.TRIAL_ENDED, title, **details)
 
 
 async def end_graces_and_trials(ctx: Context) -> Mapping[str, object]:
@@ -63,28 +74,20 @@ async def end_graces_and_trials(ctx: Context) -> Mapping[str, object]:
     async with ctx.write() as conn:
         graces = await conn.many(statements.tell_of_graces, _Told, billing_now=now, max_rows=AT_ONCE)
         trials = await conn.many(statements.tell_of_trials, _Told, billing_now=now, soon=soon, max_rows=AT_ONCE)
-        deliveries = await _tell(conn, ctx, graces, EventType.GRACE_BEGUN, "payment_failed")
-        deliveries += await _tell(conn, ctx, trials, EventType.TRIAL_ENDING, "trial_ending")
+        events = [Event(EventType.GRACE_BEGUN, told.title("is past due"), **told.details) for told in graces]
+        events += [Event(EventType.TRIAL_ENDING, told.title("is in a trial"), **told.details) for told in trials]
+        if events:
+            await record(conn, ctx, *events)
+        deliveries = [await request_delivery(conn, "payment_failed", told.slug, at=ctx.now()) for told in graces]
+        deliveries += [await request_delivery(conn, "trial_ending", told.slug, at=ctx.now()) for told in trials]
     enqueue_deliveries(ctx, deliveries)
     async with ctx.read() as conn:
         over = await conn.many(statements.over, _Over, billing_now=now, max_rows=AT_ONCE)
-    ended = sum([await _end(ctx, subscription) for subscription in over])
+    ended = 0
+    for subscription in over:
+        with contextlib.suppress(TenantNotFoundError):
+            ended += await _end(ctx, subscription)
     return {"graces": len(graces), "trials": len(trials), "ended": ended, "checkouts": await close_old_checkouts(ctx)}
-
-
-async def _tell(
-    conn: WriteConnection, ctx: Context, found: Sequence[_Told], event: EventType, kind: BillingKind
-) -> list[int]:
-    """Request a mail to each tenant, and record it; answers the ids of the deliveries."""
-    if found:
-        await record(conn, ctx, *(_said(event, told) for told in found))
-    return [await request_delivery(conn, kind, told.slug, at=ctx.now()) for told in found]
-
-
-def _said(event: EventType, told: _Told) -> Event:
-    what = "is past due" if event == EventType.GRACE_BEGUN else "is in a trial that will end"
-    title = f"{told.name} {what}; it goes on until {told.ends_at:%Y-%m-%d}"
-    return Event(event, title, tenant_id=told.tenant_id, metadata={"ends_at": told.ends_at})
 
 
 async def _end(ctx: Context, over: _Over) -> int:
@@ -93,6 +96,8 @@ async def _end(ctx: Context, over: _Over) -> int:
     async with ctx.write() as conn:
         customer = await lock_customer(conn, over.slug)
         if customer is None or over.stripe_subscription_id is None:
+            # Its row keeps the state too: whoever changes a subscription locks the tenant first.
+            await lock_tenant(conn, over.slug)
             key = {"of_tenant_id": over.tenant_id, "of_id": over.id, "of_state": over.state, "of_moment": over.over_at}
             is_new = await conn.affected(statements.end_unpaid, **key, now=ctx.now()) > 0
         else:

@@ -53,7 +53,7 @@ class _Customer(NamedTuple):
     folded_at: datetime | None
 
 
-class _StoredFact(NamedTuple):
+class StoredFact(NamedTuple):
     """A fact as it is stored; the payload is JSON."""
 
     id: int
@@ -179,7 +179,7 @@ async def fold_once(ctx: Context, customer_id: int, *, can_ask: bool) -> list[Ne
 
 async def known_facts(conn: ReadConnection, customer_id: int) -> list[Fact]:
     """All facts of a customer, handled or not."""
-    stored = await conn.many(statements.facts_of_customer, _StoredFact, customer_id=customer_id)
+    stored = await conn.many(statements.facts_of_customer, StoredFact, customer_id=customer_id)
     return [fact.fact for fact in stored]
 
 
@@ -221,13 +221,13 @@ async def _next(ctx: Context, *, before: datetime, max_rows: int) -> list[int]:
         return await conn.many(inbox.waiting_customers, int, now=ctx.now(), before=before, max_rows=max_rows)
 
 
-async def _facts(conn: WriteConnection, customer: _Customer) -> list[_StoredFact]:
+async def _facts(conn: WriteConnection, customer: _Customer) -> list[StoredFact]:
     """The customer's facts, and those that only now are known to be its own."""
-    stored = await conn.many(statements.facts_of_customer, _StoredFact, customer_id=customer.id)
+    stored = await conn.many(statements.facts_of_customer, StoredFact, customer_id=customer.id)
     named = {fact.object_id for fact in stored if fact.object_id and fact.type.startswith(("charge.", "invoice."))}
     batch = as_batch([{"object_id": object_id} for object_id in sorted(named)])
     if named and await conn.rows(statements.adopt_facts, of_customer_id=customer.id, batch=batch):
-        stored = await conn.many(statements.facts_of_customer, _StoredFact, customer_id=customer.id)
+        stored = await conn.many(statements.facts_of_customer, StoredFact, customer_id=customer.id)
     return stored
 
 
@@ -278,7 +278,7 @@ def _needed(facts: Sequence[Fact], kind: Kind, object_id: str) -> Needed:
 
 
 async def _mark(
-    conn: WriteConnection, ctx: Context, customer: _Customer, state: BillingState, stored: Sequence[_StoredFact]
+    conn: WriteConnection, ctx: Context, customer: _Customer, state: BillingState, stored: Sequence[StoredFact]
 ) -> None:
     """Mark the facts handled and current, in the transaction of what has followed from them."""
     now, key = ctx.now(), {"of_customer_id": customer.id}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -10,11 +12,18 @@ import structlog
 
 from app.context import Context
 from app.database.connections import ReadConnection
-from app.errors import PaymentsRefusedError, UnavailableError
+from app.errors import PaymentsNotConfiguredError, PaymentsRefusedError, UnavailableError
+from app.providers.payments import Price
+from app.runtime import Runtime
+from app.services.payments.payer import gateway_of
 from sql.statements import plan_prices as statements
 
 # By how much a price of another interval is that of a month.
 _MONTHS: Final = {"day": 1 / 30, "week": 7 / 30, "month": 1.0, "year": 12.0}
+
+# How long a page waits for prices that are not known yet, and after how long Stripe is asked for them again.
+PATIENCE_SECONDS: Final = 2.0
+ASKED_AGAIN_SECONDS: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +42,13 @@ class PlanPrice(NamedTuple):
         return round(self.amount / _MONTHS[self.recurring_interval or "month"])
 
 
+class _Asked:
+    """When this process asks again for a price that Stripe has not told, by the price's id."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.again: dict[str, float] = {}
+
+
 async def known_prices(conn: ReadConnection) -> dict[str, PlanPrice]:
     """The prices that are known, by their ids."""
     return {price.stripe_price_id: price for price in await conn.many(statements.prices, PlanPrice)}
@@ -41,20 +57,31 @@ async def known_prices(conn: ReadConnection) -> dict[str, PlanPrice]:
 async def prices_of(ctx: Context, price_ids: Iterable[str]) -> dict[str, PlanPrice]:
     """The prices of these ids, as far as Stripe has them; it is asked for those that are not known yet.
 
-    Where Stripe does not answer, the others are all there is: a page without a price is better than none.
+    A page waits for that a short while and goes on without: a page without a price is better than none. What Stripe
+    has not told is asked again after a minute, so that not every page waits for it.
     """
+    wanted = list(dict.fromkeys(price_ids))
     async with ctx.read() as conn:
         known = await known_prices(conn)
-    wanted = dict.fromkeys(price_ids)
-    for price_id in wanted:
-        if price_id not in known and (price := await _read_price(ctx, price_id)) is not None:
-            known[price_id] = price
+    ask_again, now = ctx.runtime.part(_Asked).again, time.monotonic()
+    unknown = [price_id for price_id in wanted if price_id not in known and ask_again.get(price_id, 0.0) <= now]
+    if unknown and ctx.runtime.payments is not None:
+        ask_again |= dict.fromkeys(unknown, now + ASKED_AGAIN_SECONDS)
+        reading = [ctx.runtime.begin(_read_price(ctx, price_id)) for price_id in unknown]
+        done, _ = await asyncio.wait(reading, timeout=PATIENCE_SECONDS)
+        known |= {price.stripe_price_id: price for task in done if (price := task.result()) is not None}
     return {price_id: known[price_id] for price_id in wanted if price_id in known}
 
 
-async def price_of(ctx: Context, price_id: str) -> PlanPrice | None:
-    """The price with this id; None where Stripe has none, or does not answer."""
-    return (await prices_of(ctx, [price_id])).get(price_id)
+async def needed_price(ctx: Context, price_id: str) -> PlanPrice:
+    """The price with this id; raises PaymentsRefusedError where Stripe has none, and what the gateway raises."""
+    async with ctx.read() as conn:
+        known = (await known_prices(conn)).get(price_id)
+    if known is not None:
+        return known
+    if (price := await _store(ctx, await gateway_of(ctx).price(price_id))) is None:
+        raise PaymentsRefusedError(reason=f"it has no price {price_id}")
+    return price
 
 
 async def refresh_prices(ctx: Context) -> Mapping[str, object]:
@@ -82,13 +109,14 @@ class _PlanWithPrice(NamedTuple):
 
 async def _read_price(ctx: Context, price_id: str) -> PlanPrice | None:
     """Ask Stripe for a price and store it; None where it has none, or does not answer."""
-    if ctx.runtime.payments is None:
-        return None
     try:
-        price = await ctx.runtime.payments.price(price_id)
-    except (UnavailableError, PaymentsRefusedError) as failure:
+        return await _store(ctx, await gateway_of(ctx).price(price_id))
+    except (UnavailableError, PaymentsRefusedError, PaymentsNotConfiguredError) as failure:
         log.warning("price_not_read", price=price_id, reason=failure.code)
         return None
+
+
+async def _store(ctx: Context, price: Price | None) -> PlanPrice | None:
     if price is None:
         return None
     row = PlanPrice(price.id, price.amount, price.currency, price.interval)

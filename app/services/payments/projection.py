@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import Executable
 
 from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection, as_batch
@@ -21,8 +20,6 @@ from app.services.directory.lookup import Tenant
 from app.services.payments.paid_codes import follow_sessions
 from sql.statements import billing
 from sql.statements import folding as statements
-
-Stored = TypeVar("Stored", InvoiceState, PaymentMethodState)
 
 log = structlog.get_logger(__name__)
 
@@ -62,16 +59,8 @@ async def project(conn: WriteConnection, ctx: Context, folded: Folded) -> None:
     if state.subscription is not None:
         await _write_subscription(conn, ctx, tenant, folded.stripe_customer_id, state.subscription)
     await _tell_of_others(conn, ctx, tenant, folded)
-    await _write(conn, tenant, statements.stored_invoices, statements.store_invoices, InvoiceState, state.invoices)
-    await _write(
-        conn,
-        tenant,
-        statements.stored_payment_methods,
-        statements.store_payment_methods,
-        PaymentMethodState,
-        state.payment_methods,
-    )
-    await _remove_methods(conn, tenant, state.payment_methods)
+    await _write_invoices(conn, tenant, state.invoices)
+    await _write_methods(conn, tenant, state.payment_methods)
     await follow_sessions(conn, ctx, tenant, state)
 
 
@@ -84,7 +73,8 @@ async def _write_subscription(
     conn: WriteConnection, ctx: Context, tenant: Tenant, customer: str, state: SubscriptionState
 ) -> None:
     stored, now = await subscription_as_stored(conn, tenant.id), ctx.now()
-    plan_id = await _plan_of(conn, tenant, state, stored)
+    if (plan_id := await _plan_of(conn, tenant, state, stored)) is None:
+        return
     values: dict[str, Any] = {
         "plan_id": plan_id,
         "state": state.state,
@@ -113,15 +103,18 @@ async def _write_subscription(
 
 async def _plan_of(
     conn: WriteConnection, tenant: Tenant, state: SubscriptionState, stored: StoredSubscription | None
-) -> int:
-    """The plan that is paid for; where no plan has its price, the one that the tenant is on."""
+) -> int | None:
+    """The plan that is paid for; where no plan has its price, the one that the tenant is on.
+
+    None where it is on none, and Stripe has not described the subscription yet.
+    """
     plan_id = state.plan_id
     if plan_id is not None and await conn.maybe(statements.plan_name, str, plan_id=plan_id) is None:
         plan_id = None
     if plan_id is None and state.price_id is not None:
         plan_id = await conn.maybe(statements.plan_of_price, int, price_id=state.price_id)
-    if plan_id is not None:
-        return plan_id
+    if plan_id is not None or not state.is_described:
+        return plan_id or (stored and stored.plan_id)
     log.warning("billing_price_unknown", tenant=tenant.slug, price=state.price_id, plan=state.plan_id)
     if stored is None:
         raise PlanOfPriceNotFoundError(price=state.price_id, tenant=tenant.slug)
@@ -151,20 +144,21 @@ async def _tell_of_others(conn: WriteConnection, ctx: Context, tenant: Tenant, f
         await record(conn, ctx, Event(EventType.SUBSCRIPTION_DOUBLED, title, tenant_id=tenant.id, metadata=metadata))
 
 
-async def _write(
-    conn: WriteConnection,
-    tenant: Tenant,
-    stored: Executable,
-    store: Executable,
-    into: Callable[..., Stored],
-    states: Sequence[Stored],
-) -> None:
-    """Store those that differ from what is stored; what is stored and not told of any more stays."""
-    known = set(await conn.many(stored, into, tenant_id=tenant.id)) if states else set()
+async def _write_invoices(conn: WriteConnection, tenant: Tenant, states: Sequence[InvoiceState]) -> None:
+    """Store those that differ; an invoice that is told of no more stays."""
+    if not states:
+        return
+    known = set(await conn.many(statements.stored_invoices, InvoiceState, tenant_id=tenant.id))
     if different := [asdict(each) for each in states if each not in known]:
-        await conn.affected(store, of_tenant_id=tenant.id, batch=as_batch(different))
+        await conn.affected(statements.store_invoices, of_tenant_id=tenant.id, batch=as_batch(different))
 
 
-async def _remove_methods(conn: WriteConnection, tenant: Tenant, states: Sequence[PaymentMethodState]) -> None:
-    kept = as_batch([{"stripe_payment_method_id": each.stripe_payment_method_id} for each in states])
-    await conn.affected(statements.delete_payment_methods, of_tenant_id=tenant.id, batch=kept)
+async def _write_methods(conn: WriteConnection, tenant: Tenant, states: Sequence[PaymentMethodState]) -> None:
+    """Store those that differ, and remove those that are the customer's no more."""
+    known = set(await conn.many(statements.stored_payment_methods, PaymentMethodState, tenant_id=tenant.id))
+    if different := [asdict(each) for each in states if each not in known]:
+        await conn.affected(statements.store_payment_methods, of_tenant_id=tenant.id, batch=as_batch(different))
+    kept = {each.stripe_payment_method_id for each in states}
+    if not kept.issuperset(each.stripe_payment_method_id for each in known):
+        batch = as_batch([{"stripe_payment_method_id": each} for each in sorted(kept)])
+        await conn.affected(statements.delete_payment_methods, of_tenant_id=tenant.id, batch=batch)

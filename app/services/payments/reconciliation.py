@@ -29,7 +29,6 @@ from sql.statements import reconciliation as statements
 
 PAGE: Final = 200
 KINDS: Final[tuple[Kind, ...]] = (
-    "customer",
     "subscription",
     "invoice",
     "checkout.session",
@@ -128,10 +127,11 @@ async def _customers(ctx: Context, tenant_slug: str | None) -> AsyncIterator[_Kn
 
 async def _compare(ctx: Context, gateway: BillingGateway, customer: _Known, *, is_dry_run: bool) -> list[Difference]:
     asked_at = await billing_now(ctx)
-    objects = await _objects(ctx, gateway, customer)
-    if not any(found["object"] == "customer" and not found.get("deleted") for found in objects):
+    found_customer = await gateway.fetch("customer", customer.stripe_customer_id)
+    if found_customer is None or found_customer.get("deleted"):
         what = "the customer is gone at Stripe; link the tenant to another one"
         return [Difference(customer.slug, "customer", customer.stripe_customer_id, what, customer.slug, None)]
+    objects = [found_customer, *await _objects(ctx, gateway, customer)]
     async with ctx.read() as conn:
         facts = await known_facts(conn, customer.id)
         plans = await conn.many(statements.all_plans, Plan)
@@ -148,7 +148,7 @@ async def _compare(ctx: Context, gateway: BillingGateway, customer: _Known, *, i
 
 
 async def _objects(ctx: Context, gateway: BillingGateway, customer: _Known) -> list[StripeObject]:
-    """Everything that Stripe has of a customer, and the means of payment that it has no more."""
+    """What Stripe has of a customer, and the means of payment that it has no more."""
     objects: list[StripeObject] = []
     for kind in KINDS:
         objects += await gateway.customer_objects(kind, customer.stripe_customer_id)
@@ -196,7 +196,7 @@ def _overruled(
         return
     grace = timedelta(days=ctx.runtime.settings.grace_days)
     charged = fold(_snapshots([], objects, LONG_AGO), grace=grace, can_ask=False).subscription
-    if charged is None or charged.stripe_subscription_id is None or charged.price_id is None:
+    if charged is None or charged.price_id is None:
         return
     names = {plan.id: plan.name for plan in plans}
     paid = next((plan for plan in plans if plan.stripe_price_id == charged.price_id), None)

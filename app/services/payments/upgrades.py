@@ -13,7 +13,7 @@ from app.providers.payments import ProrationLine, StripeObject
 from app.services.billing.pages import return_url
 from app.services.payments.checkouts import Answered, Draft, Opened, open_once
 from app.services.payments.payer import Payer, customer_of, gateway_of, in_time, own_payer
-from app.services.payments.plan_prices import price_of
+from app.services.payments.plan_prices import needed_price
 from sql.statements import checkouts as statements
 
 # Of a subscription in one of these states nothing can be changed any more; another one may begin.
@@ -128,9 +128,7 @@ async def _ask(ctx: Context, payer: Payer, plan: ChosenPlan, checkout_id: int) -
 async def _preview(ctx: Context, payer: Payer, plan: ChosenPlan) -> Preview:
     living = await living_subscription(ctx, payer)
     if living is None or payer.customer_id is None:
-        price = await price_of(ctx, plan.stripe_price_id)
-        if price is None:
-            raise PaymentsRefusedError(reason=f"it has no price {plan.stripe_price_id}")
+        price = await needed_price(ctx, plan.stripe_price_id)
         return Preview(plan, False, price.amount, price.currency, price.amount, None, ())
     costs = await gateway_of(ctx).preview(
         customer_id=payer.customer_id,

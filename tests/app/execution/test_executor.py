@@ -24,6 +24,7 @@ from graphql import (
 from graphql.type import get_nullable_type, is_enum_type, is_leaf_type, is_list_type, is_non_null_type
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.processes import FULL_PROOF
 
 from app.execution.executor import Attribute, PlainExecutor
 from app.resolvers.schema import schema
@@ -177,7 +178,7 @@ def shown(errors: list[GraphQLError] | None) -> list[Any]:
 
 
 @given(selection=selection_of(ROOT, 3), root=row_of(ROOT, 3).filter(lambda row: isinstance(row, Row)))  # type: ignore[arg-type]
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=500 if FULL_PROOF else 60, deadline=None)
 async def test_answers_are_those_of_the_library(selection: str, root: Any) -> None:
     document = parse(f"query($yes: Boolean!) {selection}")
     if validate(SCHEMA, document):

@@ -11,17 +11,20 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import select, update
-from support.billing import Payer, at_stripe, payer, plan_of
+from sqlalchemy import insert, select, update
+from support.billing import Payer, at_stripe, days_pass, pay, payer, plan_of, settle, simulator_of
 from support.builders import licensed
 from support.databases import settings_for
 from support.live import LiveServer, live_server
 from support.rows import change, rows
 
 from app.errors import PaymentsUnavailableError
+from app.providers.stripe_simulator.portal_sessions import confirm_change
+from app.services.payments.checkouts import MAX_AN_HOUR
 from app.services.payments.purchases import cost_of
+from app.services.tenants.deletion import delete_tenant
 from app.setting_kinds import CodePrice
-from sql.tables import checkouts, stripe_customers
+from sql.tables import checkouts, plans, stripe_customers
 
 TIERS = ["1: 500", "10: 350", "50: 250"]
 
@@ -158,3 +161,77 @@ async def test_a_tenant_is_told_that_stripe_does_not_answer(live: LiveServer, is
         await tenant.upgrade(plan_id)
         assert await stored(live) == [("subscription", "open")]
         assert len(await at_stripe(live, "checkout.session")) == 1
+
+
+async def test_clicks_in_two_processes_open_one_session(database: str, tmp_path: Path) -> None:
+    settings = settings_for(database, tmp_path)
+    async with live_server(settings) as one, live_server(settings) as other:
+        tenant, plan_id, _ = await two_plans(one)
+        browsers = (tenant, tenant._replace(live=other))
+
+        answers = await asyncio.gather(*(browser.upgrade(plan_id) for browser in browsers * 10))
+
+        assert len({answer["sessionId"] for answer in answers}) == 1
+        assert len(await at_stripe(one, "checkout.session")) == 1
+
+
+async def test_fifty_clicks_change_a_living_subscription_once(live: LiveServer) -> None:
+    tenant, plan_id, other_id = await two_plans(live)
+    await pay(live, (await tenant.upgrade(plan_id))["sessionId"])
+
+    answers = await asyncio.gather(*(tenant.upgrade(other_id) for _ in range(50)))
+
+    (session_id,) = {answer["sessionId"] for answer in answers}
+    assert len(await at_stripe(live, "billing_portal.session")) == 1
+    await simulator_of(live).run(lambda books: confirm_change(books, session_id))
+    await settle(live)
+    (subscription,) = await at_stripe(live, "subscription")
+    assert [item["price"]["id"] for item in subscription["items"]["data"]] == [await price_of(live, other_id)]
+    assert await stored(live) == [("subscription", "paid"), ("plan_change", "paid")]
+
+
+async def price_of(live: LiveServer, plan_id: int) -> str:
+    ((price_id,),) = await rows(live, select(plans.c.stripe_price_id).where(plans.c.id == plan_id))
+    return str(price_id)
+
+
+async def test_a_tenant_that_is_deleted_meanwhile_gets_no_session(live: LiveServer) -> None:
+    tenant, plan_id, _ = await two_plans(live)
+    gateway = live.runtime.payments
+    open_subscription = type(gateway).open_subscription
+
+    async def deleting(gateway: Any, **what: Any) -> Any:
+        await delete_tenant(live.ctx, tenant.tenant.slug)
+        return await open_subscription(gateway, **what)
+
+    with patch.object(type(gateway), "open_subscription", deleting):
+        answer = await tenant.send("POST", "/upgrade", json={"planId": plan_id})
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (409, "checkout_replaced")
+    assert [session["status"] for session in await at_stripe(live, "checkout.session")] == ["expired"]
+
+
+async def test_what_nobody_pays_is_closed(live: LiveServer) -> None:
+    tenant, plan_id, _ = await two_plans(live)
+    await tenant.upgrade(plan_id)
+    await tenant.ask("POST", "/purchase-codes", json={"quantity": 1})
+
+    await days_pass(live, 2)
+
+    assert await stored(live) == [("subscription", "expired"), ("codes", "expired")]
+    await tenant.upgrade(plan_id)
+    assert (await stored(live))[-1] == ("subscription", "open")
+
+
+async def test_sessions_are_opened_at_a_pace(live: LiveServer) -> None:
+    tenant = await payer(live)
+    now = live.ctx.now()
+    row = {"kind": "codes", "state": "expired", "quantity": 1, "created_at": now, "updated_at": now}
+    await change(live, insert(checkouts).values([{"tenant_id": tenant.tenant.tenant_id, **row}] * MAX_AN_HOUR))
+
+    refused = await tenant.send("POST", "/purchase-codes", json={"quantity": 1})
+
+    assert (refused.status_code, refused.json()["errorCode"]) == (429, "rate_limited")
+    assert 3590 < int(refused.headers["retry-after"]) <= 3600
+    await change(live, update(checkouts).values(created_at=now - timedelta(hours=1)))
+    await tenant.ask("POST", "/purchase-codes", json={"quantity": 1})
