@@ -121,19 +121,14 @@ delete_waiting_deliveries = delete(deliveries).where(
     deliveries.c.tenant_slug == bindparam("of_slug"), deliveries.c.state == "waiting"
 )
 
-# Before its rows go. A customer that an operator has linked may not be known as one yet.
-customer_to_leave = hidden_too(
-    select(
-        func.coalesce(stripe_customers.c.stripe_customer_id, subscriptions.c.stripe_customer_id).label("customer_id")
-    )
-    .select_from(tenants)
-    .outerjoin(stripe_customers, stripe_customers.c.tenant_id == tenants.c.id)
-    .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
-    .where(
-        tenants.c.id == bindparam("tenant_id"),
-        or_(stripe_customers.c.id.is_not(None), subscriptions.c.stripe_customer_id.is_not(None)),
-    ),
-    "the same transaction has hidden the tenant just before",
+# The tenant's customer at Stripe; one that an operator has linked may not be known as one yet.
+_customer = func.coalesce(
+    select(stripe_customers.c.stripe_customer_id)
+    .where(stripe_customers.c.tenant_id == bindparam("of_tenant_id"))
+    .scalar_subquery(),
+    select(subscriptions.c.stripe_customer_id)
+    .where(subscriptions.c.tenant_id == bindparam("of_tenant_id"), subscriptions.c.ended_at.is_(None))
+    .scalar_subquery(),
 )
 
 _is_departing = and_(tenant_deletions.c.stripe_customer_id.is_not(None), tenant_deletions.c.payments_ended_at.is_(None))
@@ -159,7 +154,12 @@ departures_waiting = across_tenants(
     "a sweep looks at the deletions of all tenants",
 )
 
-insert_deletion = insert(tenant_deletions).returning(tenant_deletions.c.id)
+# Before the subscriptions go, which may be all that names the customer.
+insert_deletion = (
+    insert(tenant_deletions)
+    .values(stripe_customer_id=_customer)
+    .returning(tenant_deletions.c.id, tenant_deletions.c.stripe_customer_id)
+)
 
 _is_free = or_(tenant_deletions.c.held_until.is_(None), tenant_deletions.c.held_until < bindparam("now"))
 

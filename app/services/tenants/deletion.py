@@ -67,6 +67,13 @@ class _Hidden(NamedTuple):
     name: str
 
 
+class _Requested(NamedTuple):
+    """The deletion that was requested, and the tenant's customer at Stripe, which it leaves."""
+
+    id: int
+    stripe_customer_id: str | None
+
+
 class _Hold(NamedTuple):
     """A deletion that this process works on; ``found`` is JSON, None before its rows are counted."""
 
@@ -110,20 +117,19 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
         )
         if tenant is None:
             raise TenantNotFoundError(slug=tenant_slug)
-        customer_id = await conn.maybe(statements.customer_to_leave, str, tenant_id=tenant.id)
+        row = {"tenant_id": tenant.id, "slug": tenant_slug, "name": tenant.name, "requested_by": ctx.actor.name}
+        deletion = await conn.one(
+            statements.insert_deletion, _Requested, **row, of_tenant_id=tenant.id, requested_at=now
+        )
         await conn.affected(statements.delete_subscriptions, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_challenge, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_waiting_deliveries, of_slug=tenant_slug)
-        row = {"tenant_id": tenant.id, "slug": tenant_slug, "name": tenant.name, "stripe_customer_id": customer_id}
-        deletion_id = await conn.one(
-            statements.insert_deletion, int, **row, requested_by=ctx.actor.name, requested_at=now
-        )
-        metadata = {"name": tenant.name, "slug": tenant_slug, "deletion_id": deletion_id}
+        metadata = {"name": tenant.name, "slug": tenant_slug, "deletion_id": deletion.id}
         title = f"Tenant {tenant.name} deleted"
         await record(conn, ctx, Event(EventType.TENANT_DELETED, title, tenant_id=tenant.id, metadata=metadata))
-    ctx.runtime.enqueue(DELETION, deletion_id)
-    if customer_id is not None:
-        ctx.runtime.enqueue(DEPARTURE, deletion_id)
+    ctx.runtime.enqueue(DELETION, deletion.id)
+    if deletion.stripe_customer_id is not None:
+        ctx.runtime.enqueue(DEPARTURE, deletion.id)
 
 
 async def remove_tenant(ctx: Context, deletion_id: int) -> Mapping[str, object]:
