@@ -28,7 +28,12 @@ from sql.bounds import MAX_ID
 MAX_CODES = 100
 PURCHASE_IN_PATH = {"purchase_id": "The purchase's id."}
 STRIPE_ERRORS = (errors.PaymentsUnavailableError, errors.PaymentsRefusedError, errors.PaymentsNotConfiguredError)
-CHECKOUT_ERRORS = (errors.TenantNotFoundError, errors.CheckoutReplacedError, *STRIPE_ERRORS)
+CHECKOUT_ERRORS = (
+    errors.TenantNotFoundError,
+    errors.CheckoutReplacedError,
+    errors.RateLimitedError,
+    *STRIPE_ERRORS,
+)
 RENEWAL_ERRORS = (errors.TenantNotFoundError, errors.NothingPaidForError, *STRIPE_ERRORS)
 
 PlanId = Annotated[int, Field(ge=1, le=MAX_ID, description="The plan's id.")]

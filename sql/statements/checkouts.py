@@ -73,6 +73,10 @@ unfinished_codes = (
     .with_for_update()
 )
 
+recent_checkouts = select(func.count().label("checkouts"), func.min(checkouts.c.created_at).label("oldest")).where(
+    _of_tenant, checkouts.c.created_at > bindparam("since")
+)
+
 checkout = select(*_found).where(_of_tenant, checkouts.c.id == bindparam("checkout_id"))
 
 insert_checkout = insert(checkouts).returning(checkouts.c.id)

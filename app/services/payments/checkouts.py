@@ -8,6 +8,7 @@ paid, failed, expired, refunded    as Stripe has said, or because another choice
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +17,13 @@ from typing import Any, Final, Literal, NamedTuple
 
 from app.context import Context
 from app.database.connections import WriteConnection
-from app.errors import CheckoutReplacedError, PaymentsRefusedError, PaymentsUnavailableError, PortalError
+from app.errors import (
+    CheckoutReplacedError,
+    PaymentsRefusedError,
+    PaymentsUnavailableError,
+    PortalError,
+    RateLimitedError,
+)
 from app.providers.payments import Session
 from app.services.billing.clock import billing_now
 from app.services.directory.lookup import lock_tenant
@@ -29,6 +36,9 @@ Kind = Literal["subscription", "plan_change", "codes"]
 POLL_SECONDS: Final = 0.1
 # One purchase of codes is one click: a second one of the same within so long is a repeat of it.
 REPEATED: Final = timedelta(minutes=10)
+# So many sessions a tenant may open in an hour: Stripe counts the calls of all tenants together.
+MAX_AN_HOUR: Final = 60
+HOUR: Final = timedelta(hours=1)
 # How long a page that asks to confirm a change can be counted on; Stripe says nothing of its end.
 CONFIRMABLE: Final = timedelta(minutes=4)
 # A session that nobody has opened, or that Stripe has told no end of, is given up after so long.
@@ -54,6 +64,13 @@ class Opened(NamedTuple):
     session_id: str
     url: str
     amount: int | None
+
+
+class _Recent(NamedTuple):
+    """How many sessions a tenant has opened lately, and when the first of them."""
+
+    checkouts: int
+    oldest: datetime | None
 
 
 class Answered(NamedTuple):
@@ -100,8 +117,8 @@ Ask = Callable[[int], Awaitable[Answered]]
 async def open_once(ctx: Context, draft: Draft, ask: Ask) -> Opened:
     """The session for what the tenant has chosen: the one that is open, or a new one, for which ``ask`` asks Stripe.
 
-    ``ask`` gets the row's id, of which it makes its keys. Raises CheckoutReplacedError, TenantNotFoundError and what
-    the gateway raises; whatever it raises, the next click can go on where this one has stopped.
+    ``ask`` gets the row's id, of which it makes its keys. Raises RateLimitedError, CheckoutReplacedError,
+    TenantNotFoundError and what the gateway raises; the next click can then go on where this one has stopped.
     """
     at_billing = await billing_now(ctx)
     async with ctx.write() as conn:
@@ -140,7 +157,17 @@ async def _take_place(conn: WriteConnection, ctx: Context, draft: Draft, at_bill
         key = {"of_tenant_id": ctx.tenant_id, "of_id": mine.id}
         await conn.affected(statements.ask_again, **key, until=until, now=now)
         return _Place(mine, is_ours=True, replaced=replaced)
+    await _check_pace(conn, ctx)
     return _Place(await _insert(conn, ctx, draft, until, at_billing), is_ours=True, replaced=replaced)
+
+
+async def _check_pace(conn: WriteConnection, ctx: Context) -> None:
+    """Raise RateLimitedError where the tenant has opened as many sessions within an hour as it may."""
+    now = ctx.now()
+    recent = await conn.one(statements.recent_checkouts, _Recent, tenant_id=ctx.tenant_id, since=now - HOUR)
+    if recent.oldest is None or recent.checkouts < MAX_AN_HOUR or ctx.runtime.settings.rate_limits == "off":
+        return
+    raise RateLimitedError(retry_after=max(1, math.ceil((recent.oldest + HOUR - now).total_seconds())))
 
 
 async def _same_choice(conn: WriteConnection, ctx: Context, draft: Draft) -> list[_Row]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from app.context import Actor, Context
-from app.database.connections import WriteConnection
 from app.errors import TenantNotFoundError
 from app.events import Event, EventType, record
 from app.services.billing.clock import billing_now
@@ -17,7 +16,7 @@ from app.services.billing.fact_log import FOLD, add_fact
 from app.services.billing.facts import GRACE_ENDED, TRIAL_ENDED
 from app.services.directory.lookup import lock_tenant
 from app.services.payments.checkouts import close_old_checkouts
-from app.services.tenants.deliveries import BillingKind, enqueue_deliveries, request_delivery
+from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
 from sql.statements import billing_ends as statements
 
 # So many at a time; the next minute goes on.
@@ -32,6 +31,15 @@ class _Told(NamedTuple):
     slug: str
     name: str
     ends_at: datetime
+
+    def title(self, what: str) -> str:
+        """How the trail says it."""
+        return f"{self.name} {what}; it goes on until {self.ends_at:%Y-%m-%d}"
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the event tells beside that."""
+        return {"tenant_id": self.tenant_id, "metadata": {"ends_at": self.ends_at}}
 
 
 class _Over(NamedTuple):
@@ -51,8 +59,8 @@ class _Over(NamedTuple):
         """What the trail tells of it."""
         is_grace = self.state == "past_due"
         title = f"{'Grace' if is_grace else 'Trial'} of {self.name} has ended"
-        kind = EventType.GRACE_ENDED if is_grace else EventType.TRIAL_ENDED
-        return Event(kind, title, tenant_id=self.tenant_id, metadata={"ended_at": self.over_at})
+        details: dict[str, Any] = {"tenant_id": self.tenant_id, "metadata": {"ended_at": self.over_at}}
+        return Event(EventType.GRACE_ENDED if is_grace else EventType.TRIAL_ENDED, title, **details)
 
 
 async def end_graces_and_trials(ctx: Context) -> Mapping[str, object]:
@@ -66,8 +74,12 @@ async def end_graces_and_trials(ctx: Context) -> Mapping[str, object]:
     async with ctx.write() as conn:
         graces = await conn.many(statements.tell_of_graces, _Told, billing_now=now, max_rows=AT_ONCE)
         trials = await conn.many(statements.tell_of_trials, _Told, billing_now=now, soon=soon, max_rows=AT_ONCE)
-        deliveries = await _tell(conn, ctx, graces, EventType.GRACE_BEGUN, "payment_failed")
-        deliveries += await _tell(conn, ctx, trials, EventType.TRIAL_ENDING, "trial_ending")
+        events = [Event(EventType.GRACE_BEGUN, told.title("is past due"), **told.details) for told in graces]
+        events += [Event(EventType.TRIAL_ENDING, told.title("is in a trial"), **told.details) for told in trials]
+        if events:
+            await record(conn, ctx, *events)
+        deliveries = [await request_delivery(conn, "payment_failed", told.slug, at=ctx.now()) for told in graces]
+        deliveries += [await request_delivery(conn, "trial_ending", told.slug, at=ctx.now()) for told in trials]
     enqueue_deliveries(ctx, deliveries)
     async with ctx.read() as conn:
         over = await conn.many(statements.over, _Over, billing_now=now, max_rows=AT_ONCE)
@@ -76,21 +88,6 @@ async def end_graces_and_trials(ctx: Context) -> Mapping[str, object]:
         with contextlib.suppress(TenantNotFoundError):
             ended += await _end(ctx, subscription)
     return {"graces": len(graces), "trials": len(trials), "ended": ended, "checkouts": await close_old_checkouts(ctx)}
-
-
-async def _tell(
-    conn: WriteConnection, ctx: Context, found: Sequence[_Told], event: EventType, kind: BillingKind
-) -> list[int]:
-    """Request a mail to each tenant, and record it; answers the ids of the deliveries."""
-    if found:
-        await record(conn, ctx, *(_said(event, told) for told in found))
-    return [await request_delivery(conn, kind, told.slug, at=ctx.now()) for told in found]
-
-
-def _said(event: EventType, told: _Told) -> Event:
-    what = "is past due" if event == EventType.GRACE_BEGUN else "is in a trial that will end"
-    title = f"{told.name} {what}; it goes on until {told.ends_at:%Y-%m-%d}"
-    return Event(event, title, tenant_id=told.tenant_id, metadata={"ends_at": told.ends_at})
 
 
 async def _end(ctx: Context, over: _Over) -> int:

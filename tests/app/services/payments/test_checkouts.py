@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from support.billing import Payer, at_stripe, days_pass, pay, payer, plan_of, settle, simulator_of
 from support.builders import licensed
 from support.databases import settings_for
@@ -20,6 +20,7 @@ from support.rows import change, rows
 
 from app.errors import PaymentsUnavailableError
 from app.providers.stripe_simulator.portal_sessions import confirm_change
+from app.services.payments.checkouts import MAX_AN_HOUR
 from app.services.payments.purchases import cost_of
 from app.services.tenants.deletion import delete_tenant
 from app.setting_kinds import CodePrice
@@ -30,9 +31,18 @@ TIERS = ["1: 500", "10: 350", "50: 250"]
 
 @pytest.fixture
 async def live(database: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
-    """A server with a price table of several tiers, which waits for Stripe for a second."""
-    more = {"code_prices": TIERS, "response_timeout_seconds": 6, "device_wait_seconds": 1}
+    """A server with a price table of several tiers."""
+    async with live_server(settings_for(database, tmp_path, code_prices=TIERS)) as served:
+        yield served
+
+
+@pytest.fixture
+async def impatient(database: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
+    """A server that waits for Stripe for three seconds, and has asked it before."""
+    more = {"response_timeout_seconds": 8, "device_wait_seconds": 1}
     async with live_server(settings_for(database, tmp_path, **more)) as served:
+        assert served.runtime.payments is not None
+        await served.runtime.payments.check()
         yield served
 
 
@@ -136,7 +146,8 @@ async def test_a_purchase_that_is_repeated_is_one(live: LiveServer) -> None:
 
 
 @pytest.mark.parametrize("is_silent", [False, True])
-async def test_a_tenant_is_told_that_stripe_does_not_answer(live: LiveServer, is_silent: bool) -> None:
+async def test_a_tenant_is_told_that_stripe_does_not_answer(impatient: LiveServer, is_silent: bool) -> None:
+    live = impatient
     tenant, plan_id, _ = await two_plans(live)
     asked: list[str] = []
 
@@ -220,3 +231,17 @@ async def test_what_nobody_pays_is_closed(live: LiveServer) -> None:
     assert await stored(live) == [("subscription", "expired"), ("codes", "expired")]
     await tenant.upgrade(plan_id)
     assert (await stored(live))[-1] == ("subscription", "open")
+
+
+async def test_sessions_are_opened_at_a_pace(live: LiveServer) -> None:
+    tenant = await payer(live)
+    now = live.ctx.now()
+    row = {"kind": "codes", "state": "expired", "quantity": 1, "created_at": now, "updated_at": now}
+    await change(live, insert(checkouts).values([{"tenant_id": tenant.tenant.tenant_id, **row}] * MAX_AN_HOUR))
+
+    refused = await tenant.send("POST", "/purchase-codes", json={"quantity": 1})
+
+    assert (refused.status_code, refused.json()["errorCode"]) == (429, "rate_limited")
+    assert 3590 < int(refused.headers["retry-after"]) <= 3600
+    await change(live, update(checkouts).values(created_at=now - timedelta(hours=1)))
+    await tenant.ask("POST", "/purchase-codes", json={"quantity": 1})
