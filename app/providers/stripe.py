@@ -46,6 +46,7 @@ class StripeGateway:
         self._retries = retries
         self._simulator = simulator
         self._opened: Opened | None = None
+        self._opening = asyncio.Lock()
 
     async def create_customer(self, *, tenant_id: int, slug: str, name: str, email: str | None, key: str) -> str:
         """The id of a new customer, with the tenant's id and slug as its metadata."""
@@ -261,19 +262,20 @@ class StripeGateway:
     @contextlib.asynccontextmanager
     async def _asking(self, *, pages: bool = False) -> AsyncIterator[stripe.StripeClient]:
         """The client, for calls that end in time; of ``pages`` there may be any number, so only each has a time-out."""
-        if (opened := self._opened) is None:
-            # In a thread, because the library takes half a second, and certificates are read.
-            opened = await asyncio.to_thread(
-                open_client,
-                self._api_key,
-                api_base=self._api_base,
-                attempt_seconds=self._timeout_seconds / (self._retries + 1),
-                retries=self._retries,
-                simulator=self._simulator,
-            )
-            self._opened = opened
+        async with self._opening:
+            if self._opened is None:
+                # In a thread, because the library takes half a second, and certificates are read.
+                self._opened = await asyncio.to_thread(
+                    open_client,
+                    self._api_key,
+                    api_base=self._api_base,
+                    attempt_seconds=self._timeout_seconds / (self._retries + 1),
+                    retries=self._retries,
+                    simulator=self._simulator,
+                )
+            client = self._opened.client
         async with answering(None if pages else self._timeout_seconds):
-            yield opened.client
+            yield client
 
 
 def gateway_for(settings: Settings, simulator: StripeSimulator | None) -> BillingGateway | None:

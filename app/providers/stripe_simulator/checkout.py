@@ -33,6 +33,8 @@ def open_session(books: Books, asked: Parameters) -> Object:
     customer = asked.optional("customer")
     if customer is not None:
         living_customer(books, customer)
+    if asked.address("success_url") is None:
+        raise wrong("success_url", "Missing required param: success_url.")
     lines = [_line(books, mode, line) for line in asked.entries("line_items")]
     if not lines or (mode == "subscription" and len(lines) != 1):
         raise wrong("line_items", "A subscription needs one line, a payment at least one.")

@@ -19,6 +19,8 @@ TAKEN_SECONDS = 30
 # Seconds after each attempt until the next one; the last of them holds for three days.
 PAUSES = (1, 2, 5, 15, 60, 300, 3600)
 GIVE_UP_AFTER = 100
+# Another process may have taken an event; so long until somebody looks whether it has arrived.
+SETTLE_PAUSE_SECONDS = 0.1
 
 if TYPE_CHECKING:
     import httpx2
@@ -58,6 +60,14 @@ class Deliveries:
             while not self.is_stopping and (taken := await asyncio.to_thread(self._take)) is not None:
                 await self._send(taken)
             return await asyncio.to_thread(self._count)
+
+    async def settle(self, seconds: float) -> int:
+        """Send what is there, again where it was not taken, for so many seconds; answers how many still wait."""
+        end = time.monotonic() + seconds
+        # No event of this process tells what another one has sent.
+        while (waiting := await self.send_waiting()) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(SETTLE_PAUSE_SECONDS)
+        return waiting
 
     async def close(self) -> None:
         """Send no more."""

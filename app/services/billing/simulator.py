@@ -12,6 +12,8 @@ from app.services.billing.clock import billing_now, move_billing_clock
 
 DAY = 86_400
 MAX_DAYS = 400
+# So long a command waits for a portal that does not take the events at once.
+SETTLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ async def advance_simulator(ctx: Context, days: int) -> Advanced:
     simulator = the_simulator(ctx)
     progress = await simulator.advance(days * DAY)
     await move_billing_clock(ctx, progress.seconds_ahead)
-    waiting = await simulator.deliveries.send_waiting()
+    waiting = await simulator.deliveries.settle(SETTLE_SECONDS)
     return Advanced(await billing_now(ctx), progress.seconds_ahead, progress.happened, waiting)
 
 

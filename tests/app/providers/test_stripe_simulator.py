@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from app.providers.stripe_library import API_VERSION
 from app.providers.stripe_simulator import charging, checkout, portal_sessions
 from app.providers.stripe_simulator.cards import CARDS
 from app.providers.stripe_simulator.periods import boundary
+from app.providers.stripe_simulator.simulator import Sent
 
 HOUR = 3600
 PAID = ["invoice_payment.paid", "invoice.paid", "invoice.payment_succeeded"]
@@ -240,6 +242,10 @@ async def test_every_object_and_event_has_names_that_the_library_knows(shop: Sho
     assert {name for found in (*listed, *events, portal, preview) for name in unknown_names(found)} == set()
     assert unknown_names({"object": "invoice", "payment_intent": "pi_1"}) == {"invoice.payment_intent"}
     assert len({event["type"] for event in events}) > 25
+    client = stripe.StripeClient("sk_test_1")
+    parsed = [client.construct_event_without_verification(json.dumps(event)) for event in events]
+    told = [event["data"]["object"]["object"] for event in events]
+    assert [type(event.data.object).OBJECT_NAME for event in parsed] == told
     assert {event["api_version"] for event in events} == {API_VERSION}
     assert stripe.api_version == API_VERSION
 
@@ -333,3 +339,48 @@ async def test_a_session_that_nobody_pays_expires_and_cannot_be_paid(shop: Shop)
     assert (await shop.events())[-1]["type"] == "checkout.session.expired"
     assert "expired" in refused["error"]["message"]
     assert (await shop.gateway.fetch("checkout.session", session.id) or {})["status"] == "expired"
+
+
+async def test_a_card_is_taken_away_and_a_customer_leaves(shop: Shop) -> None:
+    customer = await shop.customer()
+    subscription = await shop.subscribe(customer)
+    method = (await shop.of(customer, "payment_method"))[0]["id"]
+    before = len(await shop.events())
+
+    await shop.ask("POST", f"payment_methods/{method}/detach")
+    ended = await shop.gateway.cancel_now(subscription_id=subscription["id"], key="cancel")
+    gone = await shop.ask("DELETE", f"customers/{customer}")
+
+    assert (ended["status"], gone) == ("canceled", {"id": customer, "object": "customer", "deleted": True})
+    assert await shop.types_since(before) == [
+        "customer.subscription.updated",
+        "payment_method.detached",
+        "customer.subscription.deleted",
+        "customer.deleted",
+    ]
+    assert await shop.gateway.customers() == []
+    with pytest.raises(PaymentsRefusedError):
+        await shop.gateway.open_portal(customer_id=customer, return_url="http://shop.test", key="portal")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form", "status"),
+    [
+        ("POST", "checkout/sessions", "mode=payment&success_url=javascript:alert(1)", 400),
+        ("POST", "checkout/sessions", "mode=subscription", 400),
+        ("POST", "customers", "&".join(f"metadata[{n}]=x" for n in range(600)), 400),
+        ("POST", "customers", "metadata=x&metadata[a]=y", 400),
+        ("POST", "refunds", "charge=ch_1&amount=much", 404),
+        ("POST", "subscriptions", "customer=cus_1", 400),
+        ("GET", "nothing/here", "", 404),
+        ("PATCH", "customers", "", 404),
+    ],
+)
+async def test_a_wrong_request_is_refused_and_changes_nothing(
+    shop: Shop, method: str, path: str, form: str, status: int
+) -> None:
+    answer = await shop.simulator.answer(Sent(method, path, form, "key"), shop.simulator.api_key)
+
+    assert answer.status == status
+    assert "error" in json.loads(answer.body)
+    assert await shop.events() == []
