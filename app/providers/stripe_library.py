@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -124,7 +125,8 @@ async def unless_missing(asked: Awaitable[Found]) -> Found | None:
 
 async def is_signed(payload: bytes, signature: str | None, secrets: Sequence[str]) -> bool:
     """Whether one of the secrets has signed a webhook's body, a short while ago."""
-    await asyncio.to_thread(import_module, "stripe")
+    if "stripe" not in sys.modules:
+        await asyncio.to_thread(import_module, "stripe")
     import stripe
 
     for secret in secrets:
