@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 API_VERSION = "2026-10-28.endive"
 # Seconds by which the time in a webhook's signature may be past, as in Stripe's own libraries.
 TOLERANCE_SECONDS = 300
+# Set once the library is there for whoever verifies a signature: from then on that takes no thread.
+_loaded = threading.Event()
 MISSING = 404
 # What another attempt may mend: a lock that was not free, too many requests, and every failure of Stripe's own.
 AGAIN_LATER, SERVER_ERRORS_FROM = frozenset({409, 429}), 500
@@ -124,7 +127,9 @@ async def unless_missing(asked: Awaitable[Found]) -> Found | None:
 
 async def is_signed(payload: bytes, signature: str | None, secrets: Sequence[str]) -> bool:
     """Whether one of the secrets has signed a webhook's body, a short while ago."""
-    await asyncio.to_thread(import_module, "stripe")
+    if not _loaded.is_set():
+        await asyncio.to_thread(import_module, "stripe")
+        _loaded.set()
     import stripe
 
     for secret in secrets:

@@ -120,14 +120,18 @@ waiting_customers = (
     .limit(bindparam("max_rows"))
 )
 
-_unhandled = billing_facts.c.handled_at.is_(None)
+# What waits until somebody says whose it is has neither been tried nor is due, and is no backlog.
+_is_due_or_failed = and_(
+    billing_facts.c.handled_at.is_(None),
+    billing_facts.c.customer_id.is_not(None),
+    or_(billing_facts.c.next_attempt_at.is_(None), billing_facts.c.attempts > 0),
+)
 
 inbox = select(
     func.count().label("waiting"),
     func.min(billing_facts.c.received_at).label("oldest_received_at"),
     func.coalesce(func.sum(case((billing_facts.c.attempts > 0, 1), else_=0)), 0).label("failing"),
-).where(_unhandled)
-
+).where(_is_due_or_failed)
 
 # What an operator has handled again: everything of a tenant, one event, or what has failed.
 _again = {"handled_at": null(), "attempts": 0, "failure": null(), "next_attempt_at": null()}

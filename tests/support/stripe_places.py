@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import time
@@ -11,6 +12,7 @@ import orjson
 from support.stripe_story import AMOUNTS, Event
 
 from app.context import Context
+from app.errors import PlanConflictError
 from app.services.billing.plans import ensure_plan
 from app.services.payments.inbox import _store, _told
 from app.services.payments.outcome import outcome_of
@@ -29,7 +31,9 @@ def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[s
 async def with_plans(ctx: Context) -> None:
     """A plan for each price of the histories."""
     for number, price in enumerate(AMOUNTS):
-        await ensure_plan(ctx, name=price, price_id=price, quota=10 * (number + 1))
+        # The demonstration has a plan of each already.
+        with contextlib.suppress(PlanConflictError):
+            await ensure_plan(ctx, name=price, price_id=price, quota=10 * (number + 1))
 
 
 async def with_tenant(ctx: Context, name: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from app.services.billing.facts import Fact, metadata_of, number_in
 from app.services.billing.money import invoice_state, payment_method_state, payments_of, session_state
-from app.services.billing.standing import subscription_state
+from app.services.billing.standing import is_deleted, subscription_state
 from app.services.billing.state import BillingState
 from app.services.billing.view import History, View, view_of
 
@@ -33,7 +33,7 @@ def fold(facts: Iterable[Fact], *, grace: timedelta, can_ask: bool) -> BillingSt
         payment_methods=_each(view, "payment_method", lambda each: payment_method_state(view, each)),
         sessions=_each(view, "checkout.session", lambda each: session_state(view, each)),
         payments=payments,
-        is_deleted=any(each.object.get("deleted") or _is_deleted(each) for each in view.of("customer")),
+        is_deleted=any(is_deleted(each) for each in view.of("customer")),
         current=frozenset(view.current),
         unreadable=view.unreadable,
     )
@@ -52,10 +52,6 @@ def named_tenant(facts: Sequence[Fact]) -> int | None:
 def _each(view: View, kind: str, read: Callable[[History], Read | None]) -> tuple[Read, ...]:
     found = (view.read(history, read) for history in view.of(kind))
     return tuple(each for each in found if each is not None)
-
-
-def _is_deleted(customer: History) -> bool:
-    return customer.newest.type == "customer.deleted"
 
 
 def _object_of(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:

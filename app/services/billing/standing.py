@@ -58,13 +58,29 @@ def subscription_state(view: View, grace: timedelta) -> tuple[SubscriptionState 
     """
     linked = view.newest_said("stripe_subscription_id")
     linked_id = linked and linked.payload["stripe_subscription_id"]
-    standings = [each for each in _standings(view) if each.has_begun or each.id == linked_id]
+    deleted_at = _deleted_at(view)
+    standings = [
+        each if deleted_at is None or each.status in _ENDED else each._replace(status="canceled", since=deleted_at)
+        for each in _standings(view)
+        if each.has_begun or each.id == linked_id
+    ]
     if not standings:
         return None, ()
     counted = max(standings, key=lambda each: (each.status not in _ENDED, each.id == linked_id, each.created, each.id))
     others = tuple(sorted(each.id for each in standings if each.status not in _ENDED and each.id != counted.id))
     state = _own_words(view, counted) if counted.history is None else _described(view, counted, counted.history, grace)
     return _with_operators_word(view, counted, state), others
+
+
+def _deleted_at(view: View) -> datetime | None:
+    """When the customer was deleted, whose subscriptions are over by that; None where it was not."""
+    deleted = [each.newest.at for each in view.of("customer") if is_deleted(each)]
+    return max(deleted, default=None)
+
+
+def is_deleted(customer: History) -> bool:
+    """Whether Stripe has no such customer any more."""
+    return customer.newest.type == "customer.deleted" or bool(customer.object.get("deleted"))
 
 
 def _standings(view: View) -> Iterator[_Standing]:

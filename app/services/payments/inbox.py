@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from app.context import Context
+from app.database.connections import ReadConnection
 from app.errors import MalformedBodyError, NotFoundError, PayloadTooLargeError
 from app.providers.stripe import verified_event
 from app.services.billing.fact_log import FOLD
@@ -46,6 +47,8 @@ class _Told(NamedTuple):
     payment_intent_id: str | None
     tenant_id: int | None
     is_of_interest: bool
+    # Of an object that names no customer: it waits until another event says whose its object is.
+    is_named_by_another: bool
 
 
 async def receive(ctx: Context, body: bytes, signature: str | None) -> Received | Ignored:
@@ -107,7 +110,7 @@ def _told(event: Mapping[str, Any], payload: str, received_at: datetime) -> _Tol
     }
     intent, tenant_id = reference_to(found.get("payment_intent")), number_in(metadata_of(found), "tenant_id")
     is_of_interest = kind in KINDS and object_id is not None
-    return _Told(row, customer, intent, tenant_id, is_of_interest)
+    return _Told(row, customer, intent, tenant_id, is_of_interest, is_of_interest and kind in _NAMED_BY)
 
 
 async def _store(ctx: Context, told: _Told) -> tuple[int | None, bool]:
@@ -128,14 +131,12 @@ async def _store(ctx: Context, told: _Told) -> tuple[int | None, bool]:
                 handled_at = None
             else:
                 customer_id = await _looked_up(conn, told)
-                # What names no customer waits until another event says whose its object is.
-                is_adopted = "dispute" in told.row["type"] or told.row["type"].startswith("invoice_payment")
-                handled_at = None if customer_id is not None or is_adopted else handled_at
+                handled_at = None if customer_id is not None or told.is_named_by_another else handled_at
         row = {**told.row, "customer_id": customer_id, "handled_at": handled_at}
         return customer_id, await conn.maybe(statements.insert_event_of, int, **row) is not None
 
 
-async def _looked_up(conn: Any, told: _Told) -> int | None:
+async def _looked_up(conn: ReadConnection, told: _Told) -> int | None:
     names = {"object_id": told.row["object_id"], "payment_intent_id": told.payment_intent_id}
-    found: int = await conn.one(statements.customer_by_object, int, **names, named_tenant_id=told.tenant_id)
+    found = await conn.one(statements.customer_by_object, int, **names, named_tenant_id=told.tenant_id)
     return found or None

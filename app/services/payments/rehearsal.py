@@ -74,6 +74,14 @@ class _History(NamedTuple):
     checkouts: Sequence[Mapping[str, Any]]
 
 
+class _End(NamedTuple):
+    """Where a round has ended, and how often it was interrupted."""
+
+    outcome: bytes
+    state_hash: bytes | None
+    crashes: int
+
+
 class _CrashError(Exception):
     """Here a process has died."""
 
@@ -95,43 +103,39 @@ async def rehearse(ctx: Context, tenant_slug: str, *, rounds: int, seed: str) ->
 
     Nothing of the portal is changed. Raises TenantNotFoundError, or HistoryNotFoundError where Stripe has told nothing.
     """
-    history = await _read(ctx, tenant_slug)
-    crashes, draw = 0, Random(seed)  # noqa: S311 - it chooses an order
+    history, draw = await _read(ctx, tenant_slug), Random(seed)  # noqa: S311 - it chooses an order
     async with _folder() as folder:
         settings = _scratch(ctx.runtime.settings, folder, "empty")
         await schema.upgrade(settings)
-        straight, stored_hash = b"", b""
-        different = []
+        ends = []
         for number in range(rounds + 1):
-            facts = list(history.facts)
             crashing = _Crashes(draw)
-            if number:
-                facts += draw.choices(facts, k=len(facts))
-                draw.shuffle(facts)
             async with _copy(settings, folder, f"round-{number}", crashing) as scratch:
-                await _seed(scratch, history)
-                await _tell(scratch, history.customer.id, facts, crashing, may_crash=number > 0)
-                outcome = await outcome_of(scratch, history.tenant.id)
-                if not number:
-                    straight = outcome
-                    async with scratch.read() as conn:
-                        found = await conn.maybe(
-                            statements.customer_of_tenant, _Customer, tenant_slug=history.tenant.slug
-                        )
-                    stored_hash = (found and found.state_hash) or b""
-            crashes += crashing.count
-            if outcome != straight:
-                different.append(number)
+                ends.append(await _round(scratch, history, crashing, is_straight=number == 0))
+    straight, *others = ends
     return Rehearsal(
         tenant=history.tenant.slug,
         facts=len(history.facts),
         rounds=rounds,
-        crashes=crashes,
+        crashes=sum(end.crashes for end in others),
         seed=seed,
-        hash=hashlib.sha256(straight).hexdigest(),
-        different=different,
-        is_as_stored=history.customer.state_hash == stored_hash,
+        hash=hashlib.sha256(straight.outcome).hexdigest(),
+        different=[number for number, end in enumerate(others, 1) if end.outcome != straight.outcome],
+        is_as_stored=history.customer.state_hash == straight.state_hash,
     )
+
+
+async def _round(ctx: Context, history: _History, crashing: _Crashes, *, is_straight: bool) -> _End:
+    """One replay of the history in a database of its own: in its order, or shuffled, doubled and interrupted."""
+    facts = list(history.facts)
+    if not is_straight:
+        facts += crashing.draw.choices(facts, k=len(facts))
+        crashing.draw.shuffle(facts)
+    await _seed(ctx, history)
+    await _tell(ctx, history.customer.id, facts, crashing, may_crash=not is_straight)
+    async with ctx.read() as conn:
+        customer = await conn.one(statements.customer_of_tenant, _Customer, tenant_slug=history.tenant.slug)
+    return _End(await outcome_of(ctx, history.tenant.id), customer.state_hash, crashing.count)
 
 
 @contextlib.asynccontextmanager

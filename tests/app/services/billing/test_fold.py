@@ -263,3 +263,15 @@ def test_what_cannot_be_read_is_named_and_the_rest_counts() -> None:
     assert found.unreadable == {2: "'many' is no amount"}
     assert found.subscription
     assert found.subscription.state == "active"
+
+
+def test_with_the_customer_its_subscriptions_are_over() -> None:
+    begun = snapshot("created", 1, "a", status="active")
+    gone = {"object": "customer", "id": "cus_1", "deleted": True}
+    deleted = {"id": "b", "type": "customer.deleted", "created": 5, "data": {"object": gone}}
+
+    found = state_of(begun, deleted)
+
+    assert found.is_deleted
+    assert found.subscription
+    assert found.subscription.state == "canceled"

@@ -219,3 +219,20 @@ async def rehearsed(portal: LiveServer) -> None:
     assert result.crashes
     assert not drifted.is_good
     assert await outcome_of(portal.ctx, tenant_id) == before
+
+
+async def test_what_waits_is_measured(sanic_client: LiveServer) -> None:
+    story, *_ = await undecided(sanic_client)
+    strangers = Story("stranger", 4711)
+    (nobodys,) = await stored(sanic_client.ctx, strangers.events)
+    await fold_waiting(sanic_client.ctx, nobodys)
+    await stored(sanic_client.ctx, [{**story.events[0], "id": "evt_more"}])
+
+    await customers_waiting(sanic_client.ctx)
+    shown = (await sanic_client.http.get("/metrics")).text
+
+    figures = dict(line.rsplit(" ", 1) for line in shown.splitlines() if line.startswith("portal_billing_"))
+    assert float(figures["portal_billing_waiting"]) == 1
+    assert float(figures["portal_billing_failing"]) == 0
+    assert 0 <= float(figures["portal_billing_oldest_seconds"]) < 60
+    assert float(figures['portal_billing_facts_total{outcome="handled"}']) >= len(story.events)
