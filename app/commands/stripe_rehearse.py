@@ -32,7 +32,8 @@ async def stripe_rehearse(
     if result.different:
         end = f"rounds {', '.join(map(str, result.different))} end otherwise than the straight order."
     elif not result.is_as_stored:
-        end = "all end alike, but what is stored is something else: portal stripe replay --tenant SLUG"
+        again = f"portal stripe replay --tenant {escape(result.tenant)}"
+        end = f"all end alike, but what is stored is something else. Try: {again}"
     text = Text(f"{told} {end}", style="green" if result.is_good else "red")
     answer(as_json, {**asdict(result), "is_good": result.is_good}, text, Text(f"Hash: {result.hash}", style="dim"))
     return 0 if result.is_good else FAILED

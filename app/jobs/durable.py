@@ -60,8 +60,7 @@ ENGINE_THREADS: Final = 8
 OUTAGE_ATTEMPTS: Final = 5
 OUTAGE_WAIT_SECONDS: Final = 5.0
 
-# An older run is cancelled instead of taken over: it may be the cause of its workers' crashes, and its next slot is
-# near.
+# An older run is cancelled instead of taken over: it may be what crashes its workers, and its next slot is near.
 MAX_TAKE_OVER_AGE: Final = timedelta(hours=24)
 # Finished runs stay in the engine's tables for this long, for investigations.
 KEEP_RUNS: Final = timedelta(days=30)
@@ -69,7 +68,6 @@ MAX_DELETED_RUNS: Final = 1000
 
 # The statuses of workflows that will not run any more.
 ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
-# The status of a workflow that has been taken out of the queue.
 UNDER_WAY: Final = "PENDING"
 
 # Seconds after the grace period until the engine must have joined its threads.
@@ -221,10 +219,7 @@ class Engine:
         await self._call(self._enqueue, name, slot.astimezone(UTC).isoformat())
 
     async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> bool:
-        """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has ended.
-
-        False where it is under way, so that nobody knows whether it still sees what it is to be begun for.
-        """
+        """Put a row's errand into the queue, unless it was ever in it, ``again`` if it has ended; False if it runs."""
         return await self._call(self._enqueue_errand, name, row_id, again)
 
     async def take_over(self, living_ids: Collection[str]) -> list[str]:

@@ -16,8 +16,9 @@ from support.admin import Admin, as_operator
 from support.databases import settings_for
 from support.live import LiveServer, live_server
 from support.statements import counted_statements
-from support.stripe_histories import PRO, Event, Story, history, refunds
+from support.stripe_histories import history, refunds
 from support.stripe_places import signed, stored, with_plans, with_tenant
+from support.stripe_story import PRO, Event, Story
 
 from app.services.billing.fact_log import FOLD
 from app.services.payments.folding import customers_waiting, fold_waiting

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 import orjson
-from support.stripe_histories import AMOUNTS, Event
+from support.stripe_story import AMOUNTS, Event
 
 from app.context import Context
 from app.services.billing.plans import ensure_plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.context import Context
 from app.database.connections import as_batch
@@ -14,6 +14,9 @@ from app.services.billing.clock import billing_now
 from app.services.projects.details import Project
 from app.services.projects.rules import may_run
 from sql.statements import billing
+
+# States that go on until a moment.
+ENDING: Final = frozenset({"trialing", "past_due"})
 
 
 class _OfTenant(NamedTuple):
@@ -26,8 +29,10 @@ class _OfTenant(NamedTuple):
 
 
 async def run_verdicts(ctx: Context, projects: Sequence[Project]) -> list[Verdict]:
-    """Whether each project may be run now, with one statement for all of their tenants."""
-    owners = sorted({project.tenant_id for project in projects if project.tenant_id is not None})
+    """Whether each project may be run now; of tenants whose state has an end, one statement asks when that is."""
+    owners = sorted(
+        {each.tenant_id for each in projects if each.tenant_id is not None and each.subscription_state in ENDING}
+    )
     standings: dict[int | None, Standing] = {}
     if owners:
         batch = as_batch([{"tenant_id": tenant_id} for tenant_id in owners])
@@ -35,4 +40,7 @@ async def run_verdicts(ctx: Context, projects: Sequence[Project]) -> list[Verdic
             for found in await conn.many(billing.standings, _OfTenant, batch=batch):
                 standings[found.tenant_id] = Standing(found.state, found.grace_until, found.trial_ends_at)
     now = await billing_now(ctx)
-    return [may_run(project, standings.get(project.tenant_id, Standing(None)), now) for project in projects]
+    return [
+        may_run(project, standings.get(project.tenant_id, Standing(project.subscription_state)), now)
+        for project in projects
+    ]

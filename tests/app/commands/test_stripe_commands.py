@@ -1,7 +1,8 @@
-"""Comparing with Stripe, from the command line."""
+"""portal stripe replay and rehearse, as somebody types them."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -9,10 +10,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
+from sqlalchemy import update
+from support.stripe_places import stored, with_tenant
+from support.stripe_story import Story
 
 from app.__main__ import main
+from app.commands.session import operating
+from app.services.payments.folding import fold_waiting
+from sql.tables import stripe_customers
 
-Portal = Callable[..., tuple[int, str]]
+Portal = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -24,28 +31,49 @@ def portal(
     handlers, level = root.handlers, root.level
     monkeypatch.setenv("PORTAL_DATABASE_URL", empty_database)
 
-    def run(*arguments: str) -> tuple[int, str]:
+    def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["portal", *arguments])
         capsys.readouterr()
         exit_code = main()
-        return exit_code, capsys.readouterr().out
+        shown = capsys.readouterr()
+        return exit_code, shown.out, shown.err
 
     yield run
     root.handlers, root.level = handlers, level
     structlog.reset_defaults()
 
 
-def test_what_differs_from_stripe_is_named_and_is_a_failure(portal: Portal) -> None:
-    same = portal("stripe", "reconcile", "--dry-run")
-    portal("link-sub", "--tenant", "demo", "--plan", "Pro", "--customer", "cus_gone")
+async def told() -> None:
+    """A tenant that has bought codes."""
+    async with operating() as ctx:
+        story = Story("buyer", await with_tenant(ctx, "buyer"))
+        story.buy_codes(3)
+        (customer,) = await stored(ctx, story.events)
+        await fold_waiting(ctx, customer)
 
-    exit_code, shown = portal("stripe", "reconcile", "--dry-run", "--json")
 
-    assert same == (0, "0 customers are here as they are at Stripe.\n")
-    found = json.loads(shown)
-    assert (exit_code, found["customers"], found["failures"]) == (1, 1, [])
-    (difference,) = found["differences"]
-    named = (difference["tenant"], difference["kind"], difference["id"], difference["is_repaired"])
-    assert named == ("demo", "customer", "cus_gone", False)
-    exit_code, shown = portal("stripe", "reconcile", "--tenant", "demo")
-    assert (exit_code, "cus_gone" in shown) == (1, True)
+async def drifted() -> None:
+    async with operating() as ctx, ctx.write() as conn:
+        await conn.affected(update(stripe_customers).values(state_hash=b"0" * 32))
+
+
+def test_a_history_is_replayed_and_rehearsed(portal: Portal) -> None:
+    unknown = portal("stripe", "rehearse", "--tenant", "demo", "--json")
+    asyncio.run(told())
+
+    rehearsed = portal("stripe", "rehearse", "--tenant", "buyer", "--rounds", "2", "--json")
+    replayed = portal("stripe", "replay", "--tenant", "buyer", "--json")
+    nothing = portal("stripe", "replay", "--failed")
+    refused = [portal("stripe", "replay", *chosen)[0] for chosen in ((), ("--event", "evt_1"), ("--tenant", "nobody"))]
+    asyncio.run(drifted())
+    different = portal("stripe", "rehearse", "--tenant", "buyer", "--rounds", "1")
+
+    assert unknown[0] == 2
+    assert json.loads(unknown[2])["errorCode"] == "history_not_found"
+    result = json.loads(rehearsed[1])
+    assert (rehearsed[0], result["facts"], result["different"], result["is_good"]) == (0, 3, [], True)
+    assert (replayed[0], json.loads(replayed[1])) == (0, {"events": 3, "customers": 1})
+    assert (nothing[0], nothing[1].split()[0]) == (0, "0")
+    assert refused == [2, 2, 2]
+    assert different[0] == 1
+    assert "portal stripe replay" in different[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
-from support.admin import as_tenant
+from support.admin import as_operator, as_tenant
 from support.builders import Activated, Licensed, activate, activated, licensed, refresh
 from support.clocks import StandingClock
 from support.live import LiveServer, live_server
@@ -112,3 +112,20 @@ async def test_what_is_allowed_ends_at_the_moment(settings: Settings) -> None:
 def _ended(standing: dict[str, Any], clock: StandingClock) -> dict[str, Any]:
     """The same standing, with an end that is now."""
     return {key: clock.now() for key in standing if key != "state"}
+
+
+async def test_operators_see_why_a_project_cannot_be_run_by_then(settings: Settings) -> None:
+    clock = StandingClock()
+    async with live_server(settings, clock) as live:
+        tenant = await licensed(live)
+        created = await create(live, await as_tenant(live, tenant.tenant_id))
+        path = f"/api/llm/projects/{created.json()['projectId']}"
+        of_tenant = subscriptions.c.tenant_id == tenant.tenant_id
+        seen = []
+        for ends_in in (1, 0):
+            values = {"state": "past_due", "grace_until": clock.now() + timedelta(days=ends_in)}
+            await change(live, update(subscriptions).where(of_tenant).values(**values))
+            answer = await live.http.get(path, headers=await as_operator(live))
+            seen.append(answer.json()["runDenial"]["errorCode"])
+
+        assert seen == ["project_without_code", "payment_overdue"]

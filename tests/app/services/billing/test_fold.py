@@ -9,7 +9,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.stripe_histories import EVENTS, TALES, Event, Story, history
+from support.stripe_histories import EVENTS, TALES, history
+from support.stripe_story import Event, Story
 
 from app.services.billing.facts import Fact
 from app.services.billing.fold import fold

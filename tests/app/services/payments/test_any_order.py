@@ -10,8 +10,9 @@ from random import Random
 
 import pytest
 from support.databases import settings_for
-from support.stripe_histories import EVENTS, TALES, Event, Story, history
+from support.stripe_histories import EVENTS, TALES, history
 from support.stripe_places import state_hash, stored, with_plans, with_tenant
+from support.stripe_story import Event, Story
 
 from app.context import Actor, Context
 from app.database.connections import Database

@@ -11,8 +11,9 @@ from sqlalchemy import delete, func, select, update
 from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
-from support.stripe_histories import PRO, Story, history, refunds, trial_to_cancel
+from support.stripe_histories import history, refunds, trial_to_cancel
 from support.stripe_places import stored, with_plans, with_tenant
+from support.stripe_story import PRO, Story
 
 from app.errors import HistoryNotFoundError, PaymentsUnavailableError
 from app.services.payments.folding import TRIED_FOR, customers_waiting, fold_waiting
