@@ -136,6 +136,18 @@ async def test_a_failure_is_told_in_our_words(answer: tuple[int, Any], error: ty
         assert told.value.values == {"retry_after": 5}
 
 
+async def test_a_call_ends_in_time_with_all_its_attempts() -> None:
+    """The library waits for half a second at least before it tries again."""
+    async with elsewhere(FAILED) as there:
+        asked = gateway(there.base, seconds=0.45, retries=1)
+
+        with pytest.raises(PaymentsUnavailableError):
+            await made(asked)
+
+        await asked.close()
+    assert len(there.heads) == 1
+
+
 async def test_nobody_there_is_unavailable() -> None:
     asked = gateway("http://127.0.0.1:9", retries=0)
 

@@ -127,6 +127,20 @@ async def test_a_trial_is_told_to_end_and_then_paid(shop: Shop) -> None:
     assert subscription["items"]["data"][0]["current_period_start"] == trial["trial_end"]
 
 
+async def test_what_is_due_first_happens_first_whatever_was_made_first(shop: Shop) -> None:
+    for tenant, days in ((1, 20), (2, 10), (3, 15)):
+        form = f"customer={await shop.customer(tenant)}&items[0][price]=price_starter&trial_period_days={days}"
+        await shop.ask("POST", "subscriptions", form)
+    before = await shop.events()
+
+    await shop.simulator.advance(21 * DAY)
+
+    told = since((await shop.events())[len(before) :], before[0]["created"])
+    assert [day for day, event in told if event.endswith("trial_will_end")] == [7.0, 12.0, 17.0]
+    assert [day for day, event in told if event == "invoice.created"] == [10.0, 15.0, 20.0]
+    assert told == sorted(told, key=lambda each: each[0])
+
+
 @pytest.mark.parametrize(
     ("behavior", "status", "event"),
     [
@@ -176,16 +190,14 @@ async def test_an_upgrade_is_charged_at_once_and_a_downgrade_is_used_by_the_next
 
     where = {"customer_id": customer, "subscription_id": subscription["id"], "item_id": item["id"]}
     up = await shop.gateway.preview(**where, price_id="price_enterprise")
-    session = await shop.gateway.open_plan_change(
-        **where, price_id="price_enterprise", return_url="http://shop.test/billing", key="up"
-    )
-    await shop.simulator.run(lambda books: portal_sessions.confirm_change(books, session.id))
-    await shop.simulator.run(lambda books: portal_sessions.confirm_change(books, session.id))
+    back: dict[str, Any] = {**where, "return_url": "http://shop.test/billing"}
+    first = await shop.gateway.open_plan_change(**back, price_id="price_enterprise", key="up")
+    await shop.simulator.run(lambda books: portal_sessions.confirm_change(books, first.id))
     down = await shop.gateway.preview(**where, price_id="price_starter")
-    session = await shop.gateway.open_plan_change(
-        **where, price_id="price_starter", return_url="http://shop.test/billing", key="down"
-    )
-    await shop.simulator.run(lambda books: portal_sessions.confirm_change(books, session.id))
+    second = await shop.gateway.open_plan_change(**back, price_id="price_starter", key="down")
+    await shop.simulator.run(lambda books: portal_sessions.confirm_change(books, second.id))
+    # A page that is still open somewhere.
+    await shop.simulator.run(lambda books: portal_sessions.confirm_change(books, first.id))
 
     half = (49_900 - 2_900) // 2
     assert (up.amount_due, up.next_amount, [line.amount for line in up.lines]) == (half, 49_900, [-1450, 24_950])
