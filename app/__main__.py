@@ -45,6 +45,15 @@ GROUPS = {
         "The keys that sign access tokens.",
         {"rotate": ("keys:rotate", "Add a signing key and let the old ones run out.")},
     ),
+    "stripe": (
+        "Payments through Stripe, and the simulator of it.",
+        {
+            "advance": ("stripe:advance", "Move the simulator ahead, and billing's clock with it."),
+            "reconcile": ("stripe_reconcile:stripe_reconcile", "Compare everything with Stripe, and repair it."),
+            "replay": ("stripe_replay:stripe_replay", "Handle what Stripe has told again."),
+            "rehearse": ("stripe_rehearse:stripe_rehearse", "Replay a tenant's history in any order, and compare."),
+        },
+    ),
     "llm": (
         "Settings for language models, their prices, and trying one.",
         {

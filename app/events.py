@@ -26,6 +26,7 @@ class EventType(StrEnum):
     ALERT_DISMISSED = "alert_dismissed"
     API_TOKEN_CREATED = "api_token_created"  # noqa: S105 - the name of an event
     API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - the name of an event
+    BILLING_REPAIRED = "billing_repaired"
     CODE_ACTIVATED = "code_activated"
     CODE_ASSIGNED = "code_assigned"
     CODE_GENERATED = "code_generated"
@@ -35,6 +36,8 @@ class EventType(StrEnum):
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
     DEVICE_REVOKED = "device_revoked"
+    GRACE_BEGUN = "grace_begun"
+    GRACE_ENDED = "grace_ended"
     OPERATOR_CREATED = "operator_created"
     OPERATOR_UPDATED = "operator_updated"
     PLAN_CREATED = "plan_created"
@@ -42,6 +45,7 @@ class EventType(StrEnum):
     PROJECT_CREATED = "project_created"
     PROJECT_DELETED = "project_deleted"
     PROJECT_UPDATED = "project_updated"
+    PURCHASE_REFUNDED = "purchase_refunded"
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105 - the name of an event
     RUN_CANCELLED = "run_cancelled"
     RUN_COMPLETED = "run_completed"
@@ -50,12 +54,16 @@ class EventType(StrEnum):
     SESSION_CREATED = "session_created"
     SESSION_EXPIRED = "session_expired"
     SIGNING_KEY_ROTATED = "signing_key_rotated"
+    STRIPE_EVENTS_REPLAYED = "stripe_events_replayed"
     SUBSCRIPTION_CREATED = "subscription_created"
+    SUBSCRIPTION_DOUBLED = "subscription_doubled"
     SUBSCRIPTION_UPDATED = "subscription_updated"
     TEMPLATE_DELETED = "template_deleted"
     TENANT_CREATED = "tenant_created"
     TENANT_DELETED = "tenant_deleted"
     TENANT_UPDATED = "tenant_updated"
+    TRIAL_ENDED = "trial_ended"
+    TRIAL_ENDING = "trial_ending"
     USER_LOGIN = "user_login"
     USER_LOGOUT = "user_logout"
 

@@ -1,4 +1,4 @@
-"""Money: stored as whole numbers of 1e-9 USD, told as decimals in USD."""
+"""Money, told as decimals: models' costs are stored in 1e-9 USD, tenants' payments in a currency's smallest unit."""
 
 from __future__ import annotations
 
@@ -41,3 +41,16 @@ Usd = Annotated[
 
 # In a record that is answered as it is: an amount as it is stored, which the answer tells in USD.
 Nanos = Annotated[int, PlainSerializer(to_usd, return_type=float)]
+
+# Currencies whose smallest unit is the currency itself, as Stripe counts.
+_WITHOUT_DECIMALS: Final = frozenset(
+    {
+        *("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"),
+        *("pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"),
+    }
+)
+
+
+def in_currency(amount: int, currency: str) -> float:
+    """An amount in a currency's smallest unit as it is told: 1250 of ``usd`` is 12.5."""
+    return float(amount) if currency in _WITHOUT_DECIMALS else amount / 100

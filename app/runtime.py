@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from app.access.access_tokens import AccessTokens
 from app.access.identity_provider import IdentityProvider
@@ -24,8 +24,13 @@ from app.messages.mail import mailer_for
 from app.messages.messenger import messenger_for
 from app.messages.ports import Mailer, Messenger
 from app.providers.artifacts import Artifacts
+from app.providers.payments import BillingGateway
+from app.providers.stripe import gateway_for
 from app.settings import Settings
 from app.telemetry import metrics
+
+if TYPE_CHECKING:
+    from app.providers.stripe_simulator.simulator import StripeSimulator
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -52,6 +57,17 @@ def _left_to_the_sweep(errand: str, row_id: int) -> None:
     """A process that neither runs errands nor calls for them leaves the row for one that does."""
 
 
+def _simulator(settings: Settings, clock: Clock, keys: Keys) -> StripeSimulator:
+    from app.providers.stripe_simulator.simulator import StripeSimulator
+
+    return StripeSimulator(
+        settings,
+        clock,
+        api_key=keys.simulator_secret("api key"),
+        webhook_secret=keys.simulator_secret("webhook secret"),
+    )
+
+
 class Runtime:
     """One per process; the only thing that lives as long as the process does."""
 
@@ -68,6 +84,15 @@ class Runtime:
         self.mailer: Mailer = mailer_for(settings)
         self.messenger: Messenger = messenger_for(settings)
         self.artifacts = Artifacts(settings)
+        # Answers instead of Stripe in development, until there is a key of Stripe's.
+        self.simulator: StripeSimulator | None = None
+        # The secrets of which one signs what Stripe sends; none where nothing is received.
+        self.webhook_secrets = settings.stripe_webhook_secrets
+        if settings.simulates_stripe:
+            self.simulator = _simulator(settings, self.clock, self.keys)
+            self.webhook_secrets += (self.keys.simulator_secret("webhook secret"),)
+        # None where nothing can be paid for: there is neither a key of Stripe's nor its simulator.
+        self.payments: BillingGateway | None = gateway_for(settings, self.simulator)
         self.zone = settings.zone
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.is_stopping = False
@@ -157,6 +182,10 @@ class Runtime:
         await self.rate_limits.close()
         self.passwords.close()
         self.artifacts.close()
+        if self.payments is not None:
+            await self.payments.close()
+        if self.simulator is not None:
+            await self.simulator.close()
         await self.identity_provider.close()
         await self.doorbell.close()
         await self.db.close()

@@ -26,6 +26,7 @@ from blueprints import (
     admin_api,
     admin_pages,
     authz,
+    billing_stripe,
     health,
     licenses,
     llm_management,
@@ -36,6 +37,7 @@ from blueprints import (
 from blueprints.documentation import add_documentation
 from blueprints.graphql_api.routes import add_graphql
 from blueprints.mailbox import add_mailbox
+from blueprints.stripe_simulator import add_stripe_simulator
 from blueprints.web.answer_headers import install_answer_headers
 from blueprints.web.problems import ProblemHandler
 
@@ -43,6 +45,7 @@ APIS = (
     admin_api.api,
     operator_auth.api,
     authz.api,
+    billing_stripe.api,
     health.api,
     licenses.api,
     llm_management.api,
@@ -85,6 +88,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
     app.ctx.menu = tuple(page for pages in PAGES for page in pages.pages if page.menu is not None)
     add_documentation(app, _api_document)
     add_mailbox(app)
+    add_stripe_simulator(app, settings)
     add_graphql(app, settings)
     app.before_server_start(_start)
     app.before_server_stop(_drain)
@@ -120,6 +124,8 @@ async def _start(app: Sanic[Any, Any]) -> None:
     runtime: Runtime = app.ctx.runtime
     await schema.check_current(runtime.settings)
     await runtime.start()
+    if runtime.simulator is not None:
+        await runtime.simulator.begin()
     if (jobs := app.ctx.jobs) is not None:
         await jobs.launch()
     log.info("worker_started", pid=os.getpid(), database=runtime.db.url.get_backend_name())

@@ -1,9 +1,9 @@
-"""Kinds of values that settings have beyond pydantic's own: lists, origins, mail addresses, a number of processes."""
+"""Kinds of values that settings have beyond pydantic's own: lists, origins, mail addresses, processes, prices."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
@@ -12,6 +12,14 @@ from app import urls
 
 MAX_WORK_PROCESSES = 64
 MAX_ADDRESS, MAX_RECIPIENTS = 200, 20
+MAX_TIERS, MAX_CODE_PRICE = 20, 1_000_000
+
+
+class CodePrice(NamedTuple):
+    """From ``quantity`` codes on, each costs ``unit_amount`` in the smallest unit of the currency."""
+
+    quantity: int
+    unit_amount: int
 
 
 def _split(value: object) -> object:
@@ -35,6 +43,21 @@ def _address(value: str) -> str:
     return value
 
 
+def _code_price(value: str) -> CodePrice:
+    found = re.fullmatch(r"\s*(\d{1,6})\s*:\s*(\d{1,7})\s*", value, re.ASCII)
+    price = CodePrice(int(found[1]), int(found[2])) if found else None
+    if price is None or not price.quantity or not 1 <= price.unit_amount <= MAX_CODE_PRICE:
+        raise ValueError(f"{value!r} is not a number of codes and the price of each, such as 10: 350")
+    return price
+
+
+def _tiers(prices: tuple[CodePrice, ...]) -> tuple[CodePrice, ...]:
+    quantities = [price.quantity for price in prices]
+    if quantities[0] != 1 or quantities != sorted(set(quantities)):
+        raise ValueError("must begin with a price from 1 code on, and name each number once, the smallest first")
+    return prices
+
+
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(urls.origin)], ...], NoDecode, BeforeValidator(_split)]
 WorkProcesses = Annotated[int | str, NoDecode, BeforeValidator(_work_processes)]
@@ -44,4 +67,11 @@ Recipients = Annotated[
     BeforeValidator(_split),
     AfterValidator(lambda addresses: tuple(dict.fromkeys(addresses))),
     Field(max_length=MAX_RECIPIENTS),
+]
+CodePrices = Annotated[
+    tuple[Annotated[CodePrice, BeforeValidator(_code_price)], ...],
+    NoDecode,
+    BeforeValidator(_split),
+    Field(min_length=1, max_length=MAX_TIERS),
+    AfterValidator(_tiers),
 ]

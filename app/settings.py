@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from importlib.resources import files
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -34,13 +32,12 @@ from pydantic_settings import (
 
 from app import urls
 from app.errors import SettingsError
-from app.setting_kinds import CommaList, Origins, Recipients, WorkProcesses
+from app.setting_kinds import CodePrices, CommaList, Origins, Recipients, WorkProcesses
+from app.state_folder import generated_secret
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-SECRET_KEY_FILE = "secret_key"  # noqa: S105 - the name of a file, not a secret
-OWNER_ONLY = 0o700
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
@@ -60,6 +57,9 @@ class Settings(BaseSettings):
     message_provider_url: SecretStr = SecretStr("")
     redis_url: SecretStr = SecretStr("")
     oidc_client_secret: SecretStr = SecretStr("")
+    stripe_secret_key: SecretStr = SecretStr("")
+    # One, or two while it is changed, separated by a comma.
+    stripe_webhook_secret: SecretStr = SecretStr("")
     # Named as the providers' own libraries name them, without a prefix.
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
     anthropic_api_key: SecretStr = Field(SecretStr(""), validation_alias="ANTHROPIC_API_KEY")
@@ -148,6 +148,14 @@ class Settings(BaseSettings):
     sign_ins_per_address: int = Field(ge=1)
     sign_ins_per_account: int = Field(ge=1)
     api_token_days: int = Field(ge=1, le=3650)
+    billing_return_url: str
+    billing_currency: str = Field(pattern=r"^[a-z]{3}$")
+    code_prices: CodePrices
+    grace_days: int = Field(ge=0, le=90)
+    trial_notice_days: int = Field(ge=0, le=30)
+    billing_ends_cron: str
+    billing_prices_cron: str
+    billing_reconcile_cron: str
     oidc_issuer: str
     oidc_client_id: str
     oidc_allowed_emails: CommaList
@@ -155,6 +163,9 @@ class Settings(BaseSettings):
     oidc_role_claim: str
     oidc_default_role: Literal["owner", "operator", "read_only", ""]
     idempotency_hours: int = Field(ge=1, le=168)
+    stripe_api_base: str
+    stripe_timeout_seconds: float = Field(gt=0, le=120)
+    stripe_retries: int = Field(ge=0, le=5)
     session_purge_cron: str
     audit_seal_cron: str
     statistics_fold_cron: str
@@ -195,6 +206,9 @@ class Settings(BaseSettings):
         "budget_alerts_cron",
         "rollup_check_cron",
         "retention_cron",
+        "billing_ends_cron",
+        "billing_prices_cron",
+        "billing_reconcile_cron",
     )
     @classmethod
     def _cron_line(cls, line: str) -> str:
@@ -209,7 +223,7 @@ class Settings(BaseSettings):
             urls.server_url(text, ("smtp", "smtps") if info.field_name == "smtp_url" else ("http", "https"))
         return value
 
-    @field_validator("public_url", "oidc_issuer", "openai_base_url", "anthropic_base_url", "google_base_url")
+    @field_validator(*urls.SHOWN_SETTINGS)
     @classmethod
     def _absolute_address(cls, value: str, info: ValidationInfo) -> str:
         return urls.shown_url(value) if value or info.field_name == "public_url" else value
@@ -284,6 +298,18 @@ class Settings(BaseSettings):
         return not text or text.startswith("sqlite")
 
     @property
+    def simulates_stripe(self) -> bool:
+        """Whether Stripe's simulator answers instead of Stripe: in development without a key of Stripe's."""
+        return self.environment == "development" and not self.stripe_secret_key.get_secret_value()
+
+    @property
+    def stripe_webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets of which one signs what Stripe sends; none where nothing is received."""
+        return tuple(
+            secret for part in self.stripe_webhook_secret.get_secret_value().split(",") if (secret := part.strip())
+        )
+
+    @property
     def trusted_origins(self) -> frozenset[str]:
         """The origins whose pages may send changes authenticated by a cookie: configured ones and the portal's own."""
         own = urlsplit(self.public_url.lower())
@@ -330,11 +356,6 @@ def toml_files() -> list[Path]:
     return [shipped, Path("sanic.toml")]
 
 
-def make_state_dir(state_dir: Path) -> None:
-    """Create the state folder, accessible to its owner only; an existing one is not changed."""
-    state_dir.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
-
-
 def load_settings(**explicit: Any) -> Settings:
     """Read the settings; in development a missing secret key is generated once and stored in the state folder.
 
@@ -348,7 +369,7 @@ def load_settings(**explicit: Any) -> Settings:
         raise SettingsError(key="sanic.toml", reason=str(failure)) from None
     if settings.secret_key.get_secret_value():
         return settings
-    return settings.model_copy(update={"secret_key": SecretStr(_generated_secret(settings.state_dir))})
+    return settings.model_copy(update={"secret_key": SecretStr(generated_secret(settings.state_dir))})
 
 
 def _first_wrong_key(failure: ValidationError) -> SettingsError:
@@ -374,27 +395,3 @@ UNPREFIXED = frozenset(
 def variable_of(field: str) -> str:
     """The environment variable of a setting."""
     return field.upper() if field.upper() in UNPREFIXED else f"PORTAL_{field.upper()}"
-
-
-def _generated_secret(state_dir: Path) -> str:
-    """The secret key of development, generated at first use.
-
-    The link makes the file appear complete and at most once, so that two processes that start together use the same
-    key.
-    """
-    path = state_dir / SECRET_KEY_FILE
-    try:
-        make_state_dir(state_dir)
-        state_dir.chmod(OWNER_ONLY)
-        with contextlib.suppress(FileExistsError):
-            draft = state_dir / f".{SECRET_KEY_FILE}.{os.getpid()}"
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_urlsafe(48))
-            try:
-                os.link(draft, path)
-            finally:
-                draft.unlink()
-        return path.read_text().strip()
-    except OSError as failure:
-        reason = f"cannot keep a generated secret in {state_dir} ({failure.strerror})"
-        raise SettingsError(key="state_dir", variable="PORTAL_STATE_DIR", reason=reason) from None

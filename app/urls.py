@@ -7,6 +7,16 @@ from urllib.parse import SplitResult, urlsplit
 
 # Stores of files that are no folder.
 STORES = ("s3", "gs", "az")
+# Settings that are absolute addresses, which people are shown.
+SHOWN_SETTINGS = (
+    "public_url",
+    "billing_return_url",
+    "oidc_issuer",
+    "openai_base_url",
+    "anthropic_base_url",
+    "google_base_url",
+    "stripe_api_base",
+)
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse
 
 from app.errors import NotFoundError
-from app.messages.mail import is_loopback
 from app.messages.mailbox import Mailbox
 from app.runtime import Runtime
 from blueprints.web.pages import html_page
 from blueprints.web.routes import add_route
+from blueprints.web.this_machine import is_at_this_machine
 
 
 def add_mailbox(app: Sanic[Any, Any]) -> None:
@@ -23,7 +22,7 @@ def add_mailbox(app: Sanic[Any, Any]) -> None:
         return
 
     async def dev_mailbox(request: Request) -> HTTPResponse:
-        if not _is_at_this_machine(request):
+        if not is_at_this_machine(request):
             raise NotFoundError
         runtime: Runtime = request.app.ctx.runtime
         messages = await Mailbox(runtime.settings.state_dir).messages()
@@ -35,19 +34,3 @@ def add_mailbox(app: Sanic[Any, Any]) -> None:
         return page
 
     add_route(app, dev_mailbox, "/dev/mailbox", ["GET", "HEAD"], "dev_mailbox")
-
-
-def _is_at_this_machine(request: Request) -> bool:
-    """Whether the request comes from this machine and asks for it.
-
-    A page of somebody else's, in a browser at this machine, may have its own name resolve to this machine: the Host
-    header tells. A proxy at this machine says for whom it asks; where none is expected, whoever says so is one.
-    """
-    if not request.remote_addr and any(name in request.headers for name in ("x-forwarded-for", "forwarded")):
-        return False
-    try:
-        host = urlsplit(f"//{request.headers.get('host') or ''}").hostname or ""
-    except ValueError:
-        return False
-    addresses = [request.ip, *([request.remote_addr] if request.remote_addr else [])]
-    return all(map(is_loopback, (host, *addresses)))

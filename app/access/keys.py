@@ -38,6 +38,7 @@ class Keys:
         self._answers = _derive(secret, "kept answers")
         self._questions = _derive(secret, "questions to models")
         self._audit = _derive(secret, "audit seals")
+        self._simulator = _derive(secret, "Stripe's simulator")
         self._sealing = AESGCM(_derive(secret, "signing keys"))
 
     def code_hash(self, normalized_code: str) -> bytes:
@@ -79,6 +80,11 @@ class Keys:
     def answer_cipher(self, idempotency_key: str) -> AESGCM:
         """The cipher of an answer stored under a caller's key; without that key not even the portal can decrypt it."""
         return AESGCM(hmac.digest(self._answers, idempotency_key.encode(), hashlib.sha256))
+
+    def simulator_secret(self, purpose: Literal["api key", "webhook secret"]) -> str:
+        """A secret that the portal and Stripe's simulator share, so that neither has to be given one."""
+        prefix = "sk_test_simulator_" if purpose == "api key" else "whsec_simulator_"
+        return prefix + hmac.digest(self._simulator, purpose.encode(), hashlib.sha256).hex()
 
     def audit_seal(self, previous: bytes, event: bytes) -> bytes:
         """The seal (HMAC) of an event in the audit chain; it covers the previous seal."""

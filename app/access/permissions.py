@@ -9,6 +9,7 @@ class Permission(StrEnum):
     """The right to read or change one kind of resource, as ``resource:action``."""
 
     API_TOKENS_MANAGE = "api_tokens:manage"
+    BILLING_WRITE = "billing:write"
     CODES_READ = "codes:read"
     CODES_WRITE = "codes:write"
     DASHBOARD_READ = "dashboard:read"

@@ -15,6 +15,7 @@ from app.commands.check_result import CheckResult, Status
 from app.commands.file_checks import file_store
 from app.commands.llm_checks import model_prices, provider_keys
 from app.commands.output import reason_of
+from app.commands.payment_checks import payments
 from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
 from app.commands.work_checks import connections, work
@@ -25,7 +26,8 @@ from app.limits.rate_windows import RateLimit, RedisWindows
 from app.messages.mail import SmtpMailer, is_loopback
 from app.runtime import Runtime
 from app.sandbox import INSTALL, find_sandbox
-from app.settings import OWNER_ONLY, SECRET_KEY_FILE, Settings, make_state_dir, variable_of
+from app.settings import Settings, variable_of
+from app.state_folder import OWNER_ONLY, SECRET_KEY_FILE, make_state_dir
 from sql.statements import database_server, licensing
 
 # Variables that name the places of settings and are no settings themselves.
@@ -52,6 +54,8 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
     yield await identity_provider(settings)
     yield await mail(settings)
     yield messages(settings)
+    async for result in payments(settings):
+        yield result
     yield await sandbox()
     if is_new_file(settings):
         command = "portal migrate" if settings.environment == "production" else "portal serve"

@@ -16,11 +16,13 @@ from app.errors import (
     DatabaseConflictError,
     DatabaseUnavailableError,
     DeviceNotFoundError,
+    HistoryNotFoundError,
     OperatorNotFoundError,
     PlanNameNotFoundError,
     PortalError,
     ProjectNotFoundError,
     SettingsError,
+    StripeEventNotFoundError,
     TenantNotFoundError,
     ValidationError,
 )
@@ -36,9 +38,11 @@ OPTIONS = {"password": "--password-stdin"}
 MISUSES = (
     CodeNotFoundError,
     DeviceNotFoundError,
+    HistoryNotFoundError,
     OperatorNotFoundError,
     PlanNameNotFoundError,
     ProjectNotFoundError,
+    StripeEventNotFoundError,
     TenantNotFoundError,
     ValidationError,
 )

@@ -19,7 +19,8 @@ from app.commands.fork_server import START_METHOD, start_fork_server
 from app.commands.parameters import AsJson
 from app.commands.worker import BACKLOG
 from app.errors import SettingsError
-from app.settings import Settings, load_settings, make_state_dir
+from app.settings import Settings, load_settings
+from app.state_folder import make_state_dir
 
 METRICS_FOLDER = "metrics"
 

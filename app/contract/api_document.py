@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
@@ -69,8 +69,8 @@ SESSION_TOKEN: dict[str, Any] = {
 class Operation:
     """One method on one path.
 
-    ``answers`` is the type of the answer, a media type where the answer is not JSON, or None where there is none;
-    ``errors`` are those of the use case, the caller's and the body's are added.
+    ``answers`` is the type of the answer, a record or a list of one, a media type where the answer is not JSON, or None
+    where there is none; ``errors`` are those of the use case, the caller's and the body's are added.
     """
 
     method: str
@@ -262,7 +262,10 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if isinstance(operation.answers, str):
         answered["content"] = {operation.answers: {"schema": {"type": "string"}}}
     elif operation.answers is not None:
-        schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.answers.__name__)}
+        record = record_of(operation.answers)
+        schema: dict[str, Any] = {"$ref": SCHEMA_REFERENCE.format(model=record.__name__)}
+        if record is not operation.answers:
+            schema = {"type": "array", "items": schema}
         answered["content"] = {"application/json": {"schema": schema}}
     if operation.download:
         answered["content"][operation.download] = {"schema": {"type": "string"}}
@@ -282,6 +285,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
     return responses
 
 
+def record_of(answers: type) -> type:
+    """The record that an operation answers, or a list of."""
+    record: type = get_args(answers)[0] if get_origin(answers) is list else answers
+    return record
+
+
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     models = {model for operation in operations for model in (operation.json_body, operation.query) if model}
     _, requests = models_json_schema(
@@ -291,7 +300,7 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     schemas: dict[str, Any] = dict(requests.get("$defs", {}))
     for operation in operations:
         if operation.answers is not None and not isinstance(operation.answers, str):
-            schemas |= _answer_schemas(operation.answers)
+            schemas |= _answer_schemas(record_of(operation.answers))
     return dict(sorted(schemas.items()))
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.pool import NullPool
 from app.database.engines import SQLITE_BUSY_SECONDS
 from app.database.failures import outages
 from app.errors import SchemaBehindError
-from app.settings import Settings, make_state_dir
+from app.settings import Settings
+from app.state_folder import make_state_dir
 from sql.dialect import TRIGRAM_INDEXES, migration_lock
 from sql.statements import workers
 from sql.tables import metadata

@@ -19,6 +19,7 @@ from app.errors.identity import *
 from app.errors.ledger import *
 from app.errors.licensing import *
 from app.errors.not_found import *
+from app.errors.payments import *
 from app.errors.prices import *
 from app.errors.projects import *
 from app.errors.providers import *

@@ -66,6 +66,24 @@ class SubscriptionInactiveError(DeniedError):
     code = "subscription_inactive"
 
 
+class TrialEndedError(SubscriptionInactiveError):
+    """The tenant's trial ended at {ended_at}.
+
+    This is possible again as soon as the tenant has subscribed to a plan.
+    """
+
+    code = "trial_ended"
+
+
+class GraceEndedError(SubscriptionInactiveError):
+    """The tenant's last payment failed, and the time to make up for it ended at {ended_at}.
+
+    This is possible again as soon as the open invoice is paid.
+    """
+
+    code = "payment_overdue"
+
+
 class CodeError(PortalError):
     """The activation code does not open anything."""
 

@@ -25,6 +25,26 @@ class TenantDeletionNotFoundError(PortalError):
     status = 404
 
 
+class StripeEventNotFoundError(PortalError):
+    """No event of Stripe's with the id {event_id} is stored that is about one of its customers.
+
+    Let Stripe send it again, or check the id; events are kept for 90 days.
+    """
+
+    code = "stripe_event_not_found"
+    status = 404
+
+
+class HistoryNotFoundError(PortalError):
+    """Stripe has told nothing of the tenant {slug} yet.
+
+    Link the tenant to its customer: portal link-sub --tenant {slug} --customer ID.
+    """
+
+    code = "history_not_found"
+    status = 404
+
+
 class PlanNameNotFoundError(PortalError):
     """There is no plan named {plan}.
 

@@ -29,7 +29,8 @@ from sqlalchemy.engine import URL
 
 from app.errors import DeliveryDeferredError, UnavailableError
 from app.jobs.engine_log import configure_engine_log
-from app.settings import Settings, make_state_dir
+from app.settings import Settings
+from app.state_folder import make_state_dir
 from app.telemetry.log import library_level
 
 Answer = TypeVar("Answer")
@@ -59,8 +60,7 @@ ENGINE_THREADS: Final = 8
 OUTAGE_ATTEMPTS: Final = 5
 OUTAGE_WAIT_SECONDS: Final = 5.0
 
-# An older run is cancelled instead of taken over: it may be the cause of its workers' crashes, and its next slot is
-# near.
+# An older run is cancelled instead of taken over: it may be what crashes its workers, and its next slot is near.
 MAX_TAKE_OVER_AGE: Final = timedelta(hours=24)
 # Finished runs stay in the engine's tables for this long, for investigations.
 KEEP_RUNS: Final = timedelta(days=30)
@@ -68,6 +68,7 @@ MAX_DELETED_RUNS: Final = 1000
 
 # The statuses of workflows that will not run any more.
 ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+UNDER_WAY: Final = "PENDING"
 
 # Seconds after the grace period until the engine must have joined its threads.
 DESTROY_SECONDS: Final = 30.0
@@ -217,9 +218,9 @@ class Engine:
         """Put a slot of a schedule into the queue, unless it has ever been in it."""
         await self._call(self._enqueue, name, slot.astimezone(UTC).isoformat())
 
-    async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> None:
-        """Put a row's errand into the queue, unless it has ever been in it; with ``again`` also if it has ended."""
-        await self._call(self._enqueue_errand, name, row_id, again)
+    async def enqueue_errand(self, name: str, row_id: int, *, again: bool = False) -> bool:
+        """Put a row's errand into the queue, unless it was ever in it, ``again`` if it has ended; False if it runs."""
+        return await self._call(self._enqueue_errand, name, row_id, again)
 
     async def take_over(self, living_ids: Collection[str]) -> list[str]:
         """Queue the unfinished work of workers that are not in ``living_ids`` again; returns its workflow ids."""
@@ -283,9 +284,11 @@ class Engine:
             slot,
         )
 
-    def _enqueue_errand(self, name: str, row_id: int, again: bool) -> None:
+    def _enqueue_errand(self, name: str, row_id: int, again: bool) -> bool:
         workflow_id = f"{name}:{row_id}"
-        if again and self._list_workflows(workflow_ids=[workflow_id], status=list(ENDED)):
+        if again and (found := self._list_workflows(workflow_ids=[workflow_id])):
+            if found[0].status not in ENDED:
+                return found[0].status != UNDER_WAY
             self._launched_client.delete_workflows([workflow_id])
         self._launched_client.enqueue(
             {
@@ -297,6 +300,7 @@ class Engine:
             name,
             row_id,
         )
+        return True
 
     def _take_over(self, living_ids: frozenset[str]) -> list[str]:
         """Read each row again first: resuming checks neither the worker's life nor the workflow's cancellation."""

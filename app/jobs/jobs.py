@@ -255,8 +255,10 @@ class Jobs:
         try:
             async with asyncio.timeout(ENQUEUE_SECONDS):
                 await self._running.wait()
-                if self._engine is not None and self._engine.is_launched:
-                    await self._engine.enqueue_errand(errand, row_id)
+                while self._engine is not None and self._engine.is_launched:
+                    if await self._put(self._engine, errand, row_id):
+                        break
+                    await asyncio.sleep(self._timing.calls)
         except Exception as failure:  # noqa: BLE001 - the row is committed, so the sweep queues its errand
             log.warning("errand_not_enqueued", errand=errand, row=row_id, reason=str(failure))
 
@@ -269,12 +271,22 @@ class Jobs:
             return START_SECONDS
         async with self._runtime.db.read() as conn:
             calls = await conn.many(workers.oldest_errand_calls, Call, max_rows=CALLS_AT_ONCE)
+        by_row: dict[tuple[str, int], list[int]] = {}
         for call in calls:
-            await self._engine.enqueue_errand(call.errand, call.row_id)
-        if calls:
+            by_row.setdefault((call.errand, call.row_id), []).append(call.id)
+        answered: list[int] = []
+        for (errand, row_id), ids in by_row.items():
+            # Of the calls for an errand that is under way one stays, until that has ended.
+            answered += ids if await self._put(self._engine, errand, row_id) else ids[1:]
+        if answered:
             async with self._runtime.db.write_autocommit() as conn:
-                await conn.affected(workers.delete_errand_calls, batch=as_batch([{"id": call.id} for call in calls]))
+                await conn.affected(workers.delete_errand_calls, batch=as_batch([{"id": each} for each in answered]))
         return 0.0 if len(calls) == CALLS_AT_ONCE else self._timing.calls
+
+    async def _put(self, engine: Engine, errand: str, row_id: int) -> bool:
+        """Put an errand into the queue; False where it must be tried again, because it repeats and is under way."""
+        repeats = errand in self._errands and self._errands[errand].repeats
+        return await engine.enqueue_errand(errand, row_id, again=repeats) or not repeats
 
     async def _end_enqueueing(self) -> None:
         """Wait until pending errands are in the queue; without a running engine cancel them at once."""

@@ -47,7 +47,8 @@ class Errand:
     before its row is done leaves the rest to the next one.
 
     ``at_once`` is how many run at a time in one worker, in a queue of their own: for long ones, for which short ones
-    must not wait. With None an errand shares the queue of all others.
+    must not wait. With None an errand shares the queue of all others. With ``repeats`` a row may be enqueued again and
+    again: its errand runs once more after each time, also where it is just under way.
     """
 
     name: str
@@ -55,3 +56,4 @@ class Errand:
     waiting: Callable[[Context], Awaitable[Sequence[int]]]
     timeout_seconds: float = 300.0
     at_once: int | None = None
+    repeats: bool = False

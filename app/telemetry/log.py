@@ -35,6 +35,8 @@ CAPPED_LOGGERS = (
     "sanic.root",
     # The rows of results.
     "sqlalchemy",
+    # What is posted: names and addresses of customers.
+    "stripe",
 )
 
 

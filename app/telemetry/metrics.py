@@ -35,6 +35,13 @@ run_watchers = Gauge("portal_run_watchers", "Streams of runs' events that are op
 graphql_connections = Gauge(
     "portal_graphql_connections", "Connections for subscriptions that are open.", multiprocess_mode="livesum"
 )
+billing_events = Counter("portal_billing_events_total", "Events received from Stripe.", ["outcome"])
+billing_facts = Counter("portal_billing_facts_total", "Facts about payments that were handled, or failed.", ["outcome"])
+billing_waiting = Gauge("portal_billing_waiting", "Facts that wait to be handled.", multiprocess_mode="mostrecent")
+billing_oldest = Gauge(
+    "portal_billing_oldest_seconds", "How long the oldest of them has waited.", multiprocess_mode="mostrecent"
+)
+billing_failing = Gauge("portal_billing_failing", "Those of them that have failed.", multiprocess_mode="mostrecent")
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

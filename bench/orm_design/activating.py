@@ -22,13 +22,15 @@ from app.errors import (
     OverloadedError,
     TenantNotFoundError,
 )
-from app.services.billing.allowance import may
+from app.services.billing.allowance import Standing, may
 from app.services.licensing import code_text
 from app.services.licensing.token_pairs import Entitlements, RefreshToken, new_refresh_token, token_pair
 from bench.orm_design.database import Session, runtime
 from bench.orm_design.messages import Activate, TokenPair
 from bench.orm_design.models import ActivationCode, Device, Plan, PlatformEvent, RefreshFamily, Subscription, Tenant
-from sql.statements.billing import LICENSED_STATES
+
+# This design knows neither days of grace nor the end of a trial.
+LICENSED_STATES = ("active", "trialing")
 
 router = APIRouter(prefix="/authz")
 
@@ -94,7 +96,7 @@ def _check(tenant: Tenant, code: ActivationCode | None, device: Device | None, n
     if device is not None and device.is_revoked:
         raise DeviceRevokedError
     held = tenant.subscription
-    may("activate_device", held.state if held else None).enforce()
+    may("activate_device", Standing(held.state if held else None), now).enforce()
     if device is not None and device.activation_code_id == code.id:
         return code
     if code.expires_at is not None and code.expires_at <= now:

@@ -19,7 +19,7 @@ from app.errors import (
     RefreshTokenReusedError,
     TenantNotFoundError,
 )
-from app.services.billing.allowance import may
+from app.services.billing.allowance import Standing, may
 from app.services.licensing.token_pairs import (
     Entitlements,
     RefreshToken,
@@ -85,7 +85,7 @@ def _granted(family: RefreshFamily, now: datetime) -> Entitlements:
     held = family.device.tenant.subscription
     if held is None:
         raise NoSubscriptionError
-    may("refresh_token", held.state).enforce()
+    may("refresh_token", Standing(held.state), now).enforce()
     return Entitlements(held.plan.name, held.plan.monthly_run_quota, held.state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -13,10 +14,12 @@ from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
 from app.contract.camel import CAMEL
+from app.errors.verdict import Verdict
 from app.money import MAX_USD, to_nanos
 from app.services.projects import changes, creation, deletion, details, project_list
+from app.services.projects.denials import run_verdicts
 from app.services.projects.details import Project
-from app.services.projects.rules import PROJECT_ID, may_run
+from app.services.projects.rules import PROJECT_ID
 from blueprints.llm_management import api
 from blueprints.web.fields import NO_NUL, CamelChanges, CamelRequest, PageNumber, RequestModel, blank_is_null
 from blueprints.web.project_fields import (
@@ -128,12 +131,19 @@ class AnyProjectPage(ProjectPager):
     items: list[AnyProjectAnswer]
 
 
-def _answer(project: Project) -> AnyProjectAnswer:
-    verdict, run_denial = may_run(project), None
-    if verdict.denial is not None:
-        denial = verdict.denial(**verdict.values)
-        run_denial = RunDenial(error_code=denial.code, message=denial.detail)
-    return AnyProjectAnswer.of(project, run_denial=run_denial)
+async def _answers(ctx: Context, projects: Sequence[Project]) -> list[AnyProjectAnswer]:
+    verdicts = await run_verdicts(ctx, projects)
+    return [
+        AnyProjectAnswer.of(project, run_denial=_denial(verdict))
+        for project, verdict in zip(projects, verdicts, strict=True)
+    ]
+
+
+def _denial(verdict: Verdict) -> RunDenial | None:
+    if verdict.denial is None:
+        return None
+    denial = verdict.denial(**verdict.values)
+    return RunDenial(error_code=denial.code, message=denial.detail)
 
 
 @api.operation(
@@ -149,7 +159,7 @@ async def projects(ctx: Context, query: AnyProjectQuery) -> AnyProjectPage:
     The total is exact for all projects, and for a search up to 10,000.
     """
     listed = await project_list.list_projects(ctx, search=query.search, page=query.page, page_size=query.page_size)
-    items = [_answer(project) for project in listed.rows]
+    items = await _answers(ctx, listed.rows)
     return AnyProjectPage(items=items, **pager(listed.total, query.page, query.page_size))
 
 
@@ -174,7 +184,7 @@ async def create_project(ctx: Context, body: AnyProjectCreate) -> AnyProjectAnsw
         is_active=body.is_active,
         priority=body.priority,
     )
-    return _answer(project)
+    return (await _answers(ctx, [project]))[0]
 
 
 @api.operation(
@@ -188,7 +198,7 @@ async def create_project(ctx: Context, body: AnyProjectCreate) -> AnyProjectAnsw
 )
 async def project(ctx: Context, project_id: str) -> Versioned:
     """One project, with the settings of its agents and what keeps it from being run."""
-    return _versioned(await details.any_project(ctx, project_id))
+    return await _versioned(ctx, await details.any_project(ctx, project_id))
 
 
 @api.operation(
@@ -208,7 +218,7 @@ async def update_project(
 
     Each changed field is in the history. A change that changes nothing makes no version.
     """
-    return _versioned(await changes.update_any_project(ctx, project_id, body.changes(), versions))
+    return await _versioned(ctx, await changes.update_any_project(ctx, project_id, body.changes(), versions))
 
 
 @api.operation(
@@ -225,5 +235,6 @@ async def delete_project(ctx: Context, project_id: str) -> None:
     await deletion.delete_any_project(ctx, project_id)
 
 
-def _versioned(project: Project) -> Versioned:
-    return Versioned(_answer(project), project.version)
+async def _versioned(ctx: Context, project: Project) -> Versioned:
+    (answer,) = await _answers(ctx, [project])
+    return Versioned(answer, project.version)

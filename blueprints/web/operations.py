@@ -18,7 +18,7 @@ from sanic.response import HTTPResponse
 
 from app.access.callers import Caller
 from app.context import Context
-from app.contract.api_document import Operation
+from app.contract.api_document import Operation, record_of
 from app.errors import NotFoundError, PayloadTooLargeError, PortalError, ValidationError
 from app.runtime import Runtime
 from blueprints.web.answer_headers import finish
@@ -107,7 +107,8 @@ class Api:
                 optional_headers or {},
             )
             self.operations.append(stated)
-            methods = ["GET", "HEAD"] if method == "GET" else [method]
+            # HEAD would do what a GET that creates something does, and show nothing of it.
+            methods = ["GET", "HEAD"] if method == "GET" and not creates else [method]
             route = path.replace(":int}", ":int>").replace("{", "<").replace("}", ":str>")
             add_route(self.blueprint, _endpoint(stated, handler), route, methods, handler.__name__)
             return handler
@@ -191,7 +192,9 @@ def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
 
 def _writer(answers: type | str | None) -> Callable[[Any], bytes]:
     """What writes an operation's answers as JSON: with members in camelCase where the record says so."""
-    if isinstance(answers, type) and hasattr(answers, "__pydantic_config__"):
+    if isinstance(answers, str) or answers is None:
+        return partial(orjson.dumps, option=orjson.OPT_UTC_Z)
+    if hasattr(record_of(answers), "__pydantic_config__"):
         return TypeAdapter[Any](answers).dump_json
     return partial(orjson.dumps, option=orjson.OPT_UTC_Z)
 

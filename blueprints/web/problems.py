@@ -25,6 +25,10 @@ PROBLEM_TYPE = "application/problem+json"
 log = structlog.get_logger(__name__)
 
 
+# What is not the caller's fault and told all the same, because somebody can do something about it.
+TOLD = (errors.UnavailableError, errors.PaymentsRefusedError, errors.PaymentsNotConfiguredError)
+
+
 def problem(error: PortalError, request_id: str, headers: dict[str, str] | None = None) -> HTTPResponse:
     """The problem document of an error, with the headers its status calls for."""
     detail: Any = error.detail
@@ -70,7 +74,7 @@ def problem_of(request: Request, request_id: str, failure: BaseException) -> HTT
         return HTTPResponse(b"", CLIENT_GONE)
     if isinstance(failure, PortalError) and failure.status < 500:
         return problem(failure, request_id)
-    if isinstance(failure, errors.UnavailableError):
+    if isinstance(failure, TOLD):
         log.warning("unavailable", code=failure.code, path=_place(request), request_id=request_id)
         return problem(failure, request_id)
     if isinstance(failure, exceptions.SanicException):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, LargeBinary, String, and_, bindparam, exists, func, not_, or_, select, update
 
 from sql.dialect import batch_rows, insert, referenced_column
-from sql.statements.billing import LICENSED_STATES, seat_is_free
+from sql.statements.billing import is_licensed, seat_is_free
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 from sql.tables.columns import Instant
 
@@ -14,6 +14,8 @@ activation_situation = (
     select(
         tenants.c.id.label("tenant_id"),
         subscriptions.c.state.label("subscription_state"),
+        subscriptions.c.grace_until,
+        subscriptions.c.trial_ends_at,
         subscriptions.c.seats_used,
         plans.c.name.label("plan_name"),
         plans.c.max_devices,
@@ -84,7 +86,7 @@ _code_uses = (
 _has_free_seat = exists().where(
     subscriptions.c.tenant_id == _code_uses.c.tenant_id,
     subscriptions.c.ended_at.is_(None),
-    subscriptions.c.state.in_(LICENSED_STATES),
+    is_licensed,
     seat_is_free,
 )
 _enough_uses = activation_codes.c.use_count + _code_uses.c.uses <= activation_codes.c.max_uses
@@ -140,10 +142,10 @@ insert_devices = (
     .returning(devices.c.id, devices.c.tenant_id, devices.c.hw_fingerprint)
 )
 
-_is_licensed = exists().where(
+_has_license = exists().where(
     subscriptions.c.tenant_id == devices.c.tenant_id,
     subscriptions.c.ended_at.is_(None),
-    subscriptions.c.state.in_(LICENSED_STATES),
+    is_licensed,
 )
 _codeis_good = exists().where(
     activation_codes.c.tenant_id == devices.c.tenant_id,
@@ -160,7 +162,7 @@ bind_device = (
         devices.c.id == bindparam("device_id"),
         devices.c.activation_code_id.is_not_distinct_from(bindparam("from_code_id")),
         not_(devices.c.is_revoked),
-        _is_licensed.correlate(devices),
+        _has_license.correlate(devices),
         _codeis_good.correlate(devices),
     )
     .values(activation_code_id=bindparam("code_id"), last_seen=bindparam("now"))

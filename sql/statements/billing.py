@@ -9,8 +9,6 @@ from sql.dialect import batch_rows, referenced_column
 from sql.hidden import hidden_too
 from sql.tables import devices, plans, subscriptions
 
-LICENSED_STATES = ("active", "trialing")
-
 plan_by_name = select(plans).where(plans.c.name == bindparam("name"))
 
 plan_by_id_locked = select(plans).where(plans.c.id == bindparam("plan_id")).with_for_update()
@@ -70,6 +68,30 @@ insert_subscription = (
 
 set_subscription = update(subscriptions).where(_current)
 
+# As ``app.services.billing.allowance.may`` says: active, in a trial that has not ended, or past due within the days of
+# grace, at ``billing_now`` by the clock of billing.
+is_licensed = or_(
+    subscriptions.c.state == "active",
+    and_(
+        subscriptions.c.state == "trialing",
+        or_(subscriptions.c.trial_ends_at.is_(None), subscriptions.c.trial_ends_at > bindparam("billing_now")),
+    ),
+    and_(subscriptions.c.state == "past_due", subscriptions.c.grace_until > bindparam("billing_now")),
+)
+
+# How the current subscription stands; no row where there is none.
+standing = select(subscriptions.c.state, subscriptions.c.grace_until, subscriptions.c.trial_ends_at).where(
+    subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None)
+)
+
+_tenants = batch_rows(tenant_id=BigInteger)
+standings = hidden_too(
+    select(subscriptions.c.tenant_id, subscriptions.c.state, subscriptions.c.grace_until, subscriptions.c.trial_ends_at)
+    .select_from(_tenants)
+    .join(subscriptions, and_(subscriptions.c.tenant_id == _tenants.c.tenant_id, subscriptions.c.ended_at.is_(None))),
+    "a hidden tenant has no subscription",
+)
+
 _max_devices = select(plans.c.max_devices).where(plans.c.id == subscriptions.c.plan_id).scalar_subquery()
 
 
@@ -91,7 +113,7 @@ take_seats = hidden_too(
     .where(
         subscriptions.c.tenant_id == _locked_subscriptions.c.tenant_id,
         subscriptions.c.id == _locked_subscriptions.c.id,
-        subscriptions.c.state.in_(LICENSED_STATES),
+        is_licensed,
         or_(
             _max_devices.is_(None),
             subscriptions.c.seats_used + _locked_subscriptions.c.seats <= _max_devices,

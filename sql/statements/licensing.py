@@ -130,6 +130,8 @@ refresh_situations = (
         refresh_families.c.revoked_at,
         devices.c.is_revoked.label("device_is_revoked"),
         _state,
+        subscriptions.c.grace_until,
+        subscriptions.c.trial_ends_at,
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
     )

@@ -21,7 +21,7 @@ from sql.dialect import batch_rows, insert, named_lock, referenced_column
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
 from sql.statements.activation import is_good
-from sql.tables import activation_codes, agent_settings, projects, tenants
+from sql.tables import activation_codes, agent_settings, projects, subscriptions, tenants
 
 _OPERATORS = "operators see the projects of all tenants, and those of none"
 
@@ -105,11 +105,14 @@ _family = (
 # What decides about a new project of a tenant: a row for each taken id of the family, or one whose id is null.
 creation_situation = across_tenants(
     select(
-        tenants.c.subscription_state,
+        subscriptions.c.state.label("subscription_state"),
+        subscriptions.c.grace_until,
+        subscriptions.c.trial_ends_at,
         exists().where(projects.c.tenant_id == bindparam("tenant_id")).label("has_projects"),
         _family.c.project_id.label("taken_id"),
     )
     .select_from(tenants)
+    .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
     .outerjoin(_family, true())
     .where(tenants.c.id == bindparam("tenant_id"), tenant_is_shown),
     "a project's id is unique among the projects of all tenants",

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
+    Table,
     and_,
     bindparam,
     cast,
@@ -29,7 +30,9 @@ from sql.moments import quarter_of
 from sql.scope import across_tenants
 from sql.tables import (
     activation_codes,
+    checkouts,
     devices,
+    invoices,
     learned_templates,
     plans,
     projects,
@@ -222,6 +225,19 @@ def _minus_rows(metric: str, bucket: ColumnElement[int], *conditions: ColumnElem
     return select(literal(""), bucket, -func.count()).where(is_requested, *conditions).group_by(bucket)
 
 
+def _minus_paid(
+    metric: str, paid: Table, moment: ColumnElement[Any], *conditions: ColumnElement[bool]
+) -> Select[*tuple[Any, ...]]:
+    """The negated sums of what was paid and not given back, by currency and bucket, for this metric alone."""
+    amount, bucket = paid.c.amount - paid.c.amount_refunded, quarter_of(moment)
+    is_requested = literal(metric) == bindparam("metric")
+    return (
+        select(paid.c.currency, bucket, -_sum(amount))
+        .where(is_requested, moment.is_not(None), *conditions)
+        .group_by(paid.c.currency, bucket)
+    )
+
+
 def _minus_amounts(metric: str, amount: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
     """The negated sum of a column; no rows are read unless the statement is run for this metric."""
     is_requested = literal(metric) == bindparam("metric")
@@ -251,6 +267,14 @@ _figures_minus_rows = union_all(
     _minus_rows("projects_created", quarter_of(projects.c.created_at)),
     _minus_rows("projects_active", quarter_of(projects.c.created_at), projects.c.is_active),
     _minus_rows("projects_with_code", quarter_of(projects.c.created_at), projects.c.activation_code_id.is_not(None)),
+    _minus_paid("revenue_invoices", invoices, invoices.c.paid_at, invoices.c.state == "paid"),
+    _minus_paid(
+        "revenue_codes",
+        checkouts,
+        checkouts.c.completed_at,
+        checkouts.c.kind == "codes",
+        checkouts.c.state.in_(("paid", "refunded")),
+    ),
     _minus_rows("templates_created", quarter_of(learned_templates.c.created_at)),
     _minus_amounts("templates_uses", learned_templates.c.usage_count),
     _minus_amounts("templates_saved", learned_templates.c.cost_saved),

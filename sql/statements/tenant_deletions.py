@@ -32,6 +32,7 @@ from sql.tables import (
     metadata,
     otp_challenges,
     projects,
+    stripe_customers,
     subscriptions,
     tenant_deletions,
     tenant_sessions,
@@ -58,6 +59,11 @@ OwnedTable = Literal[
     "usage_events",
     "usage_rollups",
     "monthly_runs",
+    "billing_facts",
+    "checkouts",
+    "invoices",
+    "payment_methods",
+    "stripe_customers",
     "run_changes",
     "tenant_sessions",
     "otp_challenges",
@@ -115,7 +121,45 @@ delete_waiting_deliveries = delete(deliveries).where(
     deliveries.c.tenant_slug == bindparam("of_slug"), deliveries.c.state == "waiting"
 )
 
-insert_deletion = insert(tenant_deletions).returning(tenant_deletions.c.id)
+# The tenant's customer at Stripe; one that an operator has linked may not be known as one yet.
+_customer = func.coalesce(
+    select(stripe_customers.c.stripe_customer_id)
+    .where(stripe_customers.c.tenant_id == bindparam("of_tenant_id"))
+    .scalar_subquery(),
+    select(subscriptions.c.stripe_customer_id)
+    .where(subscriptions.c.tenant_id == bindparam("of_tenant_id"), subscriptions.c.ended_at.is_(None))
+    .scalar_subquery(),
+)
+
+_is_departing = and_(tenant_deletions.c.stripe_customer_id.is_not(None), tenant_deletions.c.payments_ended_at.is_(None))
+
+departure = across_tenants(
+    select(tenant_deletions.c.id, tenant_deletions.c.tenant_id, tenant_deletions.c.stripe_customer_id).where(
+        tenant_deletions.c.id == bindparam("deletion_id"), _is_departing
+    ),
+    "an errand knows a deletion by its id alone",
+)
+
+finish_departure = (
+    update(tenant_deletions)
+    .where(tenant_deletions.c.tenant_id == bindparam("of_tenant_id"), _is_departing)
+    .values(payments_ended_at=bindparam("now"))
+)
+
+departures_waiting = across_tenants(
+    select(tenant_deletions.c.id)
+    .where(_is_departing, tenant_deletions.c.requested_at < bindparam("before"))
+    .order_by(tenant_deletions.c.id)
+    .limit(bindparam("max_rows")),
+    "a sweep looks at the deletions of all tenants",
+)
+
+# Before the subscriptions go, which may be all that names the customer.
+insert_deletion = (
+    insert(tenant_deletions)
+    .values(stripe_customer_id=_customer)
+    .returning(tenant_deletions.c.id, tenant_deletions.c.stripe_customer_id)
+)
 
 _is_free = or_(tenant_deletions.c.held_until.is_(None), tenant_deletions.c.held_until < bindparam("now"))
 
@@ -181,12 +225,15 @@ def _among(key: tuple[ColumnElement[Any], ...], keys: Select[Any]) -> ColumnElem
 
 
 def _is_owned(rows: Table) -> ColumnElement[bool]:
-    """Whether a row is the tenant's: by its tenant, by its project, or for a message by the slug it was sent to.
+    """Whether a row is the tenant's: by tenant, customer or project, or for a message by the slug that it was sent to.
 
     A message that waits, or was requested since, is for another tenant that has the slug by now.
     """
     if "tenant_id" in rows.c:
         return rows.c.tenant_id == bindparam("of_tenant_id")
+    if "customer_id" in rows.c:
+        own = select(stripe_customers.c.id).where(stripe_customers.c.tenant_id == bindparam("of_tenant_id"))
+        return rows.c.customer_id.in_(own)
     if "project_id" in rows.c:
         own = select(projects.c.project_id).where(projects.c.tenant_id == bindparam("of_tenant_id"))
         return rows.c.project_id.in_(own)

@@ -25,6 +25,15 @@ from sql.tables.requests import idempotent_answers, rate_windows
 from sql.tables.runs import agent_tasks, run_events, run_files, run_folders, runs
 from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
 from sql.tables.statistics import statistics, statistics_changes
+from sql.tables.stripe import (
+    billing_clock,
+    billing_facts,
+    checkouts,
+    invoices,
+    payment_methods,
+    stripe_customers,
+    stripe_prices,
+)
 from sql.tables.tenants import tenant_deletions, tenants
 from sql.tables.usage import monthly_runs, opened_months, run_changes, usage_events, usage_rollups
 from sql.tables.workers import errand_calls, leases, worker_heartbeats
@@ -36,10 +45,14 @@ __all__ = [
     "alert_mails",
     "api_tokens",
     "audit_seals",
+    "billing_clock",
+    "billing_facts",
+    "checkouts",
     "deliveries",
     "devices",
     "errand_calls",
     "idempotent_answers",
+    "invoices",
     "learned_templates",
     "leases",
     "ledger_accounts",
@@ -57,6 +70,7 @@ __all__ = [
     "operator_sessions",
     "operators",
     "otp_challenges",
+    "payment_methods",
     "plans",
     "platform_events",
     "projects",
@@ -72,6 +86,8 @@ __all__ = [
     "signing_keys",
     "statistics",
     "statistics_changes",
+    "stripe_customers",
+    "stripe_prices",
     "subscriptions",
     "system_settings",
     "template_techs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     event,
+    false,
     text,
 )
 
@@ -52,7 +54,15 @@ subscriptions = Table(
     Column("seats_used", Integer, nullable=False, server_default=text("0")),
     Column("current_period_start", Instant),
     Column("current_period_end", Instant),
+    # A subscription that is past due is licensed until then; null: not at all.
     Column("grace_until", Instant),
+    # A trial with an end is over then, also where nobody has said so. Null: it ends when somebody ends it.
+    Column("trial_ends_at", Instant),
+    # The grace and the trial of which the tenant was told that they have begun or will end: each once.
+    Column("told_of_grace", Instant),
+    Column("told_of_trial", Instant),
+    # Whether it ends with its period instead of being renewed.
+    Column("cancel_at_period_end", Boolean, nullable=False, server_default=false()),
     Column("stripe_customer_id", String(255)),
     Column("stripe_subscription_id", String(255)),
     Column("created_at", Instant, nullable=False),
@@ -75,6 +85,17 @@ subscriptions = Table(
     UniqueConstraint("stripe_subscription_id", name="uq_subscriptions_stripe_subscription_id"),
     Index("ix_subscriptions_tenant_id", "tenant_id"),
     Index("ix_subscriptions_plan_id", "plan_id"),
+    # Those whose end is not in Stripe's hands alone.
+    Index(
+        "ix_subscriptions_graces",
+        "grace_until",
+        **only_where("state = 'past_due' AND ended_at IS NULL AND grace_until IS NOT NULL"),
+    ),
+    Index(
+        "ix_subscriptions_trials",
+        "trial_ends_at",
+        **only_where("state = 'trialing' AND ended_at IS NULL AND trial_ends_at IS NOT NULL"),
+    ),
     # The tenants with the most devices.
     Index(
         "ix_subscriptions_seats_used",

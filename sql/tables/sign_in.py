@@ -42,9 +42,9 @@ deliveries = Table(
     "deliveries",
     metadata,
     id_column(),
-    choice("kind", "one_time_password", "welcome"),
+    choice("kind", "one_time_password", "welcome", "payment_failed", "grace_ended", "trial_ending"),
     Column("tenant_slug", String(100), nullable=False),
-    choice("state", "waiting", "sent", "failed", "unreachable", server_default="waiting"),
+    choice("state", "waiting", "sent", "failed", "unreachable", "needless", server_default="waiting"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     # The reason of the failure, for operators.
     Column("failure", String(255)),

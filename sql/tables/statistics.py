@@ -80,6 +80,25 @@ METRICS_BY_TABLE = {
         Metric("projects_active", "created_at", "{row}.is_active"),
         Metric("projects_with_code", "created_at", "{row}.activation_code_id IS NOT NULL"),
     ),
+    # What was paid and not given back, in the smallest unit of a currency, which is the dimension.
+    "invoices": (
+        Metric(
+            "revenue_invoices",
+            "paid_at",
+            "{row}.state = 'paid' AND {row}.paid_at IS NOT NULL",
+            "{row}.currency",
+            "({row}.amount - {row}.amount_refunded)",
+        ),
+    ),
+    "checkouts": (
+        Metric(
+            "revenue_codes",
+            "completed_at",
+            "{row}.kind = 'codes' AND {row}.state IN ('paid', 'refunded') AND {row}.completed_at IS NOT NULL",
+            "{row}.currency",
+            "({row}.amount - {row}.amount_refunded)",
+        ),
+    ),
     "learned_templates": (
         Metric("templates_created", "created_at"),
         Metric("templates_uses", "", amount="{row}.usage_count"),
@@ -93,6 +112,8 @@ UPDATES = {
     "subscriptions": ("plan_id", "state", "ended_at"),
     "tenants": ("deleted_at",),
     "projects": ("is_active", "activation_code_id"),
+    "invoices": ("state", "amount", "amount_refunded", "currency", "paid_at"),
+    "checkouts": ("state", "amount", "amount_refunded", "completed_at"),
     "learned_templates": ("usage_count", "cost_saved"),
 }
 INSERT = "INSERT INTO statistics_changes (metric, dimension, bucket, change)"

@@ -57,8 +57,16 @@ tenant_deletions = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("held_until", Instant),
     Column("finished_at", Instant),
+    # Its customer at Stripe, and when that was left without a living subscription.
+    Column("stripe_customer_id", String(255)),
+    Column("payments_ended_at", Instant),
     Index("uq_tenant_deletions_tenant_id", "tenant_id", unique=True, **only_where("finished_at IS NULL")),
     Index("ix_tenant_deletions_unfinished", "id", **only_where("finished_at IS NULL")),
+    Index(
+        "ix_tenant_deletions_paying",
+        "id",
+        **only_where("stripe_customer_id IS NOT NULL AND payments_ended_at IS NULL"),
+    ),
 )
 
 event.listen(metadata, "after_create", install_trigram_indexes)

@@ -27,6 +27,8 @@ NOT_IN_THE_FILE = {
     "message_provider_url",
     "redis_url",
     "oidc_client_secret",
+    "stripe_secret_key",
+    "stripe_webhook_secret",
     "openai_api_key",
     "anthropic_api_key",
     "google_api_key",

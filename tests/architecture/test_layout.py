@@ -204,13 +204,22 @@ def test_documents_name_what_exists() -> None:
 def test_a_web_worker_never_loads_the_providers_libraries_and_the_durable_engine() -> None:
     """They take seconds and 130 MB: whoever calls a model imports the first then, and whoever works the second."""
     large = {"dbos", "pydantic_ai", "openai", "anthropic", "google.genai", "genai_prices", "app.providers.chain"}
-    large |= {"obstore", "stream_zip"}
+    large |= {"obstore", "stream_zip", "stripe", "httpx2"}
     imported = "app.commands.preload, app.jobs.schedules, app.services.llm.calls, app.providers.metering"
     program = f"import sys, {imported}; print({large} & set(sys.modules))"
 
     told = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, check=True, capture_output=True, text=True)
 
     assert told.stdout.strip() == "set()"
+
+
+def test_one_module_imports_stripes_library() -> None:
+    importing = [
+        str(path) for path in modules(*ROOMS) if {name.partition(".")[0] for name in imported(path)} & {"stripe"}
+    ]
+
+    # The gateway names its types, which are read by people and type checkers alone.
+    assert importing == ["app/providers/stripe.py", "app/providers/stripe_library.py"]
 
 
 def test_the_server_starts_its_workers_imports_before_its_own() -> None:

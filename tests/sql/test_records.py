@@ -48,7 +48,7 @@ BY_HAND: dict[type[Any], tuple[Executable, int]] = {
     Situation: (licensing.refresh_situations, 3),
 }
 # What is called with parts of something else than a row; ``into`` is the parameter of what is resolved here.
-NO_ROW = {"CreatedOnDay", "FallbackModel", "TrendDay", "ValidationError", "cls", "into", "partial"}
+NO_ROW = {"CreatedOnDay", "FallbackModel", "TrendDay", "ValidationError", "cls", "into", "operation", "partial"}
 
 
 class Site(NamedTuple):

@@ -66,6 +66,8 @@ async def live_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     await server.before_start()
     await server.start_serving()
     await server.after_start()
+    if (simulator := app.ctx.runtime.simulator) is not None:
+        simulator.deliveries.address = f"{base_url}/billing/stripe/webhook"
     try:
         async with httpx2.AsyncClient(base_url=base_url, verify=False, trust_env=False, timeout=60) as http:
             yield LiveServer(app, http, base_url)

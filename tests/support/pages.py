@@ -62,7 +62,7 @@ def table_on(page: Response) -> list[list[str]]:
     return [[" ".join(cell.split()) for cell in row] for row in read(page).cells[1:]]
 
 
-async def submit(person: Browser, page: Response, action: str, **typed: str) -> Response:
+async def submit(person: Browser, page: Response, action: str, /, **typed: str) -> Response:
     """Send a form on a page that a person has looked at, with what they typed."""
     form = {**fields_of(page, action), **typed}
     return await person.http.post(action, data=form, headers={"origin": person.live.base_url})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,12 @@ from app.database.connections import WriteConnection
 from app.database.failures import violated_constraint
 from app.errors import SubscriptionConflictError, ValidationError
 from app.events import Event, EventType, record
+from app.services.billing.clock import billing_now
+from app.services.billing.customers import Customer, link_customer, lock_customer
+from app.services.billing.fact_log import FOLD, add_fact
+from app.services.billing.facts import OPERATOR_CHANGE
 from app.services.billing.plans import Plan, find_plan
-from app.services.directory.lookup import Tenant, lock_tenant
+from app.services.directory.lookup import Tenant, find_tenant, lock_tenant
 from sql.statements import billing
 from sql.tables.billing import SUBSCRIPTION_STATES
 
@@ -45,9 +50,10 @@ async def link_subscription(
 ) -> tuple[Subscription, str]:
     """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
 
-    A Stripe id that is None or blank stays as it is. Raises ValidationError for an unknown state or an id that is too
-    long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError when another tenant's
-    subscription has the Stripe id.
+    A Stripe id that is None or blank stays as it is. Where the tenant has a customer at Stripe, the change is also a
+    fact in its log, so that what Stripe has told before does not undo it. Raises ValidationError for an unknown state
+    or an id that is too long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError when another
+    tenant's subscription has the Stripe id.
     """
     if state not in SUBSCRIPTION_STATES:
         message = f"must be one of {', '.join(SUBSCRIPTION_STATES)}"
@@ -58,10 +64,14 @@ async def link_subscription(
     }
     try:
         async with ctx.write() as conn:
+            customer = await _customer(conn, ctx, tenant_slug, stripe["stripe_customer_id"])
             tenant = await lock_tenant(conn, tenant_slug)
             plan = await find_plan(conn, plan_name)
             change = await _set(conn, ctx, tenant, plan, state, stripe)
-            return await conn.one(billing.current_subscription, Subscription, tenant_id=tenant.id), change
+            if customer is not None and change != "unchanged":
+                said = {"plan_id": plan.id, "state": state, "stripe_subscription_id": stripe["stripe_subscription_id"]}
+                await _tell(conn, ctx, tenant, customer, said)
+            subscription = await conn.one(billing.current_subscription, Subscription, tenant_id=tenant.id)
     except IntegrityError as failure:
         kind = {
             "uq_subscriptions_stripe_customer_id": "customer",
@@ -70,6 +80,35 @@ async def link_subscription(
         if kind is None:
             raise
         raise SubscriptionConflictError(kind=kind, reference=stripe[f"stripe_{kind}_id"]) from None
+    if customer is not None:
+        # What Stripe has told of the customer may have waited until it was known whose it is.
+        ctx.runtime.enqueue(FOLD, customer.id)
+    return subscription, change
+
+
+async def _customer(
+    conn: WriteConnection, ctx: Context, tenant_slug: str, stripe_customer_id: str | None
+) -> Customer | None:
+    """The tenant's customer at Stripe, locked: the one that is named, or else the one that it has."""
+    customer = await lock_customer(conn, tenant_slug)
+    if stripe_customer_id is None or (customer and customer.stripe_customer_id == stripe_customer_id):
+        return customer
+    return await link_customer(conn, ctx, (await find_tenant(conn, tenant_slug)).id, stripe_customer_id)
+
+
+async def _tell(conn: WriteConnection, ctx: Context, tenant: Tenant, customer: Customer, said: dict[str, Any]) -> None:
+    """Store what an operator has said of a subscription as a fact of the customer's log."""
+    await add_fact(
+        conn,
+        ctx,
+        customer.id,
+        source="operator",
+        type=OPERATOR_CHANGE,
+        reference=f"operator:{uuid.uuid4().hex}",
+        object_id=None,
+        happened_at=await billing_now(ctx, conn),
+        payload={"tenant_id": tenant.id, **{name: value for name, value in said.items() if value is not None}},
+    )
 
 
 def _reference(field: str, text: str | None) -> str | None:
@@ -80,14 +119,19 @@ def _reference(field: str, text: str | None) -> str | None:
     return reference or None
 
 
-async def put_on_plan(conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan) -> None:
+async def put_on_plan(
+    conn: WriteConnection, ctx: Context, tenant: Tenant, plan: Plan, customer: Customer | None = None
+) -> None:
     """Put the tenant's current subscription on this plan, in whatever state it is, or give it an active one.
 
-    The caller has locked the tenant in this transaction, or has just created it.
+    The caller has locked the tenant's customer at Stripe, if it has one, and the tenant in this transaction, or has
+    just created the tenant; with a customer it enqueues ``FOLD`` after the commit.
     """
     current = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
     as_it_is: dict[str, str | None] = {"stripe_customer_id": None, "stripe_subscription_id": None}
-    await _set(conn, ctx, tenant, plan, current.state if current else "active", as_it_is)
+    change = await _set(conn, ctx, tenant, plan, current.state if current else "active", as_it_is)
+    if customer is not None and change != "unchanged":
+        await _tell(conn, ctx, tenant, customer, {"plan_id": plan.id})
 
 
 async def _set(
@@ -121,6 +165,8 @@ async def _set(
             plan_id=plan.id,
             state=state,
             **references,
+            # What an operator says of the state has no end by itself.
+            **({} if state == current.state else {"grace_until": None, "trial_ends_at": None}),
             updated_at=now,
         )
         change, event = "updated", EventType.SUBSCRIPTION_UPDATED

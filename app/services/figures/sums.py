@@ -106,6 +106,15 @@ async def current_subscriptions(conn: ReadConnection) -> dict[tuple[int, str], i
     return {(int(plan), state): count for (plan, _, state), count in by_plan_and_state if count}
 
 
+async def revenue(conn: ReadConnection) -> dict[str, int]:
+    """What was paid and not given back by currency, in its smallest unit: invoices and purchases of codes."""
+    earned: dict[str, int] = {}
+    for metric in ("revenue_invoices", "revenue_codes"):
+        for part in await conn.many(statistics.sums_by_dimension, DimensionSum, metric=metric):
+            earned[part.dimension] = earned.get(part.dimension, 0) + part.value
+    return {currency: amount for currency, amount in earned.items() if amount}
+
+
 def bucket_of(moment: datetime) -> int:
     """The bucket in which a moment lies."""
     return int(moment.timestamp() // QUARTER_SECONDS)

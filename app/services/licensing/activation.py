@@ -27,7 +27,8 @@ from app.errors import (
 from app.errors.verdict import ALLOWED, Verdict
 from app.events import EventType, record
 from app.limits.addresses import network_of
-from app.services.billing.allowance import may
+from app.services.billing.allowance import Standing, may
+from app.services.billing.clock import billing_now
 from app.services.licensing import code_text
 from app.services.licensing.enrollment import (
     ENROLLMENTS,
@@ -55,6 +56,8 @@ class Situation:
 
     tenant_id: int
     subscription_state: str | None
+    grace_until: datetime | None
+    trial_ends_at: datetime | None
     seats_used: int | None
     plan_name: str | None
     max_devices: int | None
@@ -73,6 +76,11 @@ class Situation:
     def is_bound(self) -> bool:
         """Whether the device was bound by this very code."""
         return self.device_id is not None and self.device_code_id == self.code_id
+
+    @property
+    def standing(self) -> Standing:
+        """How the tenant's subscription stands."""
+        return Standing(self.subscription_state, self.grace_until, self.trial_ends_at)
 
 
 async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fingerprint: str) -> TokenPair:
@@ -101,8 +109,10 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     return pair
 
 
-def judge(situation: Situation | None, request: ActivationRequest, now: datetime) -> Verdict:  # noqa: PLR0911 - one a rule
-    """Why this activation is refused, or ALLOWED if nothing is."""
+def judge(  # noqa: PLR0911 - one a rule
+    situation: Situation | None, request: ActivationRequest, now: datetime, at_billing: datetime
+) -> Verdict:
+    """Why this activation is refused, or ALLOWED if nothing is; ``at_billing`` is now by the clock of billing."""
     if situation is None:
         return Verdict(TenantNotFoundError, {"slug": request.tenant_slug})
     if situation.code_id is None:
@@ -111,7 +121,7 @@ def judge(situation: Situation | None, request: ActivationRequest, now: datetime
         return Verdict(CodeRevokedError)
     if situation.device_is_revoked:
         return Verdict(DeviceRevokedError)
-    if not (verdict := may("activate_device", situation.subscription_state)).allowed:
+    if not (verdict := may("activate_device", situation.standing, at_billing)).allowed:
         return verdict
     if situation.is_bound:
         return ALLOWED
@@ -133,7 +143,7 @@ async def _decide(ctx: Context, request: ActivationRequest) -> TokenPair:
         if enrollment is not None:
             return token_pair(ctx, *enrollment)
         situation = await _look(ctx, request)
-        judge(situation, request, ctx.now()).enforce()
+        judge(situation, request, ctx.now(), await billing_now(ctx)).enforce()
         if situation is None or situation.device_id is None:
             enrollment = await _refused_is_none(enroll_alone(pending))
         else:
@@ -164,7 +174,7 @@ async def _activate_again(ctx: Context, situation: Situation) -> Enrollment:
     tenant_id, device_id, code_id = situation.tenant_id, situation.device_id, situation.code_id
     if device_id is None or code_id is None:
         raise GuardRefusedError
-    now = ctx.now()
+    now, at_billing = ctx.now(), await billing_now(ctx)
     token = new_refresh_token(ctx.runtime.keys)
     event = code_activated(tenant_id, code_id, situation.code_hint or "", device_id)
     if situation.is_bound:
@@ -181,6 +191,7 @@ async def _activate_again(ctx: Context, situation: Situation) -> Enrollment:
             from_code_id=situation.device_code_id,
             code_id=code_id,
             now=now,
+            billing_now=at_billing,
         ):
             raise GuardRefusedError
         family = family_row(ctx.runtime, token, tenant_id, device_id, now)

@@ -87,8 +87,8 @@ def code_rows(
 
 async def store_codes(
     conn: WriteConnection, ctx: Context, tenant: Tenant, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]
-) -> None:
-    """Store codes and record one event for all of them, in the caller's transaction."""
+) -> list[int]:
+    """Store codes and record one event for all of them, in the caller's transaction; answers their ids."""
     ids = [row.id for row in await conn.insert_all(licensing.insert_codes, rows)]
     event = Event(
         EventType.CODE_GENERATED,
@@ -98,6 +98,7 @@ async def store_codes(
         metadata=metadata,
     )
     await record(conn, ctx, event)
+    return ids
 
 
 async def revoke_code(ctx: Context, tenant_slug: str, *, code_id: int | None = None, code: str = "") -> RevokedCode:

@@ -18,6 +18,7 @@ from app.database.connections import WriteConnection, as_batch
 from app.database.key_holds import confirm_key_holds
 from app.events import Event, EventType, record_each
 from app.runtime import Coalesced, Runtime
+from app.services.billing.clock import billing_now
 from app.services.licensing.token_pairs import Entitlements, RefreshToken, new_refresh_token
 from sql.statements import activation, billing, licensing
 
@@ -81,11 +82,11 @@ async def _enroll(runtime: Runtime, pending: Sequence[PendingActivation]) -> lis
     Raises GuardRefusedError when another request has enrolled the hardware or taken the seat meanwhile,
     IdempotencyLostError when a request no longer holds its key; then nothing has changed.
     """
-    now = runtime.clock.now()
+    now, at_billing = runtime.clock.now(), await billing_now(pending[0].ctx)
     # The same hardware twice: once the first request has enrolled it, the second one is about a device of ours.
     distinct = {each.request: each for each in reversed(pending)}
     async with runtime.db.write() as conn:
-        codes = await _use_codes(conn, distinct, now)
+        codes = await _use_codes(conn, distinct, now, at_billing)
         enrolling = {request: codes[request.code_key] for request in distinct if request.code_key in codes}
         if not enrolling:
             return [None] * len(pending)
@@ -99,7 +100,7 @@ async def _enroll(runtime: Runtime, pending: Sequence[PendingActivation]) -> lis
                 for event in _events(code, device_ids[request])
             ),
         )
-        entitlements = await _take_seats(conn, enrolling.values())
+        entitlements = await _take_seats(conn, enrolling.values(), at_billing)
         holds = [hold for request in enrolling if (hold := distinct[request].ctx.key_hold)]
         # A device whose answer was lost activates again without a further use and without a further seat.
         await confirm_key_holds(conn, holds, runtime.clock, is_final=False)
@@ -117,7 +118,7 @@ async def enroll_alone(pending: PendingActivation) -> Enrollment | None:
 
 
 async def _use_codes(
-    conn: WriteConnection, requests: Iterable[ActivationRequest], now: datetime
+    conn: WriteConnection, requests: Iterable[ActivationRequest], now: datetime, at_billing: datetime
 ) -> dict[tuple[str, bytes], _UsedCode]:
     """Take the uses that the requests need; answers the codes that had enough of them."""
     batch = [
@@ -128,7 +129,7 @@ async def _use_codes(
         }
         for request in requests
     ]
-    codes = await conn.many(activation.use_codes, _UsedCode, batch=as_batch(batch), now=now)
+    codes = await conn.many(activation.use_codes, _UsedCode, batch=as_batch(batch), now=now, billing_now=at_billing)
     return {(code.tenant_slug, code.code_hash): code for code in codes}
 
 
@@ -171,11 +172,15 @@ async def _open_families(
     return tokens
 
 
-async def _take_seats(conn: WriteConnection, codes: Iterable[_UsedCode]) -> dict[int, Entitlements]:
+async def _take_seats(
+    conn: WriteConnection, codes: Iterable[_UsedCode], at_billing: datetime
+) -> dict[int, Entitlements]:
     """Take a seat for each device, the most contended rows of all; answers what each tenant's plan grants."""
     needed = Counter(code.tenant_id for code in codes)
     batch = [{"tenant_id": tenant_id, "seats": seats} for tenant_id, seats in needed.items()]
-    subscriptions = await conn.many(billing.take_seats, _SeatedSubscription, batch=as_batch(batch))
+    subscriptions = await conn.many(
+        billing.take_seats, _SeatedSubscription, batch=as_batch(batch), billing_now=at_billing
+    )
     if len(subscriptions) != len(needed):
         raise GuardRefusedError
     return {each.tenant_id: Entitlements(each.plan_name, each.monthly_run_quota, each.state) for each in subscriptions}

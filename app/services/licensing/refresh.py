@@ -12,7 +12,7 @@ from hmac import compare_digest
 from typing import Any, NamedTuple
 
 from app.access.keys import Keys
-from app.context import Context
+from app.context import VISITOR, Context
 from app.database.connections import as_batch
 from app.errors import (
     DeviceAccessRevokedError,
@@ -24,7 +24,8 @@ from app.errors import (
 from app.errors.verdict import ALLOWED, Verdict
 from app.events import Event, EventType, record
 from app.runtime import Coalesced, Runtime
-from app.services.billing.allowance import may
+from app.services.billing.allowance import Standing, may
+from app.services.billing.clock import billing_now
 from app.services.directory.lookup import find_tenant
 from app.services.licensing.token_pairs import (
     Entitlements,
@@ -48,6 +49,8 @@ class Situation:
     revoked_at: datetime | None
     device_is_revoked: bool | None
     subscription_state: str | None
+    grace_until: datetime | None
+    trial_ends_at: datetime | None
     plan_name: str | None
     monthly_run_quota: int | None
 
@@ -100,8 +103,8 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     return token_pair(ctx, situation.tenant_id, device_id, next_token, entitlements)
 
 
-def judge(situation: Situation, now: datetime) -> Verdict:
-    """Whether the family, its device and the subscription allow a new pair."""
+def judge(situation: Situation, now: datetime, at_billing: datetime) -> Verdict:
+    """Whether the family, its device and the subscription allow a new pair; ``at_billing`` by the clock of billing."""
     if situation.device_id is None or situation.expires_at is None:
         # The token is not this device's: whoever sends it learns nothing about the device.
         return Verdict(RefreshTokenInvalidError)
@@ -111,15 +114,17 @@ def judge(situation: Situation, now: datetime) -> Verdict:
         return Verdict(RefreshTokenInvalidError)
     if situation.expires_at <= now:
         return Verdict(RefreshTokenExpiredError)
-    return may("refresh_token", situation.subscription_state)
+    standing = Standing(situation.subscription_state, situation.grace_until, situation.trial_ends_at)
+    return may("refresh_token", standing, at_billing)
 
 
 async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -> list[RefreshOutcome]:
     """Read the situations with one statement, judge them, and replace the tokens with another, which is the guard."""
-    now = runtime.clock.now()
+    now, at_billing = runtime.clock.now(), await billing_now(Context(runtime, VISITOR))
     situations = await _look(runtime, requests)
     verdicts = [
-        ALLOWED if (situation := situations.get(request.key)) is None else judge(situation, now) for request in requests
+        ALLOWED if (situation := situations.get(request.key)) is None else judge(situation, now, at_billing)
+        for request in requests
     ]
     # Of the requests with a family's current token the first gets the next one; for the others the token is used up.
     winners: dict[str, tuple[RefreshRequest, RefreshToken]] = {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import ProjectConflictError, ProjectIncompleteError
 from app.events import Event, EventType, record
-from app.services.billing.allowance import may
+from app.services.billing.allowance import Standing, may
+from app.services.billing.clock import billing_now
 from app.services.directory.lookup import Tenant, lock_tenant
 from app.services.projects.details import Project
 from app.services.projects.rules import family_of, missing_fields
@@ -19,8 +21,15 @@ class _Situation(NamedTuple):
     """What decides about a new project, beside one of the taken ids of its family."""
 
     subscription_state: str | None
+    grace_until: datetime | None
+    trial_ends_at: datetime | None
     has_projects: bool
     taken_id: str | None
+
+    @property
+    def standing(self) -> Standing:
+        """How the tenant's subscription stands."""
+        return Standing(self.subscription_state, self.grace_until, self.trial_ends_at)
 
 
 async def create_project(
@@ -34,15 +43,18 @@ async def create_project(
     if missing := missing_fields({"description": description, "objectives": objectives}):
         raise ProjectIncompleteError(fields=missing)
     row = {"name": name, "client_name": client_name, "description": description, "custom_instructions": objectives}
+    at_billing = await billing_now(ctx)
     async with ctx.write() as conn:
         # Two of the tenant's creations would both see that it has no project yet.
         tenant = await lock_tenant(conn, ctx.tenant_slug)
-        project = await _insert_named(conn, ctx, tenant, row)
+        project = await _insert_named(conn, ctx, tenant, row, at_billing)
         await record(conn, ctx, _created(project))
         return project
 
 
-async def _insert_named(conn: WriteConnection, ctx: Context, tenant: Tenant, row: dict[str, Any]) -> Project:
+async def _insert_named(
+    conn: WriteConnection, ctx: Context, tenant: Tenant, row: dict[str, Any], at_billing: datetime
+) -> Project:
     """Insert the row under the first id of its family that is free.
 
     Creations with the same base wait in line. Another transaction may insert an id of the family all the same, as an
@@ -56,7 +68,7 @@ async def _insert_named(conn: WriteConnection, ctx: Context, tenant: Tenant, row
     while True:
         names = {"project_id": project_id, "first": first, "last": family.last}
         found = await conn.many(statements.creation_situation, _Situation, tenant_id=tenant.id, **names)
-        may("create_project", found[0].subscription_state, has_projects=found[0].has_projects).enforce()
+        may("create_project", found[0].standing, at_billing, has_projects=found[0].has_projects).enforce()
         taken |= {situation.taken_id for situation in found if situation.taken_id}
         project_id = family.free_id(taken, began + tries)
         if project := await _insert(conn, ctx, {**row, "project_id": project_id, "tenant_id": tenant.id}):

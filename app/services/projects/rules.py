@@ -19,7 +19,7 @@ from app.errors import (
     ProjectWithoutTenantError,
 )
 from app.errors.verdict import ALLOWED, Verdict
-from app.services.billing.allowance import may
+from app.services.billing.allowance import Standing, may
 from app.services.projects.details import Project
 from sql.tables.projects import MAX_PROJECT_ID
 
@@ -88,11 +88,14 @@ def missing_fields(values: Mapping[str, str | None]) -> list[str]:
     return [name for name, value in values.items() if not (value or "").strip()]
 
 
-def may_run(project: Project) -> Verdict:
-    """Whether a project may be run, as far as its tenant, its subscription, its code and its texts decide."""
+def may_run(project: Project, standing: Standing, at_billing: datetime) -> Verdict:
+    """Whether a project may be run, as far as its tenant, its subscription, its code and its texts decide.
+
+    ``at_billing`` is now by the clock of billing.
+    """
     if project.tenant_id is None:
         return Verdict(ProjectWithoutTenantError)
-    if not (verdict := may("run_project", project.subscription_state)).allowed:
+    if not (verdict := may("run_project", standing, at_billing)).allowed:
         return verdict
     if project.activation_code_id is None:
         return Verdict(ProjectWithoutCodeError)

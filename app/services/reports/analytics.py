@@ -13,9 +13,10 @@ from weakref import WeakKeyDictionary
 from app.context import Context
 from app.contract.camel import CAMEL
 from app.database.connections import ReadConnection
+from app.money import in_currency
 from app.runtime import Runtime
 from app.services.billing.plans import Plan
-from app.services.figures.sums import ALL_TIME, current_subscriptions, read_figures
+from app.services.figures.sums import ALL_TIME, current_subscriptions, read_figures, revenue
 from app.services.reports.dashboard import codes_and_devices_by_day, percentage
 from sql.statements import billing, statistics
 
@@ -67,10 +68,14 @@ class PlanShare:
 
 @dataclass(frozen=True, slots=True)
 class SummaryStats:
-    """Figures of the whole installation, the rates in percent."""
+    """Figures of the whole installation, the rates in percent.
+
+    ``total_revenue`` is what tenants have paid and not been given back, in the currency of the installation.
+    """
 
     __pydantic_config__ = CAMEL
-    total_revenue: int
+    total_revenue: float
+    currency: str
     avg_usage_rate: float
     retention_rate: float
 
@@ -113,7 +118,9 @@ async def analytics(ctx: Context, date_range: DateRange, project_filter: str | N
         figures = await read_figures(conn, [(metric, ALL_TIME) for metric in ("devices_held", "tenants_created")])
         held = await current_subscriptions(conn)
         plans = await conn.many(billing.plans_by_quota, Plan)
+        earned = await revenue(conn)
         busiest = await _busiest(conn, project_filter or "")
+    currency = ctx.runtime.settings.billing_currency
     shares = [(plan, held.get((plan.id, "active"), 0)) for plan in plans]
     quota = sum(plan.monthly_run_quota * count for plan, count in shares)
     return Analytics(
@@ -123,7 +130,8 @@ async def analytics(ctx: Context, date_range: DateRange, project_filter: str | N
             PlanShare(plan.name, count, COLOURS.get(plan.name.lower(), OTHER_COLOUR)) for plan, count in shares if count
         ],
         summary_stats=SummaryStats(
-            total_revenue=0,
+            total_revenue=in_currency(earned.get(currency, 0), currency),
+            currency=currency,
             avg_usage_rate=percentage(figures.of("devices_held"), quota),
             retention_rate=percentage(await _tenants_that_stay(ctx), figures.of("tenants_created")),
         ),

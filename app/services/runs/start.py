@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import NamedTuple
 
 import orjson
@@ -19,6 +20,8 @@ from app.errors import (
     TrialRunLimitError,
 )
 from app.events import Event, EventType, record
+from app.services.billing.allowance import Standing
+from app.services.billing.clock import billing_now
 from app.services.directory.lookup import lock_tenant
 from app.services.ledger.accounts import account_ids, run_account
 from app.services.ledger.run_quota import reserve_run
@@ -27,6 +30,7 @@ from app.services.projects.rules import may_run
 from app.services.runs.moves import NewTask, RunMove, after_move
 from app.services.runs.records import Run
 from app.telemetry import metrics
+from sql.statements import billing
 from sql.statements import projects as project_statements
 from sql.statements import runs as statements
 
@@ -63,11 +67,12 @@ async def _start(ctx: Context, found: Project, *, is_restart: bool) -> StartedRu
     if found.tenant_id is None or found.tenant_slug is None:
         raise ProjectWithoutTenantError
     # In a transaction of its own, before: the account's row must be there when it is locked.
+    at_billing = await billing_now(ctx)
     (account_id,) = await account_ids(ctx, [run_account(found.tenant_id, ctx.month().first_day)])
     async with ctx.write() as conn:
         # Two starts of a tenant in trial would both see that nothing runs.
         await lock_tenant(conn, found.tenant_slug)
-        project = await _judged(conn, found.tenant_id, found.project_id, is_restart=is_restart)
+        project = await _judged(conn, found.tenant_id, found.project_id, at_billing, is_restart=is_restart)
         move = await _begin(conn, ctx, project, account_id)
         if is_restart:
             key = {"of_tenant_id": found.tenant_id, "of_id": project.id}
@@ -86,7 +91,9 @@ async def _start(ctx: Context, found: Project, *, is_restart: bool) -> StartedRu
     return StartedRun(move.run.id, found.project_id)
 
 
-async def _judged(conn: WriteConnection, tenant_id: int, project_id: str, *, is_restart: bool) -> Project:
+async def _judged(
+    conn: WriteConnection, tenant_id: int, project_id: str, at_billing: datetime, *, is_restart: bool
+) -> Project:
     """The project, locked, if it may be run now."""
     key = {"tenant_id": tenant_id, "project_id": project_id}
     project = await conn.maybe(project_statements.project_of_tenant_locked, Project, **key)
@@ -99,8 +106,9 @@ async def _judged(conn: WriteConnection, tenant_id: int, project_id: str, *, is_
         raise RunInProgressError(project_id=project_id)
     if status == "completed":
         raise ProjectCompletedError(project_id=project_id)
-    may_run(project).enforce()
-    if project.subscription_state == "trialing":
+    standing = await conn.maybe(billing.standing, Standing, tenant_id=tenant_id) or Standing(None)
+    may_run(project, standing, at_billing).enforce()
+    if standing.state == "trialing":
         is_running = await conn.one(statements.other_run_of_tenant, int, tenant_id=tenant_id)
         if is_running:
             raise TrialRunLimitError

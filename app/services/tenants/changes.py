@@ -10,6 +10,8 @@ from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import TenantNotFoundError
 from app.events import Event, EventType, record
+from app.services.billing.customers import lock_customer
+from app.services.billing.fact_log import FOLD
 from app.services.billing.plans import find_plan
 from app.services.billing.subscriptions import put_on_plan
 from app.services.directory.lookup import Tenant
@@ -39,6 +41,7 @@ async def update_tenant(
     Raises TenantNotFoundError, PlanNameNotFoundError; then nothing has changed.
     """
     async with ctx.write() as conn:
+        customer = await lock_customer(conn, tenant_slug) if plan_name is not None else None
         profile = await conn.maybe(statements.profile_by_slug_locked, Profile, tenant_slug=tenant_slug)
         if profile is None:
             raise TenantNotFoundError(slug=tenant_slug)
@@ -46,9 +49,12 @@ async def update_tenant(
         if plan_name is not None:
             plan = await find_plan(conn, plan_name)
             name = str(changes.get("name", profile.name))
-            await put_on_plan(conn, ctx, Tenant(profile.id, name, profile.slug), plan)
+            await put_on_plan(conn, ctx, Tenant(profile.id, name, profile.slug), plan, customer)
         # Read before the commit: a change that is committed is answered, whatever becomes of the tenant afterwards.
-        return await details_on(conn, ctx, profile.slug)
+        details = await details_on(conn, ctx, profile.slug)
+    if customer is not None:
+        ctx.runtime.enqueue(FOLD, customer.id)
+    return details
 
 
 async def update_own_profile(ctx: Context, changes: Mapping[str, Any]) -> TenantDetails:

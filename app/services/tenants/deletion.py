@@ -24,6 +24,8 @@ from sql.statements.tenant_deletions import OwnedTable
 
 # The errand's name; with the row's id it is the id under which the engine knows it.
 DELETION = "tenant-deletion"
+# The errand that leaves the tenant's customer at Stripe without a living subscription; the row is the same.
+DEPARTURE = "tenant-departure"
 OWNED_TABLES: tuple[OwnedTable, ...] = get_args(OwnedTable)
 # So many that a transaction of them takes a few hundredths of a second.
 ROWS_AT_ONCE = 2000
@@ -63,6 +65,13 @@ class _Hidden(NamedTuple):
 
     id: int
     name: str
+
+
+class _Requested(NamedTuple):
+    """The deletion that was requested, and the tenant's customer at Stripe, which it leaves."""
+
+    id: int
+    stripe_customer_id: str | None
 
 
 class _Hold(NamedTuple):
@@ -108,17 +117,19 @@ async def delete_tenant(ctx: Context, tenant_slug: str) -> None:
         )
         if tenant is None:
             raise TenantNotFoundError(slug=tenant_slug)
+        row = {"tenant_id": tenant.id, "slug": tenant_slug, "name": tenant.name, "requested_by": ctx.actor.name}
+        deletion = await conn.one(
+            statements.insert_deletion, _Requested, **row, of_tenant_id=tenant.id, requested_at=now
+        )
         await conn.affected(statements.delete_subscriptions, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_challenge, of_tenant_id=tenant.id)
         await conn.affected(statements.delete_waiting_deliveries, of_slug=tenant_slug)
-        row = {"tenant_id": tenant.id, "slug": tenant_slug, "name": tenant.name}
-        deletion_id = await conn.one(
-            statements.insert_deletion, int, **row, requested_by=ctx.actor.name, requested_at=now
-        )
-        metadata = {"name": tenant.name, "slug": tenant_slug, "deletion_id": deletion_id}
+        metadata = {"name": tenant.name, "slug": tenant_slug, "deletion_id": deletion.id}
         title = f"Tenant {tenant.name} deleted"
         await record(conn, ctx, Event(EventType.TENANT_DELETED, title, tenant_id=tenant.id, metadata=metadata))
-    ctx.runtime.enqueue(DELETION, deletion_id)
+    ctx.runtime.enqueue(DELETION, deletion.id)
+    if deletion.stripe_customer_id is not None:
+        ctx.runtime.enqueue(DEPARTURE, deletion.id)
 
 
 async def remove_tenant(ctx: Context, deletion_id: int) -> Mapping[str, object]:

@@ -7,24 +7,43 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
+from app.calendar import day_of
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import DeliveryDeferredError, DeliveryError
 from app.events import Event, EventType, record
 from app.jobs.work import Errand
 from app.messages.ports import Channel
-from app.services.tenants.messages import password_mail, password_text, welcome_mail
+from app.services.billing.allowance import Standing, may
+from app.services.billing.clock import billing_now
+from app.services.billing.pages import return_url
+from app.services.tenants.messages import (
+    grace_ended_mail,
+    password_mail,
+    password_text,
+    payment_failed_mail,
+    trial_ending_mail,
+    welcome_mail,
+)
+from sql.statements import billing, sign_in, tenants
 from sql.statements import deliveries as statements
-from sql.statements import sign_in, tenants
 
-Kind = Literal["one_time_password", "welcome"]
-State = Literal["sent", "failed", "unreachable"]
+BillingKind = Literal["payment_failed", "grace_ended", "trial_ending"]
+Kind = Literal["one_time_password", "welcome"] | BillingKind
+State = Literal["sent", "failed", "unreachable", "needless"]
 
 # The errand's name; with the row's id it is the id under which the engine knows it.
 DELIVERY = "delivery"
 PASSWORD_DIGITS = 6
+_NAMES: Final[dict[Kind, str]] = {
+    "one_time_password": "Sign-in code",
+    "welcome": "Welcome mail",
+    "payment_failed": "Mail about a failed payment",
+    "grace_ended": "Mail about the end of a grace",
+    "trial_ending": "Mail about the end of a trial",
+}
 # The engine tries so often by itself: within a minute and a half.
 MAX_ATTEMPTS = 5
 # Seconds after which a row that still waits is put into the queue again; how many at a time.
@@ -79,6 +98,10 @@ class _UnreachableError(Exception):
     """There is no address that the message could go to."""
 
 
+class _NeedlessError(Exception):
+    """What the message would say is not so any more."""
+
+
 async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
     """Send the message of a delivery, and store how that ended; a delivery that has ended is left as it is.
 
@@ -96,6 +119,8 @@ async def deliver(ctx: Context, delivery_id: int) -> Mapping[str, object]:
         await _send(ctx, attempt, recipient)
     except _UnreachableError as failure:
         state, reason = "unreachable", str(failure)
+    except _NeedlessError as change:
+        state, reason = "needless", str(change)
     except DeliveryError as failure:
         if isinstance(failure, DeliveryDeferredError) and attempt.attempts < MAX_ATTEMPTS:
             raise
@@ -122,7 +147,30 @@ async def _send(ctx: Context, attempt: Attempt, recipient: Recipient | None) -> 
         mail = welcome_mail(recipient.email, recipient.name, recipient.slug, ctx.now())
         await ctx.runtime.mailer.send(mail)
         return
-    await _send_password(ctx, attempt, recipient)
+    if attempt.kind == "one_time_password":
+        await _send_password(ctx, attempt, recipient)
+    else:
+        await _send_billing_mail(ctx, attempt.kind, recipient)
+
+
+async def _send_billing_mail(ctx: Context, kind: BillingKind, recipient: Recipient) -> None:
+    """Tell a tenant of its subscription, as that stands now: what has changed since is not told."""
+    if not recipient.email:
+        raise _UnreachableError("the tenant has no e-mail address")
+    now, zone = await billing_now(ctx), ctx.runtime.zone
+    async with ctx.read() as conn:
+        standing = await conn.maybe(billing.standing, Standing, tenant_id=recipient.id) or Standing(None)
+    to, name, page = recipient.email, recipient.name, return_url(ctx.runtime.settings)
+    is_licensed = may("run_project", standing, now).allowed
+    if kind == "grace_ended" and not is_licensed and standing.state in {"past_due", "unpaid"}:
+        mail = grace_ended_mail(to, name, page, ctx.now())
+    elif kind == "payment_failed" and is_licensed and standing.grace_until is not None and standing.state == "past_due":
+        mail = payment_failed_mail(to, name, day_of(standing.grace_until, zone), page, ctx.now())
+    elif kind == "trial_ending" and standing.trial_ends_at is not None and standing.state == "trialing" and is_licensed:
+        mail = trial_ending_mail(to, name, day_of(standing.trial_ends_at, zone), page, ctx.now())
+    else:
+        raise _NeedlessError(f"the subscription is {standing.state or 'gone'} by now")
+    await ctx.runtime.mailer.send(mail)
 
 
 async def _send_password(ctx: Context, attempt: Attempt, recipient: Recipient) -> None:
@@ -178,8 +226,8 @@ async def _finish(
     async with ctx.write() as conn:
         end = {"of_id": attempt.id, "outcome": state, "reason": reason and reason[:REASON_LENGTH]}
         is_first = await conn.affected(statements.finish_delivery, **end, now=ctx.now()) > 0
-        if is_first and state != "sent" and recipient is not None:
-            what = {"one_time_password": "Sign-in code", "welcome": "Welcome mail"}[attempt.kind]
+        if is_first and state in {"failed", "unreachable"} and recipient is not None:
+            what = _NAMES[attempt.kind]
             metadata = {"delivery_id": attempt.id, "kind": attempt.kind, "state": state, "reason": end["reason"]}
             title = f"{what} for {recipient.slug} was not delivered"
             await record(conn, ctx, Event(EventType.DELIVERY_FAILED, title, tenant_id=recipient.id, metadata=metadata))

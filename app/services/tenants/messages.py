@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from html import escape
 
 from app.messages.ports import Mail
@@ -35,3 +35,61 @@ def welcome_mail(to: str, tenant_name: str, tenant_slug: str, at: datetime) -> M
         f"<p>You sign in with the name <strong>{escape(tenant_slug)}</strong>.</p><p>{how}</p>"
     )
     return Mail(to, "Welcome: how to sign in", text, html, at)
+
+
+def payment_failed_mail(to: str, tenant_name: str, until: date, page: str, at: datetime) -> Mail:
+    """A payment has failed, and everything goes on for a while."""
+    return _billing_mail(
+        to,
+        "Your last payment has failed",
+        [
+            f"The last payment for {tenant_name} has failed.",
+            f"Everything goes on as before until {_day(until)}.",
+            "After that, runs and activations stop until the invoice is paid.",
+        ],
+        "Check your card and pay the open invoice:",
+        page,
+        at,
+    )
+
+
+def grace_ended_mail(to: str, tenant_name: str, page: str, at: datetime) -> Mail:
+    """The days of grace are over."""
+    return _billing_mail(
+        to,
+        "Runs and activations have stopped",
+        [
+            f"The last payment for {tenant_name} is still missing, so runs and activations have stopped.",
+            "Nothing was deleted, and devices that are activated still read their policy.",
+            "Everything goes on at once when the invoice is paid.",
+        ],
+        "Pay the open invoice:",
+        page,
+        at,
+    )
+
+
+def trial_ending_mail(to: str, tenant_name: str, ends_on: date, page: str, at: datetime) -> Mail:
+    """A trial will end."""
+    return _billing_mail(
+        to,
+        "Your trial will end soon",
+        [
+            f"The trial of {tenant_name} ends on {_day(ends_on)}.",
+            "Unless a plan is paid for by then, runs and activations stop. Nothing is deleted.",
+        ],
+        "Choose a plan or check your card:",
+        page,
+        at,
+    )
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def _billing_mail(to: str, subject: str, paragraphs: list[str], request: str, page: str, at: datetime) -> Mail:
+    text = "\n\n".join([*paragraphs, f"{request}\n{page}"]) + "\n"
+    link = f'<a href="{escape(page)}">{escape(page)}</a>'
+    html = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs) + f"<p>{escape(request)}<br>{link}</p>"
+    return Mail(to, subject, text, _PAGE.format(html), at)

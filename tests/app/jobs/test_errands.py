@@ -16,6 +16,7 @@ from support.sign_in import code_in
 
 from app.context import Actor, Context
 from app.errors import DatabaseUnavailableError, DeliveryDeferredError, PortalError
+from app.jobs.calls import call_for_errands
 from app.jobs.work import Errand
 from app.messages.mailbox import Mailbox
 from app.runtime import Runtime
@@ -23,7 +24,7 @@ from app.services.llm.alert_mails import ALERT_MAIL, ALERT_MAILS
 from app.services.llm.key_alerts import key_refused
 from app.services.tenants.deliveries import DELIVERIES, enqueue_deliveries, request_delivery
 from app.services.tenants.onboarding import ensure_tenant
-from sql.tables import alert_mails, deliveries
+from sql.tables import alert_mails, deliveries, errand_calls
 
 
 @pytest.fixture
@@ -279,3 +280,40 @@ async def test_a_critical_alert_is_mailed_once_and_the_engine_knows_its_id_alone
     (message,) = await Mailbox(place.state_dir).messages()
     assert (message.to, "OPENAI_API_KEY" in message.text) == ("ops@portal.test", True)
     assert set(await workflows(place)) == {f"{ALERT_MAIL}:{mail_id}"}
+
+
+async def nothing_called(ctx: Context) -> bool:
+    async with ctx.read() as conn:
+        return await conn.rows(select(errand_calls)) == []
+
+
+async def test_an_errand_that_repeats_runs_once_more_for_whatever_comes_while_it_runs(place: Place) -> None:
+    """What is enqueued while it runs may have come too late for it; what is enqueued twice before it is done once."""
+    begun: list[int] = []
+    may_end = asyncio.Event()
+
+    async def run(ctx: Context, row_id: int) -> Mapping[str, object]:
+        begun.append(row_id)
+        await may_end.wait()
+        return {}
+
+    async def times(count: int) -> bool:
+        return len(begun) == count
+
+    async with another_process(place) as ctx:
+        call_for_errands(ctx.runtime)
+        fold = Errand("fold", run, nothing_waits, at_once=1, repeats=True)
+        async with launched(place.settings(), errands=[fold]) as jobs:
+            ctx.runtime.enqueue("fold", 7)
+            await until(lambda: times(1))
+            for _ in range(5):
+                ctx.runtime.enqueue("fold", 7)
+            jobs.enqueue("fold", 7)
+            # They wait as long as it runs.
+            await asyncio.sleep(1)
+            assert begun == [7]
+            may_end.set()
+            await until(lambda: times(2))
+            await until(lambda: nothing_called(ctx))
+
+    assert 2 <= len(begun) <= 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.services.billing.allowance import may
+from app.services.billing.allowance import Standing, may
 from app.services.projects.details import Project
 from app.services.projects.rules import Assignment, family_of, judge_assignment, may_run
 
@@ -60,7 +60,8 @@ def project(**more: Any) -> Project:
         "tenant_id": 7,
         "tenant_name": "Acme",
         "tenant_slug": "acme",
-        "subscription_state": "active",
+        # Kept for lists; what counts is how the subscription stands.
+        "subscription_state": None,
         "name": "Hats",
         "client_name": None,
         "description": "About hats",
@@ -84,26 +85,32 @@ def project(**more: Any) -> Project:
 
 
 @pytest.mark.parametrize(
+    ("state", "code"),
+    [("trialing", None), (None, "subscription_missing"), ("past_due", "subscription_inactive")],
+)
+def test_a_subscription_decides_what_is_run(state: str | None, code: str | None) -> None:
+    assert may_run(project(), Standing(state), NOW).code == code
+
+
+@pytest.mark.parametrize(
     ("differs", "code"),
     [
         ({}, None),
-        ({"subscription_state": "trialing"}, None),
         ({"description": None}, None),
         ({"tenant_id": None}, "project_without_tenant"),
-        ({"subscription_state": None}, "subscription_missing"),
-        ({"subscription_state": "past_due"}, "subscription_inactive"),
         ({"activation_code_id": None}, "project_without_code"),
         ({"custom_instructions": None}, "project_incomplete"),
         ({"custom_instructions": " ", "description": None}, "project_incomplete"),
     ],
 )
 def test_a_project_says_why_it_cannot_be_run(differs: dict[str, Any], code: str | None) -> None:
-    assert may_run(project(**differs)).code == code
+    assert may_run(project(**differs), Standing("active"), NOW).code == code
 
 
 def test_what_an_incomplete_project_lacks_is_named() -> None:
     lacks = [
-        may_run(project(custom_instructions=None, **more)).values["fields"] for more in ({}, {"description": None})
+        may_run(project(custom_instructions=None, **more), Standing("active"), NOW).values["fields"]
+        for more in ({}, {"description": None})
     ]
 
     assert lacks == [["objectives"], ["description", "objectives"]]
@@ -122,12 +129,12 @@ def test_what_an_incomplete_project_lacks_is_named() -> None:
     ],
 )
 def test_a_subscription_allows_projects(state: str | None, has_projects: bool, code: str | None) -> None:
-    assert may("create_project", state, has_projects=has_projects).code == code
+    assert may("create_project", Standing(state), NOW, has_projects=has_projects).code == code
 
 
 @pytest.mark.parametrize("action", ["activate_device", "refresh_token", "run_project"])
 def test_a_trial_limits_nothing_but_new_projects(action: Any) -> None:
-    assert may(action, "trialing", has_projects=True).allowed
+    assert may(action, Standing("trialing"), NOW, has_projects=True).allowed
 
 
 @pytest.mark.parametrize(
