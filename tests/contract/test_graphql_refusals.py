@@ -11,18 +11,18 @@ from typing import Any
 import orjson
 import pytest
 from graphql import parse, validate
-from sqlalchemy import update
+from sqlalchemy import select, update
 from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import Licensed, activated, licensed
 from support.generated_documents import Documents, Root, fields_of, roots
 from support.graphql import PATH, Stored, post, stored_project, stored_run
 from support.live import LiveServer
-from support.rows import change, row_counts
+from support.rows import change, row_counts, rows
 from support.sockets import held, talk
 
 from app.access.permissions import Permission, Role
 from app.resolvers.schema import schema
-from sql.tables import api_tokens, tenant_sessions
+from sql.tables import activation_codes, api_tokens, devices, projects, tenant_sessions
 
 STREAM = {"accept": "text/event-stream"}
 # What stands in every text that the other tenant's things have.
@@ -175,7 +175,21 @@ async def theirs(live: LiveServer) -> tuple[Licensed, dict[str, str]]:
     tenant = await licensed(live, max_uses=100)
     project_id = await stored_project(live, tenant, f"{MARK} Shop", description=MARK)
     task_id, *_ = await stored_run(live, project_id, [Stored("coder", "running", 0, 1, error=MARK)])
-    return tenant, {"project": project_id, "task": str(task_id), "tenant": str(tenant.tenant_id)}
+    ((run_id,),) = await rows(live, select(projects.c.run_id).where(projects.c.project_id == project_id))
+    ((code_id,),) = await rows(live, select(activation_codes.c.id))
+    pair = await activated(live, tenant)
+    await change(live, update(devices).values(label=MARK))
+    await change(live, update(activation_codes).values(label=MARK))
+    return tenant, {
+        "project": project_id,
+        "task": str(task_id),
+        "run": str(run_id),
+        "device": str(pair.device_id),
+        "activationcode": str(code_id),
+        "tenant": str(tenant.tenant_id),
+        "slug": tenant.slug,
+        "tenantslug": tenant.slug,
+    }
 
 
 def has_anything(value: Any) -> bool:
@@ -218,7 +232,9 @@ async def test_a_tenant_gets_nothing_of_another_by_any_field(sanic_client: LiveS
         # What names nothing makes something of one's own.
         if root in documents.named:
             body = (await post(sanic_client, mine, asked[root])).json()
-            if MARK in str(body["data"]) or not any(code.endswith("_not_found") for code in codes_in(body)):
+            # What only operators may do names them.
+            is_refused = any(code.endswith("_not_found") or code == "operator_missing" for code in codes_in(body))
+            if MARK in str(body["data"]) or not is_refused:
                 shown.append((str(root), body))
     for root in FOLLOWING:
         if root in documents.named:
@@ -231,7 +247,7 @@ async def test_a_tenant_gets_nothing_of_another_by_any_field(sanic_client: LiveS
     # Its owner is shown it.
     answers = {root: (await post(sanic_client, owner, asked[root])).json() for root in [*READING, *CHANGING]}
     seen = {root.name for root, body in answers.items() if MARK in str(body["data"])}
-    assert seen >= {"project", "projects", "tasks", "updateTask"}
+    assert seen >= {"activationCode", "device", "devices", "project", "projects", "run", "runs", "tasks", "updateTask"}
 
 
 async def test_another_tenants_project_is_not_found_over_any_transport(sanic_client: LiveServer) -> None:
@@ -283,7 +299,8 @@ async def test_what_a_field_refuses_for_want_of_a_permission_it_answers_with_it(
         needed[root.name] = has - {Permission.RUNS_READ}
 
     assert {name: more for name, more in needed.items() if any(not one.endswith(":read") for one in more)} == {}
-    assert (needed["project"], needed["dashboardStats"]) == (set(), set())
+    assert (needed["systemMetrics"], needed["dashboardStats"]) == (set(), set())
+    assert needed["device"] >= {Permission.DEVICES_READ}
 
 
 async def test_a_change_without_permission_is_refused_over_a_socket_and_streamed_too(

@@ -30,9 +30,13 @@ from graphql.type import (
 from graphql.utilities import value_to_literal
 
 ROOTS: Final = ("Query", "Mutation", "Subscription")
-# Fields within fields, so that documents stay within the limits of depth and cost.
-MAX_LEVELS: Final = 7
+# Objects within objects, so that documents stay within the limits of size, depth and cost.
+MAX_OBJECTS: Final = 3
+# Types that only lead to objects.
+LEADING: Final = ("Connection", "Edge", "Payload")
 PAGE: Final = 2
+# What a change changes.
+CHANGED: Final = frozenset({"status", "description"})
 PAGES: Final = frozenset({"limit", "first", "last"})
 
 
@@ -67,50 +71,74 @@ def roots(schema: GraphQLSchema, *kinds: str) -> list[Root]:
 class Documents:
     """Documents that name things by these ids: one for each noun, such as ``project``.
 
-    ``asked`` is every field that any of them asks for, and ``named`` the roots whose arguments name something.
+    Objects refer to each other in circles, so a field beneath the first object of a root is asked for by the first
+    document that gets there and by no other. ``asked`` is every field that any of them asks for, and ``named`` the
+    roots whose arguments name something.
     """
 
     schema: GraphQLSchema
     ids: Mapping[str, str]
     asked: set[tuple[str, str]] = field(default_factory=set)
     named: set[Root] = field(default_factory=set)
+    _texts: dict[Root, str] = field(default_factory=dict)
     _root: Root = field(init=False)
     # Whether arguments are those of a field that changes something.
     _is_change: bool = False
 
+    def __post_init__(self) -> None:
+        for root in roots(self.schema):
+            bound = self.schema.type_map[root.kind]
+            assert isinstance(bound, GraphQLObjectType)
+            self._root = root
+            asked = self._field(bound, root.name, bound.fields[root.name], ())
+            self._texts[root] = f"{root.kind.lower()} {{ {asked} }}"
+
     def of(self, root: Root) -> str:
         """The document for one field of a root."""
-        bound = self.schema.type_map[root.kind]
-        assert isinstance(bound, GraphQLObjectType)
-        self._root = root
-        return f"{root.kind.lower()} {{ {self._field(bound, root.name, bound.fields[root.name], ())} }}"
+        return self._texts[root]
 
     def _field(
-        self, parent: GraphQLObjectType, name: str, of: GraphQLField, above: tuple[str, ...], alias: str = ""
+        self,
+        parent: GraphQLObjectType,
+        name: str,
+        of: GraphQLField,
+        above: tuple[str, ...],
+        alias: str = "",
+        *,
+        is_last: bool = False,
     ) -> str:
         self.asked.add((parent.name, name))
         kind = get_named_type(of.type)
         self._is_change = parent.name == "Mutation"
         given = ", ".join(self._arguments(of, kind.name))
-        selection = "" if is_leaf_type(kind) else f" {{ {' '.join(self._selection(kind, (*above, parent.name)))} }}"
+        inner = (*above, parent.name)
+        selection = "" if is_leaf_type(kind) else f" {{ {' '.join(self._selection(kind, inner, is_last=is_last))} }}"
         return f"{alias}{name}{f'({given})' if given else ''}{selection}"
 
-    def _selection(self, kind: GraphQLNamedType, above: tuple[str, ...]) -> Iterator[str]:
+    def _selection(self, kind: GraphQLNamedType, above: tuple[str, ...], *, is_last: bool) -> Iterator[str]:
         yield "__typename"
         if is_abstract_type(kind):
             for one in self.schema.get_possible_types(kind):
                 # Fields of the same name may be of several types there.
-                parts = self._fields(one, above, f"{one.name}_")
+                parts = self._fields(one, above, f"{one.name}_", is_last=is_last)
                 yield f"... on {one.name} {{ __typename {' '.join(parts)} }}"
         elif isinstance(kind, GraphQLObjectType):
-            yield from self._fields(kind, above)
+            yield from self._fields(kind, above, is_last=is_last)
 
-    def _fields(self, kind: GraphQLObjectType, above: tuple[str, ...], prefix: str = "") -> Iterator[str]:
+    def _fields(
+        self, kind: GraphQLObjectType, above: tuple[str, ...], prefix: str = "", *, is_last: bool
+    ) -> Iterator[str]:
+        objects = sum(not name.endswith(LEADING) for name in above[1:])
+        is_leading = kind.name.endswith(LEADING)
         for name, one in kind.fields.items():
             inner = get_named_type(one.type)
-            if not is_leaf_type(inner) and (inner.name in above or len(above) >= MAX_LEVELS):
+            is_known = (kind.name, name) in self.asked
+            # The last objects are asked only for what has nothing beneath it.
+            if not is_leaf_type(inner) and not is_leading and (is_last or (is_known and objects)):
                 continue
-            yield self._field(kind, name, one, above, f"{prefix}{name}: " if prefix else "")
+            # An edge has the same object as its page.
+            ends = is_last or inner.name in above or objects >= MAX_OBJECTS or kind.name.endswith("Edge")
+            yield self._field(kind, name, one, above, f"{prefix}{name}: " if prefix else "", is_last=ends)
 
     def _arguments(self, of: GraphQLField, answered: str) -> Iterator[str]:
         for name, argument in of.args.items():
@@ -125,7 +153,7 @@ class Documents:
         kind = get_nullable_type(of.type)
         is_required = is_required_argument(of) if isinstance(of, GraphQLArgument) else is_required_input_field(of)
         # A change that changes nothing would prove nothing.
-        is_wanted = is_required or (self._is_change and is_enum_type(kind))
+        is_wanted = is_required or (self._is_change and name in CHANGED)
         if is_list_type(kind):
             inner = self._value(name, GraphQLArgument(kind.of_type), answered) if is_wanted else ABSENT
             return ABSENT if inner is ABSENT else [inner]
@@ -149,9 +177,12 @@ def _plain(kind: Any) -> Any:
     if is_enum_type(kind):
         return "FAILED" if "FAILED" in kind.values else next(iter(kind.values))
     return {
+        "ID": "1",
         "Int": 1,
+        "Long": 1,
         "Float": 1.0,
         "Boolean": True,
+        "Date": "2026-11-27",
         "DateTime": "2026-11-27T09:30:00Z",
     }.get(kind.name, "{}" if kind.name == "JSON" else "Theirs")
 
