@@ -77,7 +77,9 @@ def add_documentation(app: Sanic[Any, Any], describe: Callable[[], bytes]) -> No
     for path, handler in (("/openapi.json", openapi), ("/docs", docs), ("/.well-known/jwks.json", jwks), ("/", root)):
         add_route(app, _public(handler), path, ["GET", "HEAD"], handler.__name__)
     for name, media_type in ASSETS.items():
-        _add_asset(app, name, media_type)
+        _add_asset(app, name, f"/static/{name}", media_type)
+    # Where browsers look when a page names no icon: a front end's, or an answer in JSON.
+    _add_asset(app, "icon.svg", "/favicon.ico", ASSETS["icon.svg"])
 
 
 @cache
@@ -87,7 +89,7 @@ def _asset(name: str) -> tuple[bytes, str]:
     return body, f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
 
-def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
+def _add_asset(app: Sanic[Any, Any], name: str, path: str, media_type: str) -> None:
     body, tag = _asset(name)
     headers = {"etag": tag, "cache-control": "public, max-age=3600"}
 
@@ -96,7 +98,7 @@ def _add_asset(app: Sanic[Any, Any], name: str, media_type: str) -> None:
             return empty(304, headers)
         return HTTPResponse(body, 200, headers, f"{media_type}; charset=utf-8")
 
-    add_route(app, _public(asset), f"/static/{name}", ["GET", "HEAD"], f"static-{name.replace('/', '-')}")
+    add_route(app, _public(asset), path, ["GET", "HEAD"], path.strip("/").replace("/", "-"))
 
 
 def _public(handler: Page) -> Page:

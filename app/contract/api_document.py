@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from app import errors
 from app.access.callers import Caller
-from app.errors import PortalError
+from app.errors import PortalError, ValidationError
 
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
@@ -97,11 +97,17 @@ class Operation:
     versioned: bool = False
     # Headers that a request may have.
     optional_headers: dict[str, str] = field(default_factory=dict)
+    # A page shows its refusals as they are: the detail of a 422 is a sentence.
+    shown_as_is: bool = False
 
     @property
     def is_public(self) -> bool:
         """Whether its answers are for anybody to get and to keep."""
         return self.method == "GET" and self.caller.is_anyone
+
+    def placed(self, failure: ValidationError) -> ValidationError:
+        """A refusal as this operation answers it: it says of each field where it came from."""
+        return failure.placed(self.place_of, in_sentences=self.shown_as_is)
 
     def place_of(self, field: str) -> str:
         """Where a field came from that a use case has refused."""
@@ -276,7 +282,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for error in operation.all_errors:
         by_status[error.status].append(error)
     for status, classes in by_status.items():
-        model = "ValidationProblem" if errors.ValidationError in classes else "Problem"
+        has_fields = errors.ValidationError in classes
+        model = "Problem" if not has_fields else "FieldsProblem" if operation.shown_as_is else "ValidationProblem"
         lines = sorted({f"`{error.code}`: {error.paragraphs()[0]}" for error in classes})
         responses[str(status)] = {
             "description": "\n\n".join(lines),
@@ -322,25 +329,29 @@ _PROBLEM_PROPERTIES: dict[str, Any] = {
     "requestId": {"type": "string"},
 }
 _PROBLEM_REQUIRED = ["type", "title", "status", "detail", "errorCode", "message"]
+_WRONG_FIELDS: dict[str, Any] = {
+    "type": "array",
+    "description": "Every field that is missing or wrong.",
+    "items": {
+        "type": "object",
+        "required": ["loc", "msg", "type"],
+        "properties": {
+            "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+            "msg": {"type": "string", "description": "In words that go on from the field's name."},
+            "type": {"type": "string"},
+        },
+    },
+}
 _PROBLEM_SCHEMAS: dict[str, Any] = {
     "Problem": {"type": "object", "properties": _PROBLEM_PROPERTIES, "required": _PROBLEM_REQUIRED},
+    "FieldsProblem": {
+        "type": "object",
+        "required": _PROBLEM_REQUIRED,
+        "properties": {**_PROBLEM_PROPERTIES, "errors": _WRONG_FIELDS},
+    },
     "ValidationProblem": {
         "type": "object",
         "required": _PROBLEM_REQUIRED,
-        "properties": {
-            **_PROBLEM_PROPERTIES,
-            "detail": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["loc", "msg", "type"],
-                    "properties": {
-                        "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
-                        "msg": {"type": "string"},
-                        "type": {"type": "string"},
-                    },
-                },
-            },
-        },
+        "properties": {**_PROBLEM_PROPERTIES, "detail": _WRONG_FIELDS, "errors": _WRONG_FIELDS},
     },
 }

@@ -8,8 +8,8 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from app.contract.field_words import told_fields
 from app.errors import ValidationError
-from app.errors.requests import WrongField
 from sql.bounds import NO_NUL
 
 
@@ -25,11 +25,7 @@ def blank_is_null(value: object) -> object:
 
 def wrong_fields(failure: pydantic.ValidationError, place: str) -> ValidationError:
     """What the library says of a request as the portal's error, which names every wrong field."""
-    found = failure.errors(include_url=False, include_context=False, include_input=False)
-    # Of our own checks the library says that they are checks.
-    return ValidationError(
-        *(WrongField(error["loc"], error["msg"].removeprefix("Value error, "), error["type"], place) for error in found)
-    )
+    return ValidationError(*told_fields(failure, place))
 
 
 TenantSlug = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from app.errors.root import PortalError
+
+# In a name as it is sent, in camelCase or snake_case.
+_BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
 
 
 class RequestError(PortalError):
@@ -40,6 +44,13 @@ class WrongField(NamedTuple):
         """The field as people are told of it; where all of a body is wrong, it is the body."""
         return ".".join(map(str, self.path)) or self.place or ""
 
+    @property
+    def sentence(self) -> str:
+        """The same in a sentence, the field's name in words: ``otp_code`` is told as Otp code."""
+        names = [part for part in self.path if isinstance(part, str)]
+        words = _BETWEEN_WORDS.sub(" ", names[-1] if names else self.place or "request").lower()
+        return f"{words[:1].upper()}{words[1:]} {self.message.rstrip('.')}."
+
 
 class ValidationError(RequestError):
     """A field of the request is missing or wrong."""
@@ -47,8 +58,9 @@ class ValidationError(RequestError):
     code = "validation_error"
     status = 422
 
-    def __init__(self, *fields: WrongField) -> None:
+    def __init__(self, *fields: WrongField, is_told_in_sentences: bool = False) -> None:
         self.fields = fields
+        self.is_told_in_sentences = is_told_in_sentences
         super().__init__()
 
     @classmethod
@@ -56,14 +68,20 @@ class ValidationError(RequestError):
         """The error of one field."""
         return cls(WrongField((field,), message, kind))
 
-    def placed(self, place_of: Callable[[str], str]) -> Self:
-        """The same error, which says of each field where it came from."""
-        return type(self)(*(field._replace(place=field.place or place_of(field.name)) for field in self.fields))
+    def placed(self, place_of: Callable[[str], str], *, in_sentences: bool = False) -> Self:
+        """The same error, which says of each field where it came from; ``in_sentences`` as the operation answers."""
+        fields = (field._replace(place=field.place or place_of(field.name)) for field in self.fields)
+        return type(self)(*fields, is_told_in_sentences=in_sentences)
 
     @property
     def message(self) -> str:
-        """Name the first wrong field; the problem's ``detail`` lists all of them."""
+        """Name the first wrong field; the problem's ``errors`` lists all of them."""
         return f"{self.fields[0].name}: {self.fields[0].message}"
+
+    @property
+    def detail(self) -> str:
+        """Each wrong field in a sentence where they are told so, for pages that show the text as it is."""
+        return " ".join(field.sentence for field in self.fields) if self.is_told_in_sentences else super().detail
 
 
 class PayloadTooLargeError(RequestError):

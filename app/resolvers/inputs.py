@@ -21,14 +21,14 @@ Model = TypeVar("Model", bound=BaseModel)
 def at_most(limit: int, argument: str = "limit") -> int:
     """How many to answer: what was asked for, or as many as are answered at most; raises ValidationError below 0."""
     if limit < 0:
-        raise ValidationError.of(argument, "Input should be greater than or equal to 0", kind="greater_than_equal")
+        raise ValidationError.of(argument, "must be at least 0", kind="greater_than_equal")
     return min(limit, MAX_LIMIT)
 
 
 def skipped(offset: int) -> int:
     """How many to leave out; raises ValidationError below 0."""
     if offset < 0:
-        raise ValidationError.of("offset", "Input should be greater than or equal to 0", kind="greater_than_equal")
+        raise ValidationError.of("offset", "must be at least 0", kind="greater_than_equal")
     return offset
 
 

@@ -142,6 +142,7 @@ async def codes(ctx: Context, query: CodeQuery) -> CodePage:
     answers=GeneratedCodes,
     errors=(errors.TenantNotFoundError,),
     creates=True,
+    shown_as_is=True,
 )
 async def generate_codes(ctx: Context, body: GenerateCodes) -> GeneratedCodes:
     """Make activation codes; they are shown here and never again."""

@@ -34,15 +34,15 @@ def asked_in_query(request: Request) -> Asked:
 def asked_by(given: object) -> Asked:
     """What an object asks; raises ValidationError."""
     if not isinstance(given, dict):
-        raise ValidationError.of("body", "Input should be one object", kind="dict_type")
+        raise ValidationError.of("body", "must be one object", kind="dict_type")
     query = _member(given, "query", str)
     persisted = _member(_member(given, "extensions", dict) or {}, "persistedQuery", dict)
     sha256 = None if persisted is None else _member(persisted, "sha256Hash", str)
     if query is None and sha256 is None:
-        raise ValidationError.of("query", "Field required", kind="missing")
+        raise ValidationError.of("query", "must be filled in", kind="missing")
     variables = _member(given, "variables", dict) or {}
     if any("\x00" in text for text in _texts(variables)):
-        raise ValidationError.of("variables", "A text may not hold the character NUL", kind="string_pattern_mismatch")
+        raise ValidationError.of("variables", "may not hold the character NUL", kind="string_pattern_mismatch")
     return Asked(query, variables, _member(given, "operationName", str), sha256)
 
 
@@ -57,7 +57,7 @@ def _member(given: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     value = given.get(name)
     if value is not None and not isinstance(value, kind):
         words = "a text" if kind is str else "an object"
-        raise ValidationError.of(name, f"Input should be {words}", kind=f"{kind.__name__}_type")
+        raise ValidationError.of(name, f"must be {words}", kind=f"{kind.__name__}_type")
     return value
 
 

@@ -38,6 +38,7 @@ class PasswordCheck(RequestModel):
     body=PasswordRequest,
     answers=PasswordRequested,
     errors=(errors.RateLimitedError,),
+    shown_as_is=True,
 )
 async def generate_one_time_password(ctx: Context, asked: PasswordRequest) -> PasswordRequested:
     """Send a one-time password to a tenant.
@@ -55,6 +56,7 @@ async def generate_one_time_password(ctx: Context, asked: PasswordRequest) -> Pa
     body=PasswordCheck,
     answers=SignedIn,
     errors=(errors.OneTimePasswordInvalidError, errors.RateLimitedError),
+    shown_as_is=True,
 )
 async def verify_one_time_password(ctx: Context, given: PasswordCheck) -> SignedIn:
     """Sign in with a one-time password.

@@ -19,7 +19,9 @@ async def profile(ctx: Context) -> TenantAnswer:
     return TenantAnswer.of(await details.own_details(ctx))
 
 
-@api.operation("PUT", "/profile", caller=TENANT, body=ProfileUpdate, answers=TenantAnswer, errors=ERRORS)
+@api.operation(
+    "PUT", "/profile", caller=TENANT, body=ProfileUpdate, answers=TenantAnswer, errors=ERRORS, shown_as_is=True
+)
 async def update_profile(ctx: Context, body: ProfileUpdate) -> TenantAnswer:
     """Change the signed-in tenant's name, logo, colour, domain, e-mail address or telephone number.
 

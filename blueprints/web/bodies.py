@@ -48,7 +48,9 @@ def read_headers(request: Request, names: Iterable[str]) -> dict[str, str]:
     """The headers of these names; raises ValidationError for one that was not sent."""
     headers = {name: request.headers.get(name) for name in names}
     if missing := [name for name, value in headers.items() if not value]:
-        raise ValidationError(*(WrongField((name,), "Header required", "missing", "header") for name in missing))
+        raise ValidationError(
+            *(WrongField((name,), "must be sent as a header", "missing", "header") for name in missing)
+        )
     return {name: value for name, value in headers.items() if value is not None}
 
 
@@ -72,7 +74,7 @@ def _no_texts(body: bytes) -> list[WrongField]:
     """The members of a body that would be texts but for half of a character, which JSON can write and UTF-8 cannot."""
     try:
         return [
-            WrongField(path, "Input should be text, and half of a surrogate pair is none", "string_unicode", "body")
+            WrongField(path, "must be text, and half of a surrogate pair is none", "string_unicode", "body")
             for path, value in _texts(json.loads(body))
             if not _is_whole(value)
         ]
@@ -99,5 +101,5 @@ def _told(failure: pydantic.ValidationError, place: str) -> MalformedBodyError |
     error = wrong_fields(failure, place)
     first = error.fields[0]
     if first.kind == "json_invalid":
-        return MalformedBodyError(reason=first.message.removeprefix("Invalid JSON: "))
+        return MalformedBodyError(reason=first.message.removeprefix("must be JSON: "))
     return error

@@ -19,6 +19,8 @@ EXPOSED = (
     "content-disposition, etag"
 )
 PREFLIGHT_SECONDS = 3600
+# Of an empty answer as well: without a type the framework would send the word None as one.
+TEXT = "text/plain; charset=utf-8"
 _LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")
 
 
@@ -47,9 +49,7 @@ class CrossOrigin:
     def preflight(self, origin: str) -> HTTPResponse:
         """The answer to a browser that asks before it sends, the same for every address."""
         if not self.allows(origin):
-            return HTTPResponse(
-                b"This origin may not call the portal.", 403, {"vary": "origin"}, "text/plain; charset=utf-8"
-            )
+            return HTTPResponse(b"This origin may not call the portal.", 403, {"vary": "origin"}, TEXT)
         granted = {
             "access-control-allow-origin": origin,
             "access-control-allow-methods": METHODS,
@@ -58,7 +58,7 @@ class CrossOrigin:
             "access-control-max-age": str(PREFLIGHT_SECONDS),
             "vary": "origin",
         }
-        return HTTPResponse(b"", 200, granted)
+        return HTTPResponse(b"", 200, granted, TEXT)
 
 
 def options(request: Request, allowed_methods: str | None) -> HTTPResponse | None:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import pydantic
 from pydantic import BaseModel
 
+from app.contract.field_words import told_fields
 from app.errors import PortalError, ValidationError
-from app.errors.requests import WrongField
 
 Model = TypeVar("Model", bound=BaseModel)
-
-# By the library's kinds of error; each goes on from the label of its field.
-_WORDS = {
-    "missing": "must be filled in",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "string_too_short": "must be filled in",
-    "string_too_long": "must have at most {max_length} characters",
-}
 
 
 class Filled(NamedTuple):
@@ -47,9 +35,4 @@ def read_fields(model: type[Model], form: Mapping[str, str]) -> Model:
     try:
         return model.model_validate(fields)
     except pydantic.ValidationError as failure:
-        raise ValidationError(*(_in_words(dict(error)) for error in failure.errors(include_url=False))) from None
-
-
-def _in_words(error: dict[str, Any]) -> WrongField:
-    words = _WORDS.get(error["type"], "is not something that can be kept")
-    return WrongField(error["loc"], words.format(**error.get("ctx", {})), error["type"])
+        raise ValidationError(*told_fields(failure, None)) from None

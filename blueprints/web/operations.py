@@ -66,6 +66,7 @@ class Api:
         download: str | None = None,
         asks_database: bool = True,
         versioned: bool = False,
+        shown_as_is: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Make a handler ``(ctx, [body or query], [headers], [versions], **path)`` answer here.
 
@@ -79,7 +80,7 @@ class Api:
         Download that the handler may answer instead. ``errors`` are those of the use case: the caller's, the body's
         and the database's are added, the last unless the operation never asks the database. What is ``versioned`` is
         answered as Versioned, and a handler that changes it gets the versions that the header If-Match expects, or None
-        for any.
+        for any. Of one whose refusals a page shows as they are (``shown_as_is``), a 422 has a sentence as ``detail``.
         """
 
         def register(handler: Handler) -> Handler:
@@ -105,6 +106,7 @@ class Api:
                 asks_database,
                 versioned,
                 optional_headers or {},
+                shown_as_is,
             )
             self.operations.append(stated)
             # HEAD would do what a GET that creates something does, and show nothing of it.
@@ -137,7 +139,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             else:
                 response = _response(answer, write, stated.status, request_id)
         except ValidationError as failure:
-            response = problem_of(request, request_id, failure.placed(stated.place_of))
+            response = problem_of(request, request_id, stated.placed(failure))
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             response = problem_of(request, request_id, failure)
         finish(request, response, is_public=is_public, allowance=ctx and ctx.allowance)

@@ -16,7 +16,7 @@ from app.errors import PortalError
 from blueprints.web.answer_headers import finish
 from blueprints.web.answers import Answer
 from blueprints.web.bodies import request_id_of
-from blueprints.web.cors import options
+from blueprints.web.cors import TEXT, options
 
 # Nobody is there to read it: the caller hung up before the answer.
 CLIENT_GONE = 499
@@ -32,12 +32,14 @@ TOLD = (errors.UnavailableError, errors.PaymentsRefusedError, errors.PaymentsNot
 def problem(error: PortalError, request_id: str, headers: dict[str, str] | None = None) -> HTTPResponse:
     """The problem document of an error, with the headers its status calls for."""
     detail: Any = error.detail
+    listed: dict[str, Any] = {}
     if isinstance(error, errors.ValidationError):
         # What no operation has placed came with a form.
-        detail = [
+        wrong = [
             {"type": field.kind, "loc": [field.place or "body", *field.path], "msg": field.message}
             for field in error.fields
         ]
+        detail, listed = (detail if error.is_told_in_sentences else wrong), {"errors": wrong}
     body: dict[str, Any] = {
         "type": f"/docs#error-{error.code}",
         "title": error.title,
@@ -46,6 +48,7 @@ def problem(error: PortalError, request_id: str, headers: dict[str, str] | None 
         "errorCode": error.code,
         "message": error.message,
         "requestId": request_id,
+        **listed,
     }
     if error.remedy:
         body["remedy"] = error.remedy
@@ -71,7 +74,7 @@ def problem_headers(error: PortalError) -> dict[str, str]:
 def problem_of(request: Request, request_id: str, failure: BaseException) -> HTTPResponse:
     """The problem document of anything that was raised; what is our fault is logged and told without its insides."""
     if isinstance(failure, asyncio.CancelledError):
-        return HTTPResponse(b"", CLIENT_GONE)
+        return HTTPResponse(b"", CLIENT_GONE, content_type=TEXT)
     if isinstance(failure, PortalError) and failure.status < 500:
         return problem(failure, request_id)
     if isinstance(failure, TOLD):

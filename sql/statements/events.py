@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, insert, or_, select, tuple_
 
 from sql.counting import PAGE_SIZE
 from sql.dialect import events_horizon
 from sql.hidden import tenant_is_shown
 from sql.scope import across_tenants
-from sql.tables import platform_events, tenants
+from sql.tables import activation_codes, devices, platform_events, tenants
 from sql.tables.columns import Instant
 
 insert_events = across_tenants(insert(platform_events), "an event of the whole installation has no tenant")
@@ -64,19 +64,34 @@ def events_page(filters: EventFilter, *, is_oldest_first: bool) -> Select[Any]:
     return across_tenants(statement, "operators read the trail of the whole installation")
 
 
-recent_events = across_tenants(
-    select(
-        platform_events.c.event_type,
-        platform_events.c.severity,
-        platform_events.c.title,
-        platform_events.c.actor_name,
-        tenants.c.name.label("tenant_name"),
-        platform_events.c.metadata,
-        platform_events.c.created_at,
-    )
-    .outerjoin(tenants, and_(tenants.c.id == platform_events.c.tenant_id, tenant_is_shown))
+_newest = (
+    select(platform_events)
     .where(platform_events.c.created_at >= bindparam("since"))
     .order_by(platform_events.c.created_at.desc(), platform_events.c.id.desc())
-    .limit(bindparam("max_rows")),
+    .limit(bindparam("max_rows"))
+    .subquery("newest")
+)
+
+# With the names that people gave: those of the tenant, the device and the code that an event is about.
+recent_events = across_tenants(
+    select(
+        _newest.c.event_type,
+        _newest.c.severity,
+        _newest.c.title,
+        _newest.c.actor_name,
+        tenants.c.name.label("tenant_name"),
+        func.coalesce(devices.c.label, activation_codes.c.label).label("label"),
+        or_(_newest.c.device_id.is_not(None), _newest.c.code_id.is_not(None)).label("is_of_license"),
+        _newest.c.metadata,
+        _newest.c.created_at,
+    )
+    .select_from(_newest)
+    .outerjoin(tenants, and_(tenants.c.id == _newest.c.tenant_id, tenant_is_shown))
+    .outerjoin(devices, and_(devices.c.tenant_id == tenants.c.id, devices.c.id == _newest.c.device_id))
+    .outerjoin(
+        activation_codes,
+        and_(activation_codes.c.tenant_id == tenants.c.id, activation_codes.c.id == _newest.c.code_id),
+    )
+    .order_by(_newest.c.created_at.desc(), _newest.c.id.desc()),
     "the dashboard's feed shows the events of all tenants",
 )

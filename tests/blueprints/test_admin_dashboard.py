@@ -18,13 +18,23 @@ from support.rows import change, rows
 from support.statements import counted_statements
 
 from app.events import EventType
+from app.services.licensing.codes import generate_codes
 from app.services.reports import analytics
 from app.services.reports.dashboard import LOOKS
 from sql.tables import (
     activation_codes,
+    devices,
     platform_events,
     tenants,
 )
+
+# Of an activity, beside what it says.
+SHOWN = ("backdrop", "severity", "metadata")
+
+
+async def tenant_name(live: LiveServer, tenant_id: int) -> str:
+    """The tenant's name, as it is stored."""
+    return str((await rows(live, select(tenants.c.name).where(tenants.c.id == tenant_id)))[0].name)
 
 
 async def test_an_empty_portal_has_figures_too(sanic_client: LiveServer) -> None:
@@ -93,9 +103,11 @@ async def test_the_feed_shows_the_newest_events_with_icon_and_colour(sanic_clien
     assert len(feed) == 20
     assert [row["timestamp"] for row in feed] == sorted((row["timestamp"] for row in feed), reverse=True)
     newest = feed[0]
-    assert set(newest) == {"type", "icon", "action", "tenant", "timestamp", "backdrop", "severity", "metadata"}
+    assert set(newest) == {"type", "icon", "action", "tenant", "actor", "timestamp", *SHOWN}
     assert (newest["icon"], newest["backdrop"]) == ("[EVENT]", "bg-gray-100 text-gray-600")
-    assert (newest["tenant"], newest["severity"], newest["metadata"]["state"]) == ("tests", "major", "active")
+    name = await tenant_name(sanic_client, device.tenant.tenant_id)
+    assert (newest["tenant"], newest["actor"]) == (name, "tests")
+    assert (newest["severity"], newest["metadata"]["state"]) == ("major", "active")
     assert newest["timestamp"].endswith("Z")
     assert datetime.fromisoformat(newest["timestamp"]).tzinfo is not None
 
@@ -121,15 +133,42 @@ async def test_each_kind_of_event_has_its_look(sanic_client: LiveServer, clock: 
     assert LOOKS.keys() <= set(EventType)
 
 
-async def test_an_event_without_an_actor_shows_its_tenant(sanic_client: LiveServer) -> None:
+async def test_an_event_shows_its_tenant_and_one_of_nobodys_its_actor(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client, codes=1)
-    name = (await rows(sanic_client, select(tenants.c.name).where(tenants.c.id == tenant.tenant_id)))[0].name
+    name = await tenant_name(sanic_client, tenant.tenant_id)
+
+    feed = (await answer_of(sanic_client, "recent-activities"))["activities"]
     await change(sanic_client, update(platform_events).values(actor_name=""))
+    without = (await answer_of(sanic_client, "recent-activities"))["activities"]
+
+    assert {row["type"]: row["tenant"] for row in feed}["code_generated"] == name
+    assert {row["type"]: row["tenant"] for row in feed}["plan_created"] == "tests"
+    assert {row["type"]: row["tenant"] for row in without}["plan_created"] == "Unknown"
+
+
+async def test_what_happened_to_a_device_names_its_tenant_and_its_label(sanic_client: LiveServer) -> None:
+    tenant = await licensed(sanic_client)
+    (code,) = await generate_codes(sanic_client.ctx, tenant.slug, label="Reception")
+    unlabelled = await activated(sanic_client, tenant, "first")
+    labelled = await activated(sanic_client, tenant, "second", code=code)
+    await change(sanic_client, update(devices).where(devices.c.id == labelled.device_id).values(label="PC 2"))
+    name = await tenant_name(sanic_client, tenant.tenant_id)
 
     feed = (await answer_of(sanic_client, "recent-activities"))["activities"]
 
-    assert {row["type"]: row["tenant"] for row in feed}["code_generated"] == name
-    assert {row["type"]: row["tenant"] for row in feed}["plan_created"] == "Unknown"
+    actions = [row["action"] for row in feed if row["type"] in {"code_activated", "device_enrolled"}]
+    assert sorted(actions) == sorted(
+        [
+            f"Code …{tenant.codes[0][-4:]} activated device {unlabelled.device_id} for {name}",
+            f"Device {unlabelled.device_id} enrolled for {name}",
+            f"Code …{code[-4:]} activated device {labelled.device_id} for {name} (PC 2)",
+            f"Device {labelled.device_id} enrolled for {name} (PC 2)",
+        ]
+    )
+    await change(sanic_client, update(devices).values(label=None))
+    feed = (await answer_of(sanic_client, "recent-activities"))["activities"]
+    assert f"Device {labelled.device_id} enrolled for {name} (Reception)" in [row["action"] for row in feed]
+    assert {row["tenant"] for row in feed if row["type"] in {"code_activated", "device_enrolled"}} == {name}
 
 
 async def test_a_filter_shows_tenants_by_their_chosen_projects(sanic_client: LiveServer, clock: MovableClock) -> None:

@@ -63,6 +63,7 @@ async def test_a_preflight_of_an_allowed_page_is_granted_on_every_path(sanic_cli
 
     for (origin, path), answer in answers.items():
         assert (answer.status_code, answer.content) == (200, b""), (origin, path)
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
         assert answer.headers["access-control-allow-origin"] == origin
         assert answer.headers["access-control-allow-methods"] == "GET, POST, PUT, DELETE, OPTIONS, PATCH"
         assert set(answer.headers["access-control-allow-headers"].split(", ")) == {
@@ -104,6 +105,7 @@ async def test_options_without_an_origin_lists_the_methods_of_an_address(sanic_c
 
     assert (known.status_code, known.content) == (204, b"")
     assert set(known.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
+    assert "content-type" not in known.headers
     assert (unknown.status_code, unknown.json()["errorCode"]) == (404, "not_found")
 
 

@@ -158,6 +158,9 @@ async def test_the_document_is_valid_openapi(openapi_rules: Any, sanic_client: L
     assert document["openapi"] == "3.1.0"
 
 
+UNLISTED = ("/", "/docs", "/openapi.json", "/.well-known/jwks.json", "/dev/mailbox", "/favicon.ico")
+
+
 async def test_the_document_lists_every_route_and_resolves(sanic_client: LiveServer) -> None:
     answer = await sanic_client.http.get("/openapi.json")
 
@@ -169,7 +172,7 @@ async def test_the_document_lists_every_route_and_resolves(sanic_client: LiveSer
         if not route.path.startswith("static/")
     }
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    unlisted = {("GET", path) for path in ("/", "/docs", "/openapi.json", "/.well-known/jwks.json", "/dev/mailbox")}
+    unlisted = {("GET", path) for path in UNLISTED}
     # The graph describes itself.
     unlisted |= {(method, "/graphql") for method in ("GET", "POST")}
     unlisted |= {(page.method, page.path) for pages in PAGES for page in pages.pages}
@@ -237,6 +240,13 @@ async def test_a_file_that_is_known_is_not_sent_again(sanic_client: LiveServer) 
     second = await sanic_client.http.get("/static/docs.css", headers={"if-none-match": first.headers["etag"]})
 
     assert (first.status_code, second.status_code, second.content) == (200, 304, b"")
+
+
+async def test_the_icon_is_where_browsers_look_for_it(sanic_client: LiveServer) -> None:
+    named, sought = [await sanic_client.http.get(path) for path in ("/static/icon.svg", "/favicon.ico")]
+
+    assert (sought.status_code, sought.headers["content-type"]) == (200, "image/svg+xml; charset=utf-8")
+    assert sought.content == named.content
 
 
 @pytest.mark.parametrize(("accept", "place"), [("*/*", "/docs"), ("text/html,*/*", "/admin")])

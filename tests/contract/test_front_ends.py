@@ -42,6 +42,7 @@ CODE = {
     "id": whole,
     # Shown once, when it is made.
     "code": lambda value: value is None,
+    "hint": lambda value: isinstance(value, str) and len(value) == 4,
     "tenant": words,
     "label": optional(text),
     "status": lambda value: value in {"active", "expired", "used", "revoked"},

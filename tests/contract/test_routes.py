@@ -30,6 +30,7 @@ WITHOUT_A_RULE = {
         ),
         "Stripe's simulator in development, for whoever sits at this machine",
     ),
+    "/favicon.ico": "the icon, where browsers look for it by themselves",
     "/static/admin.css": "how the pages look",
     "/static/docs.css": "how the documentation looks",
     "/static/docs.js": "what shows the documentation",

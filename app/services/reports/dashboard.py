@@ -101,26 +101,32 @@ class Distribution:
 
 
 class RecentEvent(NamedTuple):
-    """A row of the trail with its tenant's name, if that is still there."""
+    """A row of the trail with the names of its tenant and of its device or code, if these are still there."""
 
     event_type: str
     severity: str
     title: str
     actor_name: str
     tenant_name: str | None
+    label: str | None
+    is_of_license: bool
     metadata: str
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One line of the feed; ``icon`` and ``backdrop`` are shown as they are."""
+    """One line of the feed; ``icon`` and ``backdrop`` are shown as they are.
+
+    ``tenant`` is whom it is about, or who has done it where it is about no tenant; ``actor`` has done it.
+    """
 
     __pydantic_config__ = CAMEL
     type: str
     icon: str
     action: str
     tenant: str
+    actor: str
     timestamp: datetime
     backdrop: str
     severity: str
@@ -266,10 +272,19 @@ def _activity(event: RecentEvent) -> Activity:
     return Activity(
         type=event.event_type,
         icon=icon,
-        action=event.title,
-        tenant=event.actor_name or event.tenant_name or "Unknown",
+        action=_action(event),
+        tenant=event.tenant_name or event.actor_name or "Unknown",
+        actor=event.actor_name,
         timestamp=event.created_at,
         backdrop=f"bg-{background} text-{text}",
         severity=event.severity,
         metadata=orjson.loads(event.metadata),
     )
+
+
+def _action(event: RecentEvent) -> str:
+    """The title, and for a device or a code whose it is and the label that a person knows it by."""
+    if not event.is_of_license or event.tenant_name is None or event.tenant_name in event.title:
+        return event.title
+    label = f" ({event.label})" if event.label else ""
+    return f"{event.title} for {event.tenant_name}{label}"
