@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+# In an address a plus stands for a blank, so the offset of a moment arrives without it.
+LOST_PLUS = "has a blank where the plus of its offset was: in an address, write %2B instead of +"
+_WITHOUT_PLUS = re.compile(r".*\d\d:\d\d\S* \d\d:?\d\d")
+
+
+def has_lost_its_plus(moment: str) -> bool:
+    """Whether a moment has a blank before its offset, as an address makes of a plus."""
+    return _WITHOUT_PLUS.fullmatch(moment) is not None
 
 
 class Month(NamedTuple):

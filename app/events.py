@@ -64,6 +64,7 @@ class EventType(StrEnum):
     TENANT_UPDATED = "tenant_updated"
     TRIAL_ENDED = "trial_ended"
     TRIAL_ENDING = "trial_ending"
+    USAGE_VOIDED = "usage_voided"
     USER_LOGIN = "user_login"
     USER_LOGOUT = "user_logout"
 

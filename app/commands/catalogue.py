@@ -89,13 +89,14 @@ async def add_tenant(
                 await plans.find_plan(conn, plan)
         tenant, is_new = await onboarding.ensure_tenant(ctx, name=name, slug=slug, email=email)
         if plan is not None:
-            subscription, _ = await link_subscription(ctx, tenant_slug=slug, plan_name=plan)
+            subscription, _ = await link_subscription(ctx, tenant_slug=tenant.slug, plan_name=plan)
     lines = [f"Tenant {escape(tenant.name)} ({tenant.slug}) {'added' if is_new else 'is there already'}."]
     if subscription is None:
-        lines.append(f"It needs a plan before its devices can be activated: portal link-sub --tenant {slug} --plan …")
+        command = f"portal link-sub --tenant {tenant.slug} --plan …"
+        lines.append(f"It needs a plan before its devices can be activated: {command}")
     else:
         lines.append(
-            f"It is {subscription.state} on {escape(subscription.plan_name)}: portal gen-codes --tenant {slug}"
+            f"It is {subscription.state} on {escape(subscription.plan_name)}: portal gen-codes --tenant {tenant.slug}"
         )
     result = {"id": tenant.id, "name": tenant.name, "slug": tenant.slug, "change": "created" if is_new else "unchanged"}
     answer(as_json, {**result, "subscription": subscription and _as_json(subscription)}, *lines)

@@ -9,7 +9,7 @@ from cyclopts import Parameter, validators
 from rich.text import Text
 
 from app.commands.output import FAILED, answer, escape, table
-from app.commands.parameters import AsJson
+from app.commands.parameters import AsJson, TenantSlug
 from app.commands.session import operating
 from app.context import Context
 from app.services.runs import cancellation, history, start
@@ -48,7 +48,7 @@ async def run_project(
 
 async def list_runs(
     *,
-    tenant: Annotated[str | None, Parameter(help="Only those of this tenant, by its slug.")] = None,
+    tenant: Annotated[TenantSlug | None, Parameter(help="Only those of this tenant, by its slug.")] = None,
     state: Annotated[RunState | None, Parameter(help="Only those in this state.")] = None,
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000), help="How many, at most.")] = 50,
     as_json: AsJson = False,

@@ -282,12 +282,14 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for error in operation.all_errors:
         by_status[error.status].append(error)
     for status, classes in by_status.items():
-        has_fields = errors.ValidationError in classes
-        model = "Problem" if not has_fields else "FieldsProblem" if operation.shown_as_is else "ValidationProblem"
+        models = {_problem_model(operation, error) for error in classes}
+        schemas = [{"$ref": SCHEMA_REFERENCE.format(model=model)} for model in sorted(models)]
         lines = sorted({f"`{error.code}`: {error.paragraphs()[0]}" for error in classes})
         responses[str(status)] = {
             "description": "\n\n".join(lines),
-            "content": {"application/problem+json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=model)}}},
+            "content": {
+                "application/problem+json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+            },
         }
     return responses
 
@@ -296,6 +298,13 @@ def record_of(answers: type) -> type:
     """The record that an operation answers, or a list of."""
     record: type = get_args(answers)[0] if get_origin(answers) is list else answers
     return record
+
+
+def _problem_model(operation: Operation, error: type[PortalError]) -> str:
+    """The schema of the problem that tells an error."""
+    if error is not errors.ValidationError:
+        return "Problem"
+    return "FieldsProblem" if operation.shown_as_is else "ValidationProblem"
 
 
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:

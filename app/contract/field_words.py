@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError as Failure
 
+from app.calendar import LOST_PLUS, has_lost_its_plus
 from app.errors.requests import WrongField
 from sql.bounds import NO_NUL
 
@@ -58,7 +59,7 @@ _WORDS = {
 
 def told_fields(failure: Failure, place: str | None) -> tuple[WrongField, ...]:
     """Every field that a model has refused, in words; ``place`` says where the fields came from."""
-    found = failure.errors(include_url=False, include_input=False)
+    found = failure.errors(include_url=False)
     return tuple(WrongField(error["loc"], _in_words(error), error["type"], place) for error in found)
 
 
@@ -72,6 +73,9 @@ def _in_words(error: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return "may not hold the character NUL" if pattern == NO_NUL else f"must be written as {pattern} says"
+    sent = error["input"]
+    if kind.startswith("datetime") and isinstance(sent, str) and has_lost_its_plus(sent):
+        return LOST_PLUS
     if words := _WORDS.get(kind):
         return words.format(**context)
     # Of our own checks the library says that they are checks.

@@ -5,22 +5,33 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from app import typed_text
 from app.contract.field_words import told_fields
 from app.errors import ValidationError
 from sql.bounds import NO_NUL
 
 
 def trimmed(value: object) -> object:
-    """A text without the blanks around it."""
-    return value.strip() if isinstance(value, str) else value
+    """A text without the blanks around it, nor anything else that nobody sees."""
+    return typed_text.stripped(value) if isinstance(value, str) else value
 
 
 def blank_is_null(value: object) -> object:
     """A field that a form leaves empty is not there."""
-    return (value.strip() or None) if isinstance(value, str) else value
+    return (typed_text.stripped(value) or None) if isinstance(value, str) else value
+
+
+def typed_slug(value: object) -> object:
+    """A tenant's slug as it is stored, whatever a person has typed."""
+    return typed_text.slug(value) if isinstance(value, str) else value
+
+
+def typed_code(value: object) -> object:
+    """A code without the blanks, dashes and line ends that a person has typed or pasted with it."""
+    return typed_text.joined(value) if isinstance(value, str) else value
 
 
 def wrong_fields(failure: pydantic.ValidationError, place: str) -> ValidationError:
@@ -28,7 +39,11 @@ def wrong_fields(failure: pydantic.ValidationError, place: str) -> ValidationErr
     return ValidationError(*told_fields(failure, place))
 
 
-TenantSlug = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
+TenantSlug = Annotated[
+    str,
+    BeforeValidator(typed_slug),
+    Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug, in any case."),
+]
 
 
 class RequestModel(BaseModel):

@@ -21,6 +21,15 @@ class TenantMismatchError(DeniedError):
     code = "tenant_mismatch"
 
 
+class VoidingNotPermittedError(DeniedError):
+    """The plan does not let the tenant void usage events.
+
+    Ask the operator to void them, or for a plan that lets you.
+    """
+
+    code = "voiding_not_permitted"
+
+
 class FingerprintMismatchError(DeniedError):
     """The hardware fingerprint is not the one that this device was activated with.
 

@@ -84,6 +84,16 @@ class ValidationError(RequestError):
         return " ".join(field.sentence for field in self.fields) if self.is_told_in_sentences else super().detail
 
 
+class EventsRejectedError(RequestError):
+    """None of these events was stored: {reason}.
+
+    The answer lists each of them with its reason; send them again once it is mended.
+    """
+
+    code = "events_rejected"
+    status = 422
+
+
 class PayloadTooLargeError(RequestError):
     """The body is larger than {limit} bytes.
 

@@ -8,6 +8,7 @@ from typing import Any
 from ariadne import ScalarType
 from graphql import GraphQLError, IntValueNode, ValueNode
 
+from app.calendar import LOST_PLUS, has_lost_its_plus
 from sql.bounds import MAX_ID
 
 date_time = ScalarType("DateTime")
@@ -26,6 +27,8 @@ def serialize_moment(value: object) -> datetime:
 @date_time.value_parser
 def parse_moment(value: object) -> datetime:
     """A moment in UTC; raises GraphQLError for what is none."""
+    if isinstance(value, str) and has_lost_its_plus(value):
+        raise GraphQLError(f"DateTime {LOST_PLUS}.")
     try:
         moment = datetime.fromisoformat(value if isinstance(value, str) else "")
         return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -19,7 +19,7 @@ from app.services.audit import trail
 from app.services.audit.trail import MAX_EVENTS, Chosen
 from blueprints.admin_api import api
 from blueprints.web.downloads import Download
-from blueprints.web.fields import NO_NUL, Moment, RequestModel
+from blueprints.web.fields import NO_NUL, Moment, RequestModel, TenantSlug
 from sql.bounds import MAX_ID
 
 
@@ -28,9 +28,7 @@ class EventsQuery(RequestModel):
 
     event_type: Annotated[str | None, Field(max_length=50, pattern=NO_NUL, description="`code_activated`, ...")] = None
     severity: Annotated[Literal["major", "minor"] | None, Field(description="What happens every day is minor.")] = None
-    tenant_slug: Annotated[
-        str | None, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The tenant's slug.")
-    ] = None
+    tenant_slug: Annotated[TenantSlug | None, Field(description="The tenant's slug.")] = None
     tenant_id: Annotated[
         int | None, Field(ge=1, le=MAX_ID, description="For a tenant that was deleted; its slug wins.")
     ] = None

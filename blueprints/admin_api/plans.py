@@ -29,6 +29,7 @@ class PlanAnswer:
     monthly_run_quota: int
     max_devices: int | None
     monthly_llm_budget: Nanos | None
+    tenant_may_void: bool
 
     @classmethod
     def of(cls, plan: Plan) -> PlanAnswer:
@@ -40,6 +41,7 @@ class PlanAnswer:
             monthly_run_quota=plan.monthly_run_quota,
             max_devices=plan.max_devices,
             monthly_llm_budget=plan.monthly_llm_budget,
+            tenant_may_void=plan.tenant_may_void,
         )
 
 

@@ -15,7 +15,7 @@ from app.contract.camel import CAMEL
 from app.services.runs import cancellation, history
 from app.services.runs.states import RunState
 from blueprints.admin_api import api
-from blueprints.web.fields import NO_NUL, RequestModel
+from blueprints.web.fields import RequestModel, TenantSlug
 from blueprints.web.run_fields import Before, RunAnswer
 
 
@@ -23,9 +23,7 @@ class RunsQuery(RequestModel):
     """Which runs."""
 
     state: Annotated[RunState | None, Field(description="Those in this state.")] = None
-    tenant_slug: Annotated[
-        str | None, Field(min_length=1, max_length=100, pattern=NO_NUL, description="Those of this tenant.")
-    ] = None
+    tenant_slug: Annotated[TenantSlug | None, Field(description="Those of this tenant.")] = None
     before: Before = None
     page_size: Annotated[int, Field(ge=1, le=200, description="Runs a page.")] = 50
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from sanic import Request
 
+from app import typed_text
 from app.context import Context
 from app.errors import TenantNotFoundError
 from app.services.directory.lookup import Tenant, tenant_named
@@ -35,7 +36,7 @@ class PageLinks(NamedTuple):
 
 async def choose_tenant(ctx: Context, typed: str) -> Choice:
     """The tenant of this slug; nothing typed chooses none, which is no error."""
-    slug = typed.strip()
+    slug = typed_text.slug(typed)
     if not slug:
         return Choice(slug)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from app import errors
 from app.access.callers import ANYONE, TENANT, TENANT_TOKEN
@@ -13,9 +13,18 @@ from app.services.tenants import sessions, sign_in
 from app.services.tenants.sessions import SessionState, SignedIn
 from app.services.tenants.sign_in import PasswordRequested
 from blueprints.tenant_api import api
-from blueprints.web.fields import NO_NUL, RequestModel
+from blueprints.web.fields import NO_NUL, RequestModel, typed_code, typed_slug
 
-SignInName = Annotated[str, Field(min_length=3, max_length=100, pattern=NO_NUL, description="The tenant's slug.")]
+SignInName = Annotated[
+    str,
+    BeforeValidator(typed_slug),
+    Field(min_length=3, max_length=100, pattern=NO_NUL, description="The tenant's slug, in any case."),
+]
+OneTimePassword = Annotated[
+    str,
+    BeforeValidator(typed_code),
+    Field(min_length=6, max_length=6, pattern=NO_NUL, description="The six digits sent, in groups or not."),
+]
 
 
 class PasswordRequest(RequestModel):
@@ -28,7 +37,7 @@ class PasswordCheck(RequestModel):
     """Who signs in, and the code that was sent."""
 
     tenant_slug: SignInName
-    otp_code: Annotated[str, Field(min_length=6, max_length=6, pattern=NO_NUL, description="The six digits sent.")]
+    otp_code: OneTimePassword
 
 
 @api.operation(

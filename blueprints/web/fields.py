@@ -7,7 +7,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from app.contract.fields import CamelChanges, CamelRequest, RequestModel, TenantSlug, blank_is_null, trimmed
+from app.contract.fields import (
+    CamelChanges,
+    CamelRequest,
+    RequestModel,
+    TenantSlug,
+    blank_is_null,
+    trimmed,
+    typed_code,
+    typed_slug,
+)
 from sql import bounds
 from sql.bounds import MAX_ID
 
@@ -26,6 +35,8 @@ __all__ = [
     "TenantSlug",
     "blank_is_null",
     "trimmed",
+    "typed_code",
+    "typed_slug",
 ]
 
 NO_NUL = bounds.NO_NUL

@@ -10,12 +10,14 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from pydantic import BaseModel, TypeAdapter
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
+from app import typed_text
 from app.access.callers import Caller
 from app.context import Context
 from app.contract.api_document import Operation, record_of
@@ -36,6 +38,8 @@ from sql.bounds import MAX_ID
 
 Handler = Callable[..., Awaitable[Any]]
 
+# A part of a path that a person may have typed into a front end.
+SLUG = "tenant_slug"
 _NUMBER_IN_PATH = re.compile(r"\{(\w+):int\}")
 
 
@@ -127,6 +131,8 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
+            if (typed := path.get(SLUG)) is not None:
+                path = {**path, SLUG: typed_text.slug(unquote(typed))}
             arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
                 handle = partial(_handled, handler, arguments[1:], path)

@@ -34,6 +34,7 @@ class TenantAnswer:
     domain: str | None
     email: str | None
     phone_number: str | None
+    otp_delivery_method: Annotated[str, Field(description="How one-time passwords are sent.")]
     usage_quota: Annotated[int, Field(description="The plan's runs a month; 0 without a subscription.")]
     usage_current: Annotated[int, Field(description="The quantity of kind `run` this month.")]
     activation_codes_total: Annotated[int, Field(description="Codes made this month.")]

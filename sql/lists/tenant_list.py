@@ -60,6 +60,7 @@ _details = (
     tenants.c.domain,
     tenants.c.email,
     tenants.c.phone_number,
+    tenants.c.otp_delivery_method,
     func.coalesce(plans.c.monthly_run_quota, 0).label("usage_quota"),
     func.coalesce(_runs, 0).label("usage_current"),
     _codes_of_month.scalar_subquery().label("codes_total"),

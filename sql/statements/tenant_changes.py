@@ -16,6 +16,7 @@ _profile = select(
     tenants.c.domain,
     tenants.c.email,
     tenants.c.phone_number,
+    tenants.c.otp_delivery_method,
 ).with_for_update(key_share=True)
 
 profile_by_slug_locked = _profile.where(tenants.c.slug == bindparam("tenant_slug"))

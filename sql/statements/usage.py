@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Date,
+    Select,
     String,
     Text,
     and_,
     bindparam,
+    case,
+    cast,
     delete,
+    exists,
     func,
+    literal,
     not_,
     or_,
     select,
     true,
     tuple_,
+    update,
 )
 
 from sql.dialect import batch_rows, insert, nested_rows
 from sql.hidden import hidden_too, is_shown
 from sql.scope import across_tenants
-from sql.tables import devices, plans, subscriptions, tenants, usage_events, usage_rollups
+from sql.tables import devices, ledger_reservations, plans, subscriptions, tenants, usage_events, usage_rollups
 from sql.tables.columns import Instant
 
 _requests = batch_rows(tenant_id=BigInteger, tenant_slug=String, device_id=BigInteger, received_at=Instant, events=JSON)
@@ -58,6 +67,78 @@ insert_usage_events = (
     .returning(usage_events.c.tenant_id, usage_events.c.device_id, usage_events.c.event_id)
 )
 
+_ids = batch_rows(event_id=String)
+
+# What is stored under ids that were reported again.
+events_by_id = select(
+    usage_events.c.event_id, usage_events.c.kind, usage_events.c.quantity, usage_events.c.voided_at
+).join(_ids, and_(usage_events.c.tenant_id == bindparam("tenant_id"), usage_events.c.event_id == _ids.c.event_id))
+
+# What the portal has counted itself: its id is made of that of a reservation of the ledger.
+OWN_PREFIX = "run-"
+_is_own = exists().where(
+    usage_events.c.event_id.startswith(literal(OWN_PREFIX)),
+    ledger_reservations.c.request_id == func.substr(usage_events.c.event_id, len(OWN_PREFIX) + 1),
+)
+
+# Locked in the order of their ids, so that two who void the same events wait for each other and do not deadlock; who
+# comes second finds them voided.
+_voidable = (
+    select(usage_events.c.event_id)
+    .join(_ids, usage_events.c.event_id == _ids.c.event_id)
+    .where(
+        usage_events.c.tenant_id == bindparam("of_tenant_id"),
+        usage_events.c.voided_at.is_(None),
+        or_(bindparam("is_operator", type_=Boolean), not_(_is_own)),
+    )
+    .order_by(usage_events.c.event_id)
+    .with_for_update(of=usage_events)
+    .cte("voidable")
+)
+
+# Voids events and returns them; a trigger takes them out of the sums.
+void_events = (
+    update(usage_events)
+    .where(
+        usage_events.c.tenant_id == bindparam("of_tenant_id"),
+        usage_events.c.event_id.in_(select(_voidable.c.event_id)),
+        usage_events.c.voided_at.is_(None),
+    )
+    .values(voided_at=bindparam("now"), voided_by=bindparam("by"))
+    .returning(usage_events.c.event_id, usage_events.c.kind, usage_events.c.quantity)
+)
+
+leave_to_void = (
+    select(plans.c.tenant_may_void)
+    .join(subscriptions, subscriptions.c.plan_id == plans.c.id)
+    .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))
+)
+
+
+def event_page(has_id: bool, is_voided: bool) -> Select[Any]:
+    """A page of a tenant's events behind an id, by their ids; with ``has_id`` the one that has it."""
+    page = (
+        select(
+            usage_events.c.event_id,
+            usage_events.c.kind,
+            usage_events.c.quantity,
+            usage_events.c.at,
+            usage_events.c.day,
+            usage_events.c.device_id,
+            usage_events.c.metadata,
+            usage_events.c.received_at,
+            usage_events.c.voided_at,
+            usage_events.c.voided_by,
+        )
+        .where(usage_events.c.tenant_id == bindparam("tenant_id"), usage_events.c.event_id > bindparam("after"))
+        .order_by(usage_events.c.event_id)
+        .limit(bindparam("max_rows"))
+    )
+    if has_id:
+        page = page.where(usage_events.c.event_id == bindparam("event_id"))
+    return page.where(usage_events.c.voided_at.is_not(None)) if is_voided else page
+
+
 # One event of the portal's own.
 insert_usage_event = insert(usage_events)
 
@@ -73,6 +154,33 @@ metered_tenant = (
     .where(tenants.c.slug == bindparam("tenant_slug"))
 )
 
+_of_month = (
+    usage_rollups.c.tenant_id == bindparam("tenant_id"),
+    usage_rollups.c.day >= bindparam("first_day"),
+    usage_rollups.c.day < bindparam("next_day"),
+    # Where all events of a day are voided, nothing is left of it.
+    usage_rollups.c.events > 0,
+)
+
+sums_by_day = (
+    select(usage_rollups.c.day, usage_rollups.c.kind, usage_rollups.c.quantity, usage_rollups.c.events)
+    .where(*_of_month)
+    .order_by(usage_rollups.c.day, usage_rollups.c.kind)
+    .limit(bindparam("max_rows"))
+)
+
+sums_by_kind = (
+    select(
+        usage_rollups.c.kind,
+        cast(func.sum(usage_rollups.c.quantity), BigInteger).label("quantity"),
+        cast(func.sum(usage_rollups.c.events), BigInteger).label("events"),
+    )
+    .where(*_of_month)
+    .group_by(usage_rollups.c.kind)
+    .order_by(usage_rollups.c.kind)
+    .limit(bindparam("max_rows"))
+)
+
 quantity_between = select(func.coalesce(func.sum(usage_rollups.c.quantity), 0).label("quantity")).where(
     usage_rollups.c.tenant_id == bindparam("tenant_id"),
     usage_rollups.c.kind == bindparam("kind"),
@@ -80,13 +188,14 @@ quantity_between = select(func.coalesce(func.sum(usage_rollups.c.quantity), 0).l
     usage_rollups.c.day < bindparam("next_day"),
 )
 
+_counts = usage_events.c.voided_at.is_(None)
 _counted = (
     select(
         usage_events.c.tenant_id,
         usage_events.c.day,
         usage_events.c.kind,
-        func.sum(usage_events.c.quantity).label("quantity"),
-        func.count().label("events"),
+        cast(func.sum(case((_counts, usage_events.c.quantity), else_=0)), BigInteger).label("quantity"),
+        func.count(case((_counts, 1))).label("events"),
     )
     .where(usage_events.c.day >= bindparam("first_day"), usage_events.c.day < bindparam("next_day"))
     # Of a tenant that is being deleted the events go before their sums.

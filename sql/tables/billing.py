@@ -34,6 +34,8 @@ plans = Table(
     Column("max_devices", Integer),
     # What the tenant's model calls may cost a month, in 1e-9 USD. Null: no limit but those above and below it.
     Column("monthly_llm_budget", BigInteger),
+    # Whether the tenant's own programs may void usage events.
+    Column("tenant_may_void", Boolean, nullable=False, server_default=false()),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("name", name="uq_plans_name"),

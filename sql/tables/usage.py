@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from sql.dialect import installer
-from sql.tables.columns import Id, Instant, id_column, metadata
+from sql.tables.columns import Id, Instant, id_column, metadata, only_where
 
 usage_events = Table(
     "usage_events",
@@ -34,9 +34,14 @@ usage_events = Table(
     Column("day", Date, nullable=False),
     Column("metadata", Text),
     Column("received_at", Instant, nullable=False),
+    # A wrong event is voided and stays: it counts in no sum, and its id is not free again.
+    Column("voided_at", Instant),
+    Column("voided_by", String(255)),
     PrimaryKeyConstraint("tenant_id", "event_id"),
     CheckConstraint("quantity >= 1", name="quantity"),
     Index("ix_usage_events_day", "day"),
+    # The few that were voided.
+    Index("ix_usage_events_voided", "tenant_id", "event_id", **only_where("voided_at IS NOT NULL")),
 )
 
 usage_rollups = Table(
@@ -121,6 +126,53 @@ CREATE TRIGGER usage_events_rollup AFTER INSERT ON usage_events
 REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION usage_events_rollup()
 """
 
+# An event that is voided leaves its sums, and one that is no longer voided comes back to them.
+_VOID_SQLITE = """
+CREATE TRIGGER usage_events_void AFTER UPDATE OF voided_at ON usage_events
+WHEN (old.voided_at IS NULL) <> (new.voided_at IS NULL)
+BEGIN
+    INSERT INTO usage_rollups (tenant_id, day, kind, quantity, events)
+    VALUES (
+        new.tenant_id, new.day, new.kind,
+        CASE WHEN new.voided_at IS NULL THEN new.quantity ELSE -new.quantity END,
+        CASE WHEN new.voided_at IS NULL THEN 1 ELSE -1 END
+    )
+    ON CONFLICT (tenant_id, day, kind)
+    DO UPDATE SET quantity = quantity + excluded.quantity, events = events + excluded.events;
+    INSERT INTO run_changes (tenant_id, month, runs)
+    SELECT new.tenant_id, date(new.day, 'start of month'),
+        CASE WHEN new.voided_at IS NULL THEN new.quantity ELSE -new.quantity END
+    WHERE new.kind = 'run';
+END
+"""
+
+_VOID_FUNCTION_POSTGRESQL = """
+CREATE FUNCTION usage_events_void() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO usage_rollups AS sums (tenant_id, day, kind, quantity, events)
+    SELECT after.tenant_id, after.day, after.kind,
+        sum(CASE WHEN after.voided_at IS NULL THEN after.quantity ELSE -after.quantity END),
+        sum(CASE WHEN after.voided_at IS NULL THEN 1 ELSE -1 END)
+    FROM after JOIN before ON before.tenant_id = after.tenant_id AND before.event_id = after.event_id
+    WHERE (before.voided_at IS NULL) <> (after.voided_at IS NULL)
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (tenant_id, day, kind)
+    DO UPDATE SET quantity = sums.quantity + excluded.quantity, events = sums.events + excluded.events;
+    INSERT INTO run_changes (tenant_id, month, runs)
+    SELECT after.tenant_id, date_trunc('month', after.day::timestamp)::date,
+        sum(CASE WHEN after.voided_at IS NULL THEN after.quantity ELSE -after.quantity END)
+    FROM after JOIN before ON before.tenant_id = after.tenant_id AND before.event_id = after.event_id
+    WHERE after.kind = 'run' AND (before.voided_at IS NULL) <> (after.voided_at IS NULL)
+    GROUP BY 1, 2;
+    RETURN NULL;
+END $$
+"""
+
+_VOID_POSTGRESQL = """
+CREATE TRIGGER usage_events_void AFTER UPDATE ON usage_events
+REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION usage_events_void()
+"""
+
 _OPEN_SQLITE = """
 CREATE TRIGGER tenants_runs_opened AFTER INSERT ON tenants
 BEGIN
@@ -143,7 +195,14 @@ CREATE TRIGGER tenants_runs_opened AFTER INSERT ON tenants
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION open_monthly_runs()
 """
 
-_SQLITE = (_ROLLUP_SQLITE, _OPEN_SQLITE)
-_POSTGRESQL = (_ROLLUP_FUNCTION_POSTGRESQL, _ROLLUP_POSTGRESQL, _OPEN_FUNCTION_POSTGRESQL, _OPEN_POSTGRESQL)
+_SQLITE = (_ROLLUP_SQLITE, _VOID_SQLITE, _OPEN_SQLITE)
+_POSTGRESQL = (
+    _ROLLUP_FUNCTION_POSTGRESQL,
+    _ROLLUP_POSTGRESQL,
+    _VOID_FUNCTION_POSTGRESQL,
+    _VOID_POSTGRESQL,
+    _OPEN_FUNCTION_POSTGRESQL,
+    _OPEN_POSTGRESQL,
+)
 
 event.listen(metadata, "after_create", installer(sqlite=_SQLITE, postgresql=_POSTGRESQL))

@@ -137,7 +137,9 @@ CODES = {
     "token_missing": 401,
     "trial_project_limit": 403,
     "unauthenticated": 401,
+    "events_rejected": 422,
     "validation_error": 422,
+    "voiding_not_permitted": 403,
     "version_conflict": 412,
 }
 # Said with 401 to a device that asks, with 403 to one that activates.

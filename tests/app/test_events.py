@@ -75,6 +75,7 @@ def test_the_types_are_a_closed_set() -> None:
         "tenant_updated": "major",
         "trial_ended": "major",
         "trial_ending": "major",
+        "usage_voided": "major",
         "user_login": "minor",
         "user_logout": "minor",
     }

@@ -177,6 +177,15 @@ async def test_what_cannot_be_asked_names_the_field(sanic_client: LiveServer, fi
     assert answer.json()["detail"][0]["loc"] == ["query", field]
 
 
+@pytest.mark.parametrize("offset", [" 01:00", " 0530", ".25 01:00"])
+async def test_a_plus_that_became_a_blank_is_told(sanic_client: LiveServer, offset: str) -> None:
+    answer = await asked(sanic_client, since=f"2026-01-01T08:00:00{offset}")
+
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["query", "since"])
+    assert "write %2B instead of +" in answer.json()["errors"][0]["msg"]
+    assert (await asked(sanic_client, since=f"2026-01-01T08:00:00{offset.replace(' ', '+')}")).status_code == 200
+
+
 @pytest.mark.parametrize("way", ["query", "header"])
 async def test_all_events_come_as_csv(sanic_client: LiveServer, way: str) -> None:
     await write(sanic_client, *(f"event {number}, with a comma" for number in range(1203)))
@@ -191,7 +200,9 @@ async def test_all_events_come_as_csv(sanic_client: LiveServer, way: str) -> Non
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="events.csv"'
     assert answer.headers["x-request-id"]
-    read = list(csv.DictReader(io.StringIO(answer.text)))
+    # By it a spreadsheet knows UTF-8.
+    assert answer.content.startswith("\ufeff".encode())
+    read = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert tuple(read[0]) == COLUMNS
     assert [row["id"] for row in read] == [str(event.id) for event in reversed(await told(sanic_client))]
     assert {row["title"] for row in read} == {f"event {number}, with a comma" for number in range(1203)}
@@ -215,7 +226,7 @@ async def test_no_cell_of_the_csv_is_a_formula(sanic_client: LiveServer) -> None
 
     answer = await asked(sanic_client, format="csv", order="oldest")
 
-    read = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    read = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
     assert [row["title"] for row in read] == [f"'{title}" for title in titles[:6]] + titles[6:]
 
 

@@ -45,13 +45,14 @@ async def test_plans_are_listed_by_quota(sanic_client: LiveServer) -> None:
         "monthlyRunQuota": 10,
         "maxDevices": 3,
         "monthlyLlmBudget": None,
+        "tenantMayVoid": False,
     }
 
 
 async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
     made = await ask(sanic_client, "POST", "/plans", 201, json=PRO)
 
-    assert made == {**PRO, "id": made["id"], "maxDevices": None, "monthlyLlmBudget": None}
+    assert made == {**PRO, "id": made["id"], "maxDevices": None, "monthlyLlmBudget": None, "tenantMayVoid": False}
     event = (await told(sanic_client))[-1]
     assert (event.event_type, orjson.loads(event.metadata)) == (
         "plan_created",
@@ -62,6 +63,7 @@ async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
             "monthly_run_quota": 50,
             "max_devices": None,
             "monthly_llm_budget": None,
+            "tenant_may_void": False,
         },
     )
 

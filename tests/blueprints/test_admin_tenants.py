@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from support.admin import TENANT_KEYS, Admin, new_tenant
+from support.admin import TENANT_KEYS, Admin, as_tenant, new_tenant
 from support.builders import licensed
 from support.rows import row_counts, rows, told
 
@@ -42,6 +42,7 @@ async def test_a_new_tenant_has_a_subscription_codes_and_a_welcome(admin: Admin,
         "domain": "acme.example",
         "email": "office@acme.example",
         "phoneNumber": "+49 30 1",
+        "otpDeliveryMethod": "email",
         "usageQuota": 50,
         "usageCurrent": 0,
         "activationCodesTotal": 5,
@@ -129,7 +130,7 @@ async def test_a_small_plan_gives_one_code(admin: Admin) -> None:
     ("wrong", "field"),
     [
         ({"slug": "ab"}, "slug"),
-        ({"slug": "Acme"}, "slug"),
+        ({"slug": "acme_ltd"}, "slug"),
         ({"slug": "a--b"}, "slug"),
         ({"name": "  "}, "name"),
         ({"email": "nobody"}, "email"),
@@ -215,6 +216,25 @@ async def test_what_is_absent_stays_and_what_is_blank_is_cleared(admin: Admin, p
     answer = await admin.ask("PUT", "/tenants/acme", json={"email": "", "logo_url": None})
 
     assert (answer["email"], answer["domain"], answer["logoUrl"]) == (None, "acme.example", None)
+
+
+async def test_how_one_time_passwords_are_sent_is_seen_and_changed(admin: Admin, plan: str) -> None:
+    await admin.ask("POST", "/tenants", 201, json=new_tenant(slug="acme", email="office@acme.example"))
+
+    refused = await admin.ask("PUT", "/tenants/acme", 422, json={"otpDeliveryMethod": "sms"})
+    changed = await admin.ask("PUT", "/tenants/acme", json={"otpDeliveryMethod": " sms ", "phoneNumber": "+49 30 1"})
+
+    assert refused["errors"][0]["msg"] == "needs the tenant's phone number"
+    assert changed["otpDeliveryMethod"] == "sms"
+    (listed,) = (await admin.ask("GET", "/tenants"))["items"]
+    assert listed["otpDeliveryMethod"] == "sms"
+    session = await as_tenant(admin.live, changed["id"])
+    own = await admin.live.http.get("/api/tenant/profile", headers=session)
+    assert own.json()["otpDeliveryMethod"] == "sms"
+    event = (await told(admin.live, changed["id"]))[-1]
+    assert orjson.loads(event.metadata)["changes"]["otp_delivery_method"] == {"from": "email", "to": "sms"}
+    # What is left unsaid stays as it is, also where nothing could be sent any more by another change.
+    assert (await admin.ask("PUT", "/tenants/acme", json={"phoneNumber": ""}))["otpDeliveryMethod"] == "sms"
 
 
 async def test_a_change_to_the_same_writes_nothing(admin: Admin, plan: str) -> None:

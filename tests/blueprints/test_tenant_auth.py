@@ -6,9 +6,11 @@ import asyncio
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import func, select
+from support.admin import as_operator
 from support.clocks import MovableClock
 from support.live import LiveServer
 from support.rows import row_counts, rows, told
@@ -50,6 +52,30 @@ async def test_a_tenant_signs_in_with_the_code_it_was_sent(sanic_client: LiveSer
     assert (session["tenant_id"], session["tenant_slug"], len(session["session_token"])) == (tenant.id, tenant.slug, 43)
     ends = datetime.fromisoformat(session["expires_at"]) - datetime.now(UTC)
     assert timedelta(hours=23, minutes=59) < ends <= timedelta(hours=24)
+
+
+async def test_a_name_and_a_code_are_taken_however_they_were_typed(sanic_client: LiveServer) -> None:
+    tenant = await reachable(sanic_client)
+    typed = f" {tenant.slug.upper()}\n"
+
+    asked = await generate(sanic_client, typed)
+    assert await deliver_all(sanic_client) == ["sent"]
+    mail = (await mailed(sanic_client))[0]
+    code = code_in(mail.text)
+    answer = await verify(sanic_client, typed, f" {code[:3]}-{code[3:]}\r\n")
+
+    assert (asked.status_code, answer.status_code) == (200, 200)
+    assert answer.json()["tenant_slug"] == tenant.slug
+    assert "only the newest code works" in mail.text
+    # A slug in a path and in a query is somebody's as well.
+    headers = await as_operator(sanic_client)
+    for path in (f"/usage/{quote(typed)}", f"/admin/api/tenants/{quote(typed)}", f"/licenses/branding/{quote(typed)}"):
+        assert (await sanic_client.http.get(path, headers=headers)).status_code == 200, path
+    for path in ("/admin/api/events", "/admin/api/devices", "/admin/api/codes", "/admin/api/runs"):
+        answer = await sanic_client.http.get(path, headers=headers, params={"tenant_slug": typed})
+        assert answer.status_code == 200, path
+    seen = await sanic_client.http.get("/admin/api/events", headers=headers, params={"tenant_slug": typed})
+    assert {event["tenant_id"] for event in seen.json()["events"]} == {tenant.id}
 
 
 async def test_known_unknown_and_unreachable_tenants_are_answered_alike(sanic_client: LiveServer) -> None:
@@ -207,7 +233,7 @@ async def test_what_is_wrong_in_a_body_is_named(
 ) -> None:
     answer = await sanic_client.http.post(path, json=body)
 
-    assert (answer.status_code, [error["loc"] for error in answer.json()["detail"]]) == (422, [["body", field]])
+    assert (answer.status_code, [error["loc"] for error in answer.json()["errors"]]) == (422, [["body", field]])
 
 
 async def test_a_session_says_whose_it_is_and_refreshes_to_itself(sanic_client: LiveServer) -> None:

@@ -44,10 +44,10 @@ async def test_reported_events_count_in_the_month(sanic_client: LiveServer) -> N
         {
             "accepted": 2,
             "duplicate": 0,
+            "differing": 0,
             "rejected": 0,
             "events": [
-                {"id": "a", "status": "accepted", "detail": None},
-                {"id": "b", "status": "accepted", "detail": None},
+                {"id": name, "status": "accepted", "detail": None, "stored": None, "sent": None} for name in ("a", "b")
             ],
         },
     )
@@ -59,6 +59,8 @@ async def test_reported_events_count_in_the_month(sanic_client: LiveServer) -> N
         "runs": 3,
         "quota": 50,
         "plan": device.tenant.plan,
+        "kinds": None,
+        "days": None,
     }
 
 
@@ -85,7 +87,7 @@ async def test_an_event_that_is_sent_again_counts_once(sanic_client: LiveServer)
     device = await activated(sanic_client)
     await report(sanic_client, device, run_event("a", 5))
 
-    answer = await report(sanic_client, device, run_event("a", 7), run_event("b"))
+    answer = await report(sanic_client, device, run_event("a", 5), run_event("b"))
 
     assert [event["status"] for event in answer.json()["events"]] == ["duplicate", "accepted"]
     assert (await summary(sanic_client, device))["runs"] == 6
@@ -94,10 +96,31 @@ async def test_an_event_that_is_sent_again_counts_once(sanic_client: LiveServer)
 async def test_an_id_twice_in_one_request_counts_once(sanic_client: LiveServer) -> None:
     device = await activated(sanic_client)
 
-    answer = await report(sanic_client, device, run_event("a", 5), run_event("b"), run_event("a", 7))
+    answer = await report(sanic_client, device, run_event("a", 5), run_event("b"), run_event("a", 5))
 
     assert [event["status"] for event in answer.json()["events"]] == ["accepted", "accepted", "duplicate"]
     assert (await summary(sanic_client, device))["runs"] == 6
+
+
+async def test_a_known_id_with_other_content_is_told_with_both_and_never_silently(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    await report(sanic_client, device, run_event("a", 5))
+
+    first = run_event("b", 2)
+    other_kind, other_quantity = run_event("a", 5, kind="page"), run_event("b", 3)
+    answer = await report(sanic_client, device, run_event("a", 7), first, other_kind, other_quantity, first)
+
+    told = answer.json()
+    assert (answer.status_code, told["accepted"], told["differing"], told["duplicate"]) == (200, 1, 3, 1)
+    statuses = [event["status"] for event in told["events"]]
+    assert statuses == ["differing", "accepted", "differing", "differing", "duplicate"]
+    assert [(event["stored"], event["sent"]) for event in told["events"] if event["status"] == "differing"] == [
+        ({"kind": "run", "quantity": 5}, {"kind": "run", "quantity": 7}),
+        ({"kind": "run", "quantity": 5}, {"kind": "page", "quantity": 5}),
+        ({"kind": "run", "quantity": 2}, {"kind": "run", "quantity": 3}),
+    ]
+    assert all("id" in event["detail"] for event in told["events"] if event["status"] == "differing")
+    assert (await summary(sanic_client, device))["runs"] == 7
 
 
 async def test_an_id_in_many_requests_at_once_is_accepted_by_one(sanic_client: LiveServer) -> None:
@@ -122,8 +145,8 @@ async def test_an_event_out_of_time_is_rejected_by_itself(sanic_client: LiveServ
     device = await activated(sanic_client)
     now = datetime.now(UTC)
     moments = {
-        "soon": now + timedelta(seconds=30),
-        "future": now + timedelta(seconds=90),
+        "soon": now + timedelta(seconds=290),
+        "future": now + timedelta(seconds=320),
         "far": datetime.max.replace(tzinfo=UTC),
         "old": now - timedelta(days=34, hours=23),
         "too old": now - timedelta(days=35, seconds=60),
@@ -146,6 +169,20 @@ async def test_an_event_out_of_time_is_rejected_by_itself(sanic_client: LiveServ
     assert (body["accepted"], body["rejected"]) == (2, 4)
     assert all(event["detail"] for event in body["events"] if event["status"] == "rejected")
     assert len(await rows(sanic_client, usage_events.select())) == 2
+
+
+async def test_a_request_of_which_every_event_is_rejected_is_no_success(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    ahead = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+    answer = await report(sanic_client, device, run_event("a", at=ahead), run_event("b", at=ahead))
+
+    told = answer.json()
+    assert (answer.status_code, told["errorCode"]) == (422, "events_rejected")
+    assert (told["accepted"], told["duplicate"], told["differing"], told["rejected"]) == (0, 0, 0, 2)
+    assert [(event["id"], event["status"]) for event in told["events"]] == [("a", "rejected"), ("b", "rejected")]
+    assert "set the device's clock" in told["detail"]
+    assert (await report(sanic_client, device, run_event("a"), run_event("b", at=ahead))).status_code == 200
 
 
 async def test_a_rejected_id_may_be_sent_again_in_order(sanic_client: LiveServer) -> None:

@@ -24,6 +24,7 @@ TENANT_KEYS = {
     "domain",
     "email",
     "phoneNumber",
+    "otpDeliveryMethod",
     "usageQuota",
     "usageCurrent",
     "activationCodesTotal",

@@ -36,6 +36,9 @@ class Chosen:
     is_oldest_first: bool = False
 
 
+# Without it, Excel takes UTF-8 for the character set of its country.
+BYTE_ORDER_MARK = "\ufeff".encode()
+
 # What operators see of an event.
 COLUMNS = tuple(name for name in StoredEvent._fields if name != "xid")
 
@@ -74,7 +77,7 @@ async def export_events(ctx: Context, chosen: Chosen) -> AsyncGenerator[bytes, N
 
 
 async def _csv_parts(ctx: Context, chosen: Chosen, conditions: dict[str, Any]) -> AsyncGenerator[bytes, None]:
-    yield _csv([COLUMNS])
+    yield BYTE_ORDER_MARK + _csv([COLUMNS])
     place = _place(None, chosen)
     while events := await _page(ctx, chosen, conditions, place, EXPORTED_AT_ONCE):
         place = _place_of(events[-1], chosen)

@@ -25,6 +25,7 @@ MaxDevices = Annotated[
 MonthlyBudget = Annotated[
     Usd | None, Field(description="What a tenant's model calls may cost a month, in USD; null: no limit of the plan's.")
 ]
+TenantMayVoid = Annotated[bool, Field(description="Whether the tenant's own programs may void usage events.")]
 
 
 class PlanCreate(CamelRequest):
@@ -35,6 +36,7 @@ class PlanCreate(CamelRequest):
     monthly_run_quota: RunQuota
     max_devices: MaxDevices = None
     monthly_llm_budget: MonthlyBudget = None
+    tenant_may_void: TenantMayVoid = False
 
     def columns(self) -> dict[str, Any]:
         """What is stored, the budget in 1e-9 USD."""
@@ -50,6 +52,7 @@ class PlanUpdate(CamelChanges):
     monthly_run_quota: RunQuota = 0
     max_devices: MaxDevices = None
     monthly_llm_budget: MonthlyBudget = None
+    tenant_may_void: TenantMayVoid = False
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, the budget in 1e-9 USD."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from app import typed_text
 from app.context import Context
 from app.cursors import Place
 from app.database.connections import ReadConnection
@@ -31,7 +32,8 @@ MAX_RUNS = 2**31 - 1
 class Plan:
     """A plan; ``max_devices`` None means no limit, quotas count runs a month.
 
-    ``monthly_llm_budget`` is what a tenant's model calls may cost a month, in 1e-9 USD; None means no limit.
+    ``monthly_llm_budget`` is what a tenant's model calls may cost a month, in 1e-9 USD; None means no limit. With
+    ``tenant_may_void`` the tenant's own programs may void usage events.
     """
 
     id: int
@@ -40,12 +42,14 @@ class Plan:
     monthly_run_quota: int
     max_devices: int | None
     monthly_llm_budget: int | None
+    tenant_may_void: bool
     created_at: datetime
     updated_at: datetime
 
 
 async def find_plan(conn: ReadConnection, name: str) -> Plan:
-    """The plan with this name; raises PlanNameNotFoundError."""
+    """The plan with this name, whatever blanks stand around it; raises PlanNameNotFoundError."""
+    name = typed_text.stripped(name)
     if (plan := await conn.maybe(billing.plan_by_name, Plan, name=name)) is None:
         raise PlanNameNotFoundError(plan=name)
     return plan
@@ -81,7 +85,8 @@ async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan,
         if plan is None:
             plan_id = await conn.one(billing.insert_plan, int, name=name, **figures, created_at=now, updated_at=now)
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
-            return Plan(plan_id, name, monthly_llm_budget=None, created_at=now, updated_at=now, **figures), "created"
+            unset: dict[str, Any] = {"monthly_llm_budget": None, "tenant_may_void": False}
+            return Plan(plan_id, name, created_at=now, updated_at=now, **unset, **figures), "created"
         if all(getattr(plan, figure) == value for figure, value in figures.items()):
             return plan, "unchanged"
         await conn.affected(billing.set_plan, of_id=plan.id, **figures, updated_at=now)
@@ -112,6 +117,7 @@ async def create_plan(
     monthly_run_quota: int,
     max_devices: int | None = None,
     monthly_llm_budget: int | None = None,
+    tenant_may_void: bool = False,
 ) -> Plan:
     """Create a plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
     now = ctx.now()
@@ -121,6 +127,7 @@ async def create_plan(
         "monthly_run_quota": monthly_run_quota,
         "max_devices": max_devices,
         "monthly_llm_budget": monthly_llm_budget,
+        "tenant_may_void": tenant_may_void,
     }
     try:
         async with ctx.write() as conn:

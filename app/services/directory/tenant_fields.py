@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from app.contract.fields import CamelChanges, CamelRequest, blank_is_null, trimmed
+from app.contract.fields import CamelChanges, CamelRequest, blank_is_null, trimmed, typed_slug
 from app.services.directory.rules import MAX_SLUG, MIN_SLUG, SLUG, is_color, is_email, is_slug, is_url
 from sql.bounds import NO_NUL
 
@@ -21,7 +21,11 @@ def _checked(is_good: Callable[[str], bool], message: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-DeliveryMethod = Literal["email", "sms", "whatsapp", "both"]
+DeliveryMethod = Annotated[
+    Literal["email", "sms", "whatsapp", "both"],
+    BeforeValidator(trimmed),
+    Field(description="How one-time passwords are sent: email, sms, whatsapp, or both: by mail and as SMS."),
+]
 PlanName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The plan's name.")]
 Quota = Annotated[int, Field(ge=1, le=100_000, description="Accepted and ignored: the plan decides.")]
 Text500 = Annotated[str, Field(max_length=500, pattern=NO_NUL)]
@@ -32,6 +36,7 @@ CLEARED = "Null or blank clears it."
 Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=255, pattern=NO_NUL)]
 Slug = Annotated[
     str,
+    BeforeValidator(typed_slug),
     Field(
         min_length=MIN_SLUG,
         max_length=MAX_SLUG,
@@ -103,10 +108,11 @@ class TenantCreate(CamelRequest):
 class TenantUpdate(ProfileUpdate):
     """What an operator may change of a tenant; what is absent stays as it is."""
 
+    otp_delivery_method: DeliveryMethod = "email"
     usage_quota: Quota = 10
     subscription_plan: PlanName = ""
 
     def changes(self) -> dict[str, Any]:
         """What changes of the tenant itself: the plan is its subscription's, and the quota the plan's."""
         sent = super().changes()
-        return {name: value for name, value in sent.items() if name in ProfileUpdate.model_fields}
+        return {name: value for name, value in sent.items() if name not in {"usage_quota", "subscription_plan"}}

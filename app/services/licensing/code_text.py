@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 
+from app import typed_text
+
 # No I, O, 0 and 1: they are confused when read aloud or typed. Sixteen characters of 32 are 80 bits.
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 GROUPS = 4
 GROUP_LENGTH = 4
 LENGTH = GROUPS * GROUP_LENGTH
-
-_SEPARATORS = str.maketrans("", "", "- \t\r\n\u00a0\u2010\u2011\u2012\u2013\u2014")
 
 
 def new_code() -> str:
@@ -20,7 +20,7 @@ def new_code() -> str:
 
 def normalize(text: str) -> str | None:
     """The code as it was generated, whatever case, spaces and dashes a person typed; None if it cannot be one."""
-    plain = text.translate(_SEPARATORS).upper()
+    plain = typed_text.joined(text).upper()
     if len(plain) != LENGTH or not set(plain) <= set(ALPHABET):
         return None
     return _grouped(plain)

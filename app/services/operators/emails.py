@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from app import typed_text
 from app.context import Context
 from app.errors import AccountRateLimitedError, RateLimitedError, ValidationError
 from app.limits.addresses import network_of
@@ -19,7 +20,8 @@ ACCOUNT_WINDOW_SECONDS = 3600
 
 def read_address(text: str) -> str:
     """An e-mail address in lower case; raises ValidationError naming the field ``email``."""
-    address = text.strip().lower()
+    text = typed_text.stripped(text)
+    address = text.lower()
     # A letter of another script may become an ASCII letter in lower case, and the address that of somebody else.
     if not text.isascii() or len(address) > MAX_CHARACTERS or not _ADDRESS.fullmatch(address):
         raise ValidationError.of("email", "This is not an e-mail address.", kind="email")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import structlog
 
+from app import typed_text
 from app.context import Actor, Context
 from app.database.connections import WriteConnection
 from app.errors import CredentialsInvalidError, SignInLinkInvalidError, ValidationError
@@ -44,7 +45,7 @@ async def sign_in(ctx: Context, *, email: str, password: str) -> SignedIn:
     Raises CredentialsInvalidError in the same words and the same time for a wrong password, an unknown or a disabled
     account and one without a password; RateLimitedError; AccountRateLimitedError; OverloadedError.
     """
-    address = email.strip().lower()
+    address = typed_text.stripped(email).lower()
     await count_attempt(ctx, "sign-in", account=address)
     account = None
     if "\x00" not in address:

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.context import Context
 from app.database.connections import WriteConnection
-from app.errors import TenantNotFoundError
+from app.errors import TenantNotFoundError, ValidationError
 from app.events import Event, EventType, record
 from app.services.billing.customers import lock_customer
 from app.services.billing.fact_log import FOLD
@@ -17,6 +17,14 @@ from app.services.billing.subscriptions import put_on_plan
 from app.services.directory.lookup import Tenant
 from app.services.tenants.details import TenantDetails, details_on
 from sql.statements import tenant_changes as statements
+
+# By the way in which one-time passwords are sent: the fields of which one must be filled in.
+_ADDRESSES_OF = {
+    "email": ("email",),
+    "sms": ("phone_number",),
+    "whatsapp": ("phone_number",),
+    "both": ("email", "phone_number"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Profile:
     domain: str | None
     email: str | None
     phone_number: str | None
+    otp_delivery_method: str
 
 
 async def update_tenant(
@@ -38,7 +47,8 @@ async def update_tenant(
 ) -> TenantDetails:
     """Set the columns of ``changes`` and, where it is named, the plan of the current subscription.
 
-    Raises TenantNotFoundError, PlanNameNotFoundError; then nothing has changed.
+    Raises TenantNotFoundError, PlanNameNotFoundError, ValidationError for a way to send one-time passwords that has no
+    address; then nothing has changed.
     """
     async with ctx.write() as conn:
         customer = await lock_customer(conn, tenant_slug) if plan_name is not None else None
@@ -72,8 +82,18 @@ async def _change(conn: WriteConnection, ctx: Context, profile: Profile, changes
     new_values = {name: value for name, value in changes.items() if value != getattr(profile, name)}
     if not new_values:
         return
+    if "otp_delivery_method" in new_values:
+        _check_reachable(profile, new_values)
     await conn.affected(statements.set_tenant, of_id=profile.id, **new_values, updated_at=ctx.now())
     differences = {name: {"from": getattr(profile, name), "to": value} for name, value in new_values.items()}
     title = f"Tenant {new_values.get('name', profile.name)} updated"
     metadata = {"slug": profile.slug, "changes": differences}
     await record(conn, ctx, Event(EventType.TENANT_UPDATED, title, tenant_id=profile.id, metadata=metadata))
+
+
+def _check_reachable(profile: Profile, new_values: Mapping[str, Any]) -> None:
+    """Refuse a way of sending one-time passwords for which the tenant has no address: nobody could sign in any more."""
+    addresses = _ADDRESSES_OF[new_values["otp_delivery_method"]]
+    if not any(new_values.get(name, getattr(profile, name)) for name in addresses):
+        needed = " or ".join(name.replace("_", " ") for name in addresses)
+        raise ValidationError.of("otp_delivery_method", f"needs the tenant's {needed}", kind="no_address")

@@ -28,6 +28,7 @@ class TenantDetails(NamedTuple):
     domain: str | None
     email: str | None
     phone_number: str | None
+    otp_delivery_method: str
     usage_quota: int
     usage_current: int
     codes_total: int

@@ -7,12 +7,14 @@ from html import escape
 
 from app.messages.ports import Mail
 
+# Two messages may arrive in the wrong order, and people try the code that they see first.
+NEWEST = "If you asked more than once, only the newest code works."
 _PAGE = '<!doctype html><html lang="en"><head><meta charset="utf-8"></head><body>{}</body></html>'
 
 
 def password_text(password: str, minutes: int) -> str:
     """A one-time password as a short message."""
-    return f"Your sign-in code is {password}. It is good for {minutes} minutes and works once."
+    return f"Your sign-in code is {password}. It is good for {minutes} minutes and works once. {NEWEST}"
 
 
 def password_mail(to: str, tenant_name: str, password: str, minutes: int, at: datetime) -> Mail:
@@ -21,7 +23,8 @@ def password_mail(to: str, tenant_name: str, password: str, minutes: int, at: da
     text = f"{password_text(password, minutes)}\n\nIt signs in {tenant_name}.\n{hint}\n"
     html = _PAGE.format(
         f'<p>Your sign-in code is</p><p style="font-size:2em;letter-spacing:.2em"><strong>{password}</strong></p>'
-        f"<p>It is good for {minutes} minutes and works once. It signs in {escape(tenant_name)}.</p><p>{hint}</p>"
+        f"<p>It is good for {minutes} minutes and works once. {NEWEST}</p>"
+        f"<p>It signs in {escape(tenant_name)}.</p><p>{hint}</p>"
     )
     return Mail(to, "Your sign-in code", text, html, at)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
+from app import typed_text
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.database.failures import violated_constraint
@@ -58,10 +59,11 @@ async def create_tenant(ctx: Context, *, plan_name: str, **columns: Any) -> NewT
 async def ensure_tenant(ctx: Context, *, name: str, slug: str, email: str | None = None) -> tuple[Tenant, bool]:
     """Create a tenant without subscription and codes, unless it is there; True beside it if it is new.
 
-    Blanks around the name are no part of it. Raises ValidationError for a slug that is not lowercase words joined by
-    single hyphens, TenantConflictError when a tenant of another name has the slug.
+    Blanks around the name are no part of it, and the slug is stored in lower case. Raises ValidationError for a slug
+    that is not words joined by single hyphens, TenantConflictError when a tenant of another name has the slug.
     """
-    name = name.strip()
+    name, slug = typed_text.stripped(name), typed_text.slug(slug)
+    email = typed_text.stripped(email) if email else None
     _check(name, slug, email)
     now = ctx.now()
     try:

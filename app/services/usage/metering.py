@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
 from app.calendar import day_of
 from app.context import Context
 from app.database.connections import as_batch
+from app.errors import EventsRejectedError
 from app.runtime import Coalesced, Runtime
 from app.services.usage.access import metered_tenant
 from app.telemetry import metrics
 from sql.statements import usage
 
 MAX_EVENTS = 1000
-COUNTED = {status: metrics.usage_events.labels(status) for status in ("accepted", "duplicate", "rejected")}
+Status = Literal["accepted", "duplicate", "differing", "rejected"]
+COUNTED = {status: metrics.usage_events.labels(status) for status in get_args(Status)}
+
+
+DIFFERS = "this id was reported before with another kind or quantity, which counts; another event needs another id"
+VOIDED = "this event was voided and counts nothing; report what was meant under another id"
 
 
 class UsageEvent(NamedTuple):
@@ -32,12 +39,27 @@ class UsageEvent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What an event counts: its kind and its quantity."""
+
+    kind: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventOutcome:
-    """Whether one event was stored; ``detail`` says why it was rejected."""
+    """What became of one event.
+
+    Its id was new (``accepted``), or known with the same kind and quantity (``duplicate``) or with others
+    (``differing``): then ``stored`` counts, and ``sent`` does not. ``detail`` says why one was rejected or does not
+    count.
+    """
 
     id: str
-    status: Literal["accepted", "duplicate", "rejected"]
+    status: Status
     detail: str | None = None
+    stored: Counted | None = None
+    sent: Counted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +68,18 @@ class IngestReport:
 
     accepted: int
     duplicate: int
+    differing: int
     rejected: int
     events: list[EventOutcome]
+
+
+class _StoredEvent(NamedTuple):
+    """An event as it was first reported."""
+
+    event_id: str
+    kind: str
+    quantity: int
+    voided_at: datetime | None
 
 
 class Batch(NamedTuple):
@@ -64,8 +96,8 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
     """Store the events of a tenant, each at most once by its id.
 
     Never refused for quota; an event from the future or older than the limit is rejected by itself. Everything that
-    is reported as accepted is committed. Raises DeviceUnknownError, DeviceAccessRevokedError or TenantMismatchError for
-    another tenant's slug, TenantNotFoundError.
+    is reported as accepted is committed. Raises EventsRejectedError where every event was rejected, DeviceUnknownError,
+    DeviceAccessRevokedError or TenantMismatchError for another tenant's slug, TenantNotFoundError.
     """
     device_id: int | None = None
     if ctx.actor.type == "device":
@@ -90,7 +122,25 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
         # Repeated or rejected events, or a device that may not report any: only now it is worth a question. Where one
         # event is stored, the device may; and no outage after the commit must be answered instead of the report.
         await metered_tenant(ctx, tenant_slug)
-    return _report(events, rejected, new_ids)
+    known = await _known(ctx, tenant_id, rows, new_ids)
+    report = _report(events, rejected, new_ids, known)
+    if report.rejected == len(events):
+        raise EventsRejectedError(reason=report.events[0].detail, **asdict(report))
+    return report
+
+
+async def _known(
+    ctx: Context, tenant_id: int, rows: Sequence[Mapping[str, Any]], new_ids: set[str]
+) -> Mapping[str, _StoredEvent]:
+    """What is stored of the events whose ids were known, or came twice; nothing is asked where all were new."""
+    if len(rows) == len(new_ids):
+        return {}
+    repeated = Counter(str(row["event_id"]) for row in rows)
+    repeated.subtract(new_ids)
+    ids = as_batch([{"event_id": event_id} for event_id, times in repeated.items() if times])
+    async with ctx.read() as conn:
+        stored = await conn.many(usage.events_by_id, _StoredEvent, tenant_id=tenant_id, batch=ids)
+    return {event.event_id: event for event in stored}
 
 
 def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str:
@@ -110,14 +160,20 @@ def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
     }
 
 
-def _report(events: Sequence[UsageEvent], rejected: Mapping[int, EventOutcome], new_ids: set[str]) -> IngestReport:
+def _report(
+    events: Sequence[UsageEvent],
+    rejected: Mapping[int, EventOutcome],
+    new_ids: set[str],
+    known: Mapping[str, _StoredEvent],
+) -> IngestReport:
     """The first event with a new id is the accepted one, later ones in the same request repeat it."""
-    counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
+    counts = dict.fromkeys(COUNTED, 0)
     outcomes: list[EventOutcome] = []
     unreported_ids = set(new_ids)
     for place, event in enumerate(events):
         if (outcome := rejected.get(place)) is None:
-            outcome = EventOutcome(event.id, "accepted" if event.id in unreported_ids else "duplicate")
+            is_new = event.id in unreported_ids
+            outcome = EventOutcome(event.id, "accepted") if is_new else _compared(event, known.get(event.id))
             unreported_ids.discard(event.id)
         counts[outcome.status] += 1
         outcomes.append(outcome)
@@ -125,6 +181,17 @@ def _report(events: Sequence[UsageEvent], rejected: Mapping[int, EventOutcome], 
         if count:
             COUNTED[status].inc(count)
     return IngestReport(**counts, events=outcomes)
+
+
+def _compared(event: UsageEvent, stored: _StoredEvent | None) -> EventOutcome:
+    """What to say of an event whose id was known; an old one may have been removed in between."""
+    if stored is None:
+        return EventOutcome(event.id, "duplicate")
+    detail = VOIDED if stored.voided_at else None
+    counted, sent = Counted(stored.kind, stored.quantity), Counted(event.kind, event.quantity)
+    if counted == sent:
+        return EventOutcome(event.id, "duplicate", detail)
+    return EventOutcome(event.id, "differing", detail or DIFFERS, counted, sent)
 
 
 async def _store(runtime: Runtime, batches: Sequence[Batch]) -> list[set[str]]:
