@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.calendar import day_of
+from sql.folding import joined_key, key
 from sql.tables.llm import AGENT_TYPES
 
 PROJECT_COLUMNS = (
-    "project_id tenant_id name client_name description custom_instructions is_active priority created_at updated_at"
-    " created_by"
+    "project_id tenant_id name client_name description custom_instructions folded_name searched is_active"
+    " priority created_at updated_at created_by"
 )
 CALL_COLUMNS = (
     "request_id tenant_id project_id agent_type provider model input_tokens cached_input_tokens output_tokens cost"
@@ -58,7 +59,8 @@ def project_rows(owner: Owner, draw: Random) -> Iterator[tuple[Any, ...]]:
         at = owner.born + (owner.now - owner.born) * (0.2 + 0.6 * draw.random())
         work = draw.choice(WORKS)
         told = (f"{work} of {owner.name}", owner.name if draw.random() < 0.5 else None, f"A {work.lower()}", None)
-        yield (project_id, owner.id, *told, draw.random() < 0.8, draw.choice(PRIORITIES), at, at, "growth")
+        folded = (key(told[1], told[0]), joined_key(project_id, *told))
+        yield (project_id, owner.id, *told, *folded, draw.random() < 0.8, draw.choice(PRIORITIES), at, at, "growth")
 
 
 def call_rows(owner: Owner, draw: Random, count: int, zone: ZoneInfo) -> Iterator[tuple[Any, ...]]:

@@ -14,17 +14,19 @@ from app.access.keys import fingerprint_hash
 from app.events import EventType
 from bench.growth_models import BUSY_CALLS, CALL_COLUMNS, PROJECT_COLUMNS, Owner, call_rows, project_rows
 from bench.growth_names import tenant_name
+from sql.folding import fold
 
 Row = tuple[Any, ...]
 
 # Named one by one: a column that a later migration adds takes its default.
 COLUMNS = {
-    "tenants": "id name slug logo_url primary_color domain email phone_number otp_delivery_method"
+    "tenants": "id name folded_name slug logo_url primary_color domain email phone_number otp_delivery_method"
     " created_at updated_at",
     "subscriptions": "tenant_id plan_id state seats_used current_period_start current_period_end grace_until"
     " stripe_customer_id stripe_subscription_id created_at updated_at ended_at",
-    "activation_codes": "id tenant_id code_hash hint label max_uses use_count expires_at used_at revoked_at created_at",
-    "devices": "id tenant_id hw_fingerprint label activation_code_id is_revoked last_seen created_at",
+    "activation_codes": "id tenant_id code_hash hint label folded_label max_uses use_count expires_at used_at"
+    " revoked_at created_at",
+    "devices": "id tenant_id hw_fingerprint label folded_label activation_code_id is_revoked last_seen created_at",
     "usage_events": "tenant_id event_id device_id kind quantity at day metadata received_at",
     "usage_rollups": "tenant_id day kind quantity events",
     "run_changes": "tenant_id month runs",
@@ -117,6 +119,7 @@ class Chunk:
             (
                 tenant.id,
                 tenant.name,
+                fold(tenant.name),
                 tenant.slug,
                 f"https://{host}/logo.svg" if logo else None,
                 f"#{draw.getrandbits(24):06x}" if logo else None,
@@ -189,6 +192,7 @@ class Chunk:
                     told.digest(),
                     told.hexdigest()[:4].upper(),
                     f"Batch {index}" if index % 3 == 0 else None,
+                    f"batch {index}" if index % 3 == 0 else None,
                     count if state == "used" and count else count + 1,
                     count,
                     over if state == "expired" else open_until,
@@ -209,6 +213,7 @@ class Chunk:
                     tenant.id,
                     fingerprint_hash(hardware(tenant.number, index)),
                     f"Machine {index + 1}" if index % 2 else None,
+                    f"machine {index + 1}" if index % 2 else None,
                     code_id,
                     is_revoked,
                     self._moment(tenant, 0.6, 0.9) if is_revoked else self._moment(tenant, 0.99, 1),

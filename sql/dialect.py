@@ -353,17 +353,13 @@ def installer(*, sqlite: Sequence[str], postgresql: Sequence[str]) -> Callable[.
 # pattern matches few rows or all.
 TRIGRAM_INDEXES = {
     f"ix_{table}_{column}_trigram": f"CREATE INDEX ix_{table}_{column}_trigram ON {table}"
-    f" USING gin (lower({column}) gin_trgm_ops)"
+    f" USING gin ({column} gin_trgm_ops)"
     for table, column in (
-        ("tenants", "name"),
+        ("tenants", "folded_name"),
         ("tenants", "slug"),
-        ("activation_codes", "label"),
-        ("devices", "label"),
-        ("projects", "project_id"),
-        ("projects", "name"),
-        ("projects", "client_name"),
-        ("projects", "description"),
-        ("projects", "custom_instructions"),
+        ("activation_codes", "folded_label"),
+        ("devices", "folded_label"),
+        ("projects", "searched"),
     )
 }
 

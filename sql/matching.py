@@ -33,18 +33,23 @@ def is_of_tenant_named(table: Table) -> ColumnElement[bool]:
 
 def named_tenant_matches() -> ColumnElement[bool]:
     """Whether the search matches the name of the tenant whose slug is ``tenant_slug``: compared once, for all rows."""
-    name = select(tenants.c.name).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
+    name = select(tenants.c.folded_name).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery()
     return contains_pattern(name)
 
 
 def tenants_matching() -> Select[Any]:
     """The ids of the tenants whose name matches the search."""
-    return select(tenants.c.id).where(contains_pattern(tenants.c.name))
+    return select(tenants.c.id).where(contains_pattern(tenants.c.folded_name))
 
 
-def contains_pattern(column: ColumnElement[Any], parameter: str = "pattern") -> ColumnElement[bool]:
-    """Whether a text matches the parameter, in any case."""
-    return func.lower(column).like(func.lower(bindparam(parameter)), escape="\\")
+def contains_pattern(folded: ColumnElement[Any], parameter: str = "pattern") -> ColumnElement[bool]:
+    """Whether a folded text matches the parameter, a pattern of a folded text."""
+    return folded.like(bindparam(parameter), escape="\\")
+
+
+def lower_contains_pattern(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a text without a folded key matches the parameter ``pattern``, whatever the case of its letters."""
+    return func.lower(column).like(func.lower(bindparam("pattern")), escape="\\")
 
 
 def is_behind_id(rows: FromClause) -> ColumnElement[bool]:

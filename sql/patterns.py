@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sql.folding import fold
+
 # The shortest text that a trigram index can be searched for.
 TRIGRAM = 3
 MAX_WORDS = 3
@@ -12,7 +14,12 @@ _ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
 def contains(text: str) -> str:
-    """The LIKE pattern that matches any text containing this one; wildcards in it are escaped."""
+    """The LIKE pattern that matches any folded text containing this one, folded; wildcards in it are escaped."""
+    return contains_as_it_is(fold(text))
+
+
+def contains_as_it_is(text: str) -> str:
+    """As ``contains``, for texts that have no folded key."""
     return f"%{text.translate(_ESCAPED)}%"
 
 
@@ -21,5 +28,6 @@ def word_patterns(text: str) -> dict[str, str]:
 
     What contains the text contains each of its words, so they change no result as additional conditions.
     """
+    text = fold(text)
     words = sorted({word for word in _WORD.findall(text) if word != text}, key=len, reverse=True)
     return {f"word_{number}": contains(word) for number, word in enumerate(words[:MAX_WORDS])}

@@ -83,9 +83,11 @@ codes_by_ids = across_tenants(
 def codes_matching(has_status: bool, is_after_cursor: bool = False) -> Select[Any]:
     """The codes whose label, hint or tenant's name matches a search, as a page of ``ids_with_total``."""
     codes = select(activation_codes.c.id).where(is_shown(activation_codes))
-    labelled = codes.where(contains_pattern(activation_codes.c.label))
+    labelled = codes.where(contains_pattern(activation_codes.c.folded_label))
     hinted = codes.where(activation_codes.c.hint == bindparam("hint"))
-    owned = codes.join(tenants, tenants.c.id == activation_codes.c.tenant_id).where(contains_pattern(tenants.c.name))
+    owned = codes.join(tenants, tenants.c.id == activation_codes.c.tenant_id).where(
+        contains_pattern(tenants.c.folded_name)
+    )
     searches = [labelled, hinted, owned]
     if has_status:
         searches = [search.where(code_status == bindparam("status")) for search in searches]
@@ -111,7 +113,7 @@ def _codes(is_of_tenant: bool, search: str | None, has_status: bool) -> Select[A
         matches = matches.where(
             or_(
                 activation_codes.c.hint == bindparam("hint"),
-                contains_pattern(activation_codes.c.label),
+                contains_pattern(activation_codes.c.folded_label),
                 named_tenant_matches() if is_of_tenant else activation_codes.c.tenant_id.in_(tenants_matching()),
             )
         )

@@ -81,9 +81,9 @@ _has_fingerprint = and_(
 def devices_matching(is_after_cursor: bool) -> Select[Any]:
     """The devices whose label, fingerprint or tenant's name matches a search, as a page of ``ids_with_total``."""
     searches = [
-        _all_devices.where(contains_pattern(devices.c.label)),
+        _all_devices.where(contains_pattern(devices.c.folded_label)),
         _all_devices.where(_has_fingerprint),
-        _all_devices.join(tenants, tenants.c.id == devices.c.tenant_id).where(contains_pattern(tenants.c.name)),
+        _all_devices.join(tenants, tenants.c.id == devices.c.tenant_id).where(contains_pattern(tenants.c.folded_name)),
     ]
     return across_tenants(any_of(searches, is_after_cursor=is_after_cursor), _REASON)
 
@@ -101,7 +101,7 @@ def _devices(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
     matches = matches.where(is_of_tenant_named(devices) if is_of_tenant else is_shown(devices))
     if is_searched:
         owned = named_tenant_matches() if is_of_tenant else devices.c.tenant_id.in_(tenants_matching())
-        matches = matches.where(or_(contains_pattern(devices.c.label), _has_fingerprint, owned))
+        matches = matches.where(or_(contains_pattern(devices.c.folded_label), _has_fingerprint, owned))
     return matches
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, select
 
 from sql.counting import PAGE_SIZE, SKIP
 from sql.hidden import is_shown
@@ -19,8 +19,6 @@ from sql.statements.progress import (
     with_newest_run,
 )
 from sql.tables import agent_tasks, projects, runs
-
-_shown_name = func.coalesce(func.nullif(projects.c.client_name, ""), projects.c.name)
 
 
 def project_page(is_of_tenant: bool, has_status: bool, has_name: bool, has_created_after: bool) -> Select[Any]:
@@ -37,7 +35,7 @@ def project_page(is_of_tenant: bool, has_status: bool, has_name: bool, has_creat
     if has_status:
         statement = statement.where(projects.c.execution_status == bindparam("status"))
     if has_name:
-        statement = statement.where(contains_pattern(_shown_name))
+        statement = statement.where(contains_pattern(projects.c.folded_name))
     if has_created_after:
         statement = statement.where(projects.c.created_at > bindparam("created_after"))
     if is_of_tenant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, literal, or_, select
+from sqlalchemy import Select, bindparam, literal, select
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, ids_with_total, page_with_total, total_of
 from sql.hidden import hidden_too, is_shown
@@ -14,13 +14,6 @@ from sql.statements.projects import project_details
 from sql.tables import projects, tenants
 
 _REASON = "operators see the projects of all tenants, and those of none"
-_SEARCHED = (
-    projects.c.project_id,
-    projects.c.name,
-    projects.c.client_name,
-    projects.c.description,
-    projects.c.custom_instructions,
-)
 _ORDER = (projects.c.created_at.desc(), projects.c.id.desc())
 
 
@@ -33,7 +26,7 @@ def project_page(is_of_tenant: bool, is_searched: bool) -> Select[Any]:
     if is_of_tenant:
         matches = matches.where(projects.c.tenant_id == bindparam("tenant_id"))
     if is_searched:
-        matches = matches.where(_contains())
+        matches = matches.where(contains_pattern(projects.c.searched))
     stored_total = literal(0) if is_searched else total_of("projects_created")
     page = matches.order_by(*_ORDER).limit(PAGE_SIZE).offset(SKIP).subquery("page")
     total, source = page_with_total(bounded_count(matches) if is_of_tenant else stored_total, page)
@@ -65,14 +58,11 @@ def projects_matching(words: int) -> Select[Any]:
     """The projects that a search matches, as a page of ``ids_with_total``.
 
     ``words`` is the number of the search's words that are additional conditions, with the parameters ``word_0`` and on.
-    The planner then searches the trigram indexes for the rarest word alone. For a whole id they would compare the
+    The planner then searches the trigram index for the rarest word alone. For a whole id they would compare the
     projects of each of its trigrams, and most of the trigrams are in nearly every other id too.
     """
-    matches = select(projects.c.created_at, projects.c.id).where(is_shown(projects), _contains())
-    matches = matches.where(*(_contains(f"word_{number}") for number in range(words)))
+    matches = select(projects.c.created_at, projects.c.id).where(
+        is_shown(projects), contains_pattern(projects.c.searched)
+    )
+    matches = matches.where(*(contains_pattern(projects.c.searched, f"word_{number}") for number in range(words)))
     return across_tenants(ids_with_total(matches, lambda rows: [column.desc() for column in rows.c]), _REASON)
-
-
-def _contains(parameter: str = "pattern") -> ColumnElement[bool]:
-    """Whether any of the texts that are searched is like the parameter."""
-    return or_(*(contains_pattern(column, parameter) for column in _SEARCHED))

@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, Select, bindparam, case, func, or
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total, total_of
 from sql.dialect import json_rows
-from sql.matching import contains_pattern
+from sql.matching import lower_contains_pattern
 from sql.tables import learned_templates, system_settings, template_techs
 
 SortColumn = Literal["usage_count", "quality_score", "created_at"]
@@ -68,9 +68,9 @@ def _conditions(is_searched: bool, has_tech: bool) -> list[ColumnElement[bool]]:
     if is_searched:
         conditions.append(
             or_(
-                contains_pattern(learned_templates.c.name),
-                contains_pattern(learned_templates.c.task_pattern),
-                learned_templates.c.template_id.in_(techs.where(contains_pattern(template_techs.c.tech))),
+                lower_contains_pattern(learned_templates.c.name),
+                lower_contains_pattern(learned_templates.c.task_pattern),
+                learned_templates.c.template_id.in_(techs.where(lower_contains_pattern(template_techs.c.tech))),
             )
         )
     return conditions

@@ -111,7 +111,7 @@ tenant_by_id = _any_tenant.where(tenants.c.id == bindparam("tenant_id"), tenant_
 # ``state`` stands for any one, whose word is a parameter.
 StatusFilter = Literal["none", "state"] | None
 SortColumn = Literal["name", "slug", "created_at", "updated_at"]
-_COLUMNS = ("name", "slug", "updated_at")
+_KEYS = {"name": "folded_name", "slug": "slug", "updated_at": "updated_at"}
 _MAX_ROWS = bindparam("max_rows", type_=BigInteger, literal_execute=True)
 
 _page_ids = batch_rows(id=BigInteger)
@@ -179,7 +179,7 @@ def _total(status: str | None) -> ColumnElement[int]:
 
 def _order(rows: FromClause, by: str, is_descending: bool) -> tuple[ColumnElement[Any], ...]:
     """The order by a column, or by age for any other word; among equals the newest tenant comes first."""
-    column = rows.c[by] if by in _COLUMNS else rows.c.created_at
+    column = rows.c[_KEYS.get(by, "created_at")]
     return _directed(column, is_descending), rows.c.created_at.desc(), rows.c.id.desc()
 
 
@@ -250,7 +250,7 @@ def tenants_matching(
     the time. With ``is_short`` the text is too short for a trigram: to search for it the database would read the whole
     index, so it compares the rows instead.
     """
-    columns = [tenants.c[name] for name in ("id", "created_at", *_COLUMNS)] if by else [tenants.c.id]
+    columns = [tenants.c[name] for name in ("id", "created_at", *_KEYS.values())] if by else [tenants.c.id]
     matches = _in_state(select(*columns).select_from(tenants).where(tenant_is_shown), status)
     matches = matches.where(_matches(suffix=literal_column("''")) if is_short else _matches())
     matches = matches.where(*(_matches(f"word_{number}") for number in range(words)))
@@ -275,6 +275,6 @@ def _in_state(rows: Select[Any], status: str | None) -> Select[Any]:
 
 def _matches(parameter: str = "pattern", suffix: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
     """Whether the name or the slug is like the parameter; with a ``suffix`` appended no index applies."""
-    pattern = func.lower(bindparam(parameter))
-    texts = [func.lower(column) for column in (tenants.c.name, tenants.c.slug)]
+    pattern: ColumnElement[str] = bindparam(parameter)
+    texts = (tenants.c.folded_name, tenants.c.slug)
     return or_(*((text if suffix is None else text.concat(suffix)).like(pattern, escape="\\") for text in texts))

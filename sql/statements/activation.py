@@ -137,7 +137,12 @@ _new_devices = batch_rows(
 # Returns no row for hardware that another transaction has enrolled in the meantime.
 insert_devices = (
     insert(devices)
-    .from_select(list(_new_devices.c.keys()), select(_new_devices).where(_new_devices.c.tenant_id.is_not(None)))
+    .from_select(
+        list(_new_devices.c.keys()),
+        select(_new_devices).where(_new_devices.c.tenant_id.is_not(None)),
+        # A device that enrolls has no label.
+        include_defaults=False,
+    )
     .on_conflict_do_nothing(index_elements=[devices.c.tenant_id, devices.c.hw_fingerprint])
     .returning(devices.c.id, devices.c.tenant_id, devices.c.hw_fingerprint)
 )

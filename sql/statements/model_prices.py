@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Integer, String, and_, bindparam, delete, func, or_, select, union, update
 
 from sql.dialect import batch_rows, insert
-from sql.matching import contains_pattern
+from sql.matching import lower_contains_pattern
 from sql.scope import across_tenants
 from sql.tables import agent_settings, model_prices, projects, tenants
 
@@ -28,7 +28,7 @@ own_price_locked = own_price.with_for_update()
 
 own_prices = select(model_prices).order_by(_price.provider, _price.model).limit(_size)
 
-own_prices_matching = own_prices.where(contains_pattern(_price.model))
+own_prices_matching = own_prices.where(lower_contains_pattern(_price.model))
 
 insert_own_price = insert(model_prices).on_conflict_do_nothing(index_elements=["provider", "model"])
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Dialect, Enum, Identity, Integer, MetaData, text
+from sqlalchemy import BigInteger, Column, Dialect, Enum, Identity, Integer, MetaData, String, Text, text
 from sqlalchemy.types import DateTime, TypeDecorator
+
+from sql.folding import MAX_KEY
 
 metadata = MetaData(
     naming_convention={
@@ -45,6 +47,12 @@ class Instant(TypeDecorator[datetime]):
 
 # SQLite generates ids only in a primary key of type INTEGER.
 Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+# Ordered by their characters' numbers, whatever language the database is set to: as SQLite does.
+FoldedName = String(MAX_KEY).with_variant(String(MAX_KEY, collation="C"), "postgresql")
+FoldedText = Text().with_variant(Text(collation="C"), "postgresql")
+Slug = String(100).with_variant(String(100, collation="C"), "postgresql")
 
 
 def id_column() -> Column[int]:

@@ -18,7 +18,8 @@ from sqlalchemy import (
     text,
 )
 
-from sql.tables.columns import Id, Instant, id_column, metadata, only_where
+from sql.folding import key_of
+from sql.tables.columns import FoldedName, Id, Instant, id_column, metadata, only_where
 
 activation_codes = Table(
     "activation_codes",
@@ -30,6 +31,7 @@ activation_codes = Table(
     # The last four characters, so that a person can tell codes apart.
     Column("hint", String(4), nullable=False),
     Column("label", String(255)),
+    Column("folded_label", FoldedName, default=key_of("label")),
     Column("max_uses", Integer, nullable=False, server_default=text("1")),
     Column("use_count", Integer, nullable=False, server_default=text("0")),
     Column("expires_at", Instant),
@@ -56,6 +58,7 @@ devices = Table(
     # SHA-256, in hexadecimal, of the fingerprint that the device sends.
     Column("hw_fingerprint", String(64), nullable=False),
     Column("label", String(255)),
+    Column("folded_label", FoldedName, default=key_of("label")),
     # The code that bound the device; the device may activate again with it without taking another use.
     Column("activation_code_id", Id, ForeignKey("activation_codes.id", ondelete="SET NULL")),
     Column("is_revoked", Boolean, nullable=False, server_default=false()),

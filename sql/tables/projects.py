@@ -18,12 +18,16 @@ from sqlalchemy import (
     true,
 )
 
-from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
+from sql.folding import joined_key_of, key_of
+from sql.tables.columns import FoldedName, FoldedText, Id, Instant, choice, id_column, metadata, only_where
 
 PROVIDERS = ("gemini", "openai", "anthropic")
 PRIORITIES = ("low", "normal", "high", "critical")
 EXECUTION_STATUSES = ("pending", "running", "completed", "failed", "paused")
 MAX_PROJECT_ID = 100
+# The client's name for it, or else its own.
+SHOWN_NAME = ("client_name", "name")
+SEARCHED = ("project_id", "name", "client_name", "description", "custom_instructions")
 
 projects = Table(
     "projects",
@@ -39,6 +43,9 @@ projects = Table(
     Column("description", Text),
     # What the tenant calls objectives.
     Column("custom_instructions", Text),
+    # By these it is searched: the name that is shown, and all texts together, so that one index serves them.
+    Column("folded_name", FoldedName, nullable=False, server_default=text("''"), default=key_of(*SHOWN_NAME)),
+    Column("searched", FoldedText, nullable=False, server_default=text("''"), default=joined_key_of(*SEARCHED)),
     Column("is_active", Boolean, nullable=False, server_default=true()),
     choice("priority", *PRIORITIES, server_default="normal"),
     # Null in each of these means that the system's value is used.

@@ -5,14 +5,17 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, UniqueConstraint, event, text
 
 from sql.dialect import install_trigram_indexes
-from sql.tables.columns import Id, Instant, choice, id_column, metadata, only_where
+from sql.folding import key_of
+from sql.tables.columns import FoldedName, Id, Instant, Slug, choice, id_column, metadata, only_where
 
 tenants = Table(
     "tenants",
     metadata,
     id_column(),
     Column("name", String(255), nullable=False),
-    Column("slug", String(100), nullable=False),
+    # By it the name is searched and ordered.
+    Column("folded_name", FoldedName, nullable=False, server_default=text("''"), default=key_of("name")),
+    Column("slug", Slug, nullable=False),
     Column("logo_url", String(500)),
     Column("primary_color", String(7)),
     Column("domain", String(255)),
@@ -27,7 +30,7 @@ tenants = Table(
     Column("deleted_at", Instant),
     UniqueConstraint("slug", name="uq_tenants_slug"),
     # For the columns that operators sort by; among equals the newest tenant comes first.
-    Index("ix_tenants_name_created_at_id", "name", "created_at", "id"),
+    Index("ix_tenants_folded_name_created_at_id", "folded_name", "created_at", "id"),
     Index("ix_tenants_created_at_id", "created_at", "id"),
     Index("ix_tenants_updated_at_created_at_id", "updated_at", "created_at", "id"),
     # For the tenants in one state, which may be few among many.

@@ -224,6 +224,7 @@ def test_messages_name_only_what_they_are_given() -> None:
         "DeliveryError": {"reason"},
         "DeviceLimitReachedError": {"max_devices", "plan"},
         "DeviceNotFoundError": {"device_id"},
+        "EventsRejectedError": {"reason"},
         "FileDamagedError": {"run_id", "sha256"},
         "FilesUnavailableError": {"retry_after"},
         "MalformedBodyError": {"reason"},

@@ -19,7 +19,7 @@ from app.services.llm.named_models import MAX_NAMED, NamedModel, named_models
 from app.services.llm.price_list import list_price, search_price_list
 from app.services.llm.price_lookup import OwnPrice
 from app.services.llm.setting_values import Provider
-from sql.patterns import contains
+from sql.patterns import contains_as_it_is
 from sql.statements import model_prices as statements
 
 MAX_PRICE_USD = 1_000_000
@@ -68,7 +68,7 @@ async def search_prices(ctx: Context, text: str) -> PriceList:
     """The prices of models whose name contains a text: operators' own ones and those of the list."""
     async with ctx.read() as conn:
         own = await conn.many(
-            statements.own_prices_matching, OwnPrice, pattern=contains(text.strip()), size=MAX_FOUND + 1
+            statements.own_prices_matching, OwnPrice, pattern=contains_as_it_is(text.strip()), size=MAX_FOUND + 1
         )
     prices = {(price.provider, price.model): _listed(price) for price in own}
     for price in await search_price_list(text.strip(), ctx.now()):

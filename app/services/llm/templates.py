@@ -14,7 +14,7 @@ from app.services.figures.totals import Page, Total, capped, read_page
 from app.services.llm.system_settings import defaults_of
 from sql.lists import template_list as lists
 from sql.lists.template_list import SortColumn
-from sql.patterns import contains
+from sql.patterns import contains_as_it_is
 from sql.statements import templates as statements
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,36}")
@@ -52,7 +52,7 @@ async def list_templates(
     values: dict[str, Any] = defaults_of("template_learning_enabled")
     values |= {"page_size": page_size, "skip": (page - 1) * page_size}
     if search := search.strip():
-        values["pattern"] = contains(search)
+        values["pattern"] = contains_as_it_is(search)
     if tech is not None:
         values["tech"] = tech
     async with ctx.read() as conn:

@@ -14,7 +14,9 @@ from app.services.llm.history import differences, record_setting_changes
 from app.services.llm.levels import ProjectSettings
 from app.services.llm.system_settings import read_system_settings
 from app.services.projects.details import Project, any_project_on, own_project_on
+from sql.folding import joined_key, key
 from sql.statements import projects as statements
+from sql.tables.projects import SEARCHED, SHOWN_NAME
 
 
 async def update_own_project(ctx: Context, project_id: str, changes: Mapping[str, Any]) -> Project:
@@ -66,7 +68,10 @@ async def _change(conn: WriteConnection, ctx: Context, project: Project, changes
     system = await read_system_settings(conn)
     await require_priced_model(conn, ctx, changed, system, ProjectSettings(**overrides))
     version = project.version + 1
-    await conn.affected(statements.set_project, of_id=project.id, **new_values, version=version, updated_at=ctx.now())
+    texts = {name: new_values.get(name, getattr(project, name)) for name in SEARCHED}
+    folded = {"folded_name": key(*(texts[name] for name in SHOWN_NAME)), "searched": joined_key(*texts.values())}
+    values = {**new_values, **folded, "version": version, "updated_at": ctx.now()}
+    await conn.affected(statements.set_project, of_id=project.id, **values)
     await record_setting_changes(conn, ctx, "project", changed, version=version, project_id=project.project_id)
     # Texts may be long: their old and new values are in the history.
     metadata = {"fields": sorted(changed), "version": version}

@@ -16,6 +16,7 @@ from app.services.billing.plans import find_plan
 from app.services.billing.subscriptions import put_on_plan
 from app.services.directory.lookup import Tenant
 from app.services.tenants.details import TenantDetails, details_on
+from sql.folding import key
 from sql.statements import tenant_changes as statements
 
 # By the way in which one-time passwords are sent: the fields of which one must be filled in.
@@ -84,7 +85,8 @@ async def _change(conn: WriteConnection, ctx: Context, profile: Profile, changes
         return
     if "otp_delivery_method" in new_values:
         _check_reachable(profile, new_values)
-    await conn.affected(statements.set_tenant, of_id=profile.id, **new_values, updated_at=ctx.now())
+    folded = {"folded_name": key(new_values["name"])} if "name" in new_values else {}
+    await conn.affected(statements.set_tenant, of_id=profile.id, **new_values, **folded, updated_at=ctx.now())
     differences = {name: {"from": getattr(profile, name), "to": value} for name, value in new_values.items()}
     title = f"Tenant {new_values.get('name', profile.name)} updated"
     metadata = {"slug": profile.slug, "changes": differences}

@@ -10,6 +10,7 @@ from app.context import Context
 from app.cursors import Place, moment_of
 from app.services.figures.totals import Found, Total, capped, read_page
 from app.services.tenants.details import TenantDetails
+from sql.folding import fold
 from sql.lists import tenant_list as statements
 from sql.patterns import TRIGRAM, contains, word_patterns
 from sql.statements import months
@@ -72,7 +73,7 @@ async def list_tenants(
             values["pattern"] = contains(search)
             words = word_patterns(search)
             order = by if after is None else "cursor"
-            lookup = _named(_kind(status), len(search) < TRIGRAM, len(words), order, is_descending)
+            lookup = _named(_kind(status), len(fold(search)) < TRIGRAM, len(words), order, is_descending)
             found = await conn.one(lookup, Found, **values, **words)
             how, total, values["batch"] = found.way, found.counted, found.batch
         if by is None:
