@@ -12,7 +12,7 @@ from support.admin import Admin, as_operator
 from support.builders import activate, activated, licensed
 from support.clocks import MovableClock
 from support.live import LiveServer
-from support.rows import change, row_counts, told
+from support.rows import change, named, row_counts, told
 from support.statements import counted_statements
 
 from app.services.licensing.code_text import new_code
@@ -164,7 +164,7 @@ async def test_codes_are_found_by_hint_label_tenant_and_whole(admin: Admin) -> N
     (labelled,) = (await admin.ask("POST", "/codes/generate", json={"tenant_slug": first.slug, "label": "50%_off"}))[
         "codes"
     ]
-    await change(admin.live, update(tenants).where(tenants.c.id == second.tenant_id).values(name="Zebra"))
+    await change(admin.live, update(tenants).where(tenants.c.id == second.tenant_id).values(**named("Zebra")))
     one, other = first.codes[0], second.codes[0]
 
     assert await admin.hints(search="%_OFF") == [labelled[-4:]]

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from support.admin import Admin, as_operator
 from support.builders import activate, activated, licensed
 from support.live import LiveServer
-from support.rows import change, rows, told
+from support.rows import change, labelled, named, rows, told
 
 from app.access.keys import fingerprint_hash
 from sql.tables import devices, subscriptions, tenants
@@ -81,8 +81,8 @@ async def test_devices_are_found_by_label_fingerprint_and_tenant(admin: Admin) -
     tenant = await licensed(admin.live, max_uses=10)
     one, other = [await activated(admin.live, tenant, f"hardware {number}") for number in range(2)]
     elsewhere = await activated(admin.live)
-    await change(admin.live, update(devices).where(devices.c.id == one.device_id).values(label="Front_desk"))
-    await change(admin.live, update(tenants).where(tenants.c.id == elsewhere.tenant.tenant_id).values(name="Zebra"))
+    await change(admin.live, update(devices).where(devices.c.id == one.device_id).values(**labelled("Front_desk")))
+    await change(admin.live, update(tenants).where(tenants.c.id == elsewhere.tenant.tenant_id).values(**named("Zebra")))
 
     async def found(**query: Any) -> list[int]:
         return [device["id"] for device in (await admin.ask("GET", "/devices", params=query))["devices"]]

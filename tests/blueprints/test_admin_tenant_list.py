@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, update
 from support.admin import TENANT_KEYS, Admin
 from support.builders import activated, licensed, subscribe
 from support.clocks import MovableClock
-from support.rows import change, row_counts
+from support.rows import change, named, row_counts
 from support.statements import counted_statements
 
 from app.services.upkeep.statistics import fold_statistics
@@ -43,7 +43,7 @@ async def test_every_order_is_total(admin: Admin, plan: str, clock: MovableClock
     for slug in ("bee", "ant", "cow"):
         await admin.admit(slug)
         clock.move(minutes=1)
-    await change(admin.live, update(tenants).values(name="same"))
+    await change(admin.live, update(tenants).values(**named("same")))
     await admin.ask("PUT", "/tenants/bee", json={"name": "zebra"})
 
     assert await admin.slugs(sort_field="slug", sort_direction="asc") == ["ant", "bee", "cow"]

@@ -17,7 +17,7 @@ from support.clocks import MovableClock
 from support.contract import OPERATIONS, READING, address, body_of, label
 from support.deletions import furnish, left_of, remove_all
 from support.live import LiveServer
-from support.rows import change, row_counts, rows
+from support.rows import change, labelled, named, row_counts, rows
 from support.sign_in import generate, verify
 
 from app.contract.api_document import Operation
@@ -64,14 +64,16 @@ async def vanished(live: LiveServer) -> Vanished:
     device = await activated(live, tenant)
     await report(live, device, run_event("a", 7))
     session = await as_tenant(live, tenant.tenant_id)
-    named = {"name": f"The {MARK}", "email": f"{MARK}@example.com", "logo_url": f"https://{MARK}"}
-    await change(live, update(tenants).where(tenants.c.id == tenant.tenant_id).values(**named))
+    profile = {**named(f"The {MARK}"), "email": f"{MARK}@example.com", "logo_url": f"https://{MARK}"}
+    await change(live, update(tenants).where(tenants.c.id == tenant.tenant_id).values(**profile))
     await furnish(live, tenant.tenant_id, each=3, mark=MARK)
     now = live.ctx.now()
     # The newest of all, so that a list that shows them shows them first.
     for table in (activation_codes, devices):
         recent = {"created_at": now} | ({"last_seen": now} if table is devices else {})
-        await change(live, update(table).where(table.c.tenant_id == tenant.tenant_id).values(**recent, label=MARK))
+        await change(
+            live, update(table).where(table.c.tenant_id == tenant.tenant_id).values(**recent, **labelled(MARK))
+        )
     await keep_months(live.ctx)
     ids = {
         "code_id": [row.id for row in await of(live, activation_codes, tenant.tenant_id)],

@@ -6,11 +6,11 @@ import unicodedata
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from support.admin import as_operator
 from support.builders import activated, licensed
 from support.live import LiveServer
-from support.rows import change, rows
+from support.rows import change, labelled, rows
 
 from app.services.licensing.codes import generate_codes
 from app.services.projects import changes as project_changes
@@ -96,8 +96,9 @@ async def test_every_list_is_searched_by_the_key(sanic_client: LiveServer) -> No
     await update_tenant(sanic_client.ctx, tenant.slug, {"name": "Café Zürich"})
     await generate_codes(sanic_client.ctx, tenant.slug, label="Büro")
     device = await activated(sanic_client, tenant)
-    labelled = devices.update().where(devices.c.id == device.device_id)
-    await change(sanic_client, labelled.values(label="Empfang Süd", folded_label=key("Empfang Süd")))
+    await change(
+        sanic_client, update(devices).where(devices.c.id == device.device_id).values(**labelled("Empfang Süd"))
+    )
 
     async def total(path: str, search: str, **more: str) -> int:
         answer = await sanic_client.http.get(path, headers=headers, params={"search": search, **more})

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Row
 from support.live import LiveServer
 
 from app.events import NOWHERE, StoredEvent
+from sql.folding import key
 from sql.statements.events import EventFilter, events_page
 from sql.tables import metadata
 
@@ -45,3 +46,13 @@ async def trail_after(live: LiveServer, cursor: tuple[int, int] = NOWHERE, size:
 async def told(live: LiveServer, tenant_id: int | None = None) -> list[StoredEvent]:
     """The audit trail, or one tenant's part of it, oldest first."""
     return [event for event in await trail_after(live) if tenant_id is None or event.tenant_id == tenant_id]
+
+
+def named(name: str) -> dict[str, str | None]:
+    """A tenant's name with its key, for a change that no use case makes."""
+    return {"name": name, "folded_name": key(name)}
+
+
+def labelled(label: str) -> dict[str, str | None]:
+    """The label of a code or a device with its key, for a change that no use case makes."""
+    return {"label": label, "folded_label": key(label)}
