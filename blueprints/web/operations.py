@@ -23,6 +23,7 @@ from app.context import Context
 from app.contract.api_document import Operation, record_of
 from app.errors import NotFoundError, PayloadTooLargeError, PortalError, ValidationError
 from app.runtime import Runtime
+from app.services.directory.rules import is_slug
 from blueprints.web.answer_headers import finish
 from blueprints.web.answers import Answer
 from blueprints.web.bodies import read_body, read_headers, read_query
@@ -131,8 +132,8 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
-            if (typed := path.get(SLUG)) is not None:
-                path = {**path, SLUG: typed_text.slug(unquote(typed))}
+            if (typed := path.get(SLUG)) is not None and is_slug(meant := typed_text.slug(unquote(typed))):
+                path = {**path, SLUG: meant}
             arguments = _arguments(request, ctx, stated, path)
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
                 handle = partial(_handled, handler, arguments[1:], path)

@@ -123,7 +123,7 @@ def complaint(answer: Response, place: str, name: str | int) -> str | None:
     problem = answer.json()
     if problem["errorCode"] == "malformed_body":
         return None
-    if answer.status_code == 422 and any([place, name] == detail["loc"][:2] for detail in problem["detail"]):
+    if answer.status_code == 422 and any([place, name] == detail["loc"][:2] for detail in problem["errors"]):
         return None
     return f"does not name {name}: {answer.status_code} {answer.text[:300]}"
 
