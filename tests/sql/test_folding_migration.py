@@ -40,7 +40,7 @@ PLACES = {
 
 def fill(connection: Connection) -> None:
     """Rows as they were before the keys, some without a label."""
-    command.upgrade(schema._config(connection), "0012")
+    command.upgrade(schema._config(connection), "0015")
     now = str(NOW.replace(tzinfo=None)) if connection.dialect.name == "sqlite" else NOW
     for number, name in enumerate(NAMES, 1):
         values = {"id": number, "name": name, "slug": f"slug-{number}", "hash": bytes([number]), "now": now}
@@ -51,7 +51,7 @@ def fill(connection: Connection) -> None:
 
 def migrate(connection: Connection) -> dict[str, list[Any]]:
     """What the keys are after the migration, and that it can be taken back."""
-    command.upgrade(schema._config(connection), "0013")
+    command.upgrade(schema._config(connection), "0016")
     read = {
         "tenants": "SELECT name, folded_name FROM tenants",
         "activation_codes": "SELECT label, folded_label FROM activation_codes",
@@ -60,8 +60,8 @@ def migrate(connection: Connection) -> dict[str, list[Any]]:
     }
     found = {table: list(connection.execute(text(statement)).all()) for table, statement in read.items()}
     found["searched"] = list(connection.execute(text("SELECT project_id, client_name, searched FROM projects")).all())
-    command.downgrade(schema._config(connection), "0012")
-    command.upgrade(schema._config(connection), "0013")
+    command.downgrade(schema._config(connection), "0015")
+    command.upgrade(schema._config(connection), "0016")
     return found
 
 

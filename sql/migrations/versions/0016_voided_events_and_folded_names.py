@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sql.folding import MAX_KEY, joined_key, key
 from sql.tables.columns import Instant
 
-revision = "0013"
-down_revision = "0012"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
