@@ -79,6 +79,8 @@ async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
     body=RefreshRequest,
     query=RefreshRequest,
     answers=TokenPair,
+    creates=True,
+    repeats=True,
     errors=(
         errors.TenantNotFoundError,
         errors.RefreshTokenInvalidError,
@@ -94,6 +96,8 @@ async def refresh_tokens(ctx: Context, body: RefreshRequest) -> TokenPair:
     """Replace a refresh token by a new pair of tokens.
 
     Send the fields as a JSON body; as a query they work too, but proxies write queries into their logs. A refresh
-    token works once: shown again, it revokes every token that stems from the same activation.
+    token works once. If its answer was lost, the same token gets the same new refresh token for 60 seconds
+    (`refresh_grace_seconds`), as long as nobody has used that; afterwards it revokes every token that stems from the
+    same activation.
     """
     return await refresh.refresh(ctx, body.tenant_slug, body.device_id, body.refresh_token)

@@ -97,6 +97,8 @@ class Operation:
     versioned: bool = False
     # Headers that a request may have.
     optional_headers: dict[str, str] = field(default_factory=dict)
+    # What ``creates`` and does the same when it runs again.
+    repeats: bool = False
 
     @property
     def is_public(self) -> bool:

@@ -126,6 +126,7 @@ refresh_situations = (
         tenants.c.id.label("tenant_id"),
         refresh_families.c.device_id,
         refresh_families.c.token_hash,
+        refresh_families.c.rotated_at,
         refresh_families.c.expires_at,
         refresh_families.c.revoked_at,
         devices.c.is_revoked.label("device_is_revoked"),
@@ -152,7 +153,7 @@ refresh_situations = (
 
 _rotations = batch_rows(tenant_id=BigInteger, family_id=String, shown_hash=LargeBinary, next_hash=LargeBinary)
 
-# Of several requests with the same token, only the first finds its hash current; the others have sent a used token.
+# Of several requests with the same token, only the first finds its hash current; the others find its successor's.
 rotate_refresh_tokens = hidden_too(
     update(refresh_families)
     .where(
@@ -162,7 +163,7 @@ rotate_refresh_tokens = hidden_too(
         refresh_families.c.revoked_at.is_(None),
         refresh_families.c.expires_at > bindparam("now"),
     )
-    .values(token_hash=_rotations.c.next_hash, expires_at=bindparam("next_expires_at"))
+    .values(token_hash=_rotations.c.next_hash, rotated_at=bindparam("now"), expires_at=bindparam("next_expires_at"))
     .returning(refresh_families.c.id),
     "its tenants have just been found by their slugs",
 )

@@ -84,8 +84,10 @@ refresh_families = Table(
     Column("id", String(22), primary_key=True),
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("device_id", Id, ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
-    # Keyed hash of the only token that is still unused.
+    # Keyed hash of the only token that is still unused. The one before it is known by its successor, which is derived.
     Column("token_hash", LargeBinary(32), nullable=False),
+    # When that token replaced the one before it; null for the first one.
+    Column("rotated_at", Instant),
     Column("expires_at", Instant, nullable=False),
     Column("revoked_at", Instant),
     Column("created_at", Instant, nullable=False),

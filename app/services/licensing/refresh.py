@@ -1,6 +1,8 @@
 """Refresh: a device exchanges its one-time token for the next pair; one that is used twice closes its whole family.
 
-Requests that wait in the same worker share two statements: one reads their situations, one replaces their tokens.
+An answer may be lost, and two threads may send one token: within a grace, and while its successor was not used, a token
+gets the same successor again. Requests that wait in the same worker share two statements: one reads their situations,
+one replaces their tokens.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from app.services.licensing.token_pairs import (
     Entitlements,
     RefreshToken,
     TokenPair,
-    new_refresh_token,
+    next_refresh_token,
     read_refresh_token,
     token_pair,
 )
@@ -45,6 +47,7 @@ class Situation:
     tenant_id: int
     device_id: int | None
     token_hash: bytes | None
+    rotated_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
     device_is_revoked: bool | None
@@ -69,7 +72,7 @@ class RefreshRequest(NamedTuple):
 
 
 class RefreshOutcome(NamedTuple):
-    """The situation (None: no such tenant), the verdict, and the next token; None where another request has it."""
+    """The situation (None: no such tenant), the verdict, and the next token; None where the shown one is used up."""
 
     situation: Situation | None
     verdict: Verdict
@@ -79,8 +82,9 @@ class RefreshOutcome(NamedTuple):
 async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token: str) -> TokenPair:
     """Replace a refresh token by a new pair of tokens.
 
-    Of several requests with the same token one succeeds; any other proves that two parties have the token, and revokes
-    the family. Raises TenantNotFoundError, an UnauthenticatedError, or what the subscription says.
+    Within ``refresh_grace_seconds`` the same token gets the same successor, as long as that was not used. Otherwise a
+    second use proves that two parties have the token, and revokes the family. Raises TenantNotFoundError, an
+    UnauthenticatedError, or what the subscription says.
     """
     runtime = ctx.runtime
     token = read_refresh_token(runtime.keys, refresh_token)
@@ -126,20 +130,37 @@ async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -
         ALLOWED if (situation := situations.get(request.key)) is None else judge(situation, now, at_billing)
         for request in requests
     ]
-    # Of the requests with a family's current token the first gets the next one; for the others the token is used up.
+    # The first request with a family's current token replaces it; others with the same token get the same successor.
     winners: dict[str, tuple[RefreshRequest, RefreshToken]] = {}
     for request, verdict in zip(requests, verdicts, strict=True):
         situation = situations.get(request.key)
         if verdict.allowed and situation is not None and _is_current(runtime.keys, situation, request.token):
-            family_id = request.token.family_id
-            winners.setdefault(family_id, (request, new_refresh_token(runtime.keys, family_id)))
+            winners.setdefault(request.token.family_id, (request, next_refresh_token(runtime.keys, request.token)))
     rotated = await _rotate(runtime, situations, winners, now)
-    return [
-        RefreshOutcome(situations.get(request.key), verdict, winners[family_id][1])
-        if (family_id := request.token.family_id) in rotated and winners[family_id][0] is request
-        else RefreshOutcome(situations.get(request.key), verdict, None)
-        for request, verdict in zip(requests, verdicts, strict=True)
-    ]
+    # Another worker was quicker with the same token, or has closed the family.
+    if late := [request for family_id, (request, _) in winners.items() if family_id not in rotated]:
+        situations |= await _look(runtime, late)
+    outcomes: list[RefreshOutcome] = []
+    for request, verdict in zip(requests, verdicts, strict=True):
+        situation = situations.get(request.key)
+        winner, token = winners.get(request.token.family_id, (None, None))
+        if winner is not None and winner.token == request.token and request.token.family_id in rotated:
+            outcomes.append(RefreshOutcome(situation, verdict, token if verdict.allowed else None))
+            continue
+        if situation is not None and request in late:
+            verdict = judge(situation, now, at_billing)  # noqa: PLW2901 - the situation is another one now
+        outcomes.append(RefreshOutcome(situation, verdict, _repeated(runtime, situation, request.token, now)))
+    return outcomes
+
+
+def _repeated(runtime: Runtime, situation: Situation | None, token: RefreshToken, now: datetime) -> RefreshToken | None:
+    """The successor of a token that was used a moment ago, if it is the family's current token still; else None."""
+    if situation is None or situation.rotated_at is None:
+        return None
+    if now >= situation.rotated_at + timedelta(seconds=runtime.settings.refresh_grace_seconds):
+        return None
+    successor = next_refresh_token(runtime.keys, token)
+    return successor if _is_current(runtime.keys, situation, successor) else None
 
 
 async def _look(runtime: Runtime, requests: Sequence[RefreshRequest]) -> dict[tuple[str, int, str], Situation]:
