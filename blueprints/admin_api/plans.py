@@ -29,6 +29,8 @@ class PlanAnswer:
     monthly_run_quota: int
     max_devices: int | None
     monthly_llm_budget: Nanos | None
+    device_idle_days: int | None
+    tenant_may_revoke: bool
 
     @classmethod
     def of(cls, plan: Plan) -> PlanAnswer:
@@ -40,6 +42,8 @@ class PlanAnswer:
             monthly_run_quota=plan.monthly_run_quota,
             max_devices=plan.max_devices,
             monthly_llm_budget=plan.monthly_llm_budget,
+            device_idle_days=plan.device_idle_days,
+            tenant_may_revoke=plan.tenant_may_revoke,
         )
 
 

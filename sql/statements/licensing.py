@@ -9,8 +9,10 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    false,
     func,
     not_,
+    null,
     or_,
     select,
     true,
@@ -37,14 +39,30 @@ revoke_code = (
     .returning(activation_codes.c.id, activation_codes.c.hint, activation_codes.c.revoked_at)
 )
 
-revoke_device = (
+_device = and_(devices.c.tenant_id == bindparam("of_tenant_id"), devices.c.id == bindparam("device_id"))
+
+# Whoever changes no row here has no seat to free: the row tells once that a seat was held.
+give_seat_back = update(devices).where(_device, devices.c.seat_held).values(seat_held=false())
+
+# From now on only an activation takes a seat for the device.
+release_device = (
     update(devices)
-    .where(
-        devices.c.tenant_id == bindparam("of_tenant_id"),
-        devices.c.id == bindparam("device_id"),
-        not_(devices.c.is_revoked),
-    )
-    .values(is_revoked=true())
+    .where(_device, not_(devices.c.is_revoked), devices.c.released_at.is_(None))
+    .values(released_at=bindparam("now"))
+)
+
+revoke_device = update(devices).where(_device, not_(devices.c.is_revoked)).values(is_revoked=true(), released_at=null())
+
+# It holds no seat: it is as a device whose seat was released.
+reinstate_device = (
+    update(devices).where(_device, devices.c.is_revoked).values(is_revoked=false(), released_at=bindparam("now"))
+)
+
+# A device that has lost its seat by silence comes back; the seat is taken in the same transaction.
+hold_seat_again = (
+    update(devices)
+    .where(_device, not_(devices.c.seat_held), devices.c.released_at.is_(None), not_(devices.c.is_revoked))
+    .values(seat_held=true(), last_seen=bindparam("now"))
 )
 
 device_exists = select(devices.c.id).where(
@@ -64,6 +82,8 @@ device_standings = (
         devices.c.tenant_id,
         devices.c.id.label("device_id"),
         devices.c.is_revoked,
+        devices.c.seat_held,
+        devices.c.released_at,
         tenants.c.slug.label("tenant_slug"),
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
@@ -91,7 +111,7 @@ _locked = (
             devices.c.tenant_id == _heartbeats.c.tenant_id,
             devices.c.id == _heartbeats.c.device_id,
             devices.c.hw_fingerprint == _heartbeats.c.hw_fingerprint,
-            not_(devices.c.is_revoked),
+            devices.c.seat_held,
         ),
     )
     .where(is_shown(devices))
@@ -100,7 +120,7 @@ _locked = (
     .cte("locked")
 )
 
-# Returns the devices whose heartbeat is recorded; a revoked device or another hardware fingerprint changes no row.
+# Returns the devices whose heartbeat is recorded; one without a seat or with another hardware fingerprint changes none.
 record_heartbeats = (
     update(devices)
     .where(devices.c.tenant_id == _locked.c.tenant_id, devices.c.id == _locked.c.id)
@@ -130,11 +150,14 @@ refresh_situations = (
         refresh_families.c.expires_at,
         refresh_families.c.revoked_at,
         devices.c.is_revoked.label("device_is_revoked"),
+        devices.c.seat_held,
+        devices.c.released_at,
         _state,
         subscriptions.c.grace_until,
         subscriptions.c.trial_ends_at,
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
+        plans.c.max_devices,
     )
     .select_from(_tokens)
     .join(tenants, tenants.c.slug == _tokens.c.tenant_slug)

@@ -34,6 +34,10 @@ plans = Table(
     Column("max_devices", Integer),
     # What the tenant's model calls may cost a month, in 1e-9 USD. Null: no limit but those above and below it.
     Column("monthly_llm_budget", BigInteger),
+    # After so many days without a sign of life a device gives its seat back. Null: never.
+    Column("device_idle_days", Integer),
+    # Whether a tenant may revoke its devices by itself; it may always release them.
+    Column("tenant_may_revoke", Boolean, nullable=False, server_default=false()),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("name", name="uq_plans_name"),

@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from sql.tables.columns import Id, Instant, id_column, metadata, only_where
@@ -59,6 +60,10 @@ devices = Table(
     # The code that bound the device; the device may activate again with it without taking another use.
     Column("activation_code_id", Id, ForeignKey("activation_codes.id", ondelete="SET NULL")),
     Column("is_revoked", Boolean, nullable=False, server_default=false()),
+    # What counts as a seat of the subscription. A revoked device holds none.
+    Column("seat_held", Boolean, nullable=False, server_default=true()),
+    # When its seat was released by hand: from then on only an activation takes a seat for it.
+    Column("released_at", Instant),
     # Not indexed, so that a heartbeat remains a heap-only (HOT) update, which changes no index.
     Column("last_seen", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),

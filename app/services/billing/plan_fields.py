@@ -26,6 +26,12 @@ MonthlyBudget = Annotated[
     Usd | None, Field(description="What a tenant's model calls may cost a month, in USD; null: no limit of the plan's.")
 ]
 
+IdleDays = Annotated[
+    Annotated[int, Field(ge=1, le=3650)] | None,
+    Field(description="Days without a sign of life after which a device gives its seat back; null is never."),
+]
+MayRevoke = Annotated[bool, Field(description="Whether its tenants may revoke their devices by themselves.")]
+
 
 class PlanCreate(CamelRequest):
     """A new plan."""
@@ -35,6 +41,8 @@ class PlanCreate(CamelRequest):
     monthly_run_quota: RunQuota
     max_devices: MaxDevices = None
     monthly_llm_budget: MonthlyBudget = None
+    device_idle_days: IdleDays = None
+    tenant_may_revoke: MayRevoke = False
 
     def columns(self) -> dict[str, Any]:
         """What is stored, the budget in 1e-9 USD."""
@@ -50,6 +58,8 @@ class PlanUpdate(CamelChanges):
     monthly_run_quota: RunQuota = 0
     max_devices: MaxDevices = None
     monthly_llm_budget: MonthlyBudget = None
+    device_idle_days: IdleDays = None
+    tenant_may_revoke: MayRevoke = False
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, the budget in 1e-9 USD."""

@@ -32,6 +32,8 @@ class Plan:
     """A plan; ``max_devices`` None means no limit, quotas count runs a month.
 
     ``monthly_llm_budget`` is what a tenant's model calls may cost a month, in 1e-9 USD; None means no limit.
+    ``device_idle_days`` without a sign of life end a device's hold on its seat; None means never.
+    ``tenant_may_revoke`` lets its tenants revoke their devices by themselves.
     """
 
     id: int
@@ -40,6 +42,8 @@ class Plan:
     monthly_run_quota: int
     max_devices: int | None
     monthly_llm_budget: int | None
+    device_idle_days: int | None
+    tenant_may_revoke: bool
     created_at: datetime
     updated_at: datetime
 
@@ -81,7 +85,17 @@ async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan,
         if plan is None:
             plan_id = await conn.one(billing.insert_plan, int, name=name, **figures, created_at=now, updated_at=now)
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
-            return Plan(plan_id, name, monthly_llm_budget=None, created_at=now, updated_at=now, **figures), "created"
+            plan = Plan(
+                plan_id,
+                name,
+                monthly_llm_budget=None,
+                device_idle_days=None,
+                tenant_may_revoke=False,
+                created_at=now,
+                updated_at=now,
+                **figures,
+            )
+            return plan, "created"
         if all(getattr(plan, figure) == value for figure, value in figures.items()):
             return plan, "unchanged"
         await conn.affected(billing.set_plan, of_id=plan.id, **figures, updated_at=now)
@@ -112,6 +126,8 @@ async def create_plan(
     monthly_run_quota: int,
     max_devices: int | None = None,
     monthly_llm_budget: int | None = None,
+    device_idle_days: int | None = None,
+    tenant_may_revoke: bool = False,
 ) -> Plan:
     """Create a plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
     now = ctx.now()
@@ -121,6 +137,8 @@ async def create_plan(
         "monthly_run_quota": monthly_run_quota,
         "max_devices": max_devices,
         "monthly_llm_budget": monthly_llm_budget,
+        "device_idle_days": device_idle_days,
+        "tenant_may_revoke": tenant_may_revoke,
     }
     try:
         async with ctx.write() as conn:

@@ -18,6 +18,9 @@ from app.context import VISITOR, Context
 from app.database.connections import as_batch
 from app.errors import (
     DeviceAccessRevokedError,
+    DeviceLimitReachedError,
+    DeviceReleasedError,
+    OverloadedError,
     RefreshTokenExpiredError,
     RefreshTokenInvalidError,
     RefreshTokenReusedError,
@@ -29,6 +32,7 @@ from app.runtime import Coalesced, Runtime
 from app.services.billing.allowance import Standing, may
 from app.services.billing.clock import billing_now
 from app.services.directory.lookup import find_tenant
+from app.services.licensing.enrollment import GuardRefusedError, take_seats
 from app.services.licensing.token_pairs import (
     Entitlements,
     RefreshToken,
@@ -51,11 +55,19 @@ class Situation:
     expires_at: datetime | None
     revoked_at: datetime | None
     device_is_revoked: bool | None
+    seat_held: bool | None
+    released_at: datetime | None
     subscription_state: str | None
     grace_until: datetime | None
     trial_ends_at: datetime | None
     plan_name: str | None
     monthly_run_quota: int | None
+    max_devices: int | None
+
+    @property
+    def needs_seat(self) -> bool:
+        """Whether the device has lost its seat by silence, and takes one before its token is replaced."""
+        return self.device_id is not None and not self.seat_held
 
 
 class RefreshRequest(NamedTuple):
@@ -72,11 +84,15 @@ class RefreshRequest(NamedTuple):
 
 
 class RefreshOutcome(NamedTuple):
-    """The situation (None: no such tenant), the verdict, and the next token; None where the shown one is used up."""
+    """The situation (None: no such tenant), the verdict, and the next token; None where the shown one is used up.
+
+    With ``needs_seat`` the token is good, and nothing has changed: its device takes a seat first.
+    """
 
     situation: Situation | None
     verdict: Verdict
     token: RefreshToken | None
+    needs_seat: bool = False
 
 
 async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token: str) -> TokenPair:
@@ -96,8 +112,14 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     # Counted by the family, which the token proves: anybody may write the id of another device beside it.
     await runtime.rate_limits.count_device_request(token.family_id)
     request = RefreshRequest(tenant_slug, device_id, token)
-    situation, verdict, next_token = await runtime.coalescer(REFRESHES).ask(request)
+    situation, verdict, next_token, needs_seat = await runtime.coalescer(REFRESHES).ask(request)
     verdict.enforce()
+    if needs_seat and situation is not None:
+        await _take_seat_again(ctx.as_device(situation.tenant_id, device_id), situation)
+        situation, verdict, next_token, needs_seat = await runtime.coalescer(REFRESHES).ask(request)
+        verdict.enforce()
+    if needs_seat:
+        raise OverloadedError
     if situation is None:
         raise TenantNotFoundError(slug=tenant_slug)
     if next_token is None:
@@ -114,6 +136,8 @@ def judge(situation: Situation, now: datetime, at_billing: datetime) -> Verdict:
         return Verdict(RefreshTokenInvalidError)
     if situation.device_is_revoked:
         return Verdict(DeviceAccessRevokedError)
+    if situation.released_at is not None:
+        return Verdict(DeviceReleasedError)
     if situation.revoked_at is not None:
         return Verdict(RefreshTokenInvalidError)
     if situation.expires_at <= now:
@@ -134,7 +158,9 @@ async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -
     winners: dict[str, tuple[RefreshRequest, RefreshToken]] = {}
     for request, verdict in zip(requests, verdicts, strict=True):
         situation = situations.get(request.key)
-        if verdict.allowed and situation is not None and _is_current(runtime.keys, situation, request.token):
+        if not verdict.allowed or situation is None or situation.needs_seat:
+            continue
+        if _is_current(runtime.keys, situation, request.token):
             winners.setdefault(request.token.family_id, (request, next_refresh_token(runtime.keys, request.token)))
     rotated = await _rotate(runtime, situations, winners, now)
     # Another worker was quicker with the same token, or has closed the family.
@@ -149,7 +175,12 @@ async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -
             continue
         if situation is not None and request in late:
             verdict = judge(situation, now, at_billing)  # noqa: PLW2901 - the situation is another one now
-        outcomes.append(RefreshOutcome(situation, verdict, _repeated(runtime, situation, request.token, now)))
+        repeated = _repeated(runtime, situation, request.token, now)
+        if situation is not None and situation.needs_seat:
+            is_good = repeated is not None or _is_current(runtime.keys, situation, request.token)
+            outcomes.append(RefreshOutcome(situation, verdict, None, needs_seat=is_good))
+            continue
+        outcomes.append(RefreshOutcome(situation, verdict, repeated))
     return outcomes
 
 
@@ -206,6 +237,22 @@ def _is_current(keys: Keys, situation: Situation, token: RefreshToken) -> bool:
     return situation.token_hash is not None and compare_digest(
         situation.token_hash, keys.refresh_token_hash(token.text)
     )
+
+
+async def _take_seat_again(ctx: Context, situation: Situation) -> None:
+    """Take a seat for a device that has lost its own by silence; raises DeviceLimitReachedError where none is free."""
+    tenant_id, device_id = ctx.device
+    at_billing = await billing_now(ctx)
+    try:
+        async with ctx.write(is_final=False) as conn:
+            own = {"of_tenant_id": tenant_id, "device_id": device_id}
+            if not await conn.affected(licensing.hold_seat_again, **own, now=ctx.now()):
+                return
+            title = f"Device {device_id} came back and took a seat"
+            await record(conn, ctx, Event(EventType.DEVICE_RETURNED, title, tenant_id=tenant_id, device_id=device_id))
+            await take_seats(conn, {tenant_id: 1}, at_billing)
+    except GuardRefusedError:
+        raise DeviceLimitReachedError(plan=situation.plan_name, max_devices=situation.max_devices) from None
 
 
 async def _close_family(ctx: Context, token: RefreshToken) -> None:
