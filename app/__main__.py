@@ -35,6 +35,8 @@ COMMANDS = {
     "cancel-run": ("runs:cancel_run", "End a run at once."),
     "sdl": ("sdl:sdl", "Print the schema of GraphQL."),
     "purge-sessions": ("purge:purge_sessions", "Remove sessions, challenges and limits that have ended."),
+    "reinstate-device": ("devices:reinstate_device", "Let a revoked device be activated again."),
+    "release-device": ("devices:release_device", "Free a device's seat; it is refused until it is activated again."),
     "revoke-device": ("devices:revoke_device", "Refuse a device from its next request on, and free its seat."),
     "verify-ledger": ("ledger:verify_ledger", "Prove that every account of the ledger equals its entries."),
     "verify-audit": ("audit:verify_audit", "Prove that no event of the audit trail was changed since it was sealed."),

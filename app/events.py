@@ -35,6 +35,10 @@ class EventType(StrEnum):
     DELIVERY_FAILED = "delivery_failed"
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
+    DEVICE_IDLE = "device_idle"
+    DEVICE_REINSTATED = "device_reinstated"
+    DEVICE_RELEASED = "device_released"
+    DEVICE_RETURNED = "device_returned"
     DEVICE_REVOKED = "device_revoked"
     GRACE_BEGUN = "grace_begun"
     GRACE_ENDED = "grace_ended"
@@ -82,6 +86,10 @@ _MINOR = frozenset(
         EventType.CONFIG_UPDATED,
         EventType.DEVICE_ENROLLED,
         EventType.DEVICE_REACTIVATED,
+        EventType.DEVICE_IDLE,
+        EventType.DEVICE_REINSTATED,
+        EventType.DEVICE_RELEASED,
+        EventType.DEVICE_RETURNED,
         EventType.DEVICE_REVOKED,
         EventType.RUN_COMPLETED,
         EventType.RUN_STARTED,

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     token_audience: str = Field(min_length=1)
     access_token_seconds: int = Field(ge=30)
     refresh_token_seconds: int = Field(ge=60)
+    refresh_grace_seconds: int = Field(ge=0, le=3600)
     signing_key_lead_seconds: int = Field(ge=0)
     rate_limits: Literal["on", "off"]
     device_requests_per_minute: int = Field(ge=1)

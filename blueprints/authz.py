@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from app import errors
-from app.access.callers import ANYONE
+from app.access.callers import ANYONE, DEVICE
 from app.context import Context
-from app.services.licensing import activation, refresh
+from app.services.licensing import activation, devices, refresh
 from app.services.licensing.token_pairs import TokenPair
 from blueprints.web.fields import NO_NUL, DeviceId, HardwareFingerprint, RequestModel, TenantSlug
 from blueprints.web.operations import Api
@@ -32,6 +33,14 @@ class ActivateRequest(RequestModel):
         ),
     ]
     hw_fingerprint: HardwareFingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Deactivated:
+    """A device that has given its seat back."""
+
+    device_id: int
+    has_seat: bool = False
 
 
 class RefreshRequest(RequestModel):
@@ -79,12 +88,16 @@ async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
     body=RefreshRequest,
     query=RefreshRequest,
     answers=TokenPair,
+    creates=True,
+    repeats=True,
     errors=(
         errors.TenantNotFoundError,
         errors.RefreshTokenInvalidError,
         errors.RefreshTokenExpiredError,
         errors.RefreshTokenReusedError,
         errors.DeviceAccessRevokedError,
+        errors.DeviceReleasedError,
+        errors.DeviceLimitReachedError,
         errors.NoSubscriptionError,
         errors.SubscriptionInactiveError,
         errors.RateLimitedError,
@@ -94,6 +107,19 @@ async def refresh_tokens(ctx: Context, body: RefreshRequest) -> TokenPair:
     """Replace a refresh token by a new pair of tokens.
 
     Send the fields as a JSON body; as a query they work too, but proxies write queries into their logs. A refresh
-    token works once: shown again, it revokes every token that stems from the same activation.
+    token works once. If its answer was lost, the same token gets the same new refresh token for 60 seconds
+    (`refresh_grace_seconds`), as long as nobody has used that; afterwards it revokes every token that stems from the
+    same activation.
     """
     return await refresh.refresh(ctx, body.tenant_slug, body.device_id, body.refresh_token)
+
+
+@api.operation("POST", "/deactivate", caller=DEVICE, answers=Deactivated)
+async def deactivate(ctx: Context) -> Deactivated:
+    """Give the seat of the device that asks back, as an uninstaller does.
+
+    The device is refused from then on, until it is activated again: with the code that bound it, without a further use.
+    Sent again, it changes nothing.
+    """
+    await devices.deactivate(ctx)
+    return Deactivated(ctx.device[1])

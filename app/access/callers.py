@@ -62,6 +62,8 @@ class Caller:
                 errors.TokenExpiredError,
                 errors.DeviceUnknownError,
                 errors.DeviceAccessRevokedError,
+                errors.DeviceReleasedError,
+                errors.DeviceIdleError,
                 errors.RateLimitedError,
             ]
         if self.tenant:

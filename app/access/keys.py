@@ -30,6 +30,7 @@ class Keys:
         self._codes = _derive(secret, "activation codes")
         self._refresh = _derive(secret, "refresh tokens")
         self._refresh_mac = _derive(secret, "refresh token marks")
+        self._successors = _derive(secret, "refresh token successors")
         self._tokens = {kind: _derive(secret, f"{kind}s") for kind in get_args(TokenKind)}
         self._passwords = _derive(secret, "one-time passwords")
         self._windows = _derive(secret, "rate windows")
@@ -52,6 +53,10 @@ class Keys:
     def refresh_token_mark(self, body: str) -> bytes:
         """The signature (HMAC) that proves that the portal issued a refresh token, used or not."""
         return hmac.digest(self._refresh_mac, body.encode(), hashlib.sha256)[:16]
+
+    def refresh_token_successor(self, token: str) -> bytes:
+        """The secret of the token that follows this one: the same at every call, and no use without the secret key."""
+        return hmac.digest(self._successors, token.encode(), hashlib.sha256)
 
     def token_hash(self, kind: TokenKind, token: str) -> bytes:
         """The keyed hash under which a random token is stored."""

@@ -16,7 +16,7 @@ from app.services.licensing import devices as licensed
 from app.services.licensing.device_list import ListedDevice
 
 # What is printed with --json.
-MEMBERS = ("id", "label", "hw_fingerprint", "is_revoked", "last_seen", "created_at")
+MEMBERS = ("id", "label", "hw_fingerprint", "is_revoked", "has_seat", "last_seen", "created_at")
 
 
 async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
@@ -29,7 +29,7 @@ async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
         (
             device.id,
             device.hw_fingerprint[:12],
-            "revoked" if device.is_revoked else "active",
+            _state(device),
             f"{device.last_seen:%Y-%m-%d %H:%M}",
             f"{device.created_at:%Y-%m-%d %H:%M}",
             device.label,
@@ -53,6 +53,30 @@ async def revoke_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson
         f"Device {device} of {tenant} is revoked." if is_new else f"Device {device} of {tenant} was revoked before."
     )
     answer(as_json, {"id": device, "tenant": tenant, "is_revoked": True, "change": change}, message)
+
+
+async def release_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson = False) -> None:
+    """Free a device's seat; the device is refused until it is activated again."""
+    async with operating() as ctx:
+        is_new = await licensed.release_device(ctx, tenant, device)
+    message = f"Device {device} of {tenant} {'is released' if is_new else 'held no seat before'}."
+    change = "updated" if is_new else "unchanged"
+    answer(as_json, {"id": device, "tenant": tenant, "has_seat": False, "change": change}, message)
+
+
+async def reinstate_device(*, tenant: TenantSlug, device: DeviceId, as_json: AsJson = False) -> None:
+    """Let a revoked device be activated again."""
+    async with operating() as ctx:
+        is_new = await licensed.reinstate_device(ctx, tenant, device)
+    message = f"Device {device} of {tenant} {'may be activated again' if is_new else 'was not revoked'}."
+    change = "updated" if is_new else "unchanged"
+    answer(as_json, {"id": device, "tenant": tenant, "is_revoked": False, "change": change}, message)
+
+
+def _state(device: ListedDevice) -> str:
+    if device.is_revoked:
+        return "revoked"
+    return "active" if device.has_seat else "released"
 
 
 async def _page(ctx: Context, tenant: str, number: int, size: int) -> Page[ListedDevice]:

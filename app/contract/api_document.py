@@ -99,6 +99,8 @@ class Operation:
     optional_headers: dict[str, str] = field(default_factory=dict)
     # A page shows its refusals as they are: the detail of a 422 is a sentence.
     shown_as_is: bool = False
+    # What ``creates`` and does the same when it runs again.
+    repeats: bool = False
 
     @property
     def is_public(self) -> bool:

@@ -42,16 +42,43 @@ class FingerprintMismatchError(DeniedError):
 class DeviceRevokedError(DeniedError):
     """The device was revoked, and a revoked device cannot be activated again.
 
-    Use another device.
+    Use another device, or ask your vendor to reinstate this one.
     """
 
     code = "device_revoked"
 
 
+class DeviceReleasedError(DeniedError):
+    """The device has given its seat back.
+
+    Activate it again: with the code that bound it, that costs no further use.
+    """
+
+    code = "device_released"
+
+
+class DeviceIdleError(DeniedError):
+    """The device has lost its seat after days without a sign of life.
+
+    Refresh its tokens: that takes a seat, if one is free.
+    """
+
+    code = "device_idle"
+
+
+class RevokingNotAllowedError(DeniedError):
+    """The tenant's plan does not let it revoke devices.
+
+    Release the device instead, which frees its seat, or ask your vendor to revoke it.
+    """
+
+    code = "revoking_not_allowed"
+
+
 class DeviceLimitReachedError(DeniedError):
     """The device limit of the plan {plan} is reached: {max_devices} in use.
 
-    Revoke a device that is no longer used, or change to a larger plan.
+    Release a device that is no longer used, or change to a larger plan.
     """
 
     code = "device_limit_reached"

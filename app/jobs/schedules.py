@@ -6,6 +6,7 @@ from app.jobs.work import Schedule
 from app.services.audit import chain
 from app.services.idempotency import purge_idempotent_answers
 from app.services.ledger.upkeep import check_ledger
+from app.services.licensing.idle_seats import free_idle_seats
 from app.services.llm.alert_mails import ALERT_MAILS
 from app.services.llm.budget_alerts import raise_budget_alerts
 from app.services.llm.settlement import close_abandoned_calls
@@ -33,6 +34,9 @@ ABANDONED_CALLS_CRON = "* * * * *"
 # What a run holds of its tenant's trial and of this installation's processes is free a minute after its time is up.
 OVERDUE_RUNS_CRON = "* * * * *"
 
+# Plans count in days.
+IDLE_SEATS_CRON = "17 * * * *"
+
 
 def schedules(settings: Settings) -> list[Schedule]:
     """The schedules; each slot runs once for all workers together."""
@@ -49,6 +53,7 @@ def schedules(settings: Settings) -> list[Schedule]:
         Schedule("ledger-check", settings.rollup_check_cron, check_ledger),
         Schedule("statistics-check", settings.statistics_check_cron, statistics.check_statistics),
         Schedule("overdue-runs", OVERDUE_RUNS_CRON, end_overdue_runs),
+        Schedule("idle-seats", IDLE_SEATS_CRON, free_idle_seats),
         Schedule("run-files", settings.retention_cron, remove_old_files),
         Schedule("billing-ends", settings.billing_ends_cron, end_graces_and_trials),
         Schedule("billing-reconcile", settings.billing_reconcile_cron, reconcile_nightly),

@@ -1,4 +1,4 @@
-"""Devices: a page of them, one of them, and revoking one."""
+"""Devices: a page of them, one of them, and releasing, revoking and reinstating one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.resolvers.inputs import row_id
 from app.resolvers.problems import Payload, changing
 from app.services.directory.visible import seen_slug
 from app.services.licensing.device_list import ListedDevice, list_devices
-from app.services.licensing.devices import revoke_device_by_id
+from app.services.licensing.devices import reinstate_device_by_id, release_device_by_id, revoke_device_by_id
 from app.services.tenants.details import TenantDetails
 
 query = QueryType()
@@ -57,4 +57,22 @@ async def resolve_revoke_device(_: Any, info: Info, *, id: str) -> DevicePayload
     """Revoke a device."""
     device_id = row_id(id)
     await revoke_device_by_id(info.context.ctx, device_id)
+    return DevicePayload(device=await info.context.loaders.licensing.devices.load(device_id))
+
+
+@mutation.field("releaseDevice")
+@changing(DevicePayload)
+async def resolve_release_device(_: Any, info: Info, *, id: str) -> DevicePayload:  # noqa: A002 - the argument's name
+    """Release a device."""
+    device_id = row_id(id)
+    await release_device_by_id(info.context.ctx, device_id)
+    return DevicePayload(device=await info.context.loaders.licensing.devices.load(device_id))
+
+
+@mutation.field("reinstateDevice")
+@changing(DevicePayload)
+async def resolve_reinstate_device(_: Any, info: Info, *, id: str) -> DevicePayload:  # noqa: A002 - the argument's name
+    """Reinstate a device."""
+    device_id = row_id(id)
+    await reinstate_device_by_id(info.context.ctx, device_id)
     return DevicePayload(device=await info.context.loaders.licensing.devices.load(device_id))

@@ -1,10 +1,8 @@
-"""Devices of all tenants: listing and revoking them."""
+"""Devices of all tenants: listing, releasing, revoking and reinstating them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,12 +10,11 @@ from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.camel import AS_NAMED, CAMEL
 from app.services.licensing import device_list
 from app.services.licensing import devices as licensed
-from app.services.licensing.device_list import ListedDevice
 from blueprints.admin_api import api
 from blueprints.admin_api.codes import Done
+from blueprints.web.device_fields import DeviceAnswer, DevicePage
 from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug
 
 
@@ -35,37 +32,6 @@ class DeviceQuery(RequestModel):
     ] = ""
     page: PageNumber = 1
     page_size: Annotated[int, Field(ge=1, le=100, description="Devices a page.")] = 25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceAnswer:
-    """A device that was activated at some time."""
-
-    __pydantic_config__ = CAMEL
-    id: int
-    tenant: str
-    tenant_slug: str
-    label: str | None
-    hw_fingerprint: Annotated[str, Field(description="SHA-256 of what the device sends.")]
-    device_type: Literal["desktop"] = "desktop"
-    last_seen: datetime
-    created_at: datetime
-    is_revoked: bool
-
-    @classmethod
-    def of(cls, device: ListedDevice) -> DeviceAnswer:
-        """The answer about a device of the list."""
-        return cls(**device._asdict())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DevicePage:
-    """A page of devices; where the total is capped, there are more."""
-
-    __pydantic_config__ = AS_NAMED
-    devices: list[DeviceAnswer]
-    total: int
-    total_is_capped: bool
 
 
 @api.operation(
@@ -102,3 +68,31 @@ async def revoke_device(ctx: Context, device_id: int) -> Done:
     """Revoke a device: it is refused from its next request on, and its seat is free."""
     await licensed.revoke_device_by_id(ctx, device_id)
     return Done(message=f"Device {device_id} is revoked.")
+
+
+@api.operation(
+    "POST",
+    "/devices/{device_id:int}/release",
+    caller=operator(Permission.DEVICES_WRITE),
+    answers=Done,
+    errors=(errors.DeviceNotFoundError,),
+    path_parameters={"device_id": "The device's id."},
+)
+async def release_device(ctx: Context, device_id: int) -> Done:
+    """Release a device: its seat is free, and the device is refused until it is activated again."""
+    await licensed.release_device_by_id(ctx, device_id)
+    return Done(message=f"Device {device_id} is released.")
+
+
+@api.operation(
+    "POST",
+    "/devices/{device_id:int}/reinstate",
+    caller=operator(Permission.DEVICES_WRITE),
+    answers=Done,
+    errors=(errors.DeviceNotFoundError,),
+    path_parameters={"device_id": "The device's id."},
+)
+async def reinstate_device(ctx: Context, device_id: int) -> Done:
+    """Reinstate a revoked device: it may be activated again, if there is a seat by then."""
+    await licensed.reinstate_device_by_id(ctx, device_id)
+    return Done(message=f"Device {device_id} may be activated.")

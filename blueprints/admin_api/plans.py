@@ -30,6 +30,8 @@ class PlanAnswer:
     max_devices: int | None
     monthly_llm_budget: Nanos | None
     tenant_may_void: bool
+    device_idle_days: int | None
+    tenant_may_revoke: bool
 
     @classmethod
     def of(cls, plan: Plan) -> PlanAnswer:
@@ -42,6 +44,8 @@ class PlanAnswer:
             max_devices=plan.max_devices,
             monthly_llm_budget=plan.monthly_llm_budget,
             tenant_may_void=plan.tenant_may_void,
+            device_idle_days=plan.device_idle_days,
+            tenant_may_revoke=plan.tenant_may_revoke,
         )
 
 

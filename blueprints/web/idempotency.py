@@ -11,7 +11,7 @@ from sanic.response import HTTPResponse
 
 from app.context import Context
 from app.database.key_holds import KeyHold
-from app.errors import ValidationError
+from app.errors import IdempotencyRunningError, ValidationError
 from app.services.idempotency import KeptAnswer, Repeatable, hold_key, run_held, settle
 from blueprints.web.answers import Answer
 
@@ -28,21 +28,34 @@ class Outcome(NamedTuple):
 
 
 async def answered_once(
-    request: Request, ctx: Context, operation: str, key: str, run: Callable[[Context], Awaitable[Outcome]]
+    request: Request,
+    ctx: Context,
+    operation: str,
+    key: str,
+    run: Callable[[Context], Awaitable[Outcome]],
+    *,
+    repeats: bool = False,
 ) -> HTTPResponse:
     """The answer of ``run``, or the one that an earlier request with this key got.
 
     ``run`` gets the context that holds the key, and answers its errors too. It runs on when the caller hangs up: what
-    it has created must be found under its key when the caller comes back.
+    it has created must be found under its key when the caller comes back. With ``repeats`` a second run does the same
+    as the first: then nobody waits for a first one that has not answered, because its worker may be dead.
     """
     address = f"{request.path}?{request.query_string}"
     repeatable = Repeatable(operation, key, request.method, address, request.body)
-    return await ctx.runtime.to_its_end(_once(ctx, repeatable, run))
+    return await ctx.runtime.to_its_end(_once(ctx, repeatable, run, repeats=repeats))
 
 
-async def _once(ctx: Context, repeatable: Repeatable, run: Callable[[Context], Awaitable[Outcome]]) -> HTTPResponse:
+async def _once(
+    ctx: Context, repeatable: Repeatable, run: Callable[[Context], Awaitable[Outcome]], *, repeats: bool
+) -> HTTPResponse:
     try:
         held = await hold_key(ctx, repeatable)
+    except IdempotencyRunningError:
+        if not repeats:
+            raise
+        return (await run(ctx)).response
     except ValidationError as failure:
         raise failure.placed(lambda _: "header") from None
     if isinstance(held, KeptAnswer):

@@ -68,6 +68,7 @@ class Api:
         headers: dict[str, str] | None = None,
         optional_headers: dict[str, str] | None = None,
         creates: bool = False,
+        repeats: bool = False,
         download: str | None = None,
         asks_database: bool = True,
         versioned: bool = False,
@@ -81,7 +82,8 @@ class Api:
         beside ``body``, the same fields may come either way. ``body=bytes`` hands the body over as it came, and
         ``headers`` those that must be there, by their names here, ``optional_headers`` those that may. A part of the
         path that is a number is written ``{code_id:int}``. An operation that ``creates`` something accepts the header
-        Idempotency-Key and then runs once, however often the request is sent. ``download`` is the media type of the
+        Idempotency-Key and then runs once, however often the request is sent; one that ``repeats`` does the same when
+        it runs again, and so does not wait for a first run that has not answered. ``download`` is the media type of the
         Download that the handler may answer instead. ``errors`` are those of the use case: the caller's, the body's
         and the database's are added, the last unless the operation never asks the database. What is ``versioned`` is
         answered as Versioned, and a handler that changes it gets the versions that the header If-Match expects, or None
@@ -112,6 +114,7 @@ class Api:
                 versioned,
                 optional_headers or {},
                 shown_as_is,
+                repeats,
             )
             self.operations.append(stated)
             # HEAD would do what a GET that creates something does, and show nothing of it.
@@ -138,7 +141,7 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
             if stated.creates and (key := request.headers.get("idempotency-key")) is not None:
                 handle = partial(_handled, handler, arguments[1:], path)
                 run = partial(_run, request, stated, handle, write)
-                response = await answered_once(request, ctx, stated.name, key, run)
+                response = await answered_once(request, ctx, stated.name, key, run, repeats=stated.repeats)
             elif isinstance(answer := await handler(*arguments, **path), Download):
                 return Answered(None, await send(request, answer, request_id))
             elif isinstance(answer, EventStream):

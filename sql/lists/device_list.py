@@ -31,6 +31,7 @@ device_details = (
     devices.c.last_seen,
     devices.c.created_at,
     devices.c.is_revoked,
+    devices.c.seat_held.label("has_seat"),
 )
 
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, LargeBinary, String, and_, bindparam, exists, func, not_, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    LargeBinary,
+    String,
+    and_,
+    bindparam,
+    exists,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from sql.dialect import batch_rows, insert, referenced_column
 from sql.statements.billing import is_licensed, seat_is_free
@@ -29,6 +43,7 @@ activation_situation = (
         devices.c.id.label("device_id"),
         devices.c.is_revoked.label("device_is_revoked"),
         devices.c.activation_code_id.label("device_code_id"),
+        devices.c.seat_held,
     )
     .select_from(tenants)
     .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
@@ -159,7 +174,7 @@ _codeis_good = exists().where(
 )
 
 # An enrolled device activates again: with the code that bound it (:from_code_id), or with another one, which binds it
-# from now on.
+# from now on. One that holds no seat (:from_seat_held) needs one in the same transaction.
 bind_device = (
     update(devices)
     .where(
@@ -167,8 +182,9 @@ bind_device = (
         devices.c.id == bindparam("device_id"),
         devices.c.activation_code_id.is_not_distinct_from(bindparam("from_code_id")),
         not_(devices.c.is_revoked),
+        devices.c.seat_held == bindparam("from_seat_held"),
         _has_license.correlate(devices),
         _codeis_good.correlate(devices),
     )
-    .values(activation_code_id=bindparam("code_id"), last_seen=bindparam("now"))
+    .values(activation_code_id=bindparam("code_id"), last_seen=bindparam("now"), seat_held=true(), released_at=null())
 )

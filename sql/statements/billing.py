@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, and_, bindparam, func, insert, not_, or_, select, tuple_, update
+from sqlalchemy import BigInteger, and_, bindparam, func, insert, or_, select, tuple_, update
 
 from sql.counting import PAGE_SIZE, page_with_total
 from sql.dialect import batch_rows, referenced_column
@@ -14,6 +14,13 @@ plan_by_name = select(plans).where(plans.c.name == bindparam("name"))
 plan_by_id_locked = select(plans).where(plans.c.id == bindparam("plan_id")).with_for_update()
 
 plans_by_quota = select(plans).order_by(plans.c.monthly_run_quota, plans.c.id)
+
+# Whether a tenant's plan lets it revoke its devices by itself; no row without a subscription.
+may_revoke = (
+    select(plans.c.tenant_may_revoke)
+    .join(subscriptions, subscriptions.c.plan_id == plans.c.id)
+    .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))
+)
 
 _behind_plan = tuple_(bindparam("cursor_quota", type_=BigInteger), bindparam("cursor_id", type_=BigInteger))
 _plan_page = (
@@ -54,13 +61,13 @@ current_subscription = (
     .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))
 )
 
-# A tenant whose subscription has ended keeps its devices; each active one takes a seat of the new subscription.
+# A tenant whose subscription has ended keeps its devices; each that holds a seat takes one of the new subscription.
 insert_subscription = (
     insert(subscriptions)
     .values(
         seats_used=select(func.count())
         .select_from(devices)
-        .where(devices.c.tenant_id == bindparam("of_tenant_id"), not_(devices.c.is_revoked))
+        .where(devices.c.tenant_id == bindparam("of_tenant_id"), devices.c.seat_held)
         .scalar_subquery()
     )
     .returning(subscriptions.c.id)

@@ -9,8 +9,10 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    false,
     func,
     not_,
+    null,
     or_,
     select,
     true,
@@ -37,14 +39,30 @@ revoke_code = (
     .returning(activation_codes.c.id, activation_codes.c.hint, activation_codes.c.revoked_at)
 )
 
-revoke_device = (
+_device = and_(devices.c.tenant_id == bindparam("of_tenant_id"), devices.c.id == bindparam("device_id"))
+
+# Whoever changes no row here has no seat to free: the row tells once that a seat was held.
+give_seat_back = update(devices).where(_device, devices.c.seat_held).values(seat_held=false())
+
+# From now on only an activation takes a seat for the device.
+release_device = (
     update(devices)
-    .where(
-        devices.c.tenant_id == bindparam("of_tenant_id"),
-        devices.c.id == bindparam("device_id"),
-        not_(devices.c.is_revoked),
-    )
-    .values(is_revoked=true())
+    .where(_device, not_(devices.c.is_revoked), devices.c.released_at.is_(None))
+    .values(released_at=bindparam("now"))
+)
+
+revoke_device = update(devices).where(_device, not_(devices.c.is_revoked)).values(is_revoked=true(), released_at=null())
+
+# It holds no seat: it is as a device whose seat was released.
+reinstate_device = (
+    update(devices).where(_device, devices.c.is_revoked).values(is_revoked=false(), released_at=bindparam("now"))
+)
+
+# A device that has lost its seat by silence comes back; the seat is taken in the same transaction.
+hold_seat_again = (
+    update(devices)
+    .where(_device, not_(devices.c.seat_held), devices.c.released_at.is_(None), not_(devices.c.is_revoked))
+    .values(seat_held=true(), last_seen=bindparam("now"))
 )
 
 device_exists = select(devices.c.id).where(
@@ -64,6 +82,8 @@ device_standings = (
         devices.c.tenant_id,
         devices.c.id.label("device_id"),
         devices.c.is_revoked,
+        devices.c.seat_held,
+        devices.c.released_at,
         tenants.c.slug.label("tenant_slug"),
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
@@ -91,7 +111,7 @@ _locked = (
             devices.c.tenant_id == _heartbeats.c.tenant_id,
             devices.c.id == _heartbeats.c.device_id,
             devices.c.hw_fingerprint == _heartbeats.c.hw_fingerprint,
-            not_(devices.c.is_revoked),
+            devices.c.seat_held,
         ),
     )
     .where(is_shown(devices))
@@ -100,7 +120,7 @@ _locked = (
     .cte("locked")
 )
 
-# Returns the devices whose heartbeat is recorded; a revoked device or another hardware fingerprint changes no row.
+# Returns the devices whose heartbeat is recorded; one without a seat or with another hardware fingerprint changes none.
 record_heartbeats = (
     update(devices)
     .where(devices.c.tenant_id == _locked.c.tenant_id, devices.c.id == _locked.c.id)
@@ -126,14 +146,18 @@ refresh_situations = (
         tenants.c.id.label("tenant_id"),
         refresh_families.c.device_id,
         refresh_families.c.token_hash,
+        refresh_families.c.rotated_at,
         refresh_families.c.expires_at,
         refresh_families.c.revoked_at,
         devices.c.is_revoked.label("device_is_revoked"),
+        devices.c.seat_held,
+        devices.c.released_at,
         _state,
         subscriptions.c.grace_until,
         subscriptions.c.trial_ends_at,
         plans.c.name.label("plan_name"),
         plans.c.monthly_run_quota,
+        plans.c.max_devices,
     )
     .select_from(_tokens)
     .join(tenants, tenants.c.slug == _tokens.c.tenant_slug)
@@ -152,7 +176,7 @@ refresh_situations = (
 
 _rotations = batch_rows(tenant_id=BigInteger, family_id=String, shown_hash=LargeBinary, next_hash=LargeBinary)
 
-# Of several requests with the same token, only the first finds its hash current; the others have sent a used token.
+# Of several requests with the same token, only the first finds its hash current; the others find its successor's.
 rotate_refresh_tokens = hidden_too(
     update(refresh_families)
     .where(
@@ -162,7 +186,7 @@ rotate_refresh_tokens = hidden_too(
         refresh_families.c.revoked_at.is_(None),
         refresh_families.c.expires_at > bindparam("now"),
     )
-    .values(token_hash=_rotations.c.next_hash, expires_at=bindparam("next_expires_at"))
+    .values(token_hash=_rotations.c.next_hash, rotated_at=bindparam("now"), expires_at=bindparam("next_expires_at"))
     .returning(refresh_families.c.id),
     "its tenants have just been found by their slugs",
 )

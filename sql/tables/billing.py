@@ -36,6 +36,10 @@ plans = Table(
     Column("monthly_llm_budget", BigInteger),
     # Whether the tenant's own programs may void usage events.
     Column("tenant_may_void", Boolean, nullable=False, server_default=false()),
+    # After so many days without a sign of life a device gives its seat back. Null: never.
+    Column("device_idle_days", Integer),
+    # Whether a tenant may revoke its devices by itself; it may always release them.
+    Column("tenant_may_revoke", Boolean, nullable=False, server_default=false()),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("name", name="uq_plans_name"),

@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from sql.folding import key_of
@@ -62,6 +63,10 @@ devices = Table(
     # The code that bound the device; the device may activate again with it without taking another use.
     Column("activation_code_id", Id, ForeignKey("activation_codes.id", ondelete="SET NULL")),
     Column("is_revoked", Boolean, nullable=False, server_default=false()),
+    # What counts as a seat of the subscription. A revoked device holds none.
+    Column("seat_held", Boolean, nullable=False, server_default=true()),
+    # When its seat was released by hand: from then on only an activation takes a seat for it.
+    Column("released_at", Instant),
     # Not indexed, so that a heartbeat remains a heap-only (HOT) update, which changes no index.
     Column("last_seen", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -87,8 +92,10 @@ refresh_families = Table(
     Column("id", String(22), primary_key=True),
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("device_id", Id, ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
-    # Keyed hash of the only token that is still unused.
+    # Keyed hash of the only token that is still unused. The one before it is known by its successor, which is derived.
     Column("token_hash", LargeBinary(32), nullable=False),
+    # When that token replaced the one before it; null for the first one.
+    Column("rotated_at", Instant),
     Column("expires_at", Instant, nullable=False),
     Column("revoked_at", Instant),
     Column("created_at", Instant, nullable=False),

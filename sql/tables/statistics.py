@@ -69,7 +69,8 @@ METRICS_BY_TABLE = {
     ),
     "devices": (
         Metric("devices_created", "created_at"),
-        Metric("devices_held", "created_at", "NOT {row}.is_revoked"),
+        Metric("devices_held", "created_at", "{row}.seat_held"),
+        Metric("devices_revoked", "created_at", "{row}.is_revoked"),
     ),
     "subscriptions": (
         Metric("subscriptions_current", "", "{row}.ended_at IS NULL", "{row}.plan_id || ':' || {row}.state"),
@@ -108,7 +109,7 @@ METRICS_BY_TABLE = {
 # The columns whose UPDATE fires a trigger. A heartbeat and a change of seats must not pay for a trigger, so their
 # columns are not among these.
 UPDATES = {
-    "devices": ("is_revoked", "created_at"),
+    "devices": ("is_revoked", "seat_held", "created_at"),
     "subscriptions": ("plan_id", "state", "ended_at"),
     "tenants": ("deleted_at",),
     "projects": ("is_active", "activation_code_id"),

@@ -27,6 +27,12 @@ MonthlyBudget = Annotated[
 ]
 TenantMayVoid = Annotated[bool, Field(description="Whether the tenant's own programs may void usage events.")]
 
+IdleDays = Annotated[
+    Annotated[int, Field(ge=1, le=3650)] | None,
+    Field(description="Days without a sign of life after which a device gives its seat back; null is never."),
+]
+MayRevoke = Annotated[bool, Field(description="Whether its tenants may revoke their devices by themselves.")]
+
 
 class PlanCreate(CamelRequest):
     """A new plan."""
@@ -37,6 +43,8 @@ class PlanCreate(CamelRequest):
     max_devices: MaxDevices = None
     monthly_llm_budget: MonthlyBudget = None
     tenant_may_void: TenantMayVoid = False
+    device_idle_days: IdleDays = None
+    tenant_may_revoke: MayRevoke = False
 
     def columns(self) -> dict[str, Any]:
         """What is stored, the budget in 1e-9 USD."""
@@ -53,6 +61,8 @@ class PlanUpdate(CamelChanges):
     max_devices: MaxDevices = None
     monthly_llm_budget: MonthlyBudget = None
     tenant_may_void: TenantMayVoid = False
+    device_idle_days: IdleDays = None
+    tenant_may_revoke: MayRevoke = False
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, the budget in 1e-9 USD."""

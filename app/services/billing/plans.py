@@ -34,6 +34,8 @@ class Plan:
 
     ``monthly_llm_budget`` is what a tenant's model calls may cost a month, in 1e-9 USD; None means no limit. With
     ``tenant_may_void`` the tenant's own programs may void usage events.
+    ``device_idle_days`` without a sign of life end a device's hold on its seat; None means never.
+    ``tenant_may_revoke`` lets its tenants revoke their devices by themselves.
     """
 
     id: int
@@ -43,6 +45,8 @@ class Plan:
     max_devices: int | None
     monthly_llm_budget: int | None
     tenant_may_void: bool
+    device_idle_days: int | None
+    tenant_may_revoke: bool
     created_at: datetime
     updated_at: datetime
 
@@ -85,7 +89,12 @@ async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan,
         if plan is None:
             plan_id = await conn.one(billing.insert_plan, int, name=name, **figures, created_at=now, updated_at=now)
             await record(conn, ctx, Event(EventType.PLAN_CREATED, f"Plan {name} created", metadata=figures))
-            unset: dict[str, Any] = {"monthly_llm_budget": None, "tenant_may_void": False}
+            unset: dict[str, Any] = {
+                "monthly_llm_budget": None,
+                "tenant_may_void": False,
+                "device_idle_days": None,
+                "tenant_may_revoke": False,
+            }
             return Plan(plan_id, name, created_at=now, updated_at=now, **unset, **figures), "created"
         if all(getattr(plan, figure) == value for figure, value in figures.items()):
             return plan, "unchanged"
@@ -118,6 +127,8 @@ async def create_plan(
     max_devices: int | None = None,
     monthly_llm_budget: int | None = None,
     tenant_may_void: bool = False,
+    device_idle_days: int | None = None,
+    tenant_may_revoke: bool = False,
 ) -> Plan:
     """Create a plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
     now = ctx.now()
@@ -128,6 +139,8 @@ async def create_plan(
         "max_devices": max_devices,
         "monthly_llm_budget": monthly_llm_budget,
         "tenant_may_void": tenant_may_void,
+        "device_idle_days": device_idle_days,
+        "tenant_may_revoke": tenant_may_revoke,
     }
     try:
         async with ctx.write() as conn:

@@ -39,6 +39,7 @@ from app.services.licensing.enrollment import (
     code_activated,
     enroll_alone,
     family_row,
+    take_seats,
 )
 from app.services.licensing.token_pairs import Entitlements, TokenPair, new_refresh_token, token_pair
 from app.telemetry import metrics
@@ -71,6 +72,7 @@ class Situation:
     device_id: int | None
     device_is_revoked: bool | None
     device_code_id: int | None
+    seat_held: bool | None
 
     @property
     def is_bound(self) -> bool:
@@ -123,14 +125,13 @@ def judge(  # noqa: PLR0911 - one a rule
         return Verdict(DeviceRevokedError)
     if not (verdict := may("activate_device", situation.standing, at_billing)).allowed:
         return verdict
-    if situation.is_bound:
-        return ALLOWED
-    if situation.code_expires_at is not None and situation.code_expires_at <= now:
-        return Verdict(CodeExpiredError, {"expires_at": situation.code_expires_at.isoformat()})
-    if situation.use_count == situation.max_uses:
-        return Verdict(CodeUsedUpError, {"use_count": situation.use_count, "max_uses": situation.max_uses})
+    if not situation.is_bound:
+        if situation.code_expires_at is not None and situation.code_expires_at <= now:
+            return Verdict(CodeExpiredError, {"expires_at": situation.code_expires_at.isoformat()})
+        if situation.use_count == situation.max_uses:
+            return Verdict(CodeUsedUpError, {"use_count": situation.use_count, "max_uses": situation.max_uses})
     is_full = situation.max_devices is not None and (situation.seats_used or 0) >= situation.max_devices
-    if situation.device_id is None and is_full:
+    if not situation.seat_held and is_full:
         return Verdict(DeviceLimitReachedError, {"plan": situation.plan_name, "max_devices": situation.max_devices})
     return ALLOWED
 
@@ -170,7 +171,10 @@ async def _look(ctx: Context, request: ActivationRequest) -> Situation | None:
 
 
 async def _activate_again(ctx: Context, situation: Situation) -> Enrollment:
-    """Give tokens to a device that has its seat: free with the code that bound it, for one use of any other code."""
+    """Give tokens to a known device: free with the code that bound it, for one use of any other code.
+
+    A device that holds no seat takes one.
+    """
     tenant_id, device_id, code_id = situation.tenant_id, situation.device_id, situation.code_id
     if device_id is None or code_id is None:
         raise GuardRefusedError
@@ -189,6 +193,7 @@ async def _activate_again(ctx: Context, situation: Situation) -> Enrollment:
             of_tenant_id=tenant_id,
             device_id=device_id,
             from_code_id=situation.device_code_id,
+            from_seat_held=bool(situation.seat_held),
             code_id=code_id,
             now=now,
             billing_now=at_billing,
@@ -197,5 +202,7 @@ async def _activate_again(ctx: Context, situation: Situation) -> Enrollment:
         family = family_row(ctx.runtime, token, tenant_id, device_id, now)
         await conn.affected(licensing.insert_refresh_family, **family)
         await record(conn, ctx.as_device(tenant_id, device_id), event)
+        if not situation.seat_held:
+            await take_seats(conn, {tenant_id: 1}, at_billing)
     entitlements = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
     return Enrollment(tenant_id, device_id, token, entitlements)

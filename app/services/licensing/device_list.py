@@ -31,6 +31,7 @@ class ListedDevice(NamedTuple):
     last_seen: datetime
     created_at: datetime
     is_revoked: bool
+    has_seat: bool
 
 
 async def list_devices(

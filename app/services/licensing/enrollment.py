@@ -100,7 +100,7 @@ async def _enroll(runtime: Runtime, pending: Sequence[PendingActivation]) -> lis
                 for event in _events(code, device_ids[request])
             ),
         )
-        entitlements = await _take_seats(conn, enrolling.values(), at_billing)
+        entitlements = await take_seats(conn, Counter(code.tenant_id for code in enrolling.values()), at_billing)
         holds = [hold for request in enrolling if (hold := distinct[request].ctx.key_hold)]
         # A device whose answer was lost activates again without a further use and without a further seat.
         await confirm_key_holds(conn, holds, runtime.clock, is_final=False)
@@ -172,11 +172,11 @@ async def _open_families(
     return tokens
 
 
-async def _take_seats(
-    conn: WriteConnection, codes: Iterable[_UsedCode], at_billing: datetime
-) -> dict[int, Entitlements]:
-    """Take a seat for each device, the most contended rows of all; answers what each tenant's plan grants."""
-    needed = Counter(code.tenant_id for code in codes)
+async def take_seats(conn: WriteConnection, needed: Mapping[int, int], at_billing: datetime) -> dict[int, Entitlements]:
+    """Take so many seats of each tenant, the most contended rows of all; answers what each tenant's plan grants.
+
+    Raises GuardRefusedError where a tenant has not enough of them.
+    """
     batch = [{"tenant_id": tenant_id, "seats": seats} for tenant_id, seats in needed.items()]
     subscriptions = await conn.many(
         billing.take_seats, _SeatedSubscription, batch=as_batch(batch), billing_now=at_billing

@@ -36,8 +36,7 @@ ACKNOWLEDGED = Heartbeat()
 async def heartbeat(ctx: Context, hw_fingerprint: str) -> Heartbeat:
     """Store that the device is alive.
 
-    Raises DeviceUnknownError or DeviceAccessRevokedError, or FingerprintMismatchError when the hardware is not the
-    one that was activated.
+    Raises what ``device_policy`` raises, or FingerprintMismatchError when the hardware is not the activated one.
     """
     tenant_id, device_id = ctx.device
     beat = Beat(tenant_id, device_id, fingerprint_hash(hw_fingerprint))

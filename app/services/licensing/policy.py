@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from app.context import Context
 from app.database.connections import as_batch
-from app.errors import DeviceAccessRevokedError, DeviceUnknownError
+from app.errors import DeviceAccessRevokedError, DeviceIdleError, DeviceReleasedError, DeviceUnknownError
 from app.runtime import Coalesced, Runtime
 from sql.statements import licensing
 
@@ -22,6 +23,8 @@ class DevicePolicy(NamedTuple):
     tenant_id: int
     device_id: int
     is_revoked: bool
+    seat_held: bool
+    released_at: datetime | None
     tenant_slug: str
     plan_name: str | None
     monthly_run_quota: int | None
@@ -38,12 +41,17 @@ class Policy:
 
 
 async def device_policy(ctx: Context) -> DevicePolicy:
-    """The device that asks and what it may do; raises DeviceUnknownError or DeviceAccessRevokedError."""
+    """The device that asks and what it may do.
+
+    Raises DeviceUnknownError, DeviceAccessRevokedError, DeviceReleasedError or DeviceIdleError.
+    """
     row = await ctx.runtime.coalescer(DEVICE_POLICIES).ask(ctx.device)
     if row is None:
         raise DeviceUnknownError
     if row.is_revoked:
         raise DeviceAccessRevokedError
+    if not row.seat_held:
+        raise DeviceIdleError if row.released_at is None else DeviceReleasedError
     return row
 
 

@@ -1,6 +1,8 @@
 """Refresh: a device exchanges its one-time token for the next pair; one that is used twice closes its whole family.
 
-Requests that wait in the same worker share two statements: one reads their situations, one replaces their tokens.
+An answer may be lost, and two threads may send one token: within a grace, and while its successor was not used, a token
+gets the same successor again. Requests that wait in the same worker share two statements: one reads their situations,
+one replaces their tokens.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from app.context import VISITOR, Context
 from app.database.connections import as_batch
 from app.errors import (
     DeviceAccessRevokedError,
+    DeviceLimitReachedError,
+    DeviceReleasedError,
+    OverloadedError,
     RefreshTokenExpiredError,
     RefreshTokenInvalidError,
     RefreshTokenReusedError,
@@ -27,11 +32,12 @@ from app.runtime import Coalesced, Runtime
 from app.services.billing.allowance import Standing, may
 from app.services.billing.clock import billing_now
 from app.services.directory.lookup import find_tenant
+from app.services.licensing.enrollment import GuardRefusedError, take_seats
 from app.services.licensing.token_pairs import (
     Entitlements,
     RefreshToken,
     TokenPair,
-    new_refresh_token,
+    next_refresh_token,
     read_refresh_token,
     token_pair,
 )
@@ -45,14 +51,23 @@ class Situation:
     tenant_id: int
     device_id: int | None
     token_hash: bytes | None
+    rotated_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
     device_is_revoked: bool | None
+    seat_held: bool | None
+    released_at: datetime | None
     subscription_state: str | None
     grace_until: datetime | None
     trial_ends_at: datetime | None
     plan_name: str | None
     monthly_run_quota: int | None
+    max_devices: int | None
+
+    @property
+    def needs_seat(self) -> bool:
+        """Whether the device has lost its seat by silence, and takes one before its token is replaced."""
+        return self.device_id is not None and not self.seat_held
 
 
 class RefreshRequest(NamedTuple):
@@ -69,18 +84,23 @@ class RefreshRequest(NamedTuple):
 
 
 class RefreshOutcome(NamedTuple):
-    """The situation (None: no such tenant), the verdict, and the next token; None where another request has it."""
+    """The situation (None: no such tenant), the verdict, and the next token; None where the shown one is used up.
+
+    With ``needs_seat`` the token is good, and nothing has changed: its device takes a seat first.
+    """
 
     situation: Situation | None
     verdict: Verdict
     token: RefreshToken | None
+    needs_seat: bool = False
 
 
 async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token: str) -> TokenPair:
     """Replace a refresh token by a new pair of tokens.
 
-    Of several requests with the same token one succeeds; any other proves that two parties have the token, and revokes
-    the family. Raises TenantNotFoundError, an UnauthenticatedError, or what the subscription says.
+    Within ``refresh_grace_seconds`` the same token gets the same successor, as long as that was not used. Otherwise a
+    second use proves that two parties have the token, and revokes the family. Raises TenantNotFoundError, an
+    UnauthenticatedError, or what the subscription says.
     """
     runtime = ctx.runtime
     token = read_refresh_token(runtime.keys, refresh_token)
@@ -92,8 +112,14 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     # Counted by the family, which the token proves: anybody may write the id of another device beside it.
     await runtime.rate_limits.count_device_request(token.family_id)
     request = RefreshRequest(tenant_slug, device_id, token)
-    situation, verdict, next_token = await runtime.coalescer(REFRESHES).ask(request)
+    situation, verdict, next_token, needs_seat = await runtime.coalescer(REFRESHES).ask(request)
     verdict.enforce()
+    if needs_seat and situation is not None:
+        await _take_seat_again(ctx.as_device(situation.tenant_id, device_id), situation)
+        situation, verdict, next_token, needs_seat = await runtime.coalescer(REFRESHES).ask(request)
+        verdict.enforce()
+    if needs_seat:
+        raise OverloadedError
     if situation is None:
         raise TenantNotFoundError(slug=tenant_slug)
     if next_token is None:
@@ -110,6 +136,8 @@ def judge(situation: Situation, now: datetime, at_billing: datetime) -> Verdict:
         return Verdict(RefreshTokenInvalidError)
     if situation.device_is_revoked:
         return Verdict(DeviceAccessRevokedError)
+    if situation.released_at is not None:
+        return Verdict(DeviceReleasedError)
     if situation.revoked_at is not None:
         return Verdict(RefreshTokenInvalidError)
     if situation.expires_at <= now:
@@ -126,20 +154,44 @@ async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -
         ALLOWED if (situation := situations.get(request.key)) is None else judge(situation, now, at_billing)
         for request in requests
     ]
-    # Of the requests with a family's current token the first gets the next one; for the others the token is used up.
+    # The first request with a family's current token replaces it; others with the same token get the same successor.
     winners: dict[str, tuple[RefreshRequest, RefreshToken]] = {}
     for request, verdict in zip(requests, verdicts, strict=True):
         situation = situations.get(request.key)
-        if verdict.allowed and situation is not None and _is_current(runtime.keys, situation, request.token):
-            family_id = request.token.family_id
-            winners.setdefault(family_id, (request, new_refresh_token(runtime.keys, family_id)))
+        if not verdict.allowed or situation is None or situation.needs_seat:
+            continue
+        if _is_current(runtime.keys, situation, request.token):
+            winners.setdefault(request.token.family_id, (request, next_refresh_token(runtime.keys, request.token)))
     rotated = await _rotate(runtime, situations, winners, now)
-    return [
-        RefreshOutcome(situations.get(request.key), verdict, winners[family_id][1])
-        if (family_id := request.token.family_id) in rotated and winners[family_id][0] is request
-        else RefreshOutcome(situations.get(request.key), verdict, None)
-        for request, verdict in zip(requests, verdicts, strict=True)
-    ]
+    # Another worker was quicker with the same token, or has closed the family.
+    if late := [request for family_id, (request, _) in winners.items() if family_id not in rotated]:
+        situations |= await _look(runtime, late)
+    outcomes: list[RefreshOutcome] = []
+    for request, verdict in zip(requests, verdicts, strict=True):
+        situation = situations.get(request.key)
+        winner, token = winners.get(request.token.family_id, (None, None))
+        if winner is not None and winner.token == request.token and request.token.family_id in rotated:
+            outcomes.append(RefreshOutcome(situation, verdict, token if verdict.allowed else None))
+            continue
+        if situation is not None and request in late:
+            verdict = judge(situation, now, at_billing)  # noqa: PLW2901 - the situation is another one now
+        repeated = _repeated(runtime, situation, request.token, now)
+        if situation is not None and situation.needs_seat:
+            is_good = repeated is not None or _is_current(runtime.keys, situation, request.token)
+            outcomes.append(RefreshOutcome(situation, verdict, None, needs_seat=is_good))
+            continue
+        outcomes.append(RefreshOutcome(situation, verdict, repeated))
+    return outcomes
+
+
+def _repeated(runtime: Runtime, situation: Situation | None, token: RefreshToken, now: datetime) -> RefreshToken | None:
+    """The successor of a token that was used a moment ago, if it is the family's current token still; else None."""
+    if situation is None or situation.rotated_at is None:
+        return None
+    if now >= situation.rotated_at + timedelta(seconds=runtime.settings.refresh_grace_seconds):
+        return None
+    successor = next_refresh_token(runtime.keys, token)
+    return successor if _is_current(runtime.keys, situation, successor) else None
 
 
 async def _look(runtime: Runtime, requests: Sequence[RefreshRequest]) -> dict[tuple[str, int, str], Situation]:
@@ -185,6 +237,22 @@ def _is_current(keys: Keys, situation: Situation, token: RefreshToken) -> bool:
     return situation.token_hash is not None and compare_digest(
         situation.token_hash, keys.refresh_token_hash(token.text)
     )
+
+
+async def _take_seat_again(ctx: Context, situation: Situation) -> None:
+    """Take a seat for a device that has lost its own by silence; raises DeviceLimitReachedError where none is free."""
+    tenant_id, device_id = ctx.device
+    at_billing = await billing_now(ctx)
+    try:
+        async with ctx.write(is_final=False) as conn:
+            own = {"of_tenant_id": tenant_id, "device_id": device_id}
+            if not await conn.affected(licensing.hold_seat_again, **own, now=ctx.now()):
+                return
+            title = f"Device {device_id} came back and took a seat"
+            await record(conn, ctx, Event(EventType.DEVICE_RETURNED, title, tenant_id=tenant_id, device_id=device_id))
+            await take_seats(conn, {tenant_id: 1}, at_billing)
+    except GuardRefusedError:
+        raise DeviceLimitReachedError(plan=situation.plan_name, max_devices=situation.max_devices) from None
 
 
 async def _close_family(ctx: Context, token: RefreshToken) -> None:

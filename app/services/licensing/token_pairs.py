@@ -52,10 +52,14 @@ class RefreshToken:
 
 
 def new_refresh_token(keys: Keys, family_id: str | None = None) -> RefreshToken:
-    """A fresh token, of a new family unless one is named."""
+    """The first token, random, of a new family unless one is named."""
     family = family_id or secrets.token_urlsafe(FAMILY_BYTES)
-    body = f"{family}.{secrets.token_urlsafe(SECRET_BYTES)}"
-    return RefreshToken(f"{body}.{_mark(keys, body)}", family)
+    return _marked(keys, family, secrets.token_urlsafe(SECRET_BYTES))
+
+
+def next_refresh_token(keys: Keys, token: RefreshToken) -> RefreshToken:
+    """The successor of a token, derived from it: whoever lost it is given it again, and nothing is stored in clear."""
+    return _marked(keys, token.family_id, _text(keys.refresh_token_successor(token.text)))
 
 
 def read_refresh_token(keys: Keys, text: str) -> RefreshToken | None:
@@ -79,5 +83,14 @@ def token_pair(
     )
 
 
+def _marked(keys: Keys, family_id: str, secret: str) -> RefreshToken:
+    body = f"{family_id}.{secret}"
+    return RefreshToken(f"{body}.{_mark(keys, body)}", family_id)
+
+
 def _mark(keys: Keys, body: str) -> str:
-    return urlsafe_b64encode(keys.refresh_token_mark(body)).decode().rstrip("=")
+    return _text(keys.refresh_token_mark(body))
+
+
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")

@@ -142,6 +142,10 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     EventType.CODE_REVOKED: ("[REVOKE]", "amber-100", "amber-600"),
     EventType.CODE_ACTIVATED: ("[ACTIVE]", "emerald-100", "emerald-600"),
     EventType.DEVICE_ENROLLED: ("[DEVICE]", "emerald-100", "emerald-600"),
+    EventType.DEVICE_IDLE: ("[IDLE]", "yellow-100", "yellow-600"),
+    EventType.DEVICE_REINSTATED: ("[DEVICE]", "emerald-100", "emerald-600"),
+    EventType.DEVICE_RELEASED: ("[RELEASE]", "gray-100", "gray-600"),
+    EventType.DEVICE_RETURNED: ("[DEVICE]", "emerald-100", "emerald-600"),
     EventType.DEVICE_REVOKED: ("[BLOCK]", "amber-100", "amber-600"),
     EventType.USER_LOGIN: ("[LOGIN]", "purple-100", "purple-600"),
     EventType.USER_LOGOUT: ("[LOGOUT]", "gray-100", "gray-600"),
@@ -160,7 +164,7 @@ LOOKS: dict[str, tuple[str, str, str]] = {
 }
 
 _COUNTED_BY_WEEK = ("codes_created", "codes_used", "devices_created", "projects_created", "tenants_created")
-_COUNTED = (*_COUNTED_BY_WEEK, "codes_revoked", "codes_open", "devices_held", "projects_active")
+_COUNTED = (*_COUNTED_BY_WEEK, "codes_revoked", "codes_open", "devices_held", "devices_revoked", "projects_active")
 
 _DISTRIBUTED = ("devices_created", "devices_held", "projects_created", "projects_active")
 
@@ -186,7 +190,7 @@ def _stats(figures: Figures) -> DashboardStats:
         revoked_codes=figures.of("codes_revoked"),
         total_devices=devices,
         active_devices=held,
-        revoked_devices=devices - held,
+        revoked_devices=figures.of("devices_revoked"),
         total_projects=figures.of("projects_created"),
         active_projects=figures.of("projects_active"),
         total_tenants=figures.of("tenants_created"),

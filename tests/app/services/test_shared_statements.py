@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from sqlalchemy import select
 from support.builders import Activated, Licensed, activated, licensed, subscribe
@@ -11,7 +14,7 @@ from support.statements import counted_statements
 
 from app.access.keys import fingerprint_hash
 from app.context import VISITOR, Context
-from app.services.licensing import code_text
+from app.services.licensing import code_text, refresh
 from app.services.licensing.codes import generate_codes
 from app.services.licensing.devices import revoke_device
 from app.services.licensing.enrollment import (
@@ -171,7 +174,7 @@ async def test_a_token_counts_only_for_its_own_device_and_tenant(sanic_client: L
     assert own.token
 
 
-async def test_of_two_that_show_one_token_the_first_has_the_next(sanic_client: LiveServer) -> None:
+async def test_of_two_that_show_one_token_both_have_the_next(sanic_client: LiveServer) -> None:
     device = await activated(sanic_client)
 
     first, second = await renew(
@@ -179,8 +182,31 @@ async def test_of_two_that_show_one_token_the_first_has_the_next(sanic_client: L
     )
 
     assert first.token
-    assert second.token is None
+    assert second.token == first.token
     assert second.verdict.allowed
+
+
+async def test_whoever_another_worker_has_overtaken_gets_the_same_successor(sanic_client: LiveServer) -> None:
+    device = await activated(sanic_client)
+    shown = refresh_request(sanic_client, device)
+    (other,) = await renew(sanic_client, shown)
+    look = refresh._look
+    stale = await look(sanic_client.runtime, [shown])
+    before = {
+        key: replace(each, token_hash=sanic_client.runtime.keys.refresh_token_hash(shown.token.text), rotated_at=None)
+        for key, each in stale.items()
+    }
+    looks = iter([before, None])
+
+    async def as_it_was(*arguments: Any) -> Any:
+        return next(looks) or await look(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refresh, "_look", as_it_was)
+        (late,) = await renew(sanic_client, shown)
+
+    assert other.token is not None
+    assert late.token == other.token
 
 
 def brought(live: LiveServer, device: Activated, *event_ids: str, slug: str = "") -> Batch:
