@@ -101,7 +101,9 @@ async def test_every_operation_that_takes_a_key_is_tried(sanic_client: LiveServe
     tenant = await licensed(sanic_client, codes=4)
     tried = {Repeated(sanic_client, name, {}, tenant).path for name in REQUESTS}
 
-    assert tried == {operation.path for operation in OPERATIONS if operation.creates and not operation.repeats}
+    # Codes that were bought are shown once by a GET, which makes nothing.
+    made = [one for one in OPERATIONS if one.creates and not one.repeats and one.method != "GET"]
+    assert tried == {operation.path for operation in made}
 
 
 @pytest.fixture(params=REQUESTS)
@@ -141,7 +143,7 @@ async def test_who_stood_still_before_its_transaction_changes_nothing(
     repeated: Repeated, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = await repeated.added_by(lambda: repeated.send(1))
-    pause, original = Pause(), idempotency._answered
+    pause, original = Pause(), idempotency._run
     answers: list[Response] = []
 
     async def slow(*arguments: Any) -> Any:
@@ -156,7 +158,7 @@ async def test_who_stood_still_before_its_transaction_changes_nothing(
         pause.leave.set()
         answers.append(await first)
 
-    monkeypatch.setattr(idempotency, "_answered", slow)
+    monkeypatch.setattr(idempotency, "_run", slow)
     added = await repeated.added_by(both)
 
     heir, late = answers

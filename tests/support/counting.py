@@ -122,6 +122,7 @@ class Counting:
             },
             "summaryStats": {
                 "totalRevenue": 0,
+                "currency": "usd",
                 "avgUsageRate": percent(sum(held.values()), quota),
                 "retentionRate": percent(len(lately), len(self.tenants)),
             },
