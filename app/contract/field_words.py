@@ -64,7 +64,10 @@ def told_fields(failure: Failure, place: str | None) -> tuple[WrongField, ...]:
 
 
 def _in_words(error: Mapping[str, Any]) -> str:
-    kind, context = str(error["type"]), error.get("ctx", {})
+    kind, context, sent = str(error["type"]), error.get("ctx", {}), error["input"]
+    if isinstance(sent, str) and kind in {"too_short", "too_long"}:
+        # A text whose length is compared after a check of ours counts as a list of characters.
+        kind = f"string_{kind}"
     if kind in {"string_too_short", "too_short"}:
         least = context["min_length"]
         if least == 1:
@@ -73,7 +76,6 @@ def _in_words(error: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return "may not hold the character NUL" if pattern == NO_NUL else f"must be written as {pattern} says"
-    sent = error["input"]
     if kind.startswith("datetime") and isinstance(sent, str) and has_lost_its_plus(sent):
         return LOST_PLUS
     if words := _WORDS.get(kind):

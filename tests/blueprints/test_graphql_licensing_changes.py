@@ -60,12 +60,12 @@ async def events(live: LiveServer) -> list[str]:
 def as_problems(refused: dict[str, Any]) -> list[dict[str, Any]]:
     """A problem document of HTTP as a change in GraphQL tells it."""
     told = {"code": refused["errorCode"], "status": refused["status"]}
-    if not isinstance(refused["detail"], list):
+    if "errors" not in refused:
         remedy = refused.get("remedy")
         return [{**told, "message": refused["message"], "remedy": remedy, "field": None, "path": []}]
     return [
         {**told, "message": wrong["msg"], "remedy": None, "field": ".".join(path), "path": path}
-        for wrong in refused["detail"]
+        for wrong in refused["errors"]
         if (path := [to_camel(part) for part in wrong["loc"][1:]])
     ]
 
