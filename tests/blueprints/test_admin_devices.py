@@ -24,6 +24,7 @@ DEVICE_KEYS = {
     "lastSeen",
     "createdAt",
     "isRevoked",
+    "hasSeat",
 }
 
 
@@ -55,6 +56,7 @@ async def test_devices_of_all_tenants_are_listed_newest_first(admin: Admin) -> N
         "hwFingerprint": fingerprint_hash(first.hw_fingerprint),
         "deviceType": "desktop",
         "isRevoked": False,
+        "hasSeat": True,
     }
     assert shown["lastSeen"] > shown["createdAt"]
     assert shown["lastSeen"].endswith("Z")

@@ -46,13 +46,23 @@ async def test_plans_are_listed_by_quota(sanic_client: LiveServer) -> None:
         "maxDevices": 3,
         "monthlyLlmBudget": None,
         "tenantMayVoid": False,
+        "deviceIdleDays": None,
+        "tenantMayRevoke": False,
     }
 
 
 async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
     made = await ask(sanic_client, "POST", "/plans", 201, json=PRO)
 
-    assert made == {**PRO, "id": made["id"], "maxDevices": None, "monthlyLlmBudget": None, "tenantMayVoid": False}
+    assert made == {
+        **PRO,
+        "id": made["id"],
+        "maxDevices": None,
+        "monthlyLlmBudget": None,
+        "tenantMayVoid": False,
+        "deviceIdleDays": None,
+        "tenantMayRevoke": False,
+    }
     event = (await told(sanic_client))[-1]
     assert (event.event_type, orjson.loads(event.metadata)) == (
         "plan_created",
@@ -64,8 +74,19 @@ async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
             "max_devices": None,
             "monthly_llm_budget": None,
             "tenant_may_void": False,
+            "device_idle_days": None,
+            "tenant_may_revoke": False,
         },
     )
+
+
+async def test_a_plan_says_what_its_devices_and_tenants_may(sanic_client: LiveServer) -> None:
+    made = await ask(sanic_client, "POST", "/plans", 201, json={**PRO, "deviceIdleDays": 30, "tenantMayRevoke": True})
+    changed = await ask(sanic_client, "PUT", f"/plans/{made['id']}", 200, json={"deviceIdleDays": None})
+    await ask(sanic_client, "PUT", f"/plans/{made['id']}", 422, json={"deviceIdleDays": 0})
+
+    assert (made["deviceIdleDays"], made["tenantMayRevoke"]) == (30, True)
+    assert (changed["deviceIdleDays"], changed["tenantMayRevoke"]) == (None, True)
 
 
 async def test_a_budget_for_model_calls_is_told_in_usd(sanic_client: LiveServer) -> None:

@@ -45,6 +45,8 @@ GENERATE = mutation(
 )
 REVOKE_CODE = mutation("revokeActivationCode", "ID", "activationCode { id status }", "id")
 REVOKE_DEVICE = mutation("revokeDevice", "ID", "device { id isRevoked tenant { subscription { seatsUsed } } }", "id")
+RELEASE_DEVICE = mutation("releaseDevice", "ID", "device { hasSeat tenant { subscription { seatsUsed } } }", "id")
+REINSTATE_DEVICE = mutation("reinstateDevice", "ID", "device { hasSeat isRevoked }", "id")
 
 
 async def changed(live: LiveServer, who: dict[str, str], document: str, it: Any) -> dict[str, Any]:
@@ -243,6 +245,20 @@ async def test_each_change_of_a_document_sees_the_one_before(sanic_client: LiveS
     before, after = found["updateTenant"]["tenant"], found["revokeDevice"]["device"]["tenant"]
     assert before == {"name": "Other", "devices": {"nodes": [{"isRevoked": False}]}, "subscription": {"seatsUsed": 1}}
     assert after == {"name": "Other", "devices": {"nodes": [{"isRevoked": True}]}, "subscription": {"seatsUsed": 0}}
+
+
+async def test_devices_are_released_and_reinstated(sanic_client: LiveServer) -> None:
+    operator = await as_operator(sanic_client)
+    device = await activated(sanic_client, await licensed(sanic_client, max_uses=9))
+    device_id = str(device.device_id)
+
+    released = await changed(sanic_client, operator, RELEASE_DEVICE, device_id)
+    await changed(sanic_client, operator, REVOKE_DEVICE, device_id)
+    reinstated = await changed(sanic_client, operator, REINSTATE_DEVICE, device_id)
+
+    assert released == {"device": {"hasSeat": False, "tenant": {"subscription": {"seatsUsed": 0}}}}
+    assert reinstated == {"device": {"hasSeat": False, "isRevoked": False}}
+    assert (await events(sanic_client))[-3:] == ["device_released", "device_revoked", "device_reinstated"]
 
 
 async def test_a_change_with_a_key_is_made_once(sanic_client: LiveServer, tenant: Licensed) -> None:

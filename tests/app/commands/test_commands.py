@@ -174,6 +174,8 @@ def test_migrate_says_from_where_to_where(stored: Portal) -> None:
         (("revoke-code", "--tenant", "demo", "--code", "AAAA"), 2, "activation_code_not_found"),
         (("revoke-code", "--tenant", "demo", "--code", "AAAA-BBBB-CCCC-DDDD"), 2, "activation_code_not_found"),
         (("revoke-device", "--tenant", "demo", "--device", "9"), 2, "device_not_found"),
+        (("release-device", "--tenant", "demo", "--device", "9"), 2, "device_not_found"),
+        (("reinstate-device", "--tenant", "demo", "--device", "9"), 2, "device_not_found"),
         (("revoke-device", "--tenant", "demo", "--device", "9" * 20), 2, "usage"),
         (("revoke-code", "--tenant", "demo", "--id", "9" * 20), 2, "usage"),
         (("gen-codes", "--tenant", "demo", "--label", "\udcff"), 2, "usage"),
