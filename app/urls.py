@@ -17,7 +17,6 @@ SHOWN_SETTINGS = (
     "google_base_url",
     "stripe_api_base",
 )
-DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
 def origin(url: str) -> str:
@@ -54,13 +53,6 @@ def store_url(url: str) -> str:
     is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
     if not is_folder and not (parts.scheme in STORES and parts.netloc):
         raise ValueError(f"must be file:///folder, or start with {', '.join(f'{name}://' for name in STORES)}")
-    return url
-
-
-def database_url(url: str) -> str:
-    """A database of one of the two kinds; it may hold a password."""
-    if url.partition("://")[0] not in DRIVERS:
-        raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
     return url
 
 

@@ -112,6 +112,8 @@ CODES = {
     "refresh_token_reused": 401,
     "request_timeout": 408,
     "schema_behind": 503,
+    "database_encoding": 503,
+    "work_forbidden": 503,
     "service_unavailable": 503,
     "session_expired": 401,
     "session_invalid": 401,
