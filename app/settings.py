@@ -224,7 +224,9 @@ class Settings(BaseSettings):
     @field_validator(*urls.SHOWN_SETTINGS)
     @classmethod
     def _absolute_address(cls, value: str, info: ValidationInfo) -> str:
-        return urls.shown_url(value) if value or info.field_name == "public_url" else value
+        if info.field_name == "public_url":
+            return urls.own_host(value)
+        return urls.shown_url(value) if value else value
 
     @field_validator("artifacts_url")
     @classmethod

@@ -45,6 +45,15 @@ def shown_url(url: str) -> str:
     return url
 
 
+def own_host(url: str) -> str:
+    """The URL of a host name of the portal's own: its links, forms, cookies and documents begin at the root."""
+    if urlsplit(shown_url(url)).path not in {"", "/"}:
+        raise ValueError(
+            f"{url!r} is below another address; give the portal a host name of its own, and leave the path out"
+        )
+    return url
+
+
 def store_url(url: str) -> str:
     """Where files are kept: a folder or a bucket, without credentials."""
     parts = _split(url)

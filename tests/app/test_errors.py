@@ -288,6 +288,8 @@ def test_messages_name_only_what_they_are_given() -> None:
         "HistoryNotFoundError": {"slug"},
         "StripeEventNotFoundError": {"event_id"},
         "PlanOfPriceNotFoundError": {"price", "tenant"},
+        "DatabaseEncodingError": {"database", "encoding"},
+        "WorkForbiddenError": {"database", "engine", "user"},
         "GraceEndedError": {"ended_at"},
         "TemplateNotFoundError": {"template_id"},
         "TenantConflictError": {"slug"},

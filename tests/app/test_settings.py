@@ -162,6 +162,8 @@ def test_a_wrong_address_of_a_provider_is_named_as_it_was_given(
         ({"database_url": "mysql://root:hidden@db/portal"}, "database_url", "postgresql+asyncpg://"),
         ({"database_url": "postgresql://u:hidden@db/portal"}, "database_url", "postgresql+asyncpg://"),
         ({"database_url": "nonsense hidden"}, "database_url", "sqlite+aiosqlite:///"),
+        ({"public_url": "https://host.example/portal"}, "public_url", "a host name of its own"),
+        ({"public_url": "https://host.example//"}, "public_url", "a host name of its own"),
         ({"log_level": "loud"}, "log_level", "debug"),
         ({"environment": "staging"}, "environment", "production"),
         ({"unheard_of": 1}, "unheard_of", "not a setting"),
