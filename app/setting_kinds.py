@@ -44,7 +44,10 @@ def _address(value: str) -> str:
     return value
 
 
-def _code_price(value: str) -> CodePrice:
+def _code_price(value: str | tuple[int, int]) -> CodePrice:
+    if isinstance(value, tuple):
+        # From settings that were read before.
+        return CodePrice(*value)
     found = re.fullmatch(r"\s*(\d{1,6})\s*:\s*(\d{1,7})\s*", value, re.ASCII)
     price = CodePrice(int(found[1]), int(found[2])) if found else None
     if price is None or not price.quantity or not 1 <= price.unit_amount <= MAX_CODE_PRICE:
