@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,13 @@ GROUPS = {
 def main() -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a letter shows a question mark: the work was done, and is no error.
+            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # A password means the same however it is handed over.
+        sys.stdin.reconfigure(encoding="utf-8")
     try:
         exit_code = _portal()(arguments, exit_on_error=False, print_error=False)
     except KeyboardInterrupt:

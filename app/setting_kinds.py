@@ -1,14 +1,15 @@
-"""Kinds of values that settings have beyond pydantic's own: lists, origins, mail addresses, processes, prices."""
+"""Kinds of values that settings have beyond pydantic's own: lists, addresses, processes, prices, cron lines."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from croniter import croniter
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from app import urls
+from app import database_address, urls
 
 MAX_WORK_PROCESSES = 64
 MAX_ADDRESS, MAX_RECIPIENTS = 200, 20
@@ -61,8 +62,22 @@ def _tiers(prices: tuple[CodePrice, ...]) -> tuple[CodePrice, ...]:
     return prices
 
 
+def _cron_line(line: str) -> str:
+    if not croniter.is_valid(line):
+        raise ValueError(f"{line!r} is not a cron line such as '15 3 * * *'")
+    return line
+
+
+def _database(address: SecretStr) -> SecretStr:
+    if text := address.get_secret_value():
+        database_address.check(text)
+    return address
+
+
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(urls.origin)], ...], NoDecode, BeforeValidator(_split)]
+Cron = Annotated[str, AfterValidator(_cron_line)]
+DatabaseAddress = Annotated[SecretStr, AfterValidator(_database)]
 WorkProcesses = Annotated[int | str, NoDecode, BeforeValidator(_work_processes)]
 Recipients = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...],

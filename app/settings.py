@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
 from pydantic import (
     Field,
     SecretStr,
@@ -24,19 +22,29 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
 
-from app import urls
+from app import database_address, urls
 from app.errors import SettingsError
-from app.setting_kinds import CodePrices, CommaList, Origins, Recipients, WorkProcesses
+from app.setting_files import TomlFiles, toml_files, without_blanks
+from app.setting_kinds import (
+    CodePrices,
+    CommaList,
+    Cron,
+    DatabaseAddress,
+    Origins,
+    Recipients,
+    WorkProcesses,
+)
 from app.state_folder import generated_secret
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
+
+    from app.database_address import Address
 
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
@@ -52,7 +60,9 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     state_dir: Path = Path("var")
     secret_key: SecretStr = SecretStr("")
-    database_url: SecretStr = SecretStr("")
+    database_url: DatabaseAddress = SecretStr("")
+    # The address of a pooler that lends a connection for a transaction; database_url goes past it.
+    database_pooler: DatabaseAddress = SecretStr("")
     smtp_url: SecretStr = SecretStr("")
     message_provider_url: SecretStr = SecretStr("")
     redis_url: SecretStr = SecretStr("")
@@ -154,9 +164,9 @@ class Settings(BaseSettings):
     code_prices: CodePrices
     grace_days: int = Field(ge=0, le=90)
     trial_notice_days: int = Field(ge=0, le=30)
-    billing_ends_cron: str
-    billing_prices_cron: str
-    billing_reconcile_cron: str
+    billing_ends_cron: Cron
+    billing_prices_cron: Cron
+    billing_reconcile_cron: Cron
     oidc_issuer: str
     oidc_client_id: str
     oidc_allowed_emails: CommaList
@@ -167,13 +177,13 @@ class Settings(BaseSettings):
     stripe_api_base: str
     stripe_timeout_seconds: float = Field(gt=0, le=120)
     stripe_retries: int = Field(ge=0, le=5)
-    session_purge_cron: str
-    audit_seal_cron: str
-    statistics_fold_cron: str
-    statistics_check_cron: str
-    budget_alerts_cron: str
-    rollup_check_cron: str
-    retention_cron: str
+    session_purge_cron: Cron
+    audit_seal_cron: Cron
+    statistics_fold_cron: Cron
+    statistics_check_cron: Cron
+    budget_alerts_cron: Cron
+    rollup_check_cron: Cron
+    retention_cron: Cron
 
     @classmethod
     def settings_customise_sources(
@@ -188,7 +198,13 @@ class Settings(BaseSettings):
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if folder := os.environ.get("PORTAL_SECRETS_DIR"):
             sources.append(SecretsSettingsSource(settings_cls, folder))
-        return (*sources, TomlConfigSettingsSource(settings_cls, toml_files()))
+        return (*sources, TomlFiles(settings_cls, toml_files()))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_meant(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # With another secret key nothing that is stored can be read: it is taken as it is.
+        return without_blanks(values, but="secret_key")
 
     @field_validator("time_zone")
     @classmethod
@@ -198,24 +214,6 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError):
             raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
         return name
-
-    @field_validator(
-        "session_purge_cron",
-        "audit_seal_cron",
-        "statistics_fold_cron",
-        "statistics_check_cron",
-        "budget_alerts_cron",
-        "rollup_check_cron",
-        "retention_cron",
-        "billing_ends_cron",
-        "billing_prices_cron",
-        "billing_reconcile_cron",
-    )
-    @classmethod
-    def _cron_line(cls, line: str) -> str:
-        if not croniter.is_valid(line):
-            raise ValueError(f"{line!r} is not a cron line such as '15 3 * * *'")
-        return line
 
     @field_validator("smtp_url", "message_provider_url")
     @classmethod
@@ -227,19 +225,14 @@ class Settings(BaseSettings):
     @field_validator(*urls.SHOWN_SETTINGS)
     @classmethod
     def _absolute_address(cls, value: str, info: ValidationInfo) -> str:
-        return urls.shown_url(value) if value or info.field_name == "public_url" else value
+        if info.field_name == "public_url":
+            return urls.own_host(value)
+        return urls.shown_url(value) if value else value
 
     @field_validator("artifacts_url")
     @classmethod
     def _known_store(cls, value: str) -> str:
         return urls.store_url(value) if value else value
-
-    @field_validator("database_url")
-    @classmethod
-    def _supported_database(cls, value: SecretStr) -> SecretStr:
-        if text := value.get_secret_value():
-            urls.database_url(text)
-        return value
 
     @model_validator(mode="after")
     def _a_paced_request_is_answered_before_its_time_out(self) -> Self:
@@ -253,6 +246,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "usage_past_days: must end before usage_retention_months, or a repeated event counts again"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_pooler_stands_before_a_server(self) -> Self:
+        if (pooler := self.database_pooler.get_secret_value()) and (self.is_sqlite or pooler.startswith("sqlite")):
+            raise ValueError("database_pooler: is for PostgreSQL; set database_url to the server's own address too")
         return self
 
     @model_validator(mode="after")
@@ -281,16 +280,19 @@ class Settings(BaseSettings):
 
         Raises SettingsError for a URL that cannot be parsed.
         """
-        # Imported here, because ``portal serve`` reads the settings long before it needs SQLAlchemy.
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
+        return self.database_address.url
 
+    @property
+    def database_address(self) -> Address:
+        """The address with what it asks of a connection; raises SettingsError."""
         text = self.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.state_dir.absolute()}/portal.db"
-        try:
-            return make_url(text)
-        except (ArgumentError, ValueError):
-            reason = "cannot be read as driver://user:password@host:port/name"
-            raise SettingsError(key="database_url", variable="PORTAL_DATABASE_URL", reason=reason) from None
+        return _read_address("database_url", text)
+
+    @property
+    def pooler(self) -> Address | None:
+        """The address of the pooler for transactions, through which requests go; raises SettingsError."""
+        text = self.database_pooler.get_secret_value()
+        return _read_address("database_pooler", text) if text else None
 
     @property
     def is_sqlite(self) -> bool:
@@ -336,25 +338,14 @@ class Settings(BaseSettings):
         return 1 if self.work_processes == "auto" else 0
 
     @property
+    def works(self) -> bool:
+        """Whether any process of this host does background work."""
+        return self.work_processes != "elsewhere"
+
+    @property
     def workers_work(self) -> bool:
         """Whether the workers themselves do background work."""
-        return self.work_processes != "elsewhere" and self.work_process_count == 0
-
-
-def toml_files() -> list[Path]:
-    """The shipped ``sanic.toml``, and the installation's own file, which overrides it.
-
-    The shipped file is beside the package in a source tree, and inside the package in a wheel.
-    """
-    shipped = Path(str(files("app"))) / "sanic.toml"
-    if not shipped.exists():
-        shipped = shipped.parent.parent / "sanic.toml"
-    if path := os.environ.get("PORTAL_CONFIG_FILE"):
-        own = Path(path)
-        if not own.is_file():
-            raise SettingsError(key="PORTAL_CONFIG_FILE", reason=f"there is no file {own}")
-        return [shipped, own]
-    return [shipped, Path("sanic.toml")]
+        return self.works and self.work_process_count == 0
 
 
 def load_settings(**explicit: Any) -> Settings:
@@ -371,6 +362,14 @@ def load_settings(**explicit: Any) -> Settings:
     if settings.secret_key.get_secret_value():
         return settings
     return settings.model_copy(update={"secret_key": SecretStr(generated_secret(settings.state_dir))})
+
+
+def _read_address(key: str, text: str) -> Address:
+    try:
+        return database_address.read(text)
+    except ValueError:
+        reason = "cannot be read as driver://user:password@host:port/name"
+        raise SettingsError(key=key, variable=variable_of(key), reason=reason) from None
 
 
 def _first_wrong_key(failure: ValidationError) -> SettingsError:

@@ -17,7 +17,6 @@ SHOWN_SETTINGS = (
     "google_base_url",
     "stripe_api_base",
 )
-DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
 def origin(url: str) -> str:
@@ -46,6 +45,15 @@ def shown_url(url: str) -> str:
     return url
 
 
+def own_host(url: str) -> str:
+    """The URL of a host name of the portal's own: its links, forms, cookies and documents begin at the root."""
+    if urlsplit(shown_url(url)).path not in {"", "/"}:
+        raise ValueError(
+            f"{url!r} is below another address; give the portal a host name of its own, and leave the path out"
+        )
+    return url
+
+
 def store_url(url: str) -> str:
     """Where files are kept: a folder or a bucket, without credentials."""
     parts = _split(url)
@@ -54,13 +62,6 @@ def store_url(url: str) -> str:
     is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
     if not is_folder and not (parts.scheme in STORES and parts.netloc):
         raise ValueError(f"must be file:///folder, or start with {', '.join(f'{name}://' for name in STORES)}")
-    return url
-
-
-def database_url(url: str) -> str:
-    """A database of one of the two kinds; it may hold a password."""
-    if url.partition("://")[0] not in DRIVERS:
-        raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
     return url
 
 

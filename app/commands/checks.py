@@ -18,10 +18,10 @@ from app.commands.output import reason_of
 from app.commands.payment_checks import payments
 from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
-from app.commands.work_checks import connections, work
+from app.commands.work_checks import connections, pooler, work
 from app.database import schema
 from app.database.connections import Database
-from app.errors import DeliveryError, PortalError, SettingsError
+from app.errors import DatabaseEncodingError, DeliveryError, PortalError, SettingsError, WorkForbiddenError
 from app.limits.rate_windows import RateLimit, RedisWindows
 from app.messages.mail import SmtpMailer, is_loopback
 from app.runtime import Runtime
@@ -113,10 +113,14 @@ def state_folder(settings: Settings) -> Iterator[CheckResult]:
 
 def secret_key(settings: Settings) -> CheckResult:
     """The source of the secret key; loading the settings has already checked that it exists and is strong enough."""
+    secret = settings.secret_key.get_secret_value()
+    if secret != secret.strip():
+        detail = "begins or ends with a blank or a line end, which is a part of it; write it so everywhere, or nowhere"
+        return CheckResult("secret_key", "warning", detail)
     if settings.environment == "production":
         return CheckResult("secret_key", "ok", "set, and long enough")
     path = settings.state_dir.absolute() / SECRET_KEY_FILE
-    if path.is_file() and path.read_text().strip() == settings.secret_key.get_secret_value():
+    if path.is_file() and path.read_text().strip() == secret:
         return CheckResult("secret_key", "ok", f"made for development, kept in {path}")
     return CheckResult("secret_key", "ok", "set")
 
@@ -222,6 +226,10 @@ async def database(settings: Settings) -> AsyncIterator[CheckResult]:
             yield CheckResult(
                 "schema", status, f"at migration {revision or 'none'}, needed is {needed}; run: portal migrate"
             )
+    except (DatabaseEncodingError, WorkForbiddenError) as failure:
+        yield CheckResult(
+            "database" if isinstance(failure, DatabaseEncodingError) else "work", "failure", failure.detail
+        )
     except (PortalError, SQLAlchemyError, OSError) as failure:
         detail = f"{settings.database.render_as_string()} does not answer: {reason_of(failure)} (PORTAL_DATABASE_URL)"
         yield CheckResult("database", "failure", detail)
@@ -244,6 +252,8 @@ async def _postgresql(settings: Settings, db: Database) -> AsyncIterator[CheckRe
         trigram = await conn.rows(database_server.trigram_extension)
     yield CheckResult("database", "ok", f"PostgreSQL {version} at {settings.database.render_as_string()}")
     yield connections(settings, usable)
+    if settings.pooler:
+        yield await pooler(db)
     effect = "search uses it" if trigram else "the server does not offer it; search reads more rows"
     yield CheckResult("pg_trgm", "ok", f"{'available' if trigram else 'absent'}: {effect}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -30,6 +31,8 @@ from app.errors import (
 FAILED = 1
 # SQLSTATE classes of refused connections: wrong user or password, unknown database.
 REFUSALS = ("28", "3D")
+# What PgBouncer refuses, and no server does.
+POOLER_ADVICE = ", as a pooler says; set PORTAL_DATABASE_POOLER to its address, and this one to the server's own"
 # The exit code for errors that the user can fix by calling differently: wrong options, or
 # names that do not exist.
 MISUSED = 2
@@ -61,12 +64,16 @@ def answer(as_json: bool, result: Mapping[str, Any], *parts: RenderableType) -> 
     """Print a command's result: ``result`` as a JSON object, or else ``parts`` as text."""
     console = Console()
     if as_json:
-        console.out(
-            orjson.dumps(result, option=orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS).decode(), highlight=False
-        )
+        console.out(_json(console, result), highlight=False)
         return
     for part in parts:
         console.print(part, soft_wrap=not isinstance(part, Table))
+
+
+def _json(console: Console, value: Mapping[str, Any]) -> str:
+    """The value as JSON; letters are escaped where the output is not in UTF-8, so that every reader gets the same."""
+    text = orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+    return text if console.encoding.startswith("utf") else json.dumps(json.loads(text), separators=(",", ":"))
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
@@ -93,14 +100,14 @@ def report(failure: Exception, *, as_json: bool) -> int:
     console = Console(stderr=True)
     if as_json:
         error = {"errorCode": code, "message": message, "detail": detail}
-        console.out(orjson.dumps(error).decode(), highlight=False)
+        console.out(_json(console, error), highlight=False)
     else:
         console.print(" ".join(detail.split()), style="red", markup=False, highlight=False, soft_wrap=True)
     if os.environ.get("PORTAL_LOG_LEVEL", "").lower() == "debug":
         console.print_exception()
     if isinstance(failure, CommandFailedError):
         return failure.exit_code
-    return MISUSED if isinstance(failure, (*MISUSES, CycloptsError, UnicodeEncodeError)) else FAILED
+    return MISUSED if isinstance(failure, (*MISUSES, CycloptsError, UnicodeError)) else FAILED
 
 
 def _description(failure: Exception) -> tuple[str, str, str]:
@@ -117,7 +124,7 @@ def _description(failure: Exception) -> tuple[str, str, str]:
         return failure.code, *(_of_options(failure) if isinstance(failure, ValidationError) else _words(failure))
     if isinstance(failure, CommandFailedError):
         return failure.code, str(failure), str(failure)
-    if isinstance(failure, CycloptsError | UnicodeEncodeError):
+    if isinstance(failure, CycloptsError | UnicodeError):
         message = str(failure) if isinstance(failure, CycloptsError) else "What was given is not text in UTF-8."
         return "usage", message, f"{message} See: portal --help"
     # Imported here, because ``portal serve`` needs no SQLAlchemy until its workers import it.
@@ -144,7 +151,8 @@ def reason_of(failure: BaseException) -> str:
     """The message of the first cause, such as the driver's, without the SQL statement."""
     cause = _root_cause(failure)
     text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return (text.splitlines() or [""])[0].strip().rstrip(".") or type(cause).__name__
+    reason = (text.splitlines() or [""])[0].strip().rstrip(".") or type(cause).__name__
+    return reason + POOLER_ADVICE if reason.startswith("unsupported startup parameter") else reason
 
 
 def _root_cause(failure: BaseException) -> BaseException:

@@ -27,7 +27,9 @@ METRICS_FOLDER = "metrics"
 
 def serve(
     *,
-    host: Annotated[str | None, Parameter(help="Address to listen on; 0.0.0.0 is every one.")] = None,
+    host: Annotated[
+        str | None, Parameter(help="Address to listen on; 0.0.0.0 is every one of IPv4, :: every one.")
+    ] = None,
     port: Annotated[int | None, Parameter(help="Port to listen on; 0 chooses a free one.")] = None,
     workers: Annotated[int | None, Parameter(help="Worker processes; 0 chooses.")] = None,
     as_json: AsJson = False,
@@ -55,8 +57,12 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
     """The listening socket; it is opened first, because without the port everything else would be in vain."""
     address = f"{settings.host}:{settings.port}"
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # ``::`` means every address of this machine, those of IPv4 as well, which a host's own default may leave out.
+    is_any = settings.host == "::" and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listener = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=is_any
+        )
     except PermissionError:
         from app.commands.output import CommandFailedError
 

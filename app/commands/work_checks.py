@@ -5,9 +5,12 @@ from __future__ import annotations
 from app.commands.check_result import CheckResult
 from app.context import Actor, Context
 from app.database import pools
+from app.database.connections import Database
+from app.database.engines import SESSION
 from app.runtime import Runtime
 from app.services import readiness
 from app.settings import Settings
+from sql.statements import database_server
 
 # An errand is begun within seconds; one that has waited for so long waits for a process that works.
 LATE_SECONDS = 60
@@ -15,6 +18,8 @@ LATE_SECONDS = 60
 
 def connections(settings: Settings, usable: int) -> CheckResult:
     """Whether the server permits as many connections as this host's processes may open."""
+    if settings.pooler:
+        return CheckResult("connections", "ok", "the pooler holds those of requests; work and listening have their own")
     held = pools.connections(settings)
     detail = f"{held.workers} workers x {held.per_worker}"
     if held.work_processes:
@@ -24,6 +29,18 @@ def connections(settings: Settings, usable: int) -> CheckResult:
         return CheckResult("connections", "ok", detail)
     remedy = "lower workers, work_processes, or the size of a pool, or raise max_connections"
     return CheckResult("connections", "failure", f"{detail}; {remedy}")
+
+
+async def pooler(db: Database) -> CheckResult:
+    """Whether sessions behind the pooler are set up as the portal sets up its own; plans are slower otherwise."""
+    async with db.read() as conn:
+        found = dict(zip(SESSION, (await conn.rows(database_server.session_settings))[0], strict=True))
+    if found == SESSION:
+        return CheckResult("database_pooler", "ok", "answers; its sessions are set up")
+    wanted = "; ".join(f"SET {name} = {value}" for name, value in SESSION.items())
+    return CheckResult(
+        "database_pooler", "warning", f"answers; for quick plans give its database: connect_query='{wanted}'"
+    )
 
 
 async def work(settings: Settings, runtime: Runtime) -> CheckResult:

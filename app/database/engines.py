@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from app.database_address import Address
 from app.settings import Settings
 
 # Seconds that a SQLite connection waits for the current writer, which may be another process.
 SQLITE_BUSY_SECONDS = 15
 SQLITE_READERS = 4
+# random_page_cost: the pages in frequent use are in memory. With the default, which is meant for a hard disk, the
+# planner would scan a table of a thousand rows to find ten of them.
+SESSION = {"jit": "off", "random_page_cost": "1.1"}
+# Prepared statements stay in the server's session, which the next transaction of a pooler's client does not find again:
+# without names, asyncpg sends the statement again with the values.
+_UNNAMED: dict[str, Any] = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
 _AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
 
 
 def postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
     """The engine of a PostgreSQL database; without ``writes`` its transactions are read-only."""
     options: dict[str, Any] = {} if writes else _AUTOCOMMIT
+    pooler = settings.pooler
+    # A pooler for transactions refuses what a session begins with, and its sessions are everybody's.
+    server_settings = {} if pooler else SESSION | ({} if writes else {"default_transaction_read_only": "on"})
     return create_async_engine(
-        settings.database,
+        (pooler or settings.database_address).url,
         pool_size=settings.write_pool_size if writes else settings.read_pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
         hide_parameters=True,
-        connect_args=_connect_args(settings, {} if writes else {"default_transaction_read_only": "on"}),
+        connect_args=connect_args(settings, pooler or settings.database_address, server_settings)
+        | (_UNNAMED if pooler else {}),
         **options,
     )
 
@@ -36,20 +48,25 @@ def listening_engine(settings: Settings) -> AsyncEngine:
         settings.database,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args=_connect_args(settings, {"application_name": "portal doorbell"}),
+        connect_args=connect_args(settings, settings.database_address, {"application_name": "portal doorbell"}),
         **_AUTOCOMMIT,
     )
 
 
-def _connect_args(settings: Settings, server_settings: dict[str, str]) -> dict[str, Any]:
-    # random_page_cost: the pages in frequent use are in memory. With the default, which is meant for a hard disk, the
-    # planner would scan a table of a thousand rows to find ten of them.
-    everywhere = {"application_name": "portal", "timezone": "UTC", "jit": "off", "random_page_cost": "1.1"}
-    return {
-        "server_settings": everywhere | server_settings,
-        "timeout": settings.pool_timeout_seconds,
+def connect_args(settings: Settings, address: Address, server_settings: Mapping[str, str]) -> dict[str, Any]:
+    """What asyncpg needs to connect to this address, beside what SQLAlchemy takes from its URL."""
+    arguments: dict[str, Any] = {
+        "server_settings": {
+            "application_name": "portal",
+            "timezone": "UTC",
+            **server_settings,
+            **address.server_settings,
+        },
+        "timeout": address.timeout_seconds(settings.pool_timeout_seconds),
         "command_timeout": settings.statement_timeout_seconds,
     }
+    # asyncpg reads certificates, modes and the like from an address only.
+    return arguments | ({"dsn": address.driver_address} if address.driver_address else {})
 
 
 def sqlite_engine(settings: Settings, *, writes: bool) -> AsyncEngine:

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Identity, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.database.engines import SQLITE_BUSY_SECONDS
+from app.database.engines import SQLITE_BUSY_SECONDS, connect_args
 from app.database.failures import outages
+from app.database.fitness import ENGINE_SCHEMA, Fitness
 from app.errors import SchemaBehindError
 from app.settings import Settings
 from app.state_folder import make_state_dir
 from sql.dialect import TRIGRAM_INDEXES, migration_lock
-from sql.statements import workers
+from sql.statements import database_server, workers
 from sql.tables import metadata
 from sql.tables.workers import alembic_version
 
@@ -54,13 +55,21 @@ async def differences(settings: Settings) -> list[Any]:
 
 
 async def _on_connection(settings: Settings, work: Callable[[Connection], Result]) -> Result:
+    """Do it on a connection of its own; raises WorkForbiddenError, or DatabaseUnavailableError and its like."""
     # On SQLite a starting process waits while another one migrates; on PostgreSQL an unreachable host fails in time.
     is_sqlite = settings.database.get_backend_name() == "sqlite"
-    connect_args = {"timeout": SQLITE_BUSY_SECONDS if is_sqlite else settings.pool_timeout_seconds}
-    engine = create_async_engine(settings.database, poolclass=NullPool, connect_args=connect_args)
+    address = settings.database_address
+    options: dict[str, Any] = {"timeout": SQLITE_BUSY_SECONDS} if is_sqlite else connect_args(settings, address, {})
+    if not is_sqlite:
+        # A migration may take as long as it takes.
+        options["command_timeout"] = None
+    engine = create_async_engine(address.url, poolclass=NullPool, connect_args=options)
     try:
         with outages():
             async with engine.begin() as connection:
+                if not is_sqlite:
+                    found = (await connection.execute(database_server.fitness, {"engine": ENGINE_SCHEMA})).one()
+                    Fitness(*found).check(works=settings.works)
                 return await connection.run_sync(work)
     finally:
         await engine.dispose()

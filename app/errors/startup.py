@@ -25,3 +25,22 @@ class SchemaBehindError(UnavailableError):
 
     def __init__(self, *, found: str | None, needed: str, retry_after: int = 1) -> None:
         super().__init__(found=found or "none", needed=needed, retry_after=retry_after)
+
+
+class DatabaseEncodingError(UnavailableError):
+    """The database {database} keeps text as {encoding}, and cannot hold every name: UTF8 is needed.
+
+    Make one: createdb --encoding=UTF8 --template=template0 NAME
+    """
+
+    code = "database_encoding"
+
+
+class WorkForbiddenError(UnavailableError):
+    """The database's user {user} may not keep the state of background work, so no mail would leave.
+
+    Run as the owner of the database: GRANT CREATE ON DATABASE "{database}" TO "{user}"; where the schema {engine} is
+    there already, grant its use and all privileges on its tables instead.
+    """
+
+    code = "work_forbidden"

@@ -27,6 +27,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowStatus
 from psycopg import ClientCursor
 from sqlalchemy.engine import URL
 
+from app.database.fitness import ENGINE_SCHEMA
 from app.errors import DeliveryDeferredError, UnavailableError
 from app.jobs.engine_log import configure_engine_log
 from app.settings import Settings
@@ -43,7 +44,6 @@ APPLICATION: Final = "addon-portal"
 # compatible. By default the engine would use a hash of the code, and after a deployment nobody would take over
 # unfinished work.
 VERSION: Final = "1"
-SCHEMA: Final = "dbos"
 SQLITE_FILE: Final = "durable.db"
 
 QUEUE: Final = "schedules"
@@ -72,9 +72,6 @@ UNDER_WAY: Final = "PENDING"
 
 # Seconds after the grace period until the engine must have joined its threads.
 DESTROY_SECONDS: Final = 30.0
-
-# The URL options that asyncpg and libpq both have under the same name.
-LIBPQ_OPTIONS: Final = frozenset({"host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib"})
 
 
 class RunFailedError(Exception):
@@ -252,7 +249,7 @@ class Engine:
                 DBOS.register_queue(queue, worker_concurrency=at_once, polling_interval_sec=self._errand_poll_seconds)
             self._client = DBOSClient(
                 system_database_url=url.render_as_string(hide_password=False),
-                dbos_system_schema=SCHEMA,
+                dbos_system_schema=ENGINE_SCHEMA,
                 system_database_pool_size=1,
                 application_name=APPLICATION,
                 lazy=True,
@@ -348,17 +345,14 @@ def engine_url(settings: Settings) -> URL:
     url = settings.database
     if url.get_backend_name() == "sqlite":
         return URL.create("sqlite", database=str(settings.state_dir.absolute() / SQLITE_FILE))
-    query = {name: value for name, value in url.query.items() if name in LIBPQ_OPTIONS}
-    if "ssl" in url.query:
-        query["sslmode"] = url.query["ssl"]
-    return url.set(drivername="postgresql", query=query)
+    return url.set(drivername="postgresql", query={**url.query, **settings.database_address.options})
 
 
 def _configuration(settings: Settings, url: URL, executor_id: str) -> DBOSConfig:
     return {
         "name": APPLICATION,
         "system_database_url": url.render_as_string(hide_password=False),
-        "dbos_system_schema": SCHEMA,
+        "dbos_system_schema": ENGINE_SCHEMA,
         "sys_db_pool_size": settings.durable_pool_size,
         "db_engine_kwargs": {"connect_args": _connect_args(url), "hide_parameters": True},
         "executor_id": executor_id,

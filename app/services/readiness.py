@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.context import Context
+from app.database.fitness import ENGINE_SCHEMA, Fitness
 from app.database.schema import head_revision
 from app.errors import SchemaBehindError, ShuttingDownError
-from sql.statements import workers
+from sql.statements import database_server, workers
 
 # Read once, because no answer may wait for a disk.
 NEEDED = head_revision()
@@ -53,18 +54,21 @@ class _State(NamedTuple):
 
 
 async def readiness(ctx: Context) -> Readiness:
-    """Ask the database one cheap question.
+    """Ask the database what requests and background work need, cheaply.
 
     A database at a later migration is one that a newer server has brought there while this one still runs. Work that
     stands still makes no worker unready: it answers devices as before, and a load balancer that left it out would turn
-    late messages into an outage. Raises DatabaseUnavailableError, SchemaBehindError, or ShuttingDownError while
-    stopping.
+    late messages into an outage. Work that can never begin is another matter: nobody would ever get a mail. Raises
+    DatabaseUnavailableError, SchemaBehindError, WorkForbiddenError, or ShuttingDownError while stopping.
     """
     if ctx.runtime.is_stopping:
         raise ShuttingDownError
     now = ctx.now()
     async with ctx.read() as conn:
         state = await conn.one(workers.readiness, _State, now=now, alive_since=now - DEAD_AFTER)
+        if not ctx.runtime.db.is_sqlite:
+            fitness = await conn.one(database_server.fitness, Fitness, engine=ENGINE_SCHEMA)
+            fitness.check(works=ctx.runtime.settings.works)
     if (state.migration or "") < NEEDED:
         raise SchemaBehindError(found=state.migration, needed=NEEDED)
     wait_seconds = Work(state.processes, state.oldest_call_at).wait_seconds(now)

@@ -15,13 +15,13 @@ from app.services.connections import Credential
 from app.services.operators.identity import (
     API_TOKEN_PREFIX,
     api_token_hash,
-    cookie_actor,
     session_hash,
     token_actor,
 )
 from app.services.tenants.sessions import authenticate, token_hash_of
 from blueprints.web.bodies import bearer_token
-from blueprints.web.identify import READING, SESSION_COOKIE, address_of, check_origin
+from blueprints.web.cookies import SESSION_COOKIE, cookies_of, session_actor
+from blueprints.web.identify import READING, address_of, check_origin
 
 
 class Caller(NamedTuple):
@@ -40,10 +40,11 @@ async def caller_of(request: Request, runtime: Runtime, request_id: str) -> Call
     address = address_of(request)
     if (token := token_in(request)) is not None:
         return await of_token(runtime, token, request_id, address)
-    if cookie := request.cookies.get(SESSION_COOKIE):
-        if request.method not in READING:
-            check_origin(request, runtime)
-        ctx = _reading(Context(runtime, await cookie_actor(runtime, cookie), request_id, address))
+    if cookies_of(request, SESSION_COOKIE) and request.method not in READING:
+        check_origin(request, runtime)
+    if (found := await session_actor(request, runtime)) is not None:
+        actor, cookie = found
+        ctx = _reading(Context(runtime, actor, request_id, address))
         return Caller(ctx, Credential("operator_session", session_hash(runtime, cookie)))
     raise CallerNotSentError
 

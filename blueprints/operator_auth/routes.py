@@ -14,8 +14,8 @@ from app.services.operators import accounts, local_sign_in, provider_sign_in, se
 from app.services.operators.accounts import SignedInOperator
 from app.services.operators.local_sign_in import MAX_CHARACTERS, MIN_CHARACTERS, LinkOwner
 from app.services.operators.sessions import SignedIn
+from blueprints.web.cookies import SESSION_COOKIE, cookies_of, session_cookies
 from blueprints.web.forms import set_cookie
-from blueprints.web.identify import SESSION_COOKIE
 from blueprints.web.operations import Api
 from blueprints.web.pages import HOME_PATH, SIGN_IN_PATH, Pages, View, reads_pages, see_other
 
@@ -94,7 +94,7 @@ async def back_from_provider(request: Request, ctx: Context) -> HTTPResponse:
     """Come back from the identity provider."""
     said = {name: value for name, value in request.query_args if isinstance(value, str)}
     response = _signed_in(
-        ctx, await provider_sign_in.finish(ctx, cookie=request.cookies.get(ATTEMPT_COOKIE), callback=said)
+        ctx, await provider_sign_in.finish(ctx, cookies=cookies_of(request, ATTEMPT_COOKIE), callback=said)
     )
     set_cookie(response, ctx.runtime, ATTEMPT_COOKIE, "", path=ATTEMPT_PATH, seconds=0)
     return response
@@ -103,15 +103,16 @@ async def back_from_provider(request: Request, ctx: Context) -> HTTPResponse:
 @pages.page("GET", "/auth/logout", template="sign_out.html")
 async def sign_out_form(request: Request, ctx: Context) -> View | HTTPResponse:
     """Ask whether to sign out; to follow a link here ends nothing."""
-    if not request.cookies.get(SESSION_COOKIE):
+    if not session_cookies(request, ctx.runtime.keys):
         return see_other(SIGN_IN_PATH)
     return View({})
 
 
 @pages.page("POST", "/auth/logout")
 async def sign_out(request: Request, ctx: Context, form: Mapping[str, str]) -> HTTPResponse:
-    """End the session."""
-    await sessions.sign_out(ctx, request.cookies.get(SESSION_COOKIE) or "")
+    """End every session that this browser has here."""
+    for cookie in session_cookies(request, ctx.runtime.keys):
+        await sessions.sign_out(ctx, cookie)
     response = see_other(SIGN_IN_PATH)
     set_cookie(response, ctx.runtime, SESSION_COOKIE, "", seconds=0)
     return response

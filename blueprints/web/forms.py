@@ -11,8 +11,7 @@ from sanic.response import HTTPResponse
 
 from app.errors import FormRefusedError, OriginRefusedError, PayloadTooLargeError, RequestError
 from app.runtime import Runtime
-from app.services.operators.identity import read_cookie
-from blueprints.web.identify import SESSION_COOKIE
+from blueprints.web.cookies import cookies_of, session_cookies
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 # Who is not signed in yet has a cookie for forms only.
@@ -36,9 +35,9 @@ def read_form(request: Request, runtime: Runtime) -> dict[str, str]:
         fields = dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         raise RequestError from None
-    holder = _holder(request, runtime)
-    token = fields.pop(FORM_FIELD, "")
-    if holder is None or not hmac.compare_digest(token.encode(), _token(runtime, holder).encode()):
+    token = fields.pop(FORM_FIELD, "").encode()
+    # Each is compared: a form may be served below one path and sent below another, where other cookies come first.
+    if not any(hmac.compare_digest(token, _token(runtime, one).encode()) for one in _holders(request, runtime)):
         raise FormRefusedError
     return fields
 
@@ -49,7 +48,7 @@ class FormGuard:
     def __init__(self, request: Request, runtime: Runtime) -> None:
         self._runtime = runtime
         self._new_cookie: str | None = None
-        self._holder = _holder(request, runtime)
+        self._holder = next(iter(_holders(request, runtime)), None)
 
     @property
     def token(self) -> str:
@@ -84,13 +83,11 @@ def _check_origin(request: Request, runtime: Runtime) -> None:
         raise OriginRefusedError
 
 
-def _holder(request: Request, runtime: Runtime) -> str | None:
-    """What the form's token belongs to: the session of who is signed in, else the cookie for forms."""
-    session = request.cookies.get(SESSION_COOKIE)
-    if session and read_cookie(runtime.keys, session) is not None:
-        return f"session {session}"
-    cookie = request.cookies.get(FORM_COOKIE)
-    return _unsigned(cookie) if cookie else None
+def _holders(request: Request, runtime: Runtime) -> list[str]:
+    """What a form's token may belong to: the session of who is signed in, else the cookie for forms."""
+    if sessions := session_cookies(request, runtime.keys):
+        return [f"session {session}" for session in sessions]
+    return [_unsigned(cookie) for cookie in cookies_of(request, FORM_COOKIE)]
 
 
 def _unsigned(cookie: str) -> str:

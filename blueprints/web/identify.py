@@ -10,11 +10,11 @@ from app.context import VISITOR, Actor, Context
 from app.errors import OriginRefusedError, PermissionDeniedError
 from app.limits.rate_limits import Allowance
 from app.runtime import Runtime
-from app.services.operators.identity import API_TOKEN_PREFIX, cookie_actor, token_actor
+from app.services.operators.identity import API_TOKEN_PREFIX, token_actor
 from app.services.tenants.sessions import authenticate
 from blueprints.web.bodies import bearer_token
+from blueprints.web.cookies import SESSION_COOKIE, cookies_of, session_actor
 
-SESSION_COOKIE = "session"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -59,10 +59,11 @@ async def _actor(
             return await token_actor(runtime, token), None
         if caller.device:
             return await _device(runtime, token)
-    if caller.is_operator and (cookie := request.cookies.get(SESSION_COOKIE)):
+    if caller.is_operator and cookies_of(request, SESSION_COOKIE):
         if request.method not in READING and not is_form:
             check_origin(request, runtime)
-        return await cookie_actor(runtime, cookie), None
+        if (found := await session_actor(request, runtime)) is not None:
+            return found[0], None
     raise caller.not_sent
 
 

@@ -13,9 +13,10 @@ from app.context import Context
 from app.errors import PortalError, UnauthenticatedError
 from app.runtime import Runtime
 from blueprints.web.answer_headers import finish
+from blueprints.web.cookies import SESSION_COOKIE, cookies_of
 from blueprints.web.endpoints import Answered, observed
 from blueprints.web.forms import FormGuard, read_form
-from blueprints.web.identify import READING, SESSION_COOKIE, identified
+from blueprints.web.identify import READING, identified
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
 from blueprints.web.templates import NAMES, render
@@ -173,7 +174,7 @@ def _failed(request: Request, page: Page, request_id: str, failure: Exception) -
     if is_unknown and not page.caller.is_anyone and request.method in READING:
         return see_other(SIGN_IN_PATH)
     error = failure if isinstance(failure, PortalError) else PortalError()
-    is_signed_in = not is_unknown and SESSION_COOKIE in request.cookies
+    is_signed_in = not is_unknown and bool(cookies_of(request, SESSION_COOKIE))
     values = {"error": error, "is_signed_in": is_signed_in}
     return _say_when_again(html_page("web/failure.html", values, status=problem.status), error)
 

@@ -15,7 +15,8 @@ import pytest
 from support.databases import is_setting
 
 from app.errors import SettingsError
-from app.settings import Settings, load_settings, toml_files
+from app.setting_files import toml_files
+from app.settings import Settings, load_settings
 
 # Never in the file: where secrets and what belongs to one machine come from.
 NOT_IN_THE_FILE = {
@@ -23,6 +24,7 @@ NOT_IN_THE_FILE = {
     "state_dir",
     "secret_key",
     "database_url",
+    "database_pooler",
     "smtp_url",
     "message_provider_url",
     "redis_url",
@@ -160,6 +162,8 @@ def test_a_wrong_address_of_a_provider_is_named_as_it_was_given(
         ({"database_url": "mysql://root:hidden@db/portal"}, "database_url", "postgresql+asyncpg://"),
         ({"database_url": "postgresql://u:hidden@db/portal"}, "database_url", "postgresql+asyncpg://"),
         ({"database_url": "nonsense hidden"}, "database_url", "sqlite+aiosqlite:///"),
+        ({"public_url": "https://host.example/portal"}, "public_url", "a host name of its own"),
+        ({"public_url": "https://host.example//"}, "public_url", "a host name of its own"),
         ({"log_level": "loud"}, "log_level", "debug"),
         ({"environment": "staging"}, "environment", "production"),
         ({"unheard_of": 1}, "unheard_of", "not a setting"),
@@ -301,3 +305,39 @@ def test_lists_may_be_written_with_commas(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("PORTAL_ALLOWED_ORIGINS", "https://a.example, HTTPS://B.example:8443,")
 
     assert load_settings(state_dir=tmp_path).allowed_origins == ("https://a.example", "https://b.example:8443")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_file_as_an_editor_on_windows_saves_it_is_read_or_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "sanic.toml").write_bytes('mail_from_name = "M\u00fcller"\r\n'.encode(encoding))
+
+    if encoding == "utf-8-sig":
+        assert load_settings(state_dir=tmp_path).mail_from_name == "M\u00fcller"
+    else:
+        assert (
+            str(wrong(state_dir=tmp_path)) == "Setting sanic.toml: sanic.toml is not text in UTF-8; save it as UTF-8."
+        )
+
+
+def test_blanks_and_line_ends_around_a_value_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {"ENVIRONMENT": "development ", "HOST": "127.0.0.1\r\n", "PORT": " 9000", "LOG_LEVEL": "debug\n"}
+    given |= {"TIME_ZONE": "UTC ", "WORK_PROCESSES": "2 ", "DATABASE_URL": "postgresql+asyncpg://db/portal \r\n"}
+    given |= {"PUBLIC_URL": "\ufeffhttps://portal.example ", "STATE_DIR": f"{tmp_path} ", "ACCESS_LOG": "true\r"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"PORTAL_{name}", value)
+    monkeypatch.setenv("OPENAI_API_KEY", "key\r\n")
+
+    settings = load_settings()
+
+    assert (settings.environment, settings.host, settings.port) == ("development", "127.0.0.1", 9000)
+    assert (settings.log_level, settings.time_zone, settings.work_process_count) == ("debug", "UTC", 2)
+    assert (settings.database.database, settings.public_url) == ("portal", "https://portal.example")
+    assert (settings.state_dir, settings.access_log) == (tmp_path, True)
+    assert settings.openai_api_key.get_secret_value() == "key"
+
+
+def test_a_secret_key_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is stored can be read with the same key only."""
+    monkeypatch.setenv("PORTAL_SECRET_KEY", f"{GOOD_SECRET} ")
+
+    assert load_settings(state_dir=tmp_path).secret_key.get_secret_value() == f"{GOOD_SECRET} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -47,16 +47,18 @@ async def start(ctx: Context) -> Started:
     return Started(address, urlsafe_b64encode(ctx.runtime.keys.seal_cookie(content, PURPOSE)).decode())
 
 
-async def finish(ctx: Context, *, cookie: str | None, callback: Mapping[str, str]) -> SignedIn:
+async def finish(ctx: Context, *, cookies: Collection[str], callback: Mapping[str, str]) -> SignedIn:
     """Begin a session for the person whom the provider has sent back, in the browser that we have sent there.
 
-    ``callback`` is the query with which the provider sends the browser back. Raises SignInFailedError,
-    OperatorNotAllowedError, SignInUnavailableError, RateLimitedError.
+    ``cookies`` are all that the browser has under the attempt's name, ``callback`` is the query with which the provider
+    sends the browser back. Raises SignInFailedError, OperatorNotAllowedError, SignInUnavailableError, RateLimitedError.
     """
-    attempt = _attempt(ctx, cookie)
-    if attempt is None:
+    attempts = [attempt for cookie in cookies if (attempt := _attempt(ctx, cookie)) is not None]
+    if not attempts:
         raise SignInFailedError(reason="it was not asked for by this browser, or too long ago")
-    if not hmac.compare_digest(callback.get("state", "").encode(), attempt.state.encode()):
+    state = callback.get("state", "").encode()
+    attempt = next((one for one in attempts if hmac.compare_digest(state, one.state.encode())), None)
+    if attempt is None:
         raise SignInFailedError(reason="it belongs to another attempt")
     await count_attempt(ctx, "sign-in by provider")
     if "error" in callback or not callback.get("code"):
@@ -67,10 +69,10 @@ async def finish(ctx: Context, *, cookie: str | None, callback: Mapping[str, str
     return await _sign_in(ctx, claims, email, role)
 
 
-def _attempt(ctx: Context, cookie: str | None) -> Attempt | None:
+def _attempt(ctx: Context, cookie: str) -> Attempt | None:
     """The attempt that this browser has begun, unless that was too long ago."""
     try:
-        sealed = urlsafe_b64decode((cookie or "").encode())
+        sealed = urlsafe_b64decode(cookie.encode())
     except ValueError:
         return None
     content = ctx.runtime.keys.open_cookie(sealed, PURPOSE)
