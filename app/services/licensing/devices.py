@@ -90,20 +90,22 @@ async def _change(ctx: Context, change: Change, device_id: int, tenant_slug: str
 
 
 async def _release(conn: WriteConnection, ctx: Context, tenant: Tenant, device_id: int) -> bool:
-    await _give_seat_back(conn, tenant, device_id)
+    held = await conn.affected(licensing.give_seat_back, of_tenant_id=tenant.id, device_id=device_id)
     own = {"of_tenant_id": tenant.id, "device_id": device_id}
     if not await conn.affected(licensing.release_device, **own, now=ctx.now()):
         return await _unchanged(conn, tenant, device_id)
     await _end_families(conn, ctx, tenant, device_id)
-    return await _told(conn, ctx, tenant, device_id, EventType.DEVICE_RELEASED, "released")
+    await _told(conn, ctx, tenant, device_id, EventType.DEVICE_RELEASED, "released")
+    return await _freed(conn, tenant, held)
 
 
 async def _revoke(conn: WriteConnection, ctx: Context, tenant: Tenant, device_id: int) -> bool:
-    await _give_seat_back(conn, tenant, device_id)
+    held = await conn.affected(licensing.give_seat_back, of_tenant_id=tenant.id, device_id=device_id)
     if not await conn.affected(licensing.revoke_device, of_tenant_id=tenant.id, device_id=device_id):
         return await _unchanged(conn, tenant, device_id)
     await _end_families(conn, ctx, tenant, device_id)
-    return await _told(conn, ctx, tenant, device_id, EventType.DEVICE_REVOKED, "revoked")
+    await _told(conn, ctx, tenant, device_id, EventType.DEVICE_REVOKED, "revoked")
+    return await _freed(conn, tenant, held)
 
 
 async def _reinstate(conn: WriteConnection, ctx: Context, tenant: Tenant, device_id: int) -> bool:
@@ -113,9 +115,11 @@ async def _reinstate(conn: WriteConnection, ctx: Context, tenant: Tenant, device
     return await _told(conn, ctx, tenant, device_id, EventType.DEVICE_REINSTATED, "reinstated")
 
 
-async def _give_seat_back(conn: WriteConnection, tenant: Tenant, device_id: int) -> None:
-    if await conn.affected(licensing.give_seat_back, of_tenant_id=tenant.id, device_id=device_id):
+async def _freed(conn: WriteConnection, tenant: Tenant, held: int) -> bool:
+    """Free the seat that the device held; last, as whoever takes a seat does, so that nobody waits in a circle."""
+    if held:
         await conn.affected(billing.free_seat, of_tenant_id=tenant.id)
+    return True
 
 
 async def _end_families(conn: WriteConnection, ctx: Context, tenant: Tenant, device_id: int) -> None:

@@ -57,7 +57,6 @@ async def _free_batch(ctx: Context, tenant_slug: str, seen_since: datetime) -> i
         silent = await conn.rows(statements.free_idle_devices, **values)
         if not silent:
             return 0
-        await conn.affected(statements.free_seats, of_tenant_id=tenant.id, freed=len(silent))
         events = [
             Event(
                 EventType.DEVICE_IDLE,
@@ -68,4 +67,5 @@ async def _free_batch(ctx: Context, tenant_slug: str, seen_since: datetime) -> i
             for (device_id,) in silent
         ]
         await record(conn, ctx, *events)
+        await conn.affected(statements.free_seats, of_tenant_id=tenant.id, freed=len(silent))
     return len(silent)
