@@ -27,7 +27,7 @@ ring_doorbell = select(func.pg_notify(bindparam("channel"), bindparam("payload")
 # What a server must be for the portal: its encoding, and whether this user may do what the durable engine needs: make
 # its schema, or fill an empty one, or change the tables of one that is there.
 fitness = text("""
-    SELECT current_setting('server_encoding') AS encoding, current_database() AS database, current_user AS owner,
+    SELECT current_setting('server_encoding') AS encoding, current_database() AS database, current_user AS "user",
         CASE
             WHEN engine.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
             WHEN NOT has_schema_privilege(engine.oid, 'USAGE') THEN false
@@ -44,7 +44,7 @@ fitness = text("""
             )
         END AS may_work
     FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace AS engine ON engine.nspname = :engine
-""")
+""").columns(column("encoding"), column("database"), column("user"), column("may_work"))
 
 # What connections through a pooler begin with: its own configuration has to say it.
 session_settings = select(func.current_setting("jit"), func.current_setting("random_page_cost"))

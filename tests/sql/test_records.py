@@ -17,6 +17,7 @@ from sqlalchemy import Executable, bindparam, select
 from support.variants import variants
 
 from app.database.connections import moment
+from app.database.fitness import Fitness
 from app.services.ledger.standing import Standing
 from app.services.licensing.code_list import ListedCode
 from app.services.licensing.device_list import ListedDevice
@@ -29,7 +30,17 @@ from app.services.runs.run_events import RunEvent
 from app.services.tenants.sessions import Session
 from app.services.usage.by_day import DayOfUsage
 from sql.lists import account_list, tenant_relations
-from sql.statements import api_tokens, audit, licensing, operators, run_events, run_progress, sign_in, usage
+from sql.statements import (
+    api_tokens,
+    audit,
+    database_server,
+    licensing,
+    operators,
+    run_events,
+    run_progress,
+    sign_in,
+    usage,
+)
 from sql.tables import devices
 
 HOUSE = Path(__file__).parents[2]
@@ -38,6 +49,7 @@ SCALARS: set[Any] = {int, str, moment}
 
 # Records that are filled from a row by hand: their statement, and how many of its columns stand before them.
 BY_HAND: dict[type[Any], tuple[Executable, int]] = {
+    Fitness: (database_server.fitness, 0),
     DayOfUsage: (tenant_relations.usage_of_tenants, 1),
     ListedCode: (tenant_relations.codes_of_tenants, 1),
     ListedDevice: (tenant_relations.devices_of_tenants, 1),
@@ -48,7 +60,17 @@ BY_HAND: dict[type[Any], tuple[Executable, int]] = {
     Situation: (licensing.refresh_situations, 3),
 }
 # What is called with parts of something else than a row; ``into`` is the parameter of what is resolved here.
-NO_ROW = {"CreatedOnDay", "FallbackModel", "TrendDay", "ValidationError", "cls", "into", "operation", "partial"}
+NO_ROW = {
+    "CodePrice",
+    "CreatedOnDay",
+    "FallbackModel",
+    "TrendDay",
+    "ValidationError",
+    "cls",
+    "into",
+    "operation",
+    "partial",
+}
 
 
 class Site(NamedTuple):

@@ -95,7 +95,8 @@ async def _release(conn: WriteConnection, ctx: Context, tenant: Tenant, device_i
     if not await conn.affected(licensing.release_device, **own, now=ctx.now()):
         return await _unchanged(conn, tenant, device_id)
     await _end_families(conn, ctx, tenant, device_id)
-    await _told(conn, ctx, tenant, device_id, EventType.DEVICE_RELEASED, "released")
+    title = _title(tenant, device_id, "released")
+    await record(conn, ctx, Event(EventType.DEVICE_RELEASED, title, tenant_id=tenant.id, device_id=device_id))
     return await _freed(conn, tenant, held)
 
 
@@ -104,7 +105,8 @@ async def _revoke(conn: WriteConnection, ctx: Context, tenant: Tenant, device_id
     if not await conn.affected(licensing.revoke_device, of_tenant_id=tenant.id, device_id=device_id):
         return await _unchanged(conn, tenant, device_id)
     await _end_families(conn, ctx, tenant, device_id)
-    await _told(conn, ctx, tenant, device_id, EventType.DEVICE_REVOKED, "revoked")
+    title = _title(tenant, device_id, "revoked")
+    await record(conn, ctx, Event(EventType.DEVICE_REVOKED, title, tenant_id=tenant.id, device_id=device_id))
     return await _freed(conn, tenant, held)
 
 
@@ -112,7 +114,9 @@ async def _reinstate(conn: WriteConnection, ctx: Context, tenant: Tenant, device
     own = {"of_tenant_id": tenant.id, "device_id": device_id}
     if not await conn.affected(licensing.reinstate_device, **own, now=ctx.now()):
         return await _unchanged(conn, tenant, device_id)
-    return await _told(conn, ctx, tenant, device_id, EventType.DEVICE_REINSTATED, "reinstated")
+    title = _title(tenant, device_id, "reinstated")
+    await record(conn, ctx, Event(EventType.DEVICE_REINSTATED, title, tenant_id=tenant.id, device_id=device_id))
+    return True
 
 
 async def _freed(conn: WriteConnection, tenant: Tenant, held: int) -> bool:
@@ -134,9 +138,5 @@ async def _unchanged(conn: WriteConnection, tenant: Tenant, device_id: int) -> b
     return False
 
 
-async def _told(
-    conn: WriteConnection, ctx: Context, tenant: Tenant, device_id: int, event: EventType, what: str
-) -> bool:
-    title = f"Device {device_id} of {tenant.name} {what}"
-    await record(conn, ctx, Event(event, title, tenant_id=tenant.id, device_id=device_id))
-    return True
+def _title(tenant: Tenant, device_id: int, what: str) -> str:
+    return f"Device {device_id} of {tenant.name} {what}"

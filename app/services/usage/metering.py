@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ import orjson
 from app.calendar import day_of
 from app.context import Context
 from app.database.connections import as_batch
-from app.errors import EventsRejectedError
+from app.errors import EventsRejectedError, UnavailableError
 from app.runtime import Coalesced, Runtime
 from app.services.usage.access import metered_tenant
 from app.telemetry import metrics
@@ -132,15 +131,26 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
 async def _known(
     ctx: Context, tenant_id: int, rows: Sequence[Mapping[str, Any]], new_ids: set[str]
 ) -> Mapping[str, _StoredEvent]:
-    """What is stored of the events whose ids were known, or came twice; nothing is asked where all were new."""
-    if len(rows) == len(new_ids):
-        return {}
-    repeated = Counter(str(row["event_id"]) for row in rows)
-    repeated.subtract(new_ids)
-    ids = as_batch([{"event_id": event_id} for event_id, times in repeated.items() if times])
-    async with ctx.read() as conn:
-        stored = await conn.many(usage.events_by_id, _StoredEvent, tenant_id=tenant_id, batch=ids)
-    return {event.event_id: event for event in stored}
+    """What is stored of the events: the new ones as they came first, and of the others what the database says.
+
+    Where some are stored, no outage may keep that from being reported: then what differs is told the next time.
+    """
+    known: dict[str, _StoredEvent] = {}
+    for row in rows:
+        if (event_id := str(row["event_id"])) in new_ids:
+            known.setdefault(event_id, _StoredEvent(event_id, row["kind"], row["quantity"], None))
+    others = sorted({str(row["event_id"]) for row in rows} - new_ids)
+    if not others:
+        return known
+    ids = as_batch([{"event_id": event_id} for event_id in others])
+    try:
+        async with ctx.read() as conn:
+            stored = await conn.many(usage.events_by_id, _StoredEvent, tenant_id=tenant_id, batch=ids)
+    except UnavailableError:
+        if not new_ids:
+            raise
+        return known
+    return known | {event.event_id: event for event in stored}
 
 
 def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str:
