@@ -153,7 +153,8 @@ class Storm:
                 await asyncio.sleep(1.5 + self._draw.random() * 2)
                 process.kill()
             output, errors = await process.communicate()
-            self.printed += output.splitlines()
+            # The last line of a process that was killed may have been cut.
+            self.printed += output[: output.rfind(b"\n") + 1].splitlines()
             assert last is (process.returncode == 0), errors.decode()[-2000:]
 
     async def _begin(self, operations: int) -> asyncio.subprocess.Process:
