@@ -173,21 +173,21 @@ async def test_an_event_is_verified_with_any_of_the_secrets() -> None:
     assert await verified_event(EVENT, signed(EVENT, "new", -290), ["new", "old"]) == event
 
 
-@pytest.mark.parametrize(
-    ("body", "header"),
-    [
-        (EVENT, None),
-        (EVENT, ""),
-        (EVENT, "nonsense"),
-        (EVENT, "t=1,v1="),
-        (EVENT, "t=x,v1=00"),
-        (EVENT, signed(EVENT, "other")),
-        (EVENT, signed(EVENT, "secret", -310)),
-        (EVENT + b" ", signed(EVENT, "secret")),
-        (b"\xff\xfe", signed(b"\xff\xfe", "secret")),
-    ],
-)
-async def test_what_is_not_signed_now_with_a_secret_is_refused(body: bytes, header: str | None) -> None:
+@pytest.mark.parametrize("header", [None, "", "nonsense", "t=1,v1=", "t=x,v1=00"])
+async def test_what_is_not_signed_is_refused(header: str | None) -> None:
+    with pytest.raises(WebhookSignatureError):
+        await verified_event(EVENT, header, ["secret"])
+
+
+@pytest.mark.parametrize("how", ["another secret", "long ago", "another body", "no text"])
+async def test_what_is_not_signed_now_with_a_secret_is_refused(how: str) -> None:
+    body, header = {
+        "another secret": (EVENT, signed(EVENT, "other")),
+        "long ago": (EVENT, signed(EVENT, "secret", -310)),
+        "another body": (EVENT + b" ", signed(EVENT, "secret")),
+        "no text": (b"\xff\xfe", signed(b"\xff\xfe", "secret")),
+    }[how]
+
     with pytest.raises(WebhookSignatureError):
         await verified_event(body, header, ["secret"])
 
