@@ -180,6 +180,13 @@ async def unreachable(database: str, tmp_path: Path, fake_llm: FakeModels) -> As
 
 
 @pytest.fixture
+async def waiting_long(database: str, tmp_path: Path, fake_llm: FakeModels) -> AsyncIterator[Calling]:
+    """The same, that waits for providers longer than a busy machine takes with hundreds of calls at once."""
+    async with process_that_calls(database, tmp_path, fake_llm, provider_timeout_seconds=60.0) as made:
+        yield made
+
+
+@pytest.fixture
 async def short_of_patience(database: str, tmp_path: Path, fake_llm: FakeModels) -> AsyncIterator[Calling]:
     """The same, that does not wait for budgets."""
     async with process_that_calls(database, tmp_path, fake_llm, budget_wait_seconds=0) as made:

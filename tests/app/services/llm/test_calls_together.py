@@ -25,8 +25,8 @@ async def worst_case(calling: Calling) -> int:
     return (await calling.worst_cases("openai"))[0]
 
 
-async def test_as_many_leave_as_the_budget_pays_for(calling: Calling) -> None:
-    calling = await Calling.prepared(calling.ctx, calling.fake, "openai")
+async def test_as_many_leave_as_the_budget_pays_for(waiting_long: Calling) -> None:
+    calling = await Calling.prepared(waiting_long.ctx, waiting_long.fake, "openai")
     each = await worst_case(calling)
     owner = await calling.project(monthly_budget_override=20 * each + each - 1)
     # It does not say what was used, so each counts with all that it has reserved.
