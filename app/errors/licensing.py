@@ -76,7 +76,7 @@ class RevokingNotAllowedError(DeniedError):
 
 
 class DeviceLimitReachedError(DeniedError):
-    """The device limit of the plan {plan} is reached: {max_devices} in use.
+    """The device limit of the subscription to {plan} is reached: {max_devices} in use.
 
     Release a device that is no longer used, or change to a larger plan.
     """

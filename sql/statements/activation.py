@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from sql import granted
 from sql.dialect import batch_rows, insert, referenced_column
 from sql.statements.billing import is_licensed, seat_is_free
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
@@ -32,8 +33,8 @@ activation_situation = (
         subscriptions.c.trial_ends_at,
         subscriptions.c.seats_used,
         plans.c.name.label("plan_name"),
-        plans.c.max_devices,
-        plans.c.monthly_run_quota,
+        granted.devices.label("max_devices"),
+        granted.runs.label("monthly_run_quota"),
         activation_codes.c.id.label("code_id"),
         activation_codes.c.hint.label("code_hint"),
         activation_codes.c.revoked_at.label("code_revoked_at"),

@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from sql import granted
 from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
@@ -86,7 +87,7 @@ device_standings = (
         devices.c.released_at,
         tenants.c.slug.label("tenant_slug"),
         plans.c.name.label("plan_name"),
-        plans.c.monthly_run_quota,
+        granted.runs.label("monthly_run_quota"),
         _state,
     )
     .select_from(_requests)
@@ -156,8 +157,8 @@ refresh_situations = (
         subscriptions.c.grace_until,
         subscriptions.c.trial_ends_at,
         plans.c.name.label("plan_name"),
-        plans.c.monthly_run_quota,
-        plans.c.max_devices,
+        granted.runs.label("monthly_run_quota"),
+        granted.devices.label("max_devices"),
     )
     .select_from(_tokens)
     .join(tenants, tenants.c.slug == _tokens.c.tenant_slug)

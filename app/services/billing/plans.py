@@ -23,9 +23,10 @@ from app.errors import (
 )
 from app.events import Event, EventType, record
 from app.services.figures.totals import Page, Total, read_page
+from sql.bounds import MAX_FIGURE
 from sql.statements import billing
 
-MAX_RUNS = 2**31 - 1
+MAX_RUNS = MAX_FIGURE
 
 
 @dataclass(frozen=True, slots=True)
