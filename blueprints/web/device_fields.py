@@ -21,7 +21,7 @@ class DeviceAnswer:
     tenant: str
     tenant_slug: str
     label: str | None
-    hw_fingerprint: Annotated[str, Field(description="SHA-256 of what the device sends.")]
+    hw_fingerprint: Annotated[str, Field(description="SHA-256 of what the device sends, normalised.")]
     device_type: Literal["desktop"] = "desktop"
     last_seen: datetime
     created_at: datetime

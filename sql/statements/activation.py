@@ -8,6 +8,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     exists,
     func,
     not_,
@@ -45,6 +46,7 @@ activation_situation = (
         devices.c.is_revoked.label("device_is_revoked"),
         devices.c.activation_code_id.label("device_code_id"),
         devices.c.seat_held,
+        devices.c.hw_fingerprint.label("stored_fingerprint"),
     )
     .select_from(tenants)
     .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
@@ -55,9 +57,15 @@ activation_situation = (
     )
     .outerjoin(
         devices,
-        and_(devices.c.tenant_id == tenants.c.id, devices.c.hw_fingerprint == bindparam("hw_fingerprint")),
+        and_(
+            devices.c.tenant_id == tenants.c.id,
+            devices.c.hw_fingerprint.in_((bindparam("hw_fingerprint"), bindparam("raw_fingerprint"))),
+        ),
     )
     .where(tenants.c.slug == bindparam("tenant_slug"))
+    # Where both are stored, the device is the one that was stored under what is sent.
+    .order_by(case((devices.c.hw_fingerprint == bindparam("raw_fingerprint"), 0), else_=1))
+    .limit(1)
 )
 
 is_good = and_(

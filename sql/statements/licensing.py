@@ -9,6 +9,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     false,
     func,
     not_,
@@ -64,6 +65,21 @@ hold_seat_again = (
     update(devices)
     .where(_device, not_(devices.c.seat_held), devices.c.released_at.is_(None), not_(devices.c.is_revoked))
     .values(seat_held=true(), last_seen=bindparam("now"))
+)
+
+_other = devices.alias("other")
+# A device that was stored under the hash of its fingerprint as it was sent gets that of the normalised one, unless
+# another device has it.
+normalize_fingerprint = (
+    update(devices)
+    .where(
+        _device,
+        devices.c.hw_fingerprint == bindparam("raw_fingerprint"),
+        ~exists().where(
+            _other.c.tenant_id == bindparam("of_tenant_id"), _other.c.hw_fingerprint == bindparam("fingerprint")
+        ),
+    )
+    .values(hw_fingerprint=bindparam("fingerprint"))
 )
 
 device_exists = select(devices.c.id).where(

@@ -105,7 +105,7 @@ async def test_seats_are_as_many_as_the_subscription_says(
     await change(live, update(plans).where(plans.c.name == tenant.plan).values(device_idle_days=1))
     await overridden(live, tenant, maxDevicesOverride=own)
 
-    first, *_ = [await activated(live, tenant, f"hw-{number}", tenant.codes[number]) for number in range(own)]
+    first, second = [await activated(live, tenant, f"hw-{number}", tenant.codes[number]) for number in range(own)]
     full = await activate(live, tenant, "one more", tenant.codes[3])
     clock.move(days=2)
     await idle_seats.free_idle_seats(live.ctx)
@@ -114,10 +114,12 @@ async def test_seats_are_as_many_as_the_subscription_says(
     late = [
         await activate(live, tenant, "one more", tenant.codes[3]),
         await activate(live, tenant, "hw-1", tenant.codes[1]),
+        await refresh(live, second),
     ]
 
-    assert [answer.json()["errorCode"] for answer in (full, *late)] == ["device_limit_reached"] * 3
+    assert [answer.json()["errorCode"] for answer in (full, *late)] == ["device_limit_reached"] * 4
     assert f"{own} in use" in full.json()["detail"]
+    assert all("1 in use" in answer.json()["detail"] for answer in late)
     assert back.status_code == 200
     ((used,),) = await rows(live, select(subscriptions.c.seats_used).where(subscriptions.c.ended_at.is_(None)))
     assert used == 1

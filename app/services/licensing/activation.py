@@ -1,6 +1,7 @@
 """Activation: a code binds a device, in one transaction that takes everything it needs or nothing.
 
-Every request is first tried as one for unknown hardware, together with other requests that wait. Only when a guard
+Every request is first tried as one for unknown hardware, together with other requests that wait, unless its
+fingerprint is not written as it is stored: that hardware may be known under another hash. Only when a guard
 refuses that, the situation is read and a pure rule says why. Where the rule has no objection, the hardware is a device
 already or another request was in the way, and the activation is tried again with the situation that was read.
 """
@@ -11,7 +12,6 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.access.keys import fingerprint_hash
 from app.context import Context
 from app.errors import (
     CodeExpiredError,
@@ -41,6 +41,7 @@ from app.services.licensing.enrollment import (
     family_row,
     take_seats,
 )
+from app.services.licensing.fingerprints import Fingerprint, read_fingerprint, store_as_normal
 from app.services.licensing.token_pairs import Entitlements, TokenPair, new_refresh_token, token_pair
 from app.telemetry import metrics
 from sql.statements import activation as statements
@@ -73,6 +74,7 @@ class Situation:
     device_is_revoked: bool | None
     device_code_id: int | None
     seat_held: bool | None
+    stored_fingerprint: str | None
 
     @property
     def is_bound(self) -> bool:
@@ -94,11 +96,12 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
     """
     address = network_of(ctx.address) or "unknown"
     await ctx.runtime.rate_limits.check_guessing(address)
-    code = code_text.normalize(activation_code)
+    code, fingerprint = code_text.normalize(activation_code), read_fingerprint(hw_fingerprint)
     request = ActivationRequest(
         tenant_slug,
         NO_CODE if code is None else ctx.runtime.keys.code_hash(code),
-        fingerprint_hash(hw_fingerprint),
+        fingerprint.hash,
+        None if fingerprint.is_normal else fingerprint.raw_hash,
     )
     try:
         pair = await _decide(ctx, request)
@@ -139,11 +142,14 @@ def judge(  # noqa: PLR0911 - one a rule
 async def _decide(ctx: Context, request: ActivationRequest) -> TokenPair:
     """Enroll as unknown hardware first, beside others; where a guard refuses, read why, and raise it or try again."""
     pending = PendingActivation(ctx, request)
-    enrollment = await _refused_is_none(ctx.runtime.coalescer(ENROLLMENTS).ask(pending))
+    enrollment: Enrollment | None = None
+    if request.raw_fingerprint is None:
+        enrollment = await _refused_is_none(ctx.runtime.coalescer(ENROLLMENTS).ask(pending))
     for _ in range(TRIES):
         if enrollment is not None:
             return token_pair(ctx, *enrollment)
         situation = await _look(ctx, request)
+        await _normalize(ctx, request, situation)
         judge(situation, request, ctx.now(), await billing_now(ctx)).enforce()
         if situation is None or situation.device_id is None:
             enrollment = await _refused_is_none(enroll_alone(pending))
@@ -167,7 +173,21 @@ async def _look(ctx: Context, request: ActivationRequest) -> Situation | None:
             tenant_slug=request.tenant_slug,
             code_hash=request.code_hash,
             hw_fingerprint=request.hw_fingerprint,
+            raw_fingerprint=request.raw_fingerprint or request.hw_fingerprint,
         )
+
+
+async def _normalize(ctx: Context, request: ActivationRequest, situation: Situation | None) -> None:
+    """Store a device that is known by its fingerprint as it was sent under the normalised one; also a revoked device.
+
+    Only whoever has a code of the tenant changes anything.
+    """
+    raw_hash = request.raw_fingerprint
+    if raw_hash is None or situation is None or situation.code_id is None or situation.device_id is None:
+        return
+    if situation.stored_fingerprint == raw_hash:
+        fingerprint = Fingerprint(request.hw_fingerprint, raw_hash)
+        await store_as_normal(ctx, situation.tenant_id, situation.device_id, fingerprint)
 
 
 async def _activate_again(ctx: Context, situation: Situation) -> Enrollment:
