@@ -57,6 +57,17 @@ class DeviceReleasedError(DeniedError):
     code = "device_released"
 
 
+class DeviceMovesExceededError(DeniedError):
+    """The device was activated anew {moves} times today, and the plan {plan} allows no more.
+
+    Wait {retry_after} seconds, until the day is over, or change to a plan that allows more. A device that keeps its
+    refresh token need not be activated anew, and another machine has a hardware fingerprint of its own.
+    """
+
+    code = "device_moves_exceeded"
+    status = 429
+
+
 class DeviceIdleError(DeniedError):
     """The device has lost its seat after days without a sign of life.
 

@@ -27,6 +27,10 @@ class DeviceAnswer:
     created_at: datetime
     is_revoked: bool
     has_seat: Annotated[bool, Field(description="Whether it takes a seat of its tenant's subscription.")]
+    clone_count: Annotated[
+        int,
+        Field(description="How many copies were seen: tokens that came back after a later activation had ended them."),
+    ]
 
     @classmethod
     def of(cls, device: ListedDevice) -> DeviceAnswer:

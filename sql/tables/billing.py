@@ -40,6 +40,8 @@ plans = Table(
     Column("device_idle_days", Integer),
     # Whether a tenant may revoke its devices by itself; it may always release them.
     Column("tenant_may_revoke", Boolean, nullable=False, server_default=false()),
+    # How often a device may be activated anew on one day. Null: no bound.
+    Column("device_moves_per_day", Integer),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("name", name="uq_plans_name"),

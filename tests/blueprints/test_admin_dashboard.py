@@ -134,7 +134,7 @@ async def test_each_kind_of_event_has_its_look(sanic_client: LiveServer, clock: 
         "plan_created": ("[EVENT]", "bg-gray-100 text-gray-600"),
     }
     assert later == []
-    assert len(LOOKS) == 26
+    assert len(LOOKS) == 27
     assert LOOKS.keys() <= set(EventType)
 
 

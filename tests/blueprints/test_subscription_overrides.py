@@ -59,12 +59,17 @@ async def test_operators_set_them_and_every_answer_shows_them_beside_the_plans(s
     seen = (await data(live, session, SEEN))["tenant"]
     mine = {name: value for name, value in shown.items() if not name.startswith(("plan", "status"))}
     assert seen == {"usageQuota": 70, "subscription": {**mine, "plan": {"maxDevices": 1, "monthlyRunQuota": 50}}}
+    update_tenant = "mutation($it: UpdateTenantInput!) { updateTenant(input: $it) { tenant { usageQuota } } }"
+    by_graphql = {"slug": tenant.slug, "monthlyRunQuotaOverride": 70}
+    again = await data(live, admin.headers, update_tenant, it=by_graphql | {"monthlyRunQuotaOverride": None})
+    await data(live, admin.headers, update_tenant, it=by_graphql)
+    assert again["updateTenant"]["tenant"]["usageQuota"] == 50
     (licensee,) = [each for each in await tenants_by_slug(live.ctx) if each.slug == tenant.slug]
     assert (licensee.max_devices, licensee.plan_max_devices, licensee.monthly_run_quota) == (3, 1, 70)
     billing = (await live.http.get("/api/tenant/billing", headers=session)).json()
     assert billing["usage"]["monthlyRunQuota"] == 70
     events = [event for event in await told(live, tenant.tenant_id) if event.event_type == "subscription_updated"]
-    assert len(events) == 1
+    assert len(events) == 3
 
     back = await overridden(live, tenant, maxDevicesOverride=None, monthlyRunQuotaOverride=None)
     assert back["subscription"] == {**shown, **granted(1, 50, of=(1, 50), own=(None, None))}
