@@ -40,6 +40,7 @@ from blueprints.mailbox import add_mailbox
 from blueprints.stripe_simulator import add_stripe_simulator
 from blueprints.web.answer_headers import install_answer_headers
 from blueprints.web.problems import ProblemHandler
+from blueprints.web.routes import number_routes
 
 APIS = (
     admin_api.api,
@@ -77,6 +78,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
         configure_logging=False,
         strict_slashes=False,
     )
+    number_routes(app)
     app.config.update(_framework_settings(settings))
     app.ctx.runtime = Runtime(settings, clock)
     install_answer_headers(app, settings)

@@ -13,7 +13,7 @@ from app.services.tenants.details import TenantDetails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionAnswer:
+class GrantedSubscription:
     """The current subscription, all null without one: what it grants, what is its own of that, and what its plan says.
 
     An override that is null leaves the plan's figure; devices without a number have no limit.
@@ -30,7 +30,7 @@ class SubscriptionAnswer:
     plan_max_devices: int | None
 
 
-_GRANTED = tuple(member.name for member in fields(SubscriptionAnswer) if member.name != "status")
+_GRANTED = tuple(member.name for member in fields(GrantedSubscription) if member.name != "status")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +53,13 @@ class TenantAnswer:
     activation_codes_used: Annotated[int, Field(description="Of those, how many were used.")]
     created_at: datetime
     updated_at: datetime
-    subscription: SubscriptionAnswer
+    subscription: GrantedSubscription
 
     @classmethod
     def of(cls, tenant: TenantDetails, **more: Any) -> Self:
         """The answer about a tenant, with the members that an answer like it has besides."""
         members = tenant._asdict()
-        subscription = SubscriptionAnswer(
+        subscription = GrantedSubscription(
             status=members.pop("subscription_state"), **{name: members.pop(name) for name in _GRANTED}
         )
         codes_total, codes_used = members.pop("codes_total"), members.pop("codes_used")
