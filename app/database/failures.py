@@ -16,13 +16,15 @@ from sql.tables import metadata
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
-    """The name of the unique constraint that a change violated, or None for any other failure."""
+    """The name of the unique or check constraint that a change violated, or None for any other failure."""
     cause: BaseException | None = error.orig
     while cause is not None:
         if name := getattr(cause, "constraint_name", None):
             return str(name)
         cause = cause.__cause__
     # SQLite reports the columns ("tenants.slug"), and the name of the constraint only for checks.
+    if check := str(error.orig).partition("CHECK constraint failed: ")[2]:
+        return check
     columns = str(error.orig).partition("UNIQUE constraint failed: ")[2]
     return _UNIQUE_BY_COLUMNS.get(columns)
 
