@@ -253,7 +253,7 @@ async def _postgresql(settings: Settings, db: Database) -> AsyncIterator[CheckRe
     yield CheckResult("database", "ok", f"PostgreSQL {version} at {settings.database.render_as_string()}")
     yield connections(settings, usable)
     if settings.pooler:
-        yield await pooler(db)
+        yield await pooler(settings, db)
     effect = "search uses it" if trigram else "the server does not offer it; search reads more rows"
     yield CheckResult("pg_trgm", "ok", f"{'available' if trigram else 'absent'}: {effect}")
 

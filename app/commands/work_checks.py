@@ -6,7 +6,7 @@ from app.commands.check_result import CheckResult
 from app.context import Actor, Context
 from app.database import pools
 from app.database.connections import Database
-from app.database.engines import SESSION
+from app.database.engines import SESSION, limits
 from app.runtime import Runtime
 from app.services import readiness
 from app.settings import Settings
@@ -31,16 +31,18 @@ def connections(settings: Settings, usable: int) -> CheckResult:
     return CheckResult("connections", "failure", f"{detail}; {remedy}")
 
 
-async def pooler(db: Database) -> CheckResult:
-    """Whether sessions behind the pooler are set up as the portal sets up its own; plans are slower otherwise."""
+async def pooler(settings: Settings, db: Database) -> CheckResult:
+    """Whether sessions behind the pooler are set up as the portal sets up its own.
+
+    Plans are slower otherwise, and who waits for a row that is locked keeps others waiting.
+    """
     async with db.read() as conn:
-        found = dict(zip(SESSION, (await conn.rows(database_server.session_settings))[0], strict=True))
-    if found == SESSION:
+        found = (await conn.rows(database_server.session_settings))[0]
+    is_bounded = found.lock_timeout != "0" and found.idle_timeout != "0"
+    if is_bounded and dict(zip(SESSION, found[: len(SESSION)], strict=True)) == SESSION:
         return CheckResult("database_pooler", "ok", "answers; its sessions are set up")
-    wanted = "; ".join(f"SET {name} = {value}" for name, value in SESSION.items())
-    return CheckResult(
-        "database_pooler", "warning", f"answers; for quick plans give its database: connect_query='{wanted}'"
-    )
+    wanted = "; ".join(f"SET {name} = {value}" for name, value in (SESSION | limits(settings)).items())
+    return CheckResult("database_pooler", "warning", f"answers; give its database: connect_query='{wanted}'")
 
 
 async def work(settings: Settings, runtime: Runtime) -> CheckResult:

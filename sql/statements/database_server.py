@@ -47,4 +47,9 @@ fitness = text("""
 """).columns(column("encoding"), column("database"), column("user"), column("may_work"))
 
 # What connections through a pooler begin with: its own configuration has to say it.
-session_settings = select(func.current_setting("jit"), func.current_setting("random_page_cost"))
+session_settings = select(
+    func.current_setting("jit"),
+    func.current_setting("random_page_cost"),
+    func.current_setting("lock_timeout").label("lock_timeout"),
+    func.current_setting("idle_in_transaction_session_timeout").label("idle_timeout"),
+)

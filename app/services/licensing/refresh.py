@@ -270,4 +270,4 @@ async def _close_family(ctx: Context, token: RefreshToken) -> None:
             await record(conn, ctx, event)
 
 
-REFRESHES = Coalesced("refresh", _refresh_batch, lanes=1)
+REFRESHES = Coalesced("refresh", _refresh_batch, lanes=1, owner=lambda request: request.tenant_slug)

@@ -309,4 +309,6 @@ async def _insert(runtime: Runtime, batches: Sequence[Batch]) -> list[set[str]]:
 
 
 # One lane: two batches of one worker would wait for each other's daily sums.
-INGESTS = Coalesced("usage_events", _store, lanes=1, queue_size="usage_queue_events")
+INGESTS = Coalesced(
+    "usage_events", _store, lanes=1, queue_size="usage_queue_events", owner=lambda batch: batch.tenant_id
+)
