@@ -1,4 +1,4 @@
-"""Whether a SQLite file can grow: on a full disk, or one that is read-only, everything is read and nothing is stored."""
+"""Whether a SQLite file can grow: on a full or a read-only disk everything is read and nothing is stored."""
 
 from __future__ import annotations
 

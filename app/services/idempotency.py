@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.access.keys import NONCE_BYTES
+from app.clock import held_at
 from app.context import Actor, Context
 from app.database.key_holds import KeyHold
 from app.errors import (
@@ -94,12 +95,12 @@ async def hold_key(ctx: Context, request: Repeatable) -> KeyHold | KeptAnswer:
                 request_hash=request_hash,
                 held_until=now + duration,
                 expires_at=now + timedelta(hours=settings.idempotency_hours),
-                now=now,
+                **held_at(now),
             )
         if is_taken:
             return KeyHold(key_hash, now, duration, cipher)
         async with ctx.read() as conn:
-            stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash, now=now)
+            stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash, **held_at(now))
         if stored is not None:
             return _answer(stored, request_hash, key_hash, cipher)
     raise IdempotencyRunningError(retry_after=1)

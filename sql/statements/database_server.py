@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import bindparam, cast, column, func, select, table, text
 from sqlalchemy.types import Integer
 
+from sql.tables.columns import Instant
+
 sqlite_version = select(func.sqlite_version())
 
 postgresql_version = select(func.current_setting("server_version"))
@@ -14,6 +16,9 @@ usable_connections = select(
     cast(func.current_setting("max_connections"), Integer)
     - cast(func.current_setting("superuser_reserved_connections"), Integer)
 )
+
+# Now, and not when the transaction began.
+clock = select(func.clock_timestamp(type_=Instant))
 
 _extensions = table("pg_available_extensions", column("name"), column("installed_version"))
 
