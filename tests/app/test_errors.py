@@ -279,6 +279,7 @@ def test_messages_name_only_what_they_are_given() -> None:
         "WatchersFullError": {"retry_after"},
         "DownloadRefusedError": {"project_id", "reason", "least"},
         "RateLimitedError": {"retry_after"},
+        "RowLockedError": {"retry_after"},
         "SchemaBehindError": {"found", "needed"},
         "SettingsError": {"key", "reason"},
         "ShuttingDownError": {"retry_after"},
