@@ -20,5 +20,13 @@ def raise_open_files() -> int:
 
 def open_files() -> int:
     """How many this process may have open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return WITHOUT_LIMIT if soft == resource.RLIM_INFINITY else soft
+    return _number(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def most_open_files() -> int:
+    """How many it may have open once the limit was raised."""
+    return _number(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+def _number(limit: int) -> int:
+    return WITHOUT_LIMIT if limit == resource.RLIM_INFINITY else limit

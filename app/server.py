@@ -143,7 +143,8 @@ async def _start(app: Sanic[Any, Any]) -> None:
         await runtime.simulator.begin()
     if (jobs := app.ctx.jobs) is not None:
         await jobs.launch()
-    log.info("worker_started", pid=os.getpid(), database=runtime.db.url.get_backend_name())
+    limit = app.ctx.wire.connections.limit
+    log.info("worker_started", pid=os.getpid(), database=runtime.db.url.get_backend_name(), max_connections=limit)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:
