@@ -37,6 +37,7 @@ from app.setting_kinds import (
     DatabaseAddress,
     Origins,
     Recipients,
+    TimeZone,
     WorkProcesses,
 )
 from app.state_folder import generated_secret
@@ -49,7 +50,11 @@ if TYPE_CHECKING:
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
-LARGEST = (("run_file_max_bytes", "run_max_bytes"), ("graphql_max_cost", "graphql_cost_per_minute"))
+LARGEST = (
+    ("request_max_bytes", "request_bodies_max_bytes"),
+    ("run_file_max_bytes", "run_max_bytes"),
+    ("graphql_max_cost", "graphql_cost_per_minute"),
+)
 
 
 class Settings(BaseSettings):
@@ -86,13 +91,17 @@ class Settings(BaseSettings):
     public_url: str
     allowed_origins: Origins
     request_max_bytes: int = Field(ge=1024)
+    request_bodies_max_bytes: int = Field(ge=1024)
     request_timeout_seconds: int = Field(ge=1)
     response_timeout_seconds: int = Field(ge=1)
+    keep_alive_seconds: int = Field(ge=1)
+    max_connections: int = Field(ge=1)
+    max_connections_per_address: int = Field(ge=0)
     shutdown_grace_seconds: float = Field(ge=0)
     log_level: Literal["debug", "info", "warning", "error"]
     log_format: Literal["auto", "json", "console"]
     access_log: bool
-    time_zone: str
+    time_zone: TimeZone
     token_issuer: str = Field(min_length=1)
     token_audience: str = Field(min_length=1)
     access_token_seconds: int = Field(ge=30)
@@ -206,15 +215,6 @@ class Settings(BaseSettings):
     def _as_it_was_meant(cls, values: dict[str, Any]) -> dict[str, Any]:
         # With another secret key nothing that is stored can be read: it is taken as it is.
         return without_blanks(values, but="secret_key")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
-        return name
 
     @field_validator("smtp_url", "message_provider_url")
     @classmethod

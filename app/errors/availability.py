@@ -115,6 +115,13 @@ class ConnectionsFullError(OverloadedError):
     """
 
 
+class BodiesFullError(OverloadedError):
+    """This server holds as much as it can of what others are sending.
+
+    Try again in {retry_after} seconds.
+    """
+
+
 class WatchersFullError(OverloadedError):
     """This server sends as many streams of events as it can.
 
