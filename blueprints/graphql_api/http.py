@@ -14,8 +14,8 @@ from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse
 
 from app.context import Context
-from app.database.failures import cause_of
 from app.contract.api_document import LARGE_BODY
+from app.database.failures import cause_of
 from app.errors import PortalError, UnavailableError
 from app.execution.failures import told_of
 from app.execution.running import Answered, Asked, Engine, Ready, RefusedError
