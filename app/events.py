@@ -57,6 +57,7 @@ class EventType(StrEnum):
     RUN_STARTED = "run_started"
     SESSION_CREATED = "session_created"
     SESSION_EXPIRED = "session_expired"
+    SIGN_IN_LINK_CREATED = "sign_in_link_created"
     SIGNING_KEY_ROTATED = "signing_key_rotated"
     STRIPE_EVENTS_REPLAYED = "stripe_events_replayed"
     SUBSCRIPTION_CREATED = "subscription_created"

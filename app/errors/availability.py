@@ -24,6 +24,14 @@ class AccountRateLimitedError(RateLimitedError):
     """
 
 
+class TenantRateLimitedError(RateLimitedError):
+    """Too many attempts to sign in with this name.
+
+    Try again in {retry_after} seconds. Sooner, use a browser that has signed in with it before, or ask your vendor for
+    a sign-in link.
+    """
+
+
 class UnavailableError(PortalError):
     """The service cannot answer at the moment.
 

@@ -78,6 +78,13 @@ class SignInLinkInvalidError(UnauthenticatedError):
     code = "sign_in_link_invalid"
 
 
+class TenantLinkInvalidError(SignInLinkInvalidError):
+    """The sign-in link is not known, was used, or has expired.
+
+    Ask your vendor for a new one, or sign in with a code.
+    """
+
+
 class SignInFailedError(UnauthenticatedError):
     """The identity provider's answer cannot be trusted: {reason}.
 

@@ -13,6 +13,7 @@ from blueprints.admin_api import (  # noqa: E402, F401 - they need ``api``
     events,
     plans,
     runs,
+    sign_in_links,
     stripe,
     tenant_deletions,
     tenants,

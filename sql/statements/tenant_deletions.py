@@ -67,6 +67,7 @@ OwnedTable = Literal[
     "run_changes",
     "tenant_sessions",
     "otp_challenges",
+    "tenant_sign_in_links",
     "deliveries",
 ]
 

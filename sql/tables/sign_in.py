@@ -13,10 +13,23 @@ otp_challenges = Table(
     Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     # Keyed hash of the one-time password; the password itself is stored nowhere.
     Column("code_hash", LargeBinary(32), nullable=False),
+    # Guesses are counted by place. Workers of the version before, beside which a database may be migrated, count here.
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("expires_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
     CheckConstraint("attempts >= 0", name="attempts"),
+)
+
+# A link that an operator has made for a tenant: its bearer signs in once. A new one replaces the one before.
+tenant_sign_in_links = Table(
+    "tenant_sign_in_links",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # Keyed hash of the token in the link.
+    Column("token_hash", LargeBinary(32), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("uq_tenant_sign_in_links_token_hash", "token_hash", unique=True),
 )
 
 tenant_sessions = Table(

@@ -104,8 +104,8 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
         pair = await _decide(ctx, request)
     except PortalError as denial:
         metrics.activations.labels(denial.code).inc()
-        if isinstance(denial, CodeUnknownError):
-            await ctx.runtime.rate_limits.count_unknown_code(address)
+        if isinstance(denial, CodeUnknownError | TenantNotFoundError):
+            await ctx.runtime.rate_limits.count_guess(address)
         raise
     metrics.activations.labels("activated").inc()
     return pair

@@ -28,6 +28,7 @@ from app.errors import (
 )
 from app.errors.verdict import ALLOWED, Verdict
 from app.events import Event, EventType, record
+from app.limits.addresses import network_of
 from app.runtime import Coalesced, Runtime
 from app.services.billing.allowance import Standing, may
 from app.services.billing.clock import billing_now
@@ -105,9 +106,7 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     runtime = ctx.runtime
     token = read_refresh_token(runtime.keys, refresh_token)
     if token is None:
-        # We have not issued it: whoever sends it may learn no more than whether there is such a tenant.
-        async with ctx.read() as conn:
-            await find_tenant(conn, tenant_slug)
+        await _check_tenant(ctx, tenant_slug)
         raise RefreshTokenInvalidError
     # Counted by the family, which the token proves: anybody may write the id of another device beside it.
     await runtime.rate_limits.count_device_request(token.family_id)
@@ -127,6 +126,18 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
         raise RefreshTokenReusedError
     entitlements = Entitlements(situation.plan_name, situation.monthly_run_quota or 0, situation.subscription_state)
     return token_pair(ctx, situation.tenant_id, device_id, next_token, entitlements)
+
+
+async def _check_tenant(ctx: Context, tenant_slug: str) -> None:
+    """Whoever sends a token that we have not issued learns only whether there is such a tenant, and not often."""
+    address = network_of(ctx.address) or "unknown"
+    await ctx.runtime.rate_limits.check_guessing(address)
+    try:
+        async with ctx.read() as conn:
+            await find_tenant(conn, tenant_slug)
+    except TenantNotFoundError:
+        await ctx.runtime.rate_limits.count_guess(address)
+        raise
 
 
 def judge(situation: Situation, now: datetime, at_billing: datetime) -> Verdict:

@@ -29,10 +29,18 @@ async def purge_sessions(ctx: Context) -> Mapping[str, int]:
         sessions += removed
     async with ctx.write_autocommit() as conn:
         challenges = await conn.affected(sign_in.delete_ended_challenges, now=now)
+        links = await conn.affected(sign_in.delete_ended_links, now=now)
         windows = await conn.affected(limits.delete_ended_windows, now=now)
         old = await conn.affected(deliveries.delete_old_deliveries, before=now - KEEP_DELIVERIES)
     operators = await purge_operator_sessions(ctx)
-    return {**operators, "sessions": sessions, "challenges": challenges, "rate_windows": windows, "deliveries": old}
+    return {
+        **operators,
+        "sessions": sessions,
+        "challenges": challenges,
+        "tenant_sign_in_links": links,
+        "rate_windows": windows,
+        "deliveries": old,
+    }
 
 
 async def _some_sessions(ctx: Context) -> int:

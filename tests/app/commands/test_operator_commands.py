@@ -169,3 +169,19 @@ def test_the_doctor_asks_the_identity_provider(portal: Portal) -> None:
     half = portal("doctor", "--json", PORTAL_OIDC_ISSUER="https://provider.example")
     assert checks(half)["identity_provider"][0] == "failure"
     assert checks(portal("doctor", "--json"))["identity_provider"][0] == "ok"
+
+
+def test_a_tenant_gets_a_sign_in_link_that_is_stored_as_a_hash(portal: Portal, state: Path) -> None:
+    told(portal("add-tenant", "--name", "Acme", "--slug", "acme", "--json"))
+    public = {"PORTAL_PUBLIC_URL": "https://portal.example.com/"}
+    made = told(portal("sign-in-link", "--tenant", " ACME", "--json", **public))
+    assert made.keys() == {"tenant", "sign_in_url", "expires_at"}
+    assert made["tenant"] == "acme"
+    start, _, token = made["sign_in_url"].rpartition("/")
+    assert start == "https://portal.example.com/sign-in"
+    ((stored_hash,),) = stored(state, "SELECT token_hash FROM tenant_sign_in_links")
+    assert (len(stored_hash), token.encode() in stored_hash) == (32, False)
+    assert "within 60 minutes" in portal("sign-in-link", "--tenant", "acme")[1]
+    events = stored(state, "SELECT event_type FROM platform_events WHERE event_type = 'sign_in_link_created'")
+    assert len(events) == 2
+    assert portal("sign-in-link", "--tenant", "nobody")[0] != 0
