@@ -54,6 +54,13 @@ class SignInUnavailableError(UnavailableError):
     code = "sign_in_unavailable"
 
 
+class ClientRefusedError(SignInUnavailableError):
+    """The identity provider does not accept the portal as its client ({error}).
+
+    Ask an owner to compare oidc_client_id and PORTAL_OIDC_CLIENT_SECRET with the provider; portal doctor tries them.
+    """
+
+
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer.
 

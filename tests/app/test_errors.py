@@ -301,6 +301,10 @@ def test_messages_name_only_what_they_are_given() -> None:
         "TenantConflictError": {"slug"},
         "TenantNotFoundError": {"slug"},
         "UnavailableError": {"retry_after"},
+        "AttemptUnknownError": {"reason"},
+        "ClientRefusedError": {"error"},
+        "OperatorUnverifiedError": {"email"},
+        "TenantRateLimitedError": {"retry_after"},
         "VersionConflictError": {"version"},
     }
 

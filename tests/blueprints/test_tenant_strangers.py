@@ -13,6 +13,7 @@ from support.places import Place, behind_a_proxy, browser_at, strangers
 from support.rows import row_counts
 from support.sign_in import code_in, deliver_all, mailed, reachable, wrong
 
+from app.services.tenants.known_browsers import cookie_name
 from app.settings import Settings
 from app.sign_in_settings import MAX_GUESSES_OF_STRANGERS
 
@@ -131,7 +132,11 @@ async def test_a_browser_that_has_signed_in_gets_in_whatever_strangers_do(
             assert (await another.generate(slug)).status_code == 429
             assert (await another.verify(slug, "000000")).status_code == 429
         await signs_in(live, owner, slug)
-        # From another address, and beside strangers who share it and have used up what the address has.
+        # From another address, and beside strangers who share it and have used up all that the address has.
+        less = {"one_time_passwords_per_address": 1, "one_time_password_guesses_per_address": 1}
+        live.runtime.settings = live.runtime.settings.model_copy(update=less)
+        assert [(await some[0].generate(f"another-{number}")).status_code for number in range(2)] == [200, 429]
+        assert [(await some[0].verify(f"another-{number}", "000000")).status_code for number in range(2)] == [401, 429]
         owner.http.headers["x-forwarded-for"] = "198.51.0.1"
         await signs_in(live, owner, slug)
         assert [(await owner.generate(slug)).status_code for _ in range(2)] == [200, 429]
@@ -177,6 +182,7 @@ async def test_the_cookie_signs_nobody_in_and_is_good_for_its_tenant_alone(
             (f"{name}={value}.x", first.slug, False),
             (f"{other}={value}", first.slug, False),
             (f"{name}={value}", second.slug, False),
+            (f"{cookie_name(second.slug)}={value}", second.slug, False),
         ):
             async with browser_at(live, "203.0.113.9") as there:
                 statuses = []
