@@ -32,6 +32,8 @@ class EventType(StrEnum):
     CODE_GENERATED = "code_generated"
     CODE_REVOKED = "code_revoked"
     CONFIG_UPDATED = "config_updated"
+    CONTACT_CHANGE_REFUSED = "contact_change_refused"
+    CONTACT_CHANGE_REQUESTED = "contact_change_requested"
     DELIVERY_FAILED = "delivery_failed"
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"

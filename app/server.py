@@ -32,7 +32,7 @@ from blueprints import (
     llm_management,
     operator_auth,
     tenant_api,
-    tenant_sign_in,
+    tenant_pages,
     usage,
 )
 from blueprints.documentation import add_documentation
@@ -53,7 +53,7 @@ APIS = (
     tenant_api.api,
     usage.api,
 )
-PAGES = (operator_auth.pages, admin_pages.pages, tenant_sign_in.pages)
+PAGES = (operator_auth.pages, admin_pages.pages, tenant_pages.pages)
 # Bodies up to this many times ``request_max_bytes`` are read to their end, and then answered 413.
 READ_TO_REFUSE = 4
 # The longest message over a WebSocket: a document of so many tokens with its variables is shorter.

@@ -29,6 +29,7 @@ class SignInSettings(BaseSettings):
     one_time_password_guesses_per_address: int = Field(ge=1)
     one_time_password_guesses_per_browser: int = Field(ge=1)
     known_browser_days: int = Field(ge=1, le=400)
+    contact_change_seconds: int = Field(ge=3600, le=30 * 86400)
     tenant_sign_in_url: str
     tenant_sign_in_link_seconds: int = Field(ge=60, le=86400)
     operator_idle_seconds: int = Field(ge=60)

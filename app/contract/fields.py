@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from app import typed_text
@@ -32,6 +32,16 @@ def typed_slug(value: object) -> object:
 def typed_code(value: object) -> object:
     """A code without the blanks, dashes and line ends that a person has typed or pasted with it."""
     return typed_text.joined(value) if isinstance(value, str) else value
+
+
+def _name(value: str) -> str:
+    if (fault := typed_text.fault_of_name(value)) is not None:
+        raise ValueError(fault)
+    return value
+
+
+# For texts by which people tell things apart, in lists, mails, logs and tables: after the bounds of the text.
+IS_NAME = AfterValidator(_name)
 
 
 def wrong_fields(failure: pydantic.ValidationError, place: str) -> ValidationError:

@@ -8,6 +8,7 @@ api = Api("admin", "/admin/api")
 
 from blueprints.admin_api import (  # noqa: E402, F401 - they need ``api``
     codes,
+    contact_changes,
     dashboard,
     devices,
     events,

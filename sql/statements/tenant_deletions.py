@@ -68,6 +68,7 @@ OwnedTable = Literal[
     "tenant_sessions",
     "otp_challenges",
     "tenant_sign_in_links",
+    "contact_changes",
     "deliveries",
 ]
 

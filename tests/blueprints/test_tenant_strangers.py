@@ -135,8 +135,8 @@ async def test_a_browser_that_has_signed_in_gets_in_whatever_strangers_do(
         # From another address, and beside strangers who share it and have used up all that the address has.
         less = {"one_time_passwords_per_address": 1, "one_time_password_guesses_per_address": 1}
         live.runtime.settings = live.runtime.settings.model_copy(update=less)
-        assert [(await some[0].generate(f"another-{number}")).status_code for number in range(2)] == [200, 429]
-        assert [(await some[0].verify(f"another-{number}", "000000")).status_code for number in range(2)] == [401, 429]
+        assert (await some[0].generate("another")).status_code == 429
+        assert (await some[0].verify("another", "000000")).status_code == 429
         owner.http.headers["x-forwarded-for"] = "198.51.0.1"
         await signs_in(live, owner, slug)
         assert [(await owner.generate(slug)).status_code for _ in range(2)] == [200, 429]

@@ -12,6 +12,7 @@ import orjson
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from app import typed_text
 from app.access.claims import claim_at, names_in
 from app.access.identity_provider import Attempt
 from app.access.permissions import Role
@@ -174,8 +175,9 @@ def _not_allowed(email: str, reason: str) -> OperatorNotAllowedError:
 
 
 def _name(claims: Mapping[str, Any]) -> str | None:
-    name = str(claims.get("name") or claims.get("preferred_username") or "").replace("\x00", "").strip()
-    return name[: accounts.MAX_NAME] or None
+    """What the provider calls the person; None for what is no name, which is no reason to refuse them."""
+    name = typed_text.stripped(str(claims.get("name") or claims.get("preferred_username") or ""))
+    return name[: accounts.MAX_NAME] if typed_text.fault_of_name(name) is None else None
 
 
 async def _sign_in(ctx: Context, claims: Mapping[str, Any], email: str, role: Role | None) -> SignedIn:

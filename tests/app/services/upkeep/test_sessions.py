@@ -68,6 +68,7 @@ async def test_challenges_limits_and_old_messages_go(sanic_client: LiveServer, c
         "sessions": 0,
         "challenges": 1,
         "tenant_sign_in_links": 0,
+        "contact_changes": 0,
         "rate_windows": 1,
         "deliveries": 0,
     }
@@ -85,4 +86,4 @@ def test_the_command_line_does_it_now(capsys: pytest.CaptureFixture[str], monkey
 
     assert main() == 0
     kinds = ("operator_sessions", "sign_in_links", "sessions", "challenges", "tenant_sign_in_links", "rate_windows")
-    assert json.loads(capsys.readouterr().out) == dict.fromkeys((*kinds, "deliveries"), 0)
+    assert json.loads(capsys.readouterr().out) == dict.fromkeys((*kinds, "contact_changes", "deliveries"), 0)

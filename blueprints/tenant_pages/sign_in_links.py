@@ -9,13 +9,12 @@ from sanic import Request
 
 from app.context import Context
 from app.services.tenants import sign_in_links
+from blueprints.tenant_pages import pages
 from blueprints.web.known_browsers import cookie_of
-from blueprints.web.pages import Pages, View
-
-pages = Pages("tenant_sign_in")
+from blueprints.web.pages import View
 
 
-@pages.page("GET", sign_in_links.PATH + "{token}", template="ask.html")
+@pages.page("GET", sign_in_links.PATH + "{token}", template="sign_in.html")
 async def tenant_link(request: Request, ctx: Context, token: str) -> View:
     """Ask whether to sign in: a program that looks at a link in a mail uses nothing up."""
     owner = await sign_in_links.link_owner(ctx, token)
