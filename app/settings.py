@@ -32,7 +32,6 @@ from app.errors import SettingsError
 from app.setting_files import TomlFiles, toml_files, without_blanks
 from app.setting_kinds import (
     CodePrices,
-    CommaList,
     Cron,
     DatabaseAddress,
     Origins,
@@ -40,6 +39,7 @@ from app.setting_kinds import (
     TimeZone,
     WorkProcesses,
 )
+from app.sign_in_settings import SignInSettings
 from app.state_folder import generated_secret
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ LARGEST = (
 )
 
 
-class Settings(BaseSettings):
+class Settings(SignInSettings):
     """All settings of an installation; ``sanic.toml`` explains each public key."""
 
     model_config = SettingsConfigDict(env_prefix="PORTAL_", frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -152,23 +152,10 @@ class Settings(BaseSettings):
     run_file_max_bytes: int = Field(ge=1, le=100 * 2**20)
     run_max_bytes: int = Field(ge=1, le=3 * 2**30)
     run_max_files: int = Field(ge=1, le=60_000)
-    session_idle_seconds: int = Field(ge=60)
-    session_seconds: int = Field(ge=300)
-    one_time_password_seconds: int = Field(ge=60)
-    one_time_password_attempts: int = Field(ge=1, le=10)
-    one_time_passwords_per_tenant: int = Field(ge=1)
-    one_time_passwords_per_address: int = Field(ge=1)
-    one_time_password_guesses_per_address: int = Field(ge=1)
     mail_from: str
     mail_from_name: str
     alert_recipients: Recipients
     message_sender: str
-    operator_idle_seconds: int = Field(ge=60)
-    operator_session_seconds: int = Field(ge=300)
-    sign_in_link_seconds: int = Field(ge=60)
-    sign_ins_per_address: int = Field(ge=1)
-    sign_ins_per_account: int = Field(ge=1)
-    api_token_days: int = Field(ge=1, le=3650)
     billing_return_url: str
     billing_currency: str = Field(pattern=r"^[a-z]{3}$")
     code_prices: CodePrices
@@ -177,12 +164,6 @@ class Settings(BaseSettings):
     billing_ends_cron: Cron
     billing_prices_cron: Cron
     billing_reconcile_cron: Cron
-    oidc_issuer: str
-    oidc_client_id: str
-    oidc_allowed_emails: CommaList
-    oidc_allowed_domains: CommaList
-    oidc_role_claim: str
-    oidc_default_role: Literal["owner", "operator", "read_only", ""]
     idempotency_hours: int = Field(ge=1, le=168)
     stripe_api_base: str
     stripe_timeout_seconds: float = Field(gt=0, le=120)

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from app.contract.fields import (
+    IS_NAME,
     CamelChanges,
     CamelRequest,
     RequestModel,
@@ -21,6 +22,7 @@ from sql import bounds
 from sql.bounds import MAX_ID
 
 __all__ = [
+    "IS_NAME",
     "MAX_PAGES",
     "NO_NUL",
     "TENANT_SLUG_IN_PATH",
