@@ -14,6 +14,7 @@ from app import errors
 from app.access.callers import Caller
 from app.access.permissions import Permission
 from app.context import Context
+from app.contract.api_document import LARGE_BODY
 from app.services.usage import event_list, metering, summary, voiding
 from app.services.usage.event_list import MAX_LISTED, StoredUsageEvent
 from app.services.usage.metering import MAX_EVENTS, IngestReport, UsageEvent
@@ -149,6 +150,7 @@ async def usage(ctx: Context, query: UsageQuery, tenant_slug: str) -> UsageSumma
     "/{tenant_slug}/events",
     caller=Caller(device=True, tenant=True, permission=Permission.USAGE_WRITE),
     body=IngestRequest,
+    max_body=None,
     answers=IngestReport,
     errors=(errors.TenantMismatchError, errors.TenantNotFoundError, errors.EventsRejectedError),
     path_parameters=TENANT_SLUG_IN_PATH,
@@ -187,6 +189,7 @@ async def stored_usage_events(ctx: Context, query: EventQuery, tenant_slug: str)
     "/{tenant_slug}/events/void",
     caller=Caller(device=True, tenant=True, permission=Permission.USAGE_WRITE),
     body=VoidRequest,
+    max_body=LARGE_BODY,
     answers=VoidReport,
     errors=(errors.TenantMismatchError, errors.TenantNotFoundError, errors.VoidingNotPermittedError),
     path_parameters=TENANT_SLUG_IN_PATH,

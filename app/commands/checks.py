@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.commands.check_result import CheckResult, Status
+from app.commands.connection_checks import open_connections
 from app.commands.file_checks import file_store
 from app.commands.llm_checks import model_prices, provider_keys
 from app.commands.output import reason_of
@@ -48,6 +49,7 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
     yield CheckResult("time_zone", "ok", settings.time_zone)
     for result in (*state_folder(settings), secret_key(settings), *cautions(settings)):
         yield result
+    yield open_connections(settings)
     async for result in shared_limits(settings):
         yield result
     yield await file_store(settings)

@@ -8,12 +8,13 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from app.contract.fields import wrong_fields
+from app.contract.fields import IS_NAME, blank_is_null, trimmed, wrong_fields
 from app.errors import ValidationError
 from app.execution.costs import MAX_LIMIT
+from app.numerals import read_numeral
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
 from app.services.runs.task_changes import MAX_ERROR
-from sql.bounds import MAX_ID, NO_NUL
+from sql.bounds import NO_NUL
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,17 +35,15 @@ def skipped(offset: int) -> int:
 
 def row_id(text: str, argument: str = "id") -> int:
     """The number of a row that an id names; raises ValidationError for a text that is no id."""
-    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)) or int(text) > MAX_ID:
-        raise ValidationError.of(argument, "is no id", kind="id")
-    return int(text)
+    try:
+        return read_numeral(text)
+    except ValueError:
+        raise ValidationError.of(argument, "is no id", kind="id") from None
 
 
-def _trimmed(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
-Trimmed = BeforeValidator(_trimmed)
-ClientName = Annotated[str | None, Trimmed, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
+Trimmed = BeforeValidator(trimmed)
+ClientNameText = Annotated[str, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL), IS_NAME]
+ClientName = Annotated[ClientNameText | None, BeforeValidator(blank_is_null)]
 Description = Annotated[str | None, Field(max_length=MAX_DESCRIPTION, pattern=NO_NUL)]
 
 
@@ -60,7 +59,7 @@ class ProjectConfig(BaseModel):
 class NewProject(BaseModel):
     """A new project; its objectives describe it where nothing else does."""
 
-    name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
+    name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL), IS_NAME]
     objective: Annotated[str, Field(max_length=MAX_INSTRUCTIONS, pattern=NO_NUL)]
     config: pydantic.Json[ProjectConfig] = ProjectConfig()
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from app.contract.fields import (
+    IS_NAME,
     CamelChanges,
     CamelRequest,
     RequestModel,
@@ -21,6 +22,7 @@ from sql import bounds
 from sql.bounds import MAX_ID
 
 __all__ = [
+    "IS_NAME",
     "MAX_PAGES",
     "NO_NUL",
     "TENANT_SLUG_IN_PATH",
@@ -65,7 +67,8 @@ HardwareFingerprint = Annotated[
         min_length=1,
         max_length=1024,
         pattern=NO_NUL,
-        description="Whatever identifies the hardware, the same at every call; only its SHA-256 is stored.",
+        description="Whatever identifies the hardware, the same at every call but for blanks around it and the case "
+        "of hexadecimal forms; only its SHA-256 is stored.",
     ),
 ]
 PageNumber = Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")]

@@ -92,8 +92,8 @@ def problem_of(request: Request, request_id: str, failure: BaseException) -> HTT
 
 
 def _place(request: Request) -> str:
-    """The route where there is one, because an address may hold a sign-in link."""
-    return f"/{request.route.path}" if request.route else request.path
+    """The route, and nothing where there is none: an address may hold a sign-in link."""
+    return f"/{request.route.path}" if request.route else ""
 
 
 class ProblemHandler(ErrorHandler):

@@ -19,6 +19,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from sql import granted
 from sql.counting import PAGE_SIZE
 from sql.dialect import batch_rows
 from sql.hidden import is_shown
@@ -40,7 +41,7 @@ class AccountFilter(NamedTuple):
 
 _counts_runs = ledger_accounts.c.unit == literal_column("'runs'")
 _run_quota = (
-    select(plans.c.monthly_run_quota)
+    select(granted.runs)
     .select_from(subscriptions)
     .join(plans, plans.c.id == subscriptions.c.plan_id)
     .where(subscriptions.c.tenant_id == ledger_accounts.c.tenant_id, subscriptions.c.ended_at.is_(None))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from sql import granted
 from sql.counting import PAGE_SIZE, SKIP, ids_with_total, page_with_total, total_of
 from sql.dialect import batch_rows
 from sql.hidden import is_shown, tenant_is_shown
@@ -60,7 +61,7 @@ _details = (
     tenants.c.email,
     tenants.c.phone_number,
     tenants.c.otp_delivery_method,
-    func.coalesce(plans.c.monthly_run_quota, 0).label("usage_quota"),
+    func.coalesce(granted.runs, 0).label("usage_quota"),
     func.coalesce(_runs, 0).label("usage_current"),
     _codes_of_month.scalar_subquery().label("codes_total"),
     _codes_of_month.where(activation_codes.c.use_count > 0).scalar_subquery().label("codes_used"),
@@ -68,6 +69,12 @@ _details = (
     tenants.c.updated_at,
     plans.c.name.label("plan_name"),
     subscriptions.c.state.label("subscription_state"),
+    granted.runs.label("monthly_run_quota"),
+    subscriptions.c.monthly_run_quota_override,
+    plans.c.monthly_run_quota.label("plan_monthly_run_quota"),
+    granted.devices.label("max_devices"),
+    subscriptions.c.max_devices_override,
+    plans.c.max_devices.label("plan_max_devices"),
 )
 
 
@@ -85,7 +92,12 @@ tenants_by_slug = (
         plans.c.name.label("plan"),
         subscriptions.c.state,
         subscriptions.c.seats_used,
-        plans.c.max_devices,
+        granted.devices.label("max_devices"),
+        subscriptions.c.max_devices_override,
+        plans.c.max_devices.label("plan_max_devices"),
+        granted.runs.label("monthly_run_quota"),
+        subscriptions.c.monthly_run_quota_override,
+        plans.c.monthly_run_quota.label("plan_monthly_run_quota"),
     )
     .select_from(tenants)
     .outerjoin(subscriptions, _is_current)

@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from sql import granted
 from sql.dialect import batch_rows, insert, json_elements
 from sql.hidden import hidden_too
 from sql.scope import across_tenants
@@ -233,7 +234,7 @@ run_standing = select(
     )
     .scalar_subquery()
     .label("settled"),
-    select(plans.c.monthly_run_quota)
+    select(granted.runs)
     .select_from(subscriptions)
     .join(plans, plans.c.id == subscriptions.c.plan_id)
     .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))

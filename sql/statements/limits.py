@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, case, delete, or_, select
+from sqlalchemy import bindparam, case, delete, or_, select, update
 
 from sql.dialect import insert
 from sql.tables import rate_windows
@@ -24,5 +24,17 @@ count_hit = _hit.on_conflict_do_update(
 ).returning(rate_windows.c.hits)
 
 window_end = select(rate_windows.c.ends_at).where(rate_windows.c.key_hash == bindparam("key_hash"))
+
+give_hit_back = (
+    update(rate_windows)
+    .where(
+        rate_windows.c.key_hash == bindparam("of_key_hash"),
+        rate_windows.c.hits > 0,
+        rate_windows.c.ends_at > bindparam("now"),
+    )
+    .values(hits=rate_windows.c.hits - 1)
+)
+
+delete_window = delete(rate_windows).where(rate_windows.c.key_hash == bindparam("of_key_hash"))
 
 delete_ended_windows = delete(rate_windows).where(rate_windows.c.ends_at <= bindparam("now"))

@@ -23,6 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from sql import granted
 from sql.counting import total_of
 from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
@@ -142,7 +143,12 @@ sums_and_just_expired = across_tenants(
 _is_active = and_(subscriptions.c.state == literal("active", literal_execute=True), subscriptions.c.ended_at.is_(None))
 
 busiest_tenants = across_tenants(
-    select(tenants.c.name, tenants.c.slug, subscriptions.c.seats_used.label("usage"), plans.c.monthly_run_quota)
+    select(
+        tenants.c.name,
+        tenants.c.slug,
+        subscriptions.c.seats_used.label("usage"),
+        granted.runs.label("monthly_run_quota"),
+    )
     .select_from(subscriptions)
     .join(tenants, and_(tenants.c.id == subscriptions.c.tenant_id, tenant_is_shown))
     .join(plans, plans.c.id == subscriptions.c.plan_id)
@@ -150,6 +156,23 @@ busiest_tenants = across_tenants(
     .order_by(subscriptions.c.seats_used.desc(), subscriptions.c.id.desc())
     .limit(bindparam("max_rows")),
     "the analytics page compares tenants with each other",
+)
+
+# By how many runs the quotas of active subscriptions together differ from their plans'.
+overridden_runs = across_tenants(
+    hidden_too(
+        select(
+            cast(
+                func.coalesce(func.sum(subscriptions.c.monthly_run_quota_override - plans.c.monthly_run_quota), 0),
+                BigInteger,
+            )
+        )
+        .select_from(subscriptions)
+        .join(plans, plans.c.id == subscriptions.c.plan_id)
+        .where(_is_active, subscriptions.c.monthly_run_quota_override.is_not(None)),
+        "a hidden tenant has no subscription",
+    ),
+    "the analytics page adds up what all subscriptions grant",
 )
 
 
@@ -167,12 +190,12 @@ def tenants_with_projects(chosen: Literal["newest", "named"]) -> Select[Any]:
     some = found.subquery("some")
     number = func.count().label("usage")
     statement = (
-        select(tenants.c.name, tenants.c.slug, number, plans.c.monthly_run_quota)
+        select(tenants.c.name, tenants.c.slug, number, granted.runs.label("monthly_run_quota"))
         .select_from(some)
         .join(tenants, and_(tenants.c.id == some.c.tenant_id, tenant_is_shown))
         .join(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, _is_active))
         .join(plans, plans.c.id == subscriptions.c.plan_id)
-        .group_by(tenants.c.id, tenants.c.name, tenants.c.slug, plans.c.monthly_run_quota)
+        .group_by(tenants.c.id, tenants.c.name, tenants.c.slug, granted.runs)
         .order_by(number.desc(), tenants.c.id.desc())
     )
     return across_tenants(statement, "the analytics page compares tenants with each other")

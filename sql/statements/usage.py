@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 
+from sql import granted
 from sql.dialect import batch_rows, insert, nested_rows
 from sql.hidden import hidden_too, is_shown
 from sql.scope import across_tenants
@@ -170,7 +171,7 @@ metered_tenant = (
         tenants.c.id.label("tenant_id"),
         tenants.c.slug.label("tenant_slug"),
         plans.c.name.label("plan_name"),
-        plans.c.monthly_run_quota,
+        granted.runs.label("monthly_run_quota"),
     )
     .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
     .outerjoin(plans, plans.c.id == subscriptions.c.plan_id)

@@ -33,7 +33,7 @@ async def test_a_tenant_sees_itself(sanic_client: LiveServer) -> None:
     assert answer.status_code == 200
     assert (shown["slug"], shown["usageQuota"], shown["usageCurrent"]) == (tenant.slug, 50, 4)
     assert (shown["activationCodesTotal"], shown["activationCodesUsed"]) == (2, 1)
-    assert shown["subscription"] == {"planName": tenant.plan, "status": "active"}
+    assert (shown["subscription"]["planName"], shown["subscription"]["status"]) == (tenant.plan, "active")
 
 
 @pytest.mark.parametrize("spelling", ["camel", "snake"])
@@ -69,7 +69,7 @@ async def test_a_tenant_changes_itself_and_no_other(sanic_client: LiveServer, sp
 async def test_a_blank_clears_and_the_list_stays_sound(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client)
     headers = await as_tenant(sanic_client, tenant.tenant_id)
-    await sanic_client.http.put(PATH, headers=headers, json={"email": "a@b.example", "domain": "b.example"})
+    await sanic_client.http.put(PATH, headers=headers, json={"logoUrl": "https://b.example", "domain": "b.example"})
 
     blanks = {"email": "", "logoUrl": "", "primaryColor": "", "domain": " ", "phoneNumber": ""}
     answer = await sanic_client.http.put(PATH, headers=headers, json=blanks)

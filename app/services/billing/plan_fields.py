@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from app.contract.fields import CamelChanges, CamelRequest, trimmed
+from app.contract.fields import IS_NAME, CamelChanges, CamelRequest, trimmed
 from app.money import Usd, to_nanos
 from app.services.billing.plans import MAX_RUNS
 from sql.bounds import NO_NUL
 
-PlanName = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL)]
+PlanName = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL), IS_NAME]
 PriceId = Annotated[
     str,
     BeforeValidator(trimmed),
@@ -33,6 +33,11 @@ IdleDays = Annotated[
 ]
 MayRevoke = Annotated[bool, Field(description="Whether its tenants may revoke their devices by themselves.")]
 
+MovesPerDay = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_RUNS)] | None,
+    Field(description="How often a device may be activated anew on one day; null is no bound."),
+]
+
 
 class PlanCreate(CamelRequest):
     """A new plan."""
@@ -45,6 +50,7 @@ class PlanCreate(CamelRequest):
     tenant_may_void: TenantMayVoid = False
     device_idle_days: IdleDays = None
     tenant_may_revoke: MayRevoke = False
+    device_moves_per_day: MovesPerDay = None
 
     def columns(self) -> dict[str, Any]:
         """What is stored, the budget in 1e-9 USD."""
@@ -63,6 +69,7 @@ class PlanUpdate(CamelChanges):
     tenant_may_void: TenantMayVoid = False
     device_idle_days: IdleDays = None
     tenant_may_revoke: MayRevoke = False
+    device_moves_per_day: MovesPerDay = None
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, the budget in 1e-9 USD."""

@@ -28,6 +28,7 @@ from sql.statements import database_server
 
 pytestmark = pytest.mark.postgresql_only("a file has no pooler before it")
 SERVERS = 2
+SLOW = text("SELECT pg_sleep(0.005)")
 SESSIONS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'portal'"
 )
@@ -62,6 +63,13 @@ def pooled(database: str) -> Iterator[str]:
         yield address
 
 
+async def repeated(runtime: Runtime) -> None:
+    """The same statement in one transaction after another."""
+    for _ in range(10):
+        async with runtime.db.read() as conn:
+            await conn.rows(SLOW)
+
+
 async def test_requests_of_many_clients_share_two_connections_and_no_statement_is_missed(
     database: str, pooled: str, tmp_path: Path
 ) -> None:
@@ -71,6 +79,8 @@ async def test_requests_of_many_clients_share_two_connections_and_no_statement_i
         answers = await asyncio.gather(*(live.http.get("/licenses/policy", headers=device.headers) for _ in range(40)))
         assert {answer.status_code for answer in answers} == {200}
         assert (await live.http.get("/readyz")).status_code == 200
+        # More transactions at once than there are sessions: each finds another one than the last time.
+        await asyncio.gather(*(repeated(live.runtime) for _ in range(3 * SERVERS)))
         async with live.runtime.db.read() as conn:
             assert 1 <= await conn.one(SESSIONS, int) <= SERVERS
 
