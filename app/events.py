@@ -33,6 +33,7 @@ class EventType(StrEnum):
     CODE_REVOKED = "code_revoked"
     CONFIG_UPDATED = "config_updated"
     DELIVERY_FAILED = "delivery_failed"
+    DEVICE_CLONED = "device_cloned"
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
     DEVICE_IDLE = "device_idle"

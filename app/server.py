@@ -46,6 +46,7 @@ from blueprints.mailbox import add_mailbox
 from blueprints.stripe_simulator import add_stripe_simulator
 from blueprints.web.answer_headers import install_answer_headers
 from blueprints.web.problems import ProblemHandler
+from blueprints.web.routes import number_routes
 
 APIS = (
     admin_api.api,
@@ -80,6 +81,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
         configure_logging=False,
         strict_slashes=False,
     )
+    number_routes(app)
     app.config.update(_framework_settings(settings))
     app.ctx.runtime = Runtime(settings, clock)
     app.ctx.wire = _wire(settings)

@@ -130,6 +130,7 @@ class Settings(BaseSettings):
     durable_pool_size: int = Field(ge=2)
     pool_timeout_seconds: float = Field(gt=0)
     statement_timeout_seconds: float = Field(gt=0)
+    lock_timeout_seconds: float = Field(gt=0)
     coalesce_queue_size: int = Field(ge=1)
     coalesce_batch_size: int = Field(ge=1, le=5000)
     usage_queue_events: int = Field(ge=1)

@@ -159,8 +159,9 @@ async def usage_events(ctx: Context, body: IngestRequest, tenant_slug: str) -> I
     """Report usage events; answered once they are stored.
 
     Each event counts once by its id, however often it is sent; one whose kind or quantity differ from what is known
-    under its id is `differing`. An event from the future or older than the installation allows is rejected by itself,
-    and where all are, that is a 422; a malformed one refuses the request, and nothing of it is stored.
+    under its id is `differing`. An event is rejected by itself that is from the future, older than the installation
+    allows, or takes its day beyond 10^17 of its kind, and where all are, that is a 422; a malformed one refuses the
+    request, and nothing of it is stored.
     """
     events = [UsageEvent(item.id, item.kind, item.quantity, item.at, item.metadata) for item in body.events]
     return await metering.ingest(ctx, tenant_slug, events)

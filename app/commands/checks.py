@@ -19,7 +19,7 @@ from app.commands.output import reason_of
 from app.commands.payment_checks import payments
 from app.commands.session import is_new_file
 from app.commands.sign_in_checks import identity_provider, some_operator
-from app.commands.work_checks import connections, pooler, work
+from app.commands.work_checks import clock, connections, pooler, work
 from app.database import schema
 from app.database.connections import Database
 from app.errors import DatabaseEncodingError, DeliveryError, PortalError, SettingsError, WorkForbiddenError
@@ -254,8 +254,9 @@ async def _postgresql(settings: Settings, db: Database) -> AsyncIterator[CheckRe
         trigram = await conn.rows(database_server.trigram_extension)
     yield CheckResult("database", "ok", f"PostgreSQL {version} at {settings.database.render_as_string()}")
     yield connections(settings, usable)
+    yield await clock(db)
     if settings.pooler:
-        yield await pooler(db)
+        yield await pooler(settings, db)
     effect = "search uses it" if trigram else "the server does not offer it; search reads more rows"
     yield CheckResult("pg_trgm", "ok", f"{'available' if trigram else 'absent'}: {effect}")
 

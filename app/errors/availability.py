@@ -62,6 +62,13 @@ class DatabaseConflictError(DatabaseUnavailableError):
     """
 
 
+class RowLockedError(DatabaseConflictError):
+    """Somebody is changing the same for longer than others wait.
+
+    Try again in {retry_after} seconds; nothing was changed.
+    """
+
+
 class OverloadedError(UnavailableError):
     """Too many requests are waiting.
 

@@ -49,6 +49,12 @@ billing_oldest = Gauge(
 )
 billing_failing = Gauge("portal_billing_failing", "Those of them that have failed.", multiprocess_mode="mostrecent")
 
+clock_skew = Gauge(
+    "portal_clock_skew_seconds",
+    "How far this host's clock is ahead of the database's.",
+    multiprocess_mode="mostrecent",
+)
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 

@@ -15,6 +15,7 @@ from sanic.response import HTTPResponse
 
 from app.context import Context
 from app.contract.api_document import LARGE_BODY
+from app.database.failures import cause_of
 from app.errors import PortalError, UnavailableError
 from app.execution.failures import told_of
 from app.execution.running import Answered, Asked, Engine, Ready, RefusedError
@@ -139,7 +140,7 @@ def refusal(request: Request, failure: Exception, request_id: str) -> HTTPRespon
         log.error("request_failed", path="/graphql", request_id=request_id, exc_info=failure)
         failure = PortalError()
     elif isinstance(failure, UnavailableError):
-        log.warning("unavailable", code=failure.code, path="/graphql", request_id=request_id)
+        log.warning("unavailable", code=failure.code, cause=cause_of(failure), path="/graphql", request_id=request_id)
     body = orjson.dumps({"errors": [told_of(failure, request_id)]}, option=orjson.OPT_UTC_Z, default=str)
     media_type = MODERN if MODERN in (request.headers.get("accept") or "") else "application/json"
     return Answer(body, request_id, status=failure.status, media_type=media_type, more=problem_headers(failure))

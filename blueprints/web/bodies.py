@@ -14,7 +14,7 @@ import pydantic
 from pydantic import BaseModel
 from sanic import Request
 
-from app.contract.fields import wrong_fields
+from app.contract.fields import sent_as_texts, wrong_fields
 from app.errors import (
     BodyNotExpectedError,
     MalformedBodyError,
@@ -92,7 +92,8 @@ def _openings(text: bytes) -> int:
 def read_query(request: Request, model: type[Model]) -> Model:
     """The query as a model, its numbers read from text; raises ValidationError."""
     try:
-        return model.model_validate(dict(request.get_query_args(keep_blank_values=True)), strict=False)
+        sent = sent_as_texts(model, dict(request.get_query_args(keep_blank_values=True)))
+        return model.model_validate(sent, strict=False)
     except pydantic.ValidationError as failure:
         raise _told(failure, "query") from None
 

@@ -203,7 +203,7 @@ def _arguments(request: Request, ctx: Context, stated: Operation, path: Mapping[
 
 def _check_numbers(stated: Operation, path: Mapping[str, Any]) -> None:
     """Nothing has an id that no database can hold."""
-    if any(abs(path[name]) > MAX_ID for name in stated.numbers_in_path):
+    if any(path[name] > MAX_ID for name in stated.numbers_in_path):
         raise NotFoundError
 
 

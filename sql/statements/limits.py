@@ -10,7 +10,8 @@ from sql.tables.columns import Instant
 
 _hit = insert(rate_windows)
 _now = bindparam("now", type_=Instant)
-_ended = rate_windows.c.ends_at <= _now
+# One that ends later than a window which begins now was begun by a clock that stood ahead.
+_ended = or_(rate_windows.c.ends_at <= _now, rate_windows.c.ends_at > bindparam("latest", None, type_=Instant))
 
 # A window begins with its first hit. A hit in a full window changes nothing and returns no row.
 count_hit = _hit.on_conflict_do_update(

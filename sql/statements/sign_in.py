@@ -62,6 +62,8 @@ count_guess = (
         == select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery(),
         otp_challenges.c.attempts < bindparam("max_attempts"),
         otp_challenges.c.expires_at > bindparam("now"),
+        # One that lasts longer was made by a clock that stood ahead.
+        otp_challenges.c.expires_at <= bindparam("latest"),
     )
     .values(attempts=otp_challenges.c.attempts + 1)
     .returning(otp_challenges.c.tenant_id, otp_challenges.c.code_hash)

@@ -13,7 +13,7 @@ from app.events import Event, EventType, record
 from app.services.billing.customers import lock_customer
 from app.services.billing.fact_log import FOLD
 from app.services.billing.plans import find_plan
-from app.services.billing.subscriptions import put_on_plan
+from app.services.billing.subscriptions import override, put_on_plan
 from app.services.directory.lookup import Tenant
 from app.services.tenants.details import TenantDetails, details_on
 from sql.folding import key
@@ -44,12 +44,16 @@ class Profile:
 
 
 async def update_tenant(
-    ctx: Context, tenant_slug: str, changes: Mapping[str, Any], plan_name: str | None = None
+    ctx: Context,
+    tenant_slug: str,
+    changes: Mapping[str, Any],
+    plan_name: str | None = None,
+    overrides: Mapping[str, int | None] | None = None,
 ) -> TenantDetails:
-    """Set the columns of ``changes`` and, where it is named, the plan of the current subscription.
+    """Set the columns of ``changes`` and, where they are named, plan and overrides of the current subscription.
 
     Raises TenantNotFoundError, PlanNameNotFoundError, ValidationError for a way to send one-time passwords that has no
-    address; then nothing has changed.
+    address and for overrides without a subscription; then nothing has changed.
     """
     async with ctx.write() as conn:
         customer = await lock_customer(conn, tenant_slug) if plan_name is not None else None
@@ -57,10 +61,11 @@ async def update_tenant(
         if profile is None:
             raise TenantNotFoundError(slug=tenant_slug)
         await _change(conn, ctx, profile, changes)
+        tenant = Tenant(profile.id, str(changes.get("name", profile.name)), profile.slug)
         if plan_name is not None:
-            plan = await find_plan(conn, plan_name)
-            name = str(changes.get("name", profile.name))
-            await put_on_plan(conn, ctx, Tenant(profile.id, name, profile.slug), plan, customer)
+            await put_on_plan(conn, ctx, tenant, await find_plan(conn, plan_name), customer)
+        if overrides:
+            await override(conn, ctx, tenant, overrides)
         # Read before the commit: a change that is committed is answered, whatever becomes of the tenant afterwards.
         details = await details_on(conn, ctx, profile.slug)
     if customer is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
+from app.clock import CLOCKS_DIFFER
 from app.context import Actor, Context
 from app.errors import OneTimePasswordInvalidError, RateLimitedError
 from app.events import Event, EventType, record
@@ -72,7 +73,9 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
     async with ctx.write() as conn:
         if (wait := await count_hit(conn, ctx, limit, network_of(ctx.address))) is None:
             guess = {"tenant_slug": tenant_slug, "max_attempts": settings.one_time_password_attempts}
-            challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=ctx.now())
+            now = ctx.now()
+            latest = now + timedelta(seconds=settings.one_time_password_seconds) + CLOCKS_DIFFER
+            challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=now, latest=latest)
     if wait is not None:
         raise RateLimitedError(retry_after=wait)
     # Where there is no challenge, a comparison is made as well: the answer must take as long.
