@@ -35,6 +35,7 @@ class EventType(StrEnum):
     CONTACT_CHANGE_REFUSED = "contact_change_refused"
     CONTACT_CHANGE_REQUESTED = "contact_change_requested"
     DELIVERY_FAILED = "delivery_failed"
+    DEVICE_CLONED = "device_cloned"
     DEVICE_ENROLLED = "device_enrolled"
     DEVICE_REACTIVATED = "device_reactivated"
     DEVICE_IDLE = "device_idle"

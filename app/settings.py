@@ -36,6 +36,7 @@ from app.setting_kinds import (
     DatabaseAddress,
     Origins,
     Recipients,
+    TimeZone,
     WorkProcesses,
 )
 from app.sign_in_settings import SignInSettings
@@ -53,7 +54,11 @@ MIN_DAYS_OF_MONTH = 28
 DEVELOPMENT_ORIGINS = tuple(
     f"http://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]") for port in (3000, 3001, 3002)
 )
-LARGEST = (("run_file_max_bytes", "run_max_bytes"), ("graphql_max_cost", "graphql_cost_per_minute"))
+LARGEST = (
+    ("request_max_bytes", "request_bodies_max_bytes"),
+    ("run_file_max_bytes", "run_max_bytes"),
+    ("graphql_max_cost", "graphql_cost_per_minute"),
+)
 
 
 class Settings(SignInSettings):
@@ -90,13 +95,17 @@ class Settings(SignInSettings):
     public_url: str
     allowed_origins: Origins
     request_max_bytes: int = Field(ge=1024)
+    request_bodies_max_bytes: int = Field(ge=1024)
     request_timeout_seconds: int = Field(ge=1)
     response_timeout_seconds: int = Field(ge=1)
+    keep_alive_seconds: int = Field(ge=1)
+    max_connections: int = Field(ge=1)
+    max_connections_per_address: int = Field(ge=0)
     shutdown_grace_seconds: float = Field(ge=0)
     log_level: Literal["debug", "info", "warning", "error"]
     log_format: Literal["auto", "json", "console"]
     access_log: bool
-    time_zone: str
+    time_zone: TimeZone
     token_issuer: str = Field(min_length=1)
     token_audience: str = Field(min_length=1)
     access_token_seconds: int = Field(ge=30)
@@ -125,6 +134,7 @@ class Settings(SignInSettings):
     durable_pool_size: int = Field(ge=2)
     pool_timeout_seconds: float = Field(gt=0)
     statement_timeout_seconds: float = Field(gt=0)
+    lock_timeout_seconds: float = Field(gt=0)
     coalesce_queue_size: int = Field(ge=1)
     coalesce_batch_size: int = Field(ge=1, le=5000)
     usage_queue_events: int = Field(ge=1)
@@ -195,15 +205,6 @@ class Settings(SignInSettings):
         if not names_any and meant.get("environment", "development") == "development":
             meant["allowed_origins"] = DEVELOPMENT_ORIGINS
         return meant
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
-        return name
 
     @field_validator("smtp_url", "message_provider_url")
     @classmethod

@@ -70,13 +70,16 @@ class RefreshRequest(RequestModel):
         errors.SubscriptionInactiveError,
         errors.DeviceRevokedError,
         errors.DeviceLimitReachedError,
+        errors.DeviceMovesExceededError,
         errors.RateLimitedError,
     ),
 )
 async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
     """Activate a device with a code.
 
-    The same device with the same code may activate again without a further use, so a lost answer costs nothing.
+    The same device with the same code may activate again without a further use, so a lost answer costs nothing. That
+    ends the tokens that it had: those of its last activation with the first refresh of the new ones, and after 60
+    seconds (`refresh_grace_seconds`) in any case; all earlier ones at once.
     """
     return await activation.activate(ctx, body.tenant_slug, body.activation_code, body.hw_fingerprint)
 
@@ -95,6 +98,7 @@ async def activate(ctx: Context, body: ActivateRequest) -> TokenPair:
         errors.RefreshTokenInvalidError,
         errors.RefreshTokenExpiredError,
         errors.RefreshTokenReusedError,
+        errors.RefreshTokenSupersededError,
         errors.DeviceAccessRevokedError,
         errors.DeviceReleasedError,
         errors.DeviceLimitReachedError,

@@ -15,6 +15,7 @@ from app import errors
 from app.access.callers import Caller
 from app.access.permissions import Permission
 from app.context import Context
+from app.contract.api_document import LARGE_BODY
 from app.services.usage import event_list, metering, summary, voiding
 from app.services.usage.event_list import MAX_LISTED, StoredUsageEvent
 from app.services.usage.metering import MAX_EVENTS, IngestReport, UsageEvent
@@ -165,6 +166,7 @@ async def usage(ctx: Context, query: UsageQuery, tenant_slug: str) -> UsageSumma
     "/{tenant_slug}/events",
     caller=Caller(device=True, tenant=True, permission=Permission.USAGE_WRITE),
     body=IngestRequest,
+    max_body=None,
     answers=IngestReport,
     errors=(errors.TenantMismatchError, errors.TenantNotFoundError, errors.EventsRejectedError),
     path_parameters=TENANT_SLUG_IN_PATH,
@@ -173,8 +175,9 @@ async def usage_events(ctx: Context, body: IngestRequest, tenant_slug: str) -> I
     """Report usage events; answered once they are stored.
 
     Each event counts once by its id, however often it is sent; one whose kind or quantity differ from what is known
-    under its id is `differing`. An event from the future or older than the installation allows is rejected by itself,
-    and where all are, that is a 422; a malformed one refuses the request, and nothing of it is stored.
+    under its id is `differing`. An event is rejected by itself that is from the future, older than the installation
+    allows, or takes its day beyond 10^17 of its kind, and where all are, that is a 422; a malformed one refuses the
+    request, and nothing of it is stored.
     """
     events = [UsageEvent(item.id, item.kind, item.quantity, item.at, item.metadata) for item in body.events]
     return await metering.ingest(ctx, tenant_slug, events)
@@ -202,6 +205,7 @@ async def stored_usage_events(ctx: Context, query: EventQuery, tenant_slug: str)
     "/{tenant_slug}/events/void",
     caller=Caller(device=True, tenant=True, permission=Permission.USAGE_WRITE),
     body=VoidRequest,
+    max_body=LARGE_BODY,
     answers=VoidReport,
     errors=(errors.TenantMismatchError, errors.TenantNotFoundError, errors.VoidingNotPermittedError),
     path_parameters=TENANT_SLUG_IN_PATH,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -16,6 +16,9 @@ from app.services.tenants import onboarding, tenant_list
 from app.services.tenants.tenant_list import Licensee
 
 PAGE = 500
+Override = Annotated[
+    int | Literal["plan"] | None, Parameter(help="This subscription's own figure; plan: the plan's again.")
+]
 
 
 async def seed_plan(
@@ -110,14 +113,15 @@ async def list_tenants(*, as_json: AsJson = False) -> None:
         while page:
             tenants += page
             page = await tenant_list.tenants_by_slug(ctx, after_slug=tenants[-1].slug, page_size=PAGE)
-    columns = ("id", "slug", "plan", "state", "devices", "name")
+    columns = ("id", "slug", "plan", "state", "devices", "runs a month", "name")
     rows = [
         (
             tenant.id,
             tenant.slug,
             tenant.plan,
             tenant.state,
-            None if tenant.plan is None else f"{tenant.seats_used}/{_limit(tenant.max_devices)}",
+            None if tenant.plan is None else f"{tenant.seats_used}/{_devices(tenant)}",
+            _runs(tenant),
             tenant.name,
         )
         for tenant in tenants
@@ -133,6 +137,8 @@ async def link_sub(
     customer: Annotated[str | None, Parameter(help="The tenant's customer id in Stripe.")] = None,
     sub: Annotated[str | None, Parameter(help="The subscription's id in Stripe.")] = None,
     state: Annotated[str, Parameter(help="active, trialing, past_due, canceled, …")] = "active",
+    max_devices_override: Override = None,
+    monthly_run_quota_override: Override = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a tenant its subscription, or change it."""
@@ -144,6 +150,14 @@ async def link_sub(
             state=state,
             stripe_customer_id=customer,
             stripe_subscription_id=sub,
+            overrides={
+                name: None if value == "plan" else value
+                for name, value in (
+                    ("max_devices_override", max_devices_override),
+                    ("monthly_run_quota_override", monthly_run_quota_override),
+                )
+                if value is not None
+            },
         )
     answer(
         as_json,
@@ -156,6 +170,18 @@ def _limit(max_devices: int | None) -> str:
     return "unlimited" if max_devices is None else str(max_devices)
 
 
+def _devices(tenant: Licensee) -> str:
+    granted = _limit(tenant.max_devices)
+    is_own = tenant.max_devices_override is not None
+    return f"{granted} (plan: {_limit(tenant.plan_max_devices)})" if is_own else granted
+
+
+def _runs(tenant: Licensee) -> str | None:
+    if tenant.monthly_run_quota_override is not None:
+        return f"{tenant.monthly_run_quota} (plan: {tenant.plan_monthly_run_quota})"
+    return None if tenant.monthly_run_quota is None else str(tenant.monthly_run_quota)
+
+
 def _as_json(subscription: Subscription) -> dict[str, object]:
     return {
         "id": subscription.id,
@@ -165,4 +191,7 @@ def _as_json(subscription: Subscription) -> dict[str, object]:
         "sub": subscription.stripe_subscription_id,
         "seats_used": subscription.seats_used,
         "max_devices": subscription.max_devices,
+        "max_devices_override": subscription.max_devices_override,
+        "quota": subscription.monthly_run_quota,
+        "monthly_run_quota_override": subscription.monthly_run_quota_override,
     }

@@ -16,7 +16,7 @@ from app.services.licensing import devices as licensed
 from app.services.licensing.device_list import ListedDevice
 
 # What is printed with --json.
-MEMBERS = ("id", "label", "hw_fingerprint", "is_revoked", "has_seat", "last_seen", "created_at")
+MEMBERS = ("id", "label", "hw_fingerprint", "is_revoked", "has_seat", "clone_count", "last_seen", "created_at")
 
 
 async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
@@ -24,12 +24,13 @@ async def list_devices(*, tenant: TenantSlug, as_json: AsJson = False) -> None:
     async with operating() as ctx:
         await tenant_named(ctx, tenant)
         devices = await all_rows(partial(_page, ctx, tenant))
-    columns = ("id", "fingerprint", "state", "last seen (UTC)", "enrolled (UTC)", "label")
+    columns = ("id", "fingerprint", "state", "clones", "last seen (UTC)", "enrolled (UTC)", "label")
     rows = [
         (
             device.id,
             device.hw_fingerprint[:12],
             _state(device),
+            device.clone_count,
             f"{device.last_seen:%Y-%m-%d %H:%M}",
             f"{device.created_at:%Y-%m-%d %H:%M}",
             device.label,

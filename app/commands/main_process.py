@@ -15,6 +15,7 @@ import structlog
 from app import APP_NAME
 from app.commands.output import answer, escape
 from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, worker_app
+from app.open_files import open_files
 from app.settings import Settings
 from app.telemetry.log import configure_logging
 
@@ -33,10 +34,10 @@ def run(settings: Settings, listener: socket.socket, start_method: StartMethod, 
 def _run_workers(settings: Settings, listener: socket.socket, start_method: StartMethod, *, as_json: bool) -> None:
     from sanic import Sanic
     from sanic.mixins import startup
-    from sanic.server.protocols.websocket_protocol import WebSocketProtocol
     from sanic.worker.loader import AppLoader
 
     from app.commands.supervisor import Supervisor
+    from app.wire.connection import Connection
 
     url = _url(listener)
     # Sanic has no setting for the class that manages its workers.
@@ -52,8 +53,7 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
         sock=listener,
         workers=settings.worker_count,
         backlog=BACKLOG,
-        # Sanic asks this application, which has no routes, whether any of them is one of WebSockets.
-        protocol=WebSocketProtocol,
+        protocol=Connection,
         # Sanic's access log would contain whole URLs, which may contain a refresh token.
         access_log=False,
         motd=False,
@@ -104,7 +104,7 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
     """Announce that the server is ready, and in development how to use it."""
     kind, place = _database(settings)
     counts = {"workers": settings.worker_count, "work_processes": settings.work_process_count}
-    log.info("server_started", url=url, **counts, database=kind)
+    log.info("server_started", url=url, **counts, database=kind, open_files=open_files())
     if as_json:
         answer(True, {"url": url, **counts, "database": kind, "pid": os.getpid()})
     elif settings.environment == "development":

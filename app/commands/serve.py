@@ -19,6 +19,7 @@ from app.commands.fork_server import START_METHOD, start_fork_server
 from app.commands.parameters import AsJson
 from app.commands.worker import BACKLOG
 from app.errors import SettingsError
+from app.open_files import raise_open_files
 from app.settings import Settings, load_settings
 from app.state_folder import make_state_dir
 
@@ -40,6 +41,7 @@ def serve(
     """
     options = {"host": host, "port": port, "workers": workers}
     settings = load_settings(**{key: value for key, value in options.items() if value is not None})
+    raise_open_files()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(settings))
         if settings.worker_count + settings.work_process_count > 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import pydantic
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,7 +13,11 @@ from pydantic.alias_generators import to_camel
 from app import typed_text
 from app.contract.field_words import told_fields
 from app.errors import ValidationError
+from app.numerals import is_numeral
 from sql.bounds import NO_NUL
+
+# What nobody takes for a number, in the place of what only some take for one.
+NO_NUMBER: Final = "?"
 
 
 def trimmed(value: object) -> object:
@@ -32,6 +38,40 @@ def typed_slug(value: object) -> object:
 def typed_code(value: object) -> object:
     """A code without the blanks, dashes and line ends that a person has typed or pasted with it."""
     return typed_text.joined(value) if isinstance(value, str) else value
+
+
+def sent_as_texts(model: type[BaseModel], sent: Mapping[str, str], *, is_typed: bool = False) -> dict[str, str]:
+    """The members of a query or a form, in which a whole number is one only in digits alone.
+
+    The library reads what ``int()`` reads, and ``1_0`` or ``+10`` would be ten. Around what a person has typed there
+    may be blanks.
+    """
+    numbers, read = _whole_numbers(model), dict(sent)
+    for name in numbers & sent.keys():
+        text = sent[name].strip() if is_typed else sent[name]
+        if text and not is_numeral(text):
+            read[name] = NO_NUMBER
+    return read
+
+
+@cache
+def _whole_numbers(model: type[BaseModel]) -> frozenset[str]:
+    """The names under which the model's whole numbers are sent."""
+    return frozenset(
+        sent
+        for name, field in model.model_fields.items()
+        if int in _kinds(field.annotation)
+        for sent in (name, field.alias or name)
+    )
+
+
+def _kinds(annotation: Any) -> Iterator[object]:
+    """The types of which a value may be."""
+    if get_origin(annotation) is Literal:
+        return
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
 
 
 def _name(value: str) -> str:

@@ -77,6 +77,13 @@ class DatabaseConflictError(DatabaseUnavailableError):
     """
 
 
+class RowLockedError(DatabaseConflictError):
+    """Somebody is changing the same for longer than others wait.
+
+    Try again in {retry_after} seconds; nothing was changed.
+    """
+
+
 class OverloadedError(UnavailableError):
     """Too many requests are waiting.
 
@@ -118,6 +125,13 @@ class TooManyOperationsError(PortalError):
 
 class ConnectionsFullError(OverloadedError):
     """This server keeps as many connections open as it can.
+
+    Try again in {retry_after} seconds.
+    """
+
+
+class BodiesFullError(OverloadedError):
+    """This server holds as much as it can of what others are sending.
 
     Try again in {retry_after} seconds.
     """

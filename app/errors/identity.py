@@ -64,6 +64,16 @@ class RefreshTokenExpiredError(UnauthenticatedError):
     code = "refresh_token_expired"
 
 
+class RefreshTokenSupersededError(UnauthenticatedError):
+    """The device was activated again since, and that has ended the tokens of its earlier activations.
+
+    Use the tokens of the newest activation. Another machine needs a hardware fingerprint and a seat of its own; on this
+    one, activate the device again with its code.
+    """
+
+    code = "refresh_token_superseded"
+
+
 class RefreshTokenReusedError(UnauthenticatedError):
     """The refresh token was used before, so it may be in other hands; all tokens that stem from it are revoked.
 

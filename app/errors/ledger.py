@@ -6,7 +6,7 @@ from app.errors.root import PortalError
 
 
 class QuotaExceededError(PortalError):
-    """The plan's {quota} runs of this month are used up: {settled} have run and {reserved} are starting or waiting.
+    """The {quota} runs of this month are used up: {settled} have run and {reserved} are starting or waiting.
 
     Wait for the next month, which begins on {next_month}, or change to a larger plan.
     """

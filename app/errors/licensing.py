@@ -57,6 +57,17 @@ class DeviceReleasedError(DeniedError):
     code = "device_released"
 
 
+class DeviceMovesExceededError(DeniedError):
+    """The device was activated anew {moves} times today, and the plan {plan} allows no more.
+
+    Wait {retry_after} seconds, until the day is over, or change to a plan that allows more. A device that keeps its
+    refresh token need not be activated anew, and another machine has a hardware fingerprint of its own.
+    """
+
+    code = "device_moves_exceeded"
+    status = 429
+
+
 class DeviceIdleError(DeniedError):
     """The device has lost its seat after days without a sign of life.
 
@@ -76,7 +87,7 @@ class RevokingNotAllowedError(DeniedError):
 
 
 class DeviceLimitReachedError(DeniedError):
-    """The device limit of the plan {plan} is reached: {max_devices} in use.
+    """The device limit of the subscription to {plan} is reached: {max_devices} in use.
 
     Release a device that is no longer used, or change to a larger plan.
     """

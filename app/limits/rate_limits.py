@@ -1,4 +1,4 @@
-"""Rate limits of devices' requests, of what GraphQL callers ask for, and of activations with unknown codes."""
+"""Rate limits of devices' requests, of what GraphQL callers ask for, and of guesses at codes and tenants."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ class RateLimits:
         return Allowance(limit.max_hits, left, limit.seconds_left)
 
     async def count_guess(self, address: str) -> None:
-        """Count a code or a tenant that was named and does not exist; what exists is never counted."""
+        """Count one question with a code or a tenant that does not exist; existing ones are never counted."""
         if self._on:
             await self._hit(self._unknown_codes, address)
 
     async def check_guessing(self, address: str) -> None:
-        """Raise RateLimitedError for an address that has named too many codes or tenants that do not exist."""
+        """Raise RateLimitedError for an address that has named too many codes and tenants that do not exist."""
         if self._on and (await self._hit(self._unknown_codes, address, counts=False)).left < 0:
             await self._hold()
             raise _refusal(self._unknown_codes)

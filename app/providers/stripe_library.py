@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from importlib import import_module
@@ -26,6 +27,8 @@ TOLERANCE_SECONDS = 300
 # Set once the library is there for whoever verifies a signature: from then on that takes no thread.
 _loaded = threading.Event()
 MISSING = 404
+# What Stripe does not answer is given up after a random part of its time, which is at least this much of it.
+SHORTEST_SHARE = 0.7
 # What another attempt may mend: a lock that was not free, too many requests, and every failure of Stripe's own.
 AGAIN_LATER, SERVER_ERRORS_FROM = frozenset({409, 429}), 500
 
@@ -60,18 +63,18 @@ def open_client(
         from app.providers.stripe_simulator.transport import InProcess
 
         transport = InProcess(simulator)
-    http = httpx2.AsyncClient(timeout=attempt_seconds, follow_redirects=False, transport=transport)
+    http = httpx2.AsyncClient(follow_redirects=False, transport=transport)
     client = stripe.StripeClient(
         api_key,
         stripe_version=API_VERSION,
         base_addresses={"api": api_base},
-        http_client=_over(http),
+        http_client=_over(http, attempt_seconds),
         max_network_retries=retries,
     )
     return Opened(client, http)
 
 
-def _over(http: httpx2.AsyncClient) -> stripe.HTTPClient:
+def _over(http: httpx2.AsyncClient, attempt_seconds: float) -> stripe.HTTPClient:
     """How the library sends its requests; its own clients want an older httpx or another library."""
     import httpx2
     import stripe
@@ -83,7 +86,9 @@ def _over(http: httpx2.AsyncClient) -> stripe.HTTPClient:
             self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
         ) -> tuple[bytes, int, Mapping[str, str]]:
             try:
-                answer = await http.request(method, url, headers=dict(headers), content=post_data or None)
+                answer = await http.request(
+                    method, url, headers=dict(headers), content=post_data or None, timeout=_patience(attempt_seconds)
+                )
             except httpx2.HTTPError as failure:
                 name = type(failure).__name__
                 raise stripe.APIConnectionError(name, should_retry=True) from failure  # type: ignore[no-untyped-call]
@@ -97,20 +102,25 @@ def _over(http: httpx2.AsyncClient) -> stripe.HTTPClient:
 
 @contextlib.asynccontextmanager
 async def answering(seconds: float | None) -> AsyncIterator[None]:
-    """Calls that end within so many seconds; what goes wrong in them is told in our words.
+    """Calls that end within so many seconds, or somewhat less; what goes wrong in them is told in our words.
 
     Raises PaymentsUnavailableError and PaymentsRefusedError.
     """
     import stripe
 
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(None if seconds is None else _patience(seconds)):
             yield
     except TimeoutError:
         log.warning("payments_failed", reason="no answer in time")
         raise PaymentsUnavailableError from None
     except stripe.StripeError as failure:
         raise _in_our_words(failure) from None
+
+
+def _patience(seconds: float) -> float:
+    """How long to wait: those who wait together would else all go on at one moment, and devices would wait then."""
+    return seconds * random.uniform(SHORTEST_SHARE, 1)  # noqa: S311 - no secret
 
 
 async def unless_missing(asked: Awaitable[Found]) -> Found | None:

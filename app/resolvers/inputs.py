@@ -11,9 +11,10 @@ from pydantic.alias_generators import to_camel
 from app.contract.fields import IS_NAME, blank_is_null, trimmed, wrong_fields
 from app.errors import ValidationError
 from app.execution.costs import MAX_LIMIT
+from app.numerals import read_numeral
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS, MAX_NAME
 from app.services.runs.task_changes import MAX_ERROR
-from sql.bounds import MAX_ID, NO_NUL
+from sql.bounds import NO_NUL
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,9 +35,10 @@ def skipped(offset: int) -> int:
 
 def row_id(text: str, argument: str = "id") -> int:
     """The number of a row that an id names; raises ValidationError for a text that is no id."""
-    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)) or int(text) > MAX_ID:
-        raise ValidationError.of(argument, "is no id", kind="id")
-    return int(text)
+    try:
+        return read_numeral(text)
+    except ValueError:
+        raise ValidationError.of(argument, "is no id", kind="id") from None
 
 
 Trimmed = BeforeValidator(trimmed)

@@ -127,7 +127,8 @@ async def resolve_update_tenant(_: Any, info: Info, *, input: dict[str, Any]) ->
     sent = {name: value for name, value in input.items() if name != "slug"}
     wanted = read_changes(sent, TenantUpdate)
     plan_name = wanted.subscription_plan or None
-    changed = await changes.update_tenant(info.context.ctx, input["slug"], wanted.changes(), plan_name)
+    ctx, overrides = info.context.ctx, wanted.overrides()
+    changed = await changes.update_tenant(ctx, input["slug"], wanted.changes(), plan_name, overrides)
     return TenantPayload(tenant=changed)
 
 

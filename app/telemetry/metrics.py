@@ -31,6 +31,12 @@ scheduled_runs = Counter("portal_scheduled_runs_total", "Runs of scheduled jobs 
 runs_started = Counter("portal_runs_started_total", "Runs of projects that were started.")
 runs_ended = Counter("portal_runs_ended_total", "Runs of projects that have ended.", ["state"])
 tasks_ended = Counter("portal_tasks_ended_total", "Tasks of runs that have ended.", ["agent", "status"])
+connections = Gauge("portal_connections", "Connections that are open.", multiprocess_mode="livesum")
+connections_closed = Counter(
+    "portal_connections_closed_total",
+    "Connections that had to make room in a worker or among those of their address, and those that found none.",
+    ["crowd"],
+)
 run_watchers = Gauge("portal_run_watchers", "Streams of runs' events that are open.", multiprocess_mode="livesum")
 graphql_connections = Gauge(
     "portal_graphql_connections", "Connections for subscriptions that are open.", multiprocess_mode="livesum"
@@ -42,6 +48,12 @@ billing_oldest = Gauge(
     "portal_billing_oldest_seconds", "How long the oldest of them has waited.", multiprocess_mode="mostrecent"
 )
 billing_failing = Gauge("portal_billing_failing", "Those of them that have failed.", multiprocess_mode="mostrecent")
+
+clock_skew = Gauge(
+    "portal_clock_skew_seconds",
+    "How far this host's clock is ahead of the database's.",
+    multiprocess_mode="mostrecent",
+)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -12,17 +11,15 @@ from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
-from app.contract.camel import AS_NAMED, CAMEL
 from app.services.licensing import code_list
 from app.services.licensing import codes as activation_codes
 from app.services.licensing.code_fields import GenerateCodes
-from app.services.licensing.code_list import ListedCode
 from blueprints.admin_api import api
+from blueprints.web.code_fields import STATUSES, CodePage
 from blueprints.web.fields import NO_NUL, PageNumber, RequestModel, TenantSlug
 
 PAGE_SIZES = (10, 25, 50, 100, 200)
 USUAL_PAGE_SIZE = 25
-STATUSES = ("active", "expired", "used", "revoked")
 
 
 class CodeQuery(RequestModel):
@@ -48,43 +45,6 @@ class CodeQuery(RequestModel):
     @classmethod
     def _offered(cls, page_size: int) -> int:
         return page_size if page_size in PAGE_SIZES else USUAL_PAGE_SIZE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeAnswer:
-    """A code after its creation: its text is shown once and stored nowhere."""
-
-    __pydantic_config__ = CAMEL
-    id: int
-    code: Annotated[None, Field(description="Always null.")] = None
-    hint: Annotated[str, Field(description="The last four characters.")]
-    tenant: str
-    tenant_slug: str
-    label: str | None
-    status: str
-    expires_at: datetime | None
-    used_at: datetime | None
-    created_at: datetime
-    use_count: int
-    max_uses: int
-
-    @classmethod
-    def of(cls, code: ListedCode) -> CodeAnswer:
-        """The answer about a code of the list."""
-        return cls(**code._asdict())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodePage:
-    """A page of codes; where the total is capped, there are more."""
-
-    __pydantic_config__ = AS_NAMED
-    codes: list[CodeAnswer]
-    total: int
-    total_is_capped: bool
-    page: int
-    page_size: int
-    total_pages: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +84,7 @@ async def codes(ctx: Context, query: CodeQuery) -> CodePage:
         page=query.page,
         page_size=query.page_size,
     )
-    return CodePage(
-        codes=[CodeAnswer.of(code) for code in listed.rows],
-        total=listed.total.total,
-        total_is_capped=listed.total.is_capped,
-        page=query.page,
-        page_size=query.page_size,
-        total_pages=listed.total.pages(query.page_size),
-    )
+    return CodePage.of(listed, query.page, query.page_size)
 
 
 @api.operation(

@@ -32,6 +32,7 @@ class PlanAnswer:
     tenant_may_void: bool
     device_idle_days: int | None
     tenant_may_revoke: bool
+    device_moves_per_day: int | None
 
     @classmethod
     def of(cls, plan: Plan) -> PlanAnswer:
@@ -46,6 +47,7 @@ class PlanAnswer:
             tenant_may_void=plan.tenant_may_void,
             device_idle_days=plan.device_idle_days,
             tenant_may_revoke=plan.tenant_may_revoke,
+            device_moves_per_day=plan.device_moves_per_day,
         )
 
 

@@ -172,10 +172,12 @@ async def tenant(ctx: Context, tenant_slug: str) -> TenantAnswer:
 async def update_tenant(ctx: Context, body: TenantUpdate, tenant_slug: str) -> TenantAnswer:
     """Change a tenant; what is absent stays as it is, null or a blank clears what may be absent.
 
-    A plan is set on the current subscription, whose state stays; without one, an active one is made.
+    A plan is set on the current subscription, whose state stays; without one, an active one is made. Overrides are the
+    subscription's own figures: they hold instead of the plan's, whichever plan that is, until they are null again.
     """
     plan_name = body.subscription_plan or None
-    return TenantAnswer.of(await changes.update_tenant(ctx, tenant_slug, body.changes(), plan_name))
+    changed = await changes.update_tenant(ctx, tenant_slug, body.changes(), plan_name, body.overrides())
+    return TenantAnswer.of(changed)
 
 
 @api.operation(

@@ -10,12 +10,14 @@ from sanic import Request
 from app import typed_text
 from app.context import Context
 from app.errors import TenantNotFoundError
+from app.numerals import read_numeral
 from app.services.directory.lookup import Tenant, tenant_named
 from app.services.figures.totals import Total
+from sql.bounds import MAX_ID
 
 PAGE_SIZE = 50
 # No list is longer, and no database counts further.
-MAX_DIGITS = 9
+MAX_PAGES = 10**9 - 1
 
 
 class Choice(NamedTuple):
@@ -58,12 +60,15 @@ def asked_tenant(request: Request) -> str:
 
 def asked_page(request: Request) -> int:
     """The number of the page in the address; the first where it has none or no number."""
-    return max(1, read_id(request.args.get("page", ""), MAX_DIGITS))
+    return max(1, read_id(request.args.get("page", ""), MAX_PAGES))
 
 
-def read_id(text: str, max_digits: int = 18) -> int:
+def read_id(text: str, maximum: int = MAX_ID) -> int:
     """A number that a page has written into a form or an address; 0, which nothing has, for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= max_digits else 0
+    try:
+        return read_numeral(text, maximum)
+    except ValueError:
+        return 0
 
 
 def list_address(path: str, tenant_slug: str) -> str:

@@ -9,6 +9,7 @@ from sanic import Request
 from sanic.response import HTTPResponse
 
 from app.context import Context
+from app.numerals import read_numeral
 from app.providers.stripe_simulator import charging, tables
 from app.providers.stripe_simulator import subscription_changes as subscriptions
 from app.providers.stripe_simulator.books import Books
@@ -52,8 +53,10 @@ async def act_in_simulator(request: Request, ctx: Context, form: Mapping[str, st
 
 
 def _days(form: Mapping[str, str]) -> int:
-    text = form.get("days", "")
-    return min(MAX_DAYS, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 9 else 1
+    try:
+        return min(MAX_DAYS, max(1, read_numeral(form.get("days", ""))))
+    except ValueError:
+        return 1
 
 
 def _overview(books: Books) -> dict[str, Any]:

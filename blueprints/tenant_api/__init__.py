@@ -7,6 +7,6 @@ from blueprints.web.operations import Api
 api = Api("tenant", "/api/tenant")
 
 # Each module registers its operations on the one above.
-from blueprints.tenant_api import auth, billing, devices, profile, projects, run_events, runs  # noqa: E402
+from blueprints.tenant_api import auth, billing, codes, devices, profile, projects, run_events, runs  # noqa: E402
 
-__all__ = ["api", "auth", "billing", "devices", "profile", "projects", "run_events", "runs"]
+__all__ = ["api", "auth", "billing", "codes", "devices", "profile", "projects", "run_events", "runs"]

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field
 from app import errors
 from app.access.callers import TENANT
 from app.context import Context
+from app.contract.api_document import LARGE_BODY
 from app.contract.camel import CAMEL
 from app.services.projects import changes, codes, creation, deletion, details, project_list
 from app.services.projects.rules import MAX_NAME
@@ -116,6 +117,7 @@ async def own_projects(ctx: Context, query: ProjectQuery) -> ProjectPage:
     caller=TENANT,
     status=201,
     body=ProjectCreate,
+    max_body=LARGE_BODY,
     answers=ProjectAnswer,
     errors=(
         errors.ProjectIncompleteError,
@@ -159,6 +161,7 @@ async def own_project(ctx: Context, project_id: str) -> ProjectAnswer:
     "/projects/{project_id}",
     caller=TENANT,
     body=ProjectChanges,
+    max_body=LARGE_BODY,
     answers=ProjectAnswer,
     errors=ERRORS,
     path_parameters=PROJECT_ID_IN_PATH,

@@ -12,6 +12,7 @@ from app import errors
 from app.access.callers import TENANT
 from app.context import Context
 from app.errors import ValidationError
+from app.numerals import read_numeral
 from app.services.runs.run_events import LAST_NUMBER, RunEvent
 from app.services.runs.watching import watch_own_run
 from blueprints.tenant_api import api
@@ -69,9 +70,10 @@ async def watch_run(ctx: Context, query: WatchQuery, headers: Mapping[str, str],
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= LAST_NUMBER):
-        raise ValidationError.of(LAST_EVENT_ID, "is not the number of an event", kind="int_parsing")
-    return int(text)
+    try:
+        return read_numeral(text, LAST_NUMBER)
+    except ValueError:
+        raise ValidationError.of(LAST_EVENT_ID, "is not the number of an event", kind="int_parsing") from None
 
 
 def _written(event: RunEvent) -> bytes:

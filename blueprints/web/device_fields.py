@@ -21,12 +21,16 @@ class DeviceAnswer:
     tenant: str
     tenant_slug: str
     label: str | None
-    hw_fingerprint: Annotated[str, Field(description="SHA-256 of what the device sends.")]
+    hw_fingerprint: Annotated[str, Field(description="SHA-256 of what the device sends, normalised.")]
     device_type: Literal["desktop"] = "desktop"
     last_seen: datetime
     created_at: datetime
     is_revoked: bool
     has_seat: Annotated[bool, Field(description="Whether it takes a seat of its tenant's subscription.")]
+    clone_count: Annotated[
+        int,
+        Field(description="How many copies were seen: tokens that came back after a later activation had ended them."),
+    ]
 
     @classmethod
     def of(cls, device: ListedDevice) -> DeviceAnswer:

@@ -68,7 +68,8 @@ HardwareFingerprint = Annotated[
         min_length=1,
         max_length=1024,
         pattern=NO_NUL,
-        description="Whatever identifies the hardware, the same at every call; only its SHA-256 is stored.",
+        description="Whatever identifies the hardware, the same at every call but for blanks around it and the case "
+        "of hexadecimal forms; only its SHA-256 is stored.",
     ),
 ]
 PageNumber = Annotated[int, Field(ge=1, le=MAX_PAGES, description="Which page, from 1.")]

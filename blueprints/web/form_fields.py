@@ -9,6 +9,7 @@ import pydantic
 from pydantic import BaseModel
 
 from app.contract.field_words import told_fields
+from app.contract.fields import sent_as_texts
 from app.errors import PortalError, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -33,6 +34,6 @@ def read_fields(model: type[Model], form: Mapping[str, str]) -> Model:
     """The fields of a form as a model; one that is left empty counts as absent. Raises ValidationError in words."""
     fields = {name: value for name, value in form.items() if value.strip()}
     try:
-        return model.model_validate(fields)
+        return model.model_validate(sent_as_texts(model, fields, is_typed=True))
     except pydantic.ValidationError as failure:
         raise ValidationError(*told_fields(failure, None)) from None

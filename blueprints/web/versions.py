@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sanic import Request
 
-_ETAG = re.compile(r'"(\d{1,18})"')
+_ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
 
 class Versioned(NamedTuple):

@@ -11,7 +11,6 @@ from sqlalchemy import (
     String,
     bindparam,
     case,
-    cast,
     func,
     literal_column,
     null,
@@ -20,12 +19,14 @@ from sqlalchemy import (
     tuple_,
 )
 
+from sql import granted
 from sql.counting import PAGE_SIZE
 from sql.dialect import batch_rows
 from sql.hidden import is_shown
 from sql.moments import month_after
 from sql.scope import across_tenants
 from sql.statements.ledger import cap
+from sql.sums import whole_sum
 from sql.tables import ledger_accounts, plans, projects, subscriptions, tenants, usage_rollups
 
 
@@ -40,7 +41,7 @@ class AccountFilter(NamedTuple):
 
 _counts_runs = ledger_accounts.c.unit == literal_column("'runs'")
 _run_quota = (
-    select(plans.c.monthly_run_quota)
+    select(granted.runs)
     .select_from(subscriptions)
     .join(plans, plans.c.id == subscriptions.c.plan_id)
     .where(subscriptions.c.tenant_id == ledger_accounts.c.tenant_id, subscriptions.c.ended_at.is_(None))
@@ -60,7 +61,7 @@ _project_budget = (
 _is_of_project = ledger_accounts.c.level == literal_column("'project'")
 # Usage has sums of its own of what has run; the account holds only what is reserved.
 _counted_runs = (
-    select(cast(func.coalesce(func.sum(usage_rollups.c.quantity), 0), BigInteger))
+    select(func.coalesce(whole_sum(usage_rollups.c.quantity), 0))
     .where(
         usage_rollups.c.tenant_id == ledger_accounts.c.tenant_id,
         usage_rollups.c.kind == literal_column("'run'"),

@@ -32,6 +32,7 @@ device_details = (
     devices.c.created_at,
     devices.c.is_revoked,
     devices.c.seat_held.label("has_seat"),
+    devices.c.clone_count,
 )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+from sql import granted
 from sql.counting import PAGE_SIZE, bounded_count
 from sql.dialect import batch_rows
 from sql.hidden import is_shown, tenant_is_shown
@@ -87,6 +88,10 @@ subscriptions_of_tenants = (
         subscriptions.c.plan_id,
         subscriptions.c.state,
         subscriptions.c.seats_used,
+        granted.devices.label("max_devices"),
+        subscriptions.c.max_devices_override,
+        granted.runs.label("monthly_run_quota"),
+        subscriptions.c.monthly_run_quota_override,
         subscriptions.c.current_period_start,
         subscriptions.c.current_period_end,
         subscriptions.c.grace_until,
@@ -98,6 +103,7 @@ subscriptions_of_tenants = (
     .select_from(_slugs)
     .join(tenants, tenants.c.slug == _slugs.c.slug)
     .join(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
+    .join(plans, plans.c.id == subscriptions.c.plan_id)
 )
 
 _plan_ids = batch_rows(id=BigInteger)

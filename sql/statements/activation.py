@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Date,
     LargeBinary,
     String,
     and_,
     bindparam,
+    case,
     exists,
     func,
     not_,
@@ -18,10 +20,13 @@ from sqlalchemy import (
     update,
 )
 
+from sql import granted
 from sql.dialect import batch_rows, insert, referenced_column
 from sql.statements.billing import is_licensed, seat_is_free
 from sql.tables import activation_codes, devices, plans, subscriptions, tenants
 from sql.tables.columns import Instant
+
+_moves_of_today = case((devices.c.moved_on == bindparam("today", type_=Date), devices.c.moves), else_=0)
 
 # Everything that the explanation of a refusal may need.
 activation_situation = (
@@ -32,8 +37,8 @@ activation_situation = (
         subscriptions.c.trial_ends_at,
         subscriptions.c.seats_used,
         plans.c.name.label("plan_name"),
-        plans.c.max_devices,
-        plans.c.monthly_run_quota,
+        granted.devices.label("max_devices"),
+        granted.runs.label("monthly_run_quota"),
         activation_codes.c.id.label("code_id"),
         activation_codes.c.hint.label("code_hint"),
         activation_codes.c.revoked_at.label("code_revoked_at"),
@@ -44,6 +49,9 @@ activation_situation = (
         devices.c.is_revoked.label("device_is_revoked"),
         devices.c.activation_code_id.label("device_code_id"),
         devices.c.seat_held,
+        devices.c.hw_fingerprint.label("stored_fingerprint"),
+        _moves_of_today.label("moves"),
+        plans.c.device_moves_per_day,
     )
     .select_from(tenants)
     .outerjoin(subscriptions, and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None)))
@@ -54,9 +62,15 @@ activation_situation = (
     )
     .outerjoin(
         devices,
-        and_(devices.c.tenant_id == tenants.c.id, devices.c.hw_fingerprint == bindparam("hw_fingerprint")),
+        and_(
+            devices.c.tenant_id == tenants.c.id,
+            devices.c.hw_fingerprint.in_((bindparam("hw_fingerprint"), bindparam("raw_fingerprint"))),
+        ),
     )
     .where(tenants.c.slug == bindparam("tenant_slug"))
+    # Where both are stored, the device is the one that was stored under what is sent.
+    .order_by(case((devices.c.hw_fingerprint == bindparam("raw_fingerprint"), 0), else_=1))
+    .limit(1)
 )
 
 is_good = and_(
@@ -173,8 +187,17 @@ _codeis_good = exists().where(
     activation_codes.c.revoked_at.is_(None),
 )
 
+_moves_per_day = (
+    select(plans.c.device_moves_per_day)
+    .join(subscriptions, subscriptions.c.plan_id == plans.c.id)
+    .where(subscriptions.c.tenant_id == devices.c.tenant_id, subscriptions.c.ended_at.is_(None))
+    .correlate(devices)
+    .scalar_subquery()
+)
+
 # An enrolled device activates again: with the code that bound it (:from_code_id), or with another one, which binds it
-# from now on. One that holds no seat (:from_seat_held) needs one in the same transaction.
+# from now on. One that holds no seat (:from_seat_held) needs one in the same transaction. Its moves of the day are
+# counted, and bounded by its tenant's plan.
 bind_device = (
     update(devices)
     .where(
@@ -185,6 +208,14 @@ bind_device = (
         devices.c.seat_held == bindparam("from_seat_held"),
         _has_license.correlate(devices),
         _codeis_good.correlate(devices),
+        or_(_moves_per_day.is_(None), _moves_of_today < _moves_per_day),
     )
-    .values(activation_code_id=bindparam("code_id"), last_seen=bindparam("now"), seat_held=true(), released_at=null())
+    .values(
+        activation_code_id=bindparam("code_id"),
+        last_seen=bindparam("now"),
+        seat_held=true(),
+        released_at=null(),
+        moves=_moves_of_today + 1,
+        moved_on=bindparam("today", type_=Date),
+    )
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, and_, bindparam, func, insert, or_, select, tuple_, update
 
+from sql import granted
 from sql.counting import PAGE_SIZE, page_with_total
 from sql.dialect import batch_rows, referenced_column
 from sql.hidden import hidden_too
@@ -54,8 +55,10 @@ current_subscription = (
         subscriptions.c.stripe_customer_id,
         subscriptions.c.stripe_subscription_id,
         plans.c.name.label("plan_name"),
-        plans.c.monthly_run_quota,
-        plans.c.max_devices,
+        granted.runs.label("monthly_run_quota"),
+        granted.devices.label("max_devices"),
+        subscriptions.c.monthly_run_quota_override,
+        subscriptions.c.max_devices_override,
     )
     .join(plans, plans.c.id == subscriptions.c.plan_id)
     .where(subscriptions.c.tenant_id == bindparam("tenant_id"), subscriptions.c.ended_at.is_(None))
@@ -99,8 +102,10 @@ standings = hidden_too(
     "a hidden tenant has no subscription",
 )
 
-_max_devices = select(plans.c.max_devices).where(plans.c.id == subscriptions.c.plan_id).scalar_subquery()
-
+_max_devices = func.coalesce(
+    subscriptions.c.max_devices_override,
+    select(plans.c.max_devices).where(plans.c.id == subscriptions.c.plan_id).scalar_subquery(),
+)
 
 seat_is_free = or_(_max_devices.is_(None), subscriptions.c.seats_used < _max_devices)
 
@@ -131,7 +136,10 @@ take_seats = hidden_too(
         subscriptions.c.tenant_id,
         subscriptions.c.state,
         referenced_column(plans.c.name, plans.c.id, subscriptions.c.plan_id).label("plan_name"),
-        referenced_column(plans.c.monthly_run_quota, plans.c.id, subscriptions.c.plan_id),
+        func.coalesce(
+            subscriptions.c.monthly_run_quota_override,
+            referenced_column(plans.c.monthly_run_quota, plans.c.id, subscriptions.c.plan_id),
+        ).label("monthly_run_quota"),
     ),
     "a hidden tenant has no subscription",
 )

@@ -8,7 +8,9 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     delete,
+    exists,
     false,
     func,
     not_,
@@ -20,10 +22,12 @@ from sqlalchemy import (
     update,
 )
 
+from sql import granted
 from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
+from sql.tables.columns import Instant
 
 insert_codes = insert(activation_codes).returning(activation_codes.c.id)
 
@@ -65,6 +69,21 @@ hold_seat_again = (
     .values(seat_held=true(), last_seen=bindparam("now"))
 )
 
+_other = devices.alias("other")
+# A device that was stored under the hash of its fingerprint as it was sent gets that of the normalised one, unless
+# another device has it.
+normalize_fingerprint = (
+    update(devices)
+    .where(
+        _device,
+        devices.c.hw_fingerprint == bindparam("raw_fingerprint"),
+        ~exists().where(
+            _other.c.tenant_id == bindparam("of_tenant_id"), _other.c.hw_fingerprint == bindparam("fingerprint")
+        ),
+    )
+    .values(hw_fingerprint=bindparam("fingerprint"))
+)
+
 device_exists = select(devices.c.id).where(
     devices.c.tenant_id == bindparam("tenant_id"), devices.c.id == bindparam("device_id")
 )
@@ -86,7 +105,7 @@ device_standings = (
         devices.c.released_at,
         tenants.c.slug.label("tenant_slug"),
         plans.c.name.label("plan_name"),
-        plans.c.monthly_run_quota,
+        granted.runs.label("monthly_run_quota"),
         _state,
     )
     .select_from(_requests)
@@ -134,6 +153,25 @@ _family = and_(
     refresh_families.c.tenant_id == bindparam("of_tenant_id"), refresh_families.c.id == bindparam("family_id")
 )
 
+_later = refresh_families.alias("later")
+# Whether the family that a later activation has opened was used; asked of a family that was superseded alone.
+_is_successor_used = case(
+    (
+        refresh_families.c.superseded_at.is_not(None),
+        select(func.count() > 0)
+        .where(
+            _later.c.tenant_id == refresh_families.c.tenant_id,
+            _later.c.device_id == refresh_families.c.device_id,
+            _later.c.created_at >= refresh_families.c.superseded_at,
+            _later.c.superseded_at.is_(None),
+            _later.c.rotated_at.is_not(None),
+        )
+        .correlate(refresh_families)
+        .scalar_subquery(),
+    ),
+    else_=false(),
+)
+
 _tokens = batch_rows(tenant_slug=String, device_id=BigInteger, family_id=String)
 
 # The families of the refresh tokens in a batch, their devices, and what the tenants' subscriptions grant. Apart from
@@ -149,6 +187,9 @@ refresh_situations = (
         refresh_families.c.rotated_at,
         refresh_families.c.expires_at,
         refresh_families.c.revoked_at,
+        refresh_families.c.superseded_at,
+        _is_successor_used.label("is_successor_used"),
+        refresh_families.c.came_back_at,
         devices.c.is_revoked.label("device_is_revoked"),
         devices.c.seat_held,
         devices.c.released_at,
@@ -156,8 +197,8 @@ refresh_situations = (
         subscriptions.c.grace_until,
         subscriptions.c.trial_ends_at,
         plans.c.name.label("plan_name"),
-        plans.c.monthly_run_quota,
-        plans.c.max_devices,
+        granted.runs.label("monthly_run_quota"),
+        granted.devices.label("max_devices"),
     )
     .select_from(_tokens)
     .join(tenants, tenants.c.slug == _tokens.c.tenant_slug)
@@ -185,6 +226,7 @@ rotate_refresh_tokens = hidden_too(
         refresh_families.c.token_hash == _rotations.c.shown_hash,
         refresh_families.c.revoked_at.is_(None),
         refresh_families.c.expires_at > bindparam("now"),
+        or_(refresh_families.c.superseded_at.is_(None), refresh_families.c.superseded_at > bindparam("overlaps_since")),
     )
     .values(token_hash=_rotations.c.next_hash, rotated_at=bindparam("now"), expires_at=bindparam("next_expires_at"))
     .returning(refresh_families.c.id),
@@ -203,6 +245,52 @@ revoke_refresh_families_of_device = (
         refresh_families.c.revoked_at.is_(None),
     )
     .values(revoked_at=bindparam("now"))
+)
+
+_earlier = refresh_families.alias("earlier")
+_preceding = (
+    select(_earlier.c.id)
+    .where(
+        _earlier.c.tenant_id == bindparam("of_tenant_id"),
+        _earlier.c.device_id == bindparam("of_device_id"),
+        _earlier.c.revoked_at.is_(None),
+        _earlier.c.superseded_at.is_(None),
+    )
+    .order_by(_earlier.c.created_at.desc(), _earlier.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
+# Before a device gets another family: of those that it has, the newest overlaps with the next one for a while, and all
+# others end at once.
+supersede_refresh_families = (
+    update(refresh_families)
+    .where(
+        refresh_families.c.tenant_id == bindparam("of_tenant_id"),
+        refresh_families.c.device_id == bindparam("of_device_id"),
+        refresh_families.c.revoked_at.is_(None),
+    )
+    .values(
+        superseded_at=func.coalesce(refresh_families.c.superseded_at, bindparam("now")),
+        revoked_at=case((refresh_families.c.id == _preceding, null()), else_=bindparam("now", type_=Instant)),
+    )
+)
+
+# A family that has ended so counts once, however often it comes back. The device is changed first, in the order in
+# which an activation changes both.
+count_clone = (
+    update(devices)
+    .where(
+        _device,
+        exists().where(
+            _family, refresh_families.c.superseded_at.is_not(None), refresh_families.c.came_back_at.is_(None)
+        ),
+    )
+    .values(clone_count=devices.c.clone_count + 1)
+)
+family_came_back = (
+    update(refresh_families)
+    .where(_family, refresh_families.c.came_back_at.is_(None))
+    .values(came_back_at=bindparam("now"))
 )
 
 delete_expired_refresh_families = across_tenants(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import String, and_, bindparam, case, cast, literal, null, select, union_all
 
+from sql import granted
 from sql.tables import checkouts, invoices, payment_methods, plans, stripe_prices, subscriptions
 
 subscription_of_tenant = (
     select(
         plans.c.name.label("plan_name"),
-        plans.c.monthly_run_quota,
+        granted.runs.label("monthly_run_quota"),
         plans.c.stripe_price_id,
         subscriptions.c.state,
         subscriptions.c.stripe_customer_id,

@@ -40,6 +40,8 @@ plans = Table(
     Column("device_idle_days", Integer),
     # Whether a tenant may revoke its devices by itself; it may always release them.
     Column("tenant_may_revoke", Boolean, nullable=False, server_default=false()),
+    # How often a device may be activated anew on one day. Null: no bound.
+    Column("device_moves_per_day", Integer),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("name", name="uq_plans_name"),
@@ -58,6 +60,9 @@ subscriptions = Table(
     choice("state", *SUBSCRIPTION_STATES),
     # The counter that enforces the device limit; only conditional statements change it.
     Column("seats_used", Integer, nullable=False, server_default=text("0")),
+    # What this customer has instead of the plan's figures. Null: the plan's.
+    Column("max_devices_override", Integer),
+    Column("monthly_run_quota_override", Integer),
     Column("current_period_start", Instant),
     Column("current_period_end", Instant),
     # A subscription that is past due is licensed until then; null: not at all.
@@ -101,6 +106,12 @@ subscriptions = Table(
         "ix_subscriptions_trials",
         "trial_ends_at",
         **only_where("state = 'trialing' AND ended_at IS NULL AND trial_ends_at IS NOT NULL"),
+    ),
+    # Those whose runs are other ones than the plan's, for the sum of all quotas.
+    Index(
+        "ix_subscriptions_run_quota_overrides",
+        "plan_id",
+        **only_where("state = 'active' AND ended_at IS NULL AND monthly_run_quota_override IS NOT NULL"),
     ),
     # The tenants with the most devices.
     Index(

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
     Index,
     Integer,
@@ -67,6 +68,11 @@ devices = Table(
     Column("seat_held", Boolean, nullable=False, server_default=true()),
     # When its seat was released by hand: from then on only an activation takes a seat for it.
     Column("released_at", Instant),
+    # How many families of its tokens have come back after a later activation had ended them: as many copies of it.
+    Column("clone_count", Integer, nullable=False, server_default=text("0")),
+    # How often it was activated anew on the last day on which that has happened, in the installation's time zone.
+    Column("moved_on", Date),
+    Column("moves", Integer, nullable=False, server_default=text("0")),
     # Not indexed, so that a heartbeat remains a heap-only (HOT) update, which changes no index.
     Column("last_seen", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -98,6 +104,10 @@ refresh_families = Table(
     Column("rotated_at", Instant),
     Column("expires_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    # When its device was activated again: it ends with its successor's first use, and after a grace in any case.
+    Column("superseded_at", Instant),
+    # When somebody has shown a token of it after it had ended so.
+    Column("came_back_at", Instant),
     Column("created_at", Instant, nullable=False),
     Index("ix_refresh_families_tenant_id_device_id", "tenant_id", "device_id"),
     Index("ix_refresh_families_device_id", "device_id"),

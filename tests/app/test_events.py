@@ -44,6 +44,7 @@ def test_the_types_are_a_closed_set() -> None:
         "code_revoked": "major",
         "config_updated": "minor",
         "delivery_failed": "major",
+        "device_cloned": "major",
         "device_enrolled": "minor",
         "device_idle": "minor",
         "device_reactivated": "minor",

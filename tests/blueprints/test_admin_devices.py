@@ -25,6 +25,7 @@ DEVICE_KEYS = {
     "createdAt",
     "isRevoked",
     "hasSeat",
+    "cloneCount",
 }
 
 
@@ -57,6 +58,7 @@ async def test_devices_of_all_tenants_are_listed_newest_first(admin: Admin) -> N
         "deviceType": "desktop",
         "isRevoked": False,
         "hasSeat": True,
+        "cloneCount": 0,
     }
     assert shown["lastSeen"] > shown["createdAt"]
     assert shown["lastSeen"].endswith("Z")

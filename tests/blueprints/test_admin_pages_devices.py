@@ -14,6 +14,7 @@ from support.rows import change, rows, told
 from support.statements import counted_statements
 
 from app.access.permissions import Role
+from app.services.licensing.devices import release_device
 from sql.tables import devices
 
 REVOKE = "/admin/devices/revoke"
@@ -39,13 +40,16 @@ async def test_a_tenants_devices_are_shown_last_seen_first(sanic_client: LiveSer
     tenant = await licensed(sanic_client, max_uses=9)
     await activated(sanic_client)
     ids = await seen(sanic_client, clock, tenant, 3)
+    await change(sanic_client, update(devices).where(devices.c.id == ids[0]).values(clone_count=2))
+    await release_device(sanic_client.ctx, tenant.slug, ids[1])
     async with signed_in(sanic_client) as person:
         page = await person.get(f"/admin/devices?tenant={tenant.slug}")
 
     ((last_seen,),) = await rows(sanic_client, select(devices.c.last_seen).where(devices.c.id == ids[0]))
     moment = last_seen.astimezone(sanic_client.runtime.zone).strftime("%Y-%m-%d %H:%M")
     assert listed(page) == ids
-    assert table_on(page)[0] == [str(ids[0]), "Laptop <i>", moment, "no", f"Revoke device {ids[0]}"]
+    assert table_on(page)[0] == [str(ids[0]), "Laptop <i>", moment, "no", "yes", "2", f"Revoke device {ids[0]}"]
+    assert table_on(page)[1][3:6] == ["no", "no", "0"]
     assert "<i>" not in page.text
 
 
@@ -127,7 +131,7 @@ async def test_who_may_only_read_sees_no_button_and_changes_nothing(sanic_client
         sent = {"form_token": token, "tenant_slug": form["tenant"], "device_id": form["device_id"]}
         answers = [await reader.get(REVOKE, params=form), await reader.http.post(REVOKE, data=sent)]
 
-    assert (actions_on(page), len(table_on(page)[0])) == ({"/admin/devices"}, 4)
+    assert (actions_on(page), len(table_on(page)[0])) == ({"/admin/devices"}, 6)
     assert [(answer.status_code, "devices:write" in answer.text) for answer in answers] == [(403, True)] * 2
     assert (await sanic_client.http.get("/licenses/policy", headers=device.headers)).status_code == 200
 

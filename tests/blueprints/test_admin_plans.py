@@ -48,6 +48,7 @@ async def test_plans_are_listed_by_quota(sanic_client: LiveServer) -> None:
         "tenantMayVoid": False,
         "deviceIdleDays": None,
         "tenantMayRevoke": False,
+        "deviceMovesPerDay": None,
     }
 
 
@@ -62,6 +63,7 @@ async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
         "tenantMayVoid": False,
         "deviceIdleDays": None,
         "tenantMayRevoke": False,
+        "deviceMovesPerDay": None,
     }
     event = (await told(sanic_client))[-1]
     assert (event.event_type, orjson.loads(event.metadata)) == (
@@ -76,17 +78,20 @@ async def test_a_new_plan_is_told(sanic_client: LiveServer) -> None:
             "tenant_may_void": False,
             "device_idle_days": None,
             "tenant_may_revoke": False,
+            "device_moves_per_day": None,
         },
     )
 
 
 async def test_a_plan_says_what_its_devices_and_tenants_may(sanic_client: LiveServer) -> None:
-    made = await ask(sanic_client, "POST", "/plans", 201, json={**PRO, "deviceIdleDays": 30, "tenantMayRevoke": True})
+    allowed = {"deviceIdleDays": 30, "tenantMayRevoke": True, "deviceMovesPerDay": 4}
+    made = await ask(sanic_client, "POST", "/plans", 201, json={**PRO, **allowed})
     changed = await ask(sanic_client, "PUT", f"/plans/{made['id']}", 200, json={"deviceIdleDays": None})
     await ask(sanic_client, "PUT", f"/plans/{made['id']}", 422, json={"deviceIdleDays": 0})
+    await ask(sanic_client, "PUT", f"/plans/{made['id']}", 422, json={"deviceMovesPerDay": 0})
 
-    assert (made["deviceIdleDays"], made["tenantMayRevoke"]) == (30, True)
-    assert (changed["deviceIdleDays"], changed["tenantMayRevoke"]) == (None, True)
+    assert {name: made[name] for name in allowed} == allowed
+    assert {name: changed[name] for name in allowed} == {**allowed, "deviceIdleDays": None}
 
 
 async def test_a_budget_for_model_calls_is_told_in_usd(sanic_client: LiveServer) -> None:

@@ -35,7 +35,8 @@ CREATE = mutation(
 UPDATE = mutation("updateTenant", "UpdateTenantInput", "tenant { name email domain subscription { plan { name } } }")
 DELETE = mutation("deleteTenant", "String", "deletedSlug", "slug")
 PROFILE = mutation("updateProfile", "UpdateProfileInput", "tenant { slug name domain }")
-PLAN = "plan { id name stripePriceId monthlyRunQuota maxDevices monthlyLlmBudget }"
+DEVICE_RULES = {"deviceIdleDays": 30, "tenantMayRevoke": True, "deviceMovesPerDay": 4}
+PLAN = f"plan {{ id name stripePriceId monthlyRunQuota maxDevices monthlyLlmBudget {' '.join(DEVICE_RULES)} }}"
 CREATE_PLAN = mutation("createPlan", "CreatePlanInput", PLAN)
 UPDATE_PLAN = mutation("updatePlan", "UpdatePlanInput", PLAN)
 GENERATE = mutation(
@@ -181,12 +182,13 @@ async def test_plans_are_offered_and_changed(sanic_client: LiveServer) -> None:
     owner = await as_operator(sanic_client)
     new = {"name": "Big", "stripePriceId": "price_big", "monthlyRunQuota": 100, "monthlyLlmBudget": 12.5}
 
+    new |= DEVICE_RULES
     made = (await changed(sanic_client, owner, CREATE_PLAN, new))["plan"]
-    update = {"id": made["id"], "maxDevices": 3, "monthlyLlmBudget": None}
+    update = {"id": made["id"], "maxDevices": 3, "monthlyLlmBudget": None, "deviceMovesPerDay": None}
     after = (await changed(sanic_client, owner, UPDATE_PLAN, update))["plan"]
 
     assert made == {**new, "id": made["id"], "maxDevices": None}
-    assert after == {**made, "maxDevices": 3, "monthlyLlmBudget": None}
+    assert after == {**made, "maxDevices": 3, "monthlyLlmBudget": None, "deviceMovesPerDay": None}
     assert await events(sanic_client) == ["plan_created", "plan_updated"]
 
 

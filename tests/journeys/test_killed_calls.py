@@ -20,7 +20,7 @@ from app.services.llm.settlement import LOST, close_abandoned_calls
 
 pytestmark = pytest.mark.processes
 SEED = os.environ.get("PORTAL_STORM_SEED", "2027")
-KILLS = 50 if FULL_PROOF else 6
+KILLS = 50 if FULL_PROOF else 3
 
 
 async def killed(database: str, folder: Path, calling: Calling, project_id: str) -> None:

@@ -34,7 +34,7 @@ from sql.tables import (
 
 pytestmark = pytest.mark.processes
 SEED = os.environ.get("PORTAL_STORM_SEED", "2027")
-OPERATIONS = int(os.environ.get("PORTAL_STORM_OPERATIONS", "10000" if FULL_PROOF else "800"))
+OPERATIONS = int(os.environ.get("PORTAL_STORM_OPERATIONS", "10000" if FULL_PROOF else "400"))
 PROCESSES = 4
 KILLS = 12 if FULL_PROOF else 2
 QUOTA = 25

@@ -77,6 +77,7 @@ class RunWorkers:
 
 async def _work(url: str, folder: str) -> None:
     tasks.DEAD_AFTER = DEAD_AFTER  # type: ignore[misc]
+    tasks.MISSED_SECONDS = 2  # type: ignore[misc]
     errand.ASK_SECONDS = 0.2  # type: ignore[misc]
     settings = settings_for(url, Path(folder))
     configure_logging(settings)

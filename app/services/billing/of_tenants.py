@@ -14,13 +14,17 @@ from sql.lists import tenant_relations as statements
 
 
 class TenantSubscription(NamedTuple):
-    """The current subscription of a tenant."""
+    """The current subscription of a tenant; an override that is None leaves the plan's figure, which then holds."""
 
     tenant_slug: str
     id: int
     plan_id: int
     state: str
     seats_used: int
+    max_devices: int | None
+    max_devices_override: int | None
+    monthly_run_quota: int
+    monthly_run_quota_override: int | None
     current_period_start: datetime | None
     current_period_end: datetime | None
     grace_until: datetime | None

@@ -33,6 +33,11 @@ IdleDays = Annotated[
 ]
 MayRevoke = Annotated[bool, Field(description="Whether its tenants may revoke their devices by themselves.")]
 
+MovesPerDay = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_RUNS)] | None,
+    Field(description="How often a device may be activated anew on one day; null is no bound."),
+]
+
 
 class PlanCreate(CamelRequest):
     """A new plan."""
@@ -45,6 +50,7 @@ class PlanCreate(CamelRequest):
     tenant_may_void: TenantMayVoid = False
     device_idle_days: IdleDays = None
     tenant_may_revoke: MayRevoke = False
+    device_moves_per_day: MovesPerDay = None
 
     def columns(self) -> dict[str, Any]:
         """What is stored, the budget in 1e-9 USD."""
@@ -63,6 +69,7 @@ class PlanUpdate(CamelChanges):
     tenant_may_void: TenantMayVoid = False
     device_idle_days: IdleDays = None
     tenant_may_revoke: MayRevoke = False
+    device_moves_per_day: MovesPerDay = None
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, the budget in 1e-9 USD."""

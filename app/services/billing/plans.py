@@ -23,9 +23,10 @@ from app.errors import (
 )
 from app.events import Event, EventType, record
 from app.services.figures.totals import Page, Total, read_page
+from sql.bounds import MAX_FIGURE
 from sql.statements import billing
 
-MAX_RUNS = 2**31 - 1
+MAX_RUNS = MAX_FIGURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Plan:
     ``tenant_may_void`` the tenant's own programs may void usage events.
     ``device_idle_days`` without a sign of life end a device's hold on its seat; None means never.
     ``tenant_may_revoke`` lets its tenants revoke their devices by themselves.
+    ``device_moves_per_day`` bounds how often a device may be activated anew on one day; None means no bound.
     """
 
     id: int
@@ -47,6 +49,7 @@ class Plan:
     tenant_may_void: bool
     device_idle_days: int | None
     tenant_may_revoke: bool
+    device_moves_per_day: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -94,6 +97,7 @@ async def _seed(ctx: Context, name: str, figures: dict[str, Any]) -> tuple[Plan,
                 "tenant_may_void": False,
                 "device_idle_days": None,
                 "tenant_may_revoke": False,
+                "device_moves_per_day": None,
             }
             return Plan(plan_id, name, created_at=now, updated_at=now, **unset, **figures), "created"
         if all(getattr(plan, figure) == value for figure, value in figures.items()):
@@ -129,6 +133,7 @@ async def create_plan(
     tenant_may_void: bool = False,
     device_idle_days: int | None = None,
     tenant_may_revoke: bool = False,
+    device_moves_per_day: int | None = None,
 ) -> Plan:
     """Create a plan; raises PlanNameConflictError or PlanConflictError when another one has the name or price."""
     now = ctx.now()
@@ -141,6 +146,7 @@ async def create_plan(
         "tenant_may_void": tenant_may_void,
         "device_idle_days": device_idle_days,
         "tenant_may_revoke": tenant_may_revoke,
+        "device_moves_per_day": device_moves_per_day,
     }
     try:
         async with ctx.write() as conn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.services.billing.clock import billing_now
 from app.services.billing.customers import Customer, link_customer, lock_customer
 from app.services.billing.fact_log import FOLD, add_fact
 from app.services.billing.facts import OPERATOR_CHANGE
-from app.services.billing.plans import Plan, find_plan
+from app.services.billing.plans import MAX_RUNS, Plan, find_plan
 from app.services.directory.lookup import Tenant, find_tenant, lock_tenant
 from sql.statements import billing
 from sql.tables.billing import SUBSCRIPTION_STATES
@@ -27,7 +28,7 @@ MAX_REFERENCE = 255
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A tenant's current subscription and what its plan grants."""
+    """A tenant's current subscription and what it grants: the override where there is one, else the plan's figure."""
 
     id: int
     state: str
@@ -37,6 +38,8 @@ class Subscription:
     plan_name: str
     monthly_run_quota: int
     max_devices: int | None
+    monthly_run_quota_override: int | None
+    max_devices_override: int | None
 
 
 async def link_subscription(
@@ -47,17 +50,22 @@ async def link_subscription(
     state: str = "active",
     stripe_customer_id: str | None = None,
     stripe_subscription_id: str | None = None,
+    overrides: Mapping[str, int | None] | None = None,
 ) -> tuple[Subscription, str]:
     """Give the tenant its current subscription, or change it; beside it ``created``, ``updated`` or ``unchanged``.
 
-    A Stripe id that is None or blank stays as it is. Where the tenant has a customer at Stripe, the change is also a
-    fact in its log, so that what Stripe has told before does not undo it. Raises ValidationError for an unknown state
-    or an id that is too long, TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError when another
-    tenant's subscription has the Stripe id.
+    A Stripe id that is None or blank stays as it is, and so do ``overrides`` that are not named. Where the tenant has a
+    customer at Stripe, the change is also a fact in its log, so that what Stripe has told before does not undo it.
+    Raises ValidationError for an unknown state, an id that is too long or an override out of range,
+    TenantNotFoundError, PlanNameNotFoundError, or SubscriptionConflictError when another tenant's subscription has the
+    Stripe id.
     """
     if state not in SUBSCRIPTION_STATES:
         message = f"must be one of {', '.join(SUBSCRIPTION_STATES)}"
         raise ValidationError.of("state", message, kind="enum")
+    for field, value in (overrides or {}).items():
+        if value is not None and not 0 <= value <= MAX_RUNS:
+            raise ValidationError.of(field, f"must be from 0 to {MAX_RUNS}", kind="out_of_range")
     stripe = {
         "stripe_customer_id": _reference("customer", stripe_customer_id),
         "stripe_subscription_id": _reference("sub", stripe_subscription_id),
@@ -71,6 +79,8 @@ async def link_subscription(
             if customer is not None and change != "unchanged":
                 said = {"plan_id": plan.id, "state": state, "stripe_subscription_id": stripe["stripe_subscription_id"]}
                 await _tell(conn, ctx, tenant, customer, said)
+            if overrides and await override(conn, ctx, tenant, overrides) and change == "unchanged":
+                change = "updated"
             subscription = await conn.one(billing.current_subscription, Subscription, tenant_id=tenant.id)
     except IntegrityError as failure:
         kind = {
@@ -132,6 +142,29 @@ async def put_on_plan(
     change = await _set(conn, ctx, tenant, plan, current.state if current else "active", as_it_is)
     if customer is not None and change != "unchanged":
         await _tell(conn, ctx, tenant, customer, {"plan_id": plan.id})
+
+
+async def override(conn: WriteConnection, ctx: Context, tenant: Tenant, figures: Mapping[str, int | None]) -> bool:
+    """Give the tenant's current subscription figures of its own, None for the plan's; False if nothing changes.
+
+    The caller has locked the tenant. They stay when the plan changes, and end with the subscription. Raises
+    ValidationError where there is no subscription.
+    """
+    current = await conn.maybe(billing.current_subscription, Subscription, tenant_id=tenant.id)
+    if current is None:
+        for field, value in figures.items():
+            if value is not None:
+                raise ValidationError.of(field, "needs a subscription: name a plan first", kind="no_subscription")
+        return False
+    new_values = {name: value for name, value in figures.items() if value != getattr(current, name)}
+    if not new_values:
+        return False
+    await conn.affected(billing.set_subscription, of_tenant_id=tenant.id, **new_values, updated_at=ctx.now())
+    differences = {name: {"from": getattr(current, name), "to": value} for name, value in new_values.items()}
+    title = f"{tenant.name} has figures of its own on {current.plan_name}"
+    metadata = {"plan": current.plan_name, "changes": differences}
+    await record(conn, ctx, Event(EventType.SUBSCRIPTION_UPDATED, title, tenant_id=tenant.id, metadata=metadata))
+    return True
 
 
 async def _set(

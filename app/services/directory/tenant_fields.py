@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from app.contract.fields import IS_NAME, CamelChanges, CamelRequest, blank_is_null, trimmed, typed_slug
 from app.services.directory.rules import MAX_SLUG, MIN_SLUG, SLUG, is_color, is_email, is_slug, is_url
-from sql.bounds import NO_NUL
+from sql.bounds import MAX_FIGURE, NO_NUL
 
 
 def _checked(is_good: Callable[[str], bool], message: str) -> AfterValidator:
@@ -27,7 +27,19 @@ DeliveryMethod = Annotated[
     Field(description="How one-time passwords are sent: email, sms, whatsapp, or both: by mail and as SMS."),
 ]
 PlanName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL, description="The plan's name.")]
-Quota = Annotated[int, Field(ge=1, le=100_000, description="Accepted and ignored: the plan decides.")]
+# A form sends back what it was answered: 0 without a subscription, millions with a large plan.
+Quota = Annotated[
+    float, Field(ge=0, allow_inf_nan=False, description="Accepted and ignored: the plan or the override decides.")
+]
+MaxDevicesOverride = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_FIGURE)] | None,
+    Field(description="Devices at once for this subscription; null: as many as the plan says."),
+]
+RunQuotaOverride = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_FIGURE)] | None,
+    Field(description="Runs a month for this subscription; null: as many as the plan says."),
+]
+OF_SUBSCRIPTION = ("max_devices_override", "monthly_run_quota_override")
 Text500 = Annotated[str, Field(max_length=500, pattern=NO_NUL)]
 Text255 = Annotated[str, Field(max_length=255, pattern=NO_NUL), IS_NAME]
 Text50 = Annotated[str, Field(max_length=50, pattern=NO_NUL), IS_NAME]
@@ -111,8 +123,14 @@ class TenantUpdate(ProfileUpdate):
     otp_delivery_method: DeliveryMethod = "email"
     usage_quota: Quota = 10
     subscription_plan: PlanName = ""
+    max_devices_override: MaxDevicesOverride = None
+    monthly_run_quota_override: RunQuotaOverride = None
 
     def changes(self) -> dict[str, Any]:
-        """What changes of the tenant itself: the plan is its subscription's, and the quota the plan's."""
-        sent = super().changes()
-        return {name: value for name, value in sent.items() if name not in {"usage_quota", "subscription_plan"}}
+        """What changes of the tenant itself: plan and overrides are its subscription's, and the quota follows."""
+        others = {"usage_quota", "subscription_plan", *OF_SUBSCRIPTION}
+        return {name: value for name, value in super().changes().items() if name not in others}
+
+    def overrides(self) -> dict[str, int | None]:
+        """The subscription's own figures that were sent."""
+        return {name: value for name, value in super().changes().items() if name in OF_SUBSCRIPTION}

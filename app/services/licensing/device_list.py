@@ -21,7 +21,7 @@ _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
 
 
 class ListedDevice(NamedTuple):
-    """A device beside its tenant's name."""
+    """A device beside its tenant's name; ``clone_count`` families of its tokens came back after they had ended."""
 
     id: int
     tenant: str
@@ -32,6 +32,7 @@ class ListedDevice(NamedTuple):
     created_at: datetime
     is_revoked: bool
     has_seat: bool
+    clone_count: int
 
 
 async def list_devices(

@@ -25,11 +25,15 @@ from sql.statements import activation, billing, licensing
 
 @dataclass(frozen=True, slots=True)
 class ActivationRequest:
-    """Which hardware a code is to activate for which tenant; code and fingerprint are hashed already."""
+    """Which hardware a code is to activate for which tenant; code and fingerprint are hashed already.
+
+    ``raw_fingerprint`` is the hash of the fingerprint as it was sent, where that is not how it is compared.
+    """
 
     tenant_slug: str
     code_hash: bytes
     hw_fingerprint: str
+    raw_fingerprint: str | None = None
 
     @property
     def code_key(self) -> tuple[str, bytes]:
@@ -212,4 +216,4 @@ def _events(code: _UsedCode, device_id: int) -> tuple[Event, Event]:
 
 
 # One lane: two batches with devices of one tenant would only wait for each other's seats.
-ENROLLMENTS = Coalesced("enrollment", _enroll, lanes=1)
+ENROLLMENTS = Coalesced("enrollment", _enroll, lanes=1, owner=lambda pending: pending.request.tenant_slug)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.access.keys import fingerprint_hash
 from app.context import Context
 from app.database.connections import as_batch
 from app.errors import FingerprintMismatchError
 from app.runtime import Coalesced, Runtime
+from app.services.licensing.fingerprints import read_fingerprint, store_as_normal
 from app.services.licensing.policy import device_policy
 from sql.statements import licensing
 
@@ -39,11 +39,16 @@ async def heartbeat(ctx: Context, hw_fingerprint: str) -> Heartbeat:
     Raises what ``device_policy`` raises, or FingerprintMismatchError when the hardware is not the activated one.
     """
     tenant_id, device_id = ctx.device
-    beat = Beat(tenant_id, device_id, fingerprint_hash(hw_fingerprint))
-    if not await ctx.runtime.coalescer(HEARTBEATS).ask(beat):
-        await device_policy(ctx)
-        raise FingerprintMismatchError
-    return ACKNOWLEDGED
+    fingerprint, beats = read_fingerprint(hw_fingerprint), ctx.runtime.coalescer(HEARTBEATS)
+    if await beats.ask(Beat(tenant_id, device_id, fingerprint.hash)):
+        return ACKNOWLEDGED
+    if not fingerprint.is_normal:
+        is_normal_now = await store_as_normal(ctx, tenant_id, device_id, fingerprint)
+        stored = fingerprint.hash if is_normal_now else fingerprint.raw_hash
+        if await beats.ask(Beat(tenant_id, device_id, stored)):
+            return ACKNOWLEDGED
+    await device_policy(ctx)
+    raise FingerprintMismatchError
 
 
 async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
@@ -61,4 +66,4 @@ async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
 
 
 # One lane: half as many statements, each for twice as many devices, was faster than two.
-HEARTBEATS = Coalesced("heartbeat", _record, lanes=1)
+HEARTBEATS = Coalesced("heartbeat", _record, lanes=1, owner=lambda beat: beat.tenant_id)

@@ -24,15 +24,17 @@ from app.errors import (
     RefreshTokenExpiredError,
     RefreshTokenInvalidError,
     RefreshTokenReusedError,
+    RefreshTokenSupersededError,
     TenantNotFoundError,
 )
 from app.errors.verdict import ALLOWED, Verdict
 from app.events import Event, EventType, record
-from app.limits.addresses import network_of
+from app.limits.guesses import guessing
 from app.runtime import Coalesced, Runtime
 from app.services.billing.allowance import Standing, may
 from app.services.billing.clock import billing_now
 from app.services.directory.lookup import find_tenant
+from app.services.licensing.clones import count_clone
 from app.services.licensing.enrollment import GuardRefusedError, take_seats
 from app.services.licensing.token_pairs import (
     Entitlements,
@@ -55,6 +57,9 @@ class Situation:
     rotated_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    superseded_at: datetime | None
+    is_successor_used: bool | None
+    came_back_at: datetime | None
     device_is_revoked: bool | None
     seat_held: bool | None
     released_at: datetime | None
@@ -69,6 +74,12 @@ class Situation:
     def needs_seat(self) -> bool:
         """Whether the device has lost its seat by silence, and takes one before its token is replaced."""
         return self.device_id is not None and not self.seat_held
+
+    def was_superseded(self, overlaps_since: datetime) -> bool:
+        """Whether a later activation of the device has ended the family; one since then may overlap with it."""
+        if self.superseded_at is None:
+            return False
+        return self.revoked_at is not None or bool(self.is_successor_used) or self.superseded_at <= overlaps_since
 
 
 class RefreshRequest(NamedTuple):
@@ -101,17 +112,21 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
 
     Within ``refresh_grace_seconds`` the same token gets the same successor, as long as that was not used. Otherwise a
     second use proves that two parties have the token, and revokes the family. Raises TenantNotFoundError, an
-    UnauthenticatedError, or what the subscription says.
+    UnauthenticatedError, RateLimitedError, or what the subscription says.
     """
     runtime = ctx.runtime
     token = read_refresh_token(runtime.keys, refresh_token)
     if token is None:
-        await _check_tenant(ctx, tenant_slug)
+        # We have not issued it: whoever sends it may learn no more than whether there is such a tenant.
+        async with guessing(ctx), ctx.read() as conn:
+            await find_tenant(conn, tenant_slug)
         raise RefreshTokenInvalidError
     # Counted by the family, which the token proves: anybody may write the id of another device beside it.
     await runtime.rate_limits.count_device_request(token.family_id)
     request = RefreshRequest(tenant_slug, device_id, token)
     situation, verdict, next_token, needs_seat = await runtime.coalescer(REFRESHES).ask(request)
+    if verdict.denial is RefreshTokenSupersededError and situation is not None and situation.came_back_at is None:
+        await count_clone(ctx.as_device(situation.tenant_id, device_id), token.family_id)
     verdict.enforce()
     if needs_seat and situation is not None:
         await _take_seat_again(ctx.as_device(situation.tenant_id, device_id), situation)
@@ -120,7 +135,8 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     if needs_seat:
         raise OverloadedError
     if situation is None:
-        raise TenantNotFoundError(slug=tenant_slug)
+        async with guessing(ctx):
+            raise TenantNotFoundError(slug=tenant_slug)
     if next_token is None:
         await _close_family(ctx.as_device(situation.tenant_id, device_id), token)
         raise RefreshTokenReusedError
@@ -128,20 +144,13 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     return token_pair(ctx, situation.tenant_id, device_id, next_token, entitlements)
 
 
-async def _check_tenant(ctx: Context, tenant_slug: str) -> None:
-    """Whoever sends a token that we have not issued learns only whether there is such a tenant, and not often."""
-    address = network_of(ctx.address) or "unknown"
-    await ctx.runtime.rate_limits.check_guessing(address)
-    try:
-        async with ctx.read() as conn:
-            await find_tenant(conn, tenant_slug)
-    except TenantNotFoundError:
-        await ctx.runtime.rate_limits.count_guess(address)
-        raise
+def judge(  # noqa: PLR0911 - one a rule
+    situation: Situation, now: datetime, at_billing: datetime, overlaps_since: datetime
+) -> Verdict:
+    """Whether the family, its device and the subscription allow a new pair; ``at_billing`` by the clock of billing.
 
-
-def judge(situation: Situation, now: datetime, at_billing: datetime) -> Verdict:
-    """Whether the family, its device and the subscription allow a new pair; ``at_billing`` by the clock of billing."""
+    A family overlaps with its successor where the device was activated again after ``overlaps_since``.
+    """
     if situation.device_id is None or situation.expires_at is None:
         # The token is not this device's: whoever sends it learns nothing about the device.
         return Verdict(RefreshTokenInvalidError)
@@ -149,6 +158,8 @@ def judge(situation: Situation, now: datetime, at_billing: datetime) -> Verdict:
         return Verdict(DeviceAccessRevokedError)
     if situation.released_at is not None:
         return Verdict(DeviceReleasedError)
+    if situation.was_superseded(overlaps_since):
+        return Verdict(RefreshTokenSupersededError)
     if situation.revoked_at is not None:
         return Verdict(RefreshTokenInvalidError)
     if situation.expires_at <= now:
@@ -160,9 +171,12 @@ def judge(situation: Situation, now: datetime, at_billing: datetime) -> Verdict:
 async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -> list[RefreshOutcome]:
     """Read the situations with one statement, judge them, and replace the tokens with another, which is the guard."""
     now, at_billing = runtime.clock.now(), await billing_now(Context(runtime, VISITOR))
+    overlaps_since = now - timedelta(seconds=runtime.settings.refresh_grace_seconds)
     situations = await _look(runtime, requests)
     verdicts = [
-        ALLOWED if (situation := situations.get(request.key)) is None else judge(situation, now, at_billing)
+        ALLOWED
+        if (situation := situations.get(request.key)) is None
+        else judge(situation, now, at_billing, overlaps_since)
         for request in requests
     ]
     # The first request with a family's current token replaces it; others with the same token get the same successor.
@@ -185,7 +199,7 @@ async def _refresh_batch(runtime: Runtime, requests: Sequence[RefreshRequest]) -
             outcomes.append(RefreshOutcome(situation, verdict, token if verdict.allowed else None))
             continue
         if situation is not None and request in late:
-            verdict = judge(situation, now, at_billing)  # noqa: PLW2901 - the situation is another one now
+            verdict = judge(situation, now, at_billing, overlaps_since)  # noqa: PLW2901 - the situation is another one now
         repeated = _repeated(runtime, situation, request.token, now)
         if situation is not None and situation.needs_seat:
             is_good = repeated is not None or _is_current(runtime.keys, situation, request.token)
@@ -239,7 +253,11 @@ async def _rotate(
     next_expires_at = now + timedelta(seconds=runtime.settings.refresh_token_seconds)
     async with runtime.db.write_autocommit() as conn:
         rows = await conn.rows(
-            licensing.rotate_refresh_tokens, batch=as_batch(batch), next_expires_at=next_expires_at, now=now
+            licensing.rotate_refresh_tokens,
+            batch=as_batch(batch),
+            next_expires_at=next_expires_at,
+            now=now,
+            overlaps_since=now - timedelta(seconds=runtime.settings.refresh_grace_seconds),
         )
     return {row.id for row in rows}
 
@@ -279,4 +297,4 @@ async def _close_family(ctx: Context, token: RefreshToken) -> None:
             await record(conn, ctx, event)
 
 
-REFRESHES = Coalesced("refresh", _refresh_batch, lanes=1)
+REFRESHES = Coalesced("refresh", _refresh_batch, lanes=1, owner=lambda request: request.tenant_slug)

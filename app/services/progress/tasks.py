@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from app.context import Context
 from app.database.connections import as_batch
 from app.errors import TaskNotFoundError
+from app.numerals import read_numeral
 from app.services.progress.records import TaskProgress
 from app.services.progress.visible import Seen
-from sql.bounds import MAX_ID
 from sql.lists import progress_list
 from sql.statements import progress as statements
 
@@ -66,9 +66,10 @@ async def task_by_id(ctx: Context, task_id: str) -> TaskProgress:
 
 def task_number(task_id: str) -> int:
     """The number that a task's id is; raises TaskNotFoundError for what cannot be one."""
-    if not (task_id.isascii() and task_id.isdigit()) or len(task_id) > len(str(MAX_ID)) or int(task_id) > MAX_ID:
-        raise TaskNotFoundError(task_id=task_id)
-    return int(task_id)
+    try:
+        return read_numeral(task_id)
+    except ValueError:
+        raise TaskNotFoundError(task_id=task_id) from None
 
 
 async def tasks_of_projects(ctx: Context, lists: Sequence[TaskList]) -> list[list[TaskProgress]]:

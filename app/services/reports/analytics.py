@@ -118,11 +118,12 @@ async def analytics(ctx: Context, date_range: DateRange, project_filter: str | N
         figures = await read_figures(conn, [(metric, ALL_TIME) for metric in ("devices_held", "tenants_created")])
         held = await current_subscriptions(conn)
         plans = await conn.many(billing.plans_by_quota, Plan)
+        overridden = await conn.one(statistics.overridden_runs, int)
         earned = await revenue(conn)
         busiest = await _busiest(conn, project_filter or "")
     currency = ctx.runtime.settings.billing_currency
     shares = [(plan, held.get((plan.id, "active"), 0)) for plan in plans]
-    quota = sum(plan.monthly_run_quota * count for plan, count in shares)
+    quota = overridden + sum(plan.monthly_run_quota * count for plan, count in shares)
     return Analytics(
         activation_trend=[CreatedOnDay(*day) for day in trend],
         tenant_usage=[TenantUsage(row.name or row.slug, row.usage, row.monthly_run_quota) for row in busiest],

@@ -141,6 +141,7 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     EventType.CODE_GENERATED: ("[CODE]", "indigo-100", "indigo-600"),
     EventType.CODE_REVOKED: ("[REVOKE]", "amber-100", "amber-600"),
     EventType.CODE_ACTIVATED: ("[ACTIVE]", "emerald-100", "emerald-600"),
+    EventType.DEVICE_CLONED: ("[CLONE]", "red-100", "red-600"),
     EventType.DEVICE_ENROLLED: ("[DEVICE]", "emerald-100", "emerald-600"),
     EventType.DEVICE_IDLE: ("[IDLE]", "yellow-100", "yellow-600"),
     EventType.DEVICE_REINSTATED: ("[DEVICE]", "emerald-100", "emerald-600"),

@@ -10,7 +10,7 @@ from app.errors import ContactChangeWaitsError, TenantNotFoundError
 from app.services.billing.customers import lock_customer
 from app.services.billing.fact_log import FOLD
 from app.services.billing.plans import find_plan
-from app.services.billing.subscriptions import put_on_plan
+from app.services.billing.subscriptions import override, put_on_plan
 from app.services.directory.lookup import Tenant
 from app.services.tenants.contact_changes import Waiting, ask_for_confirmation, tell_of_contacts
 from app.services.tenants.contact_messages import fields_in_words
@@ -21,24 +21,29 @@ from sql.statements import tenant_changes as statements
 
 
 async def update_tenant(
-    ctx: Context, tenant_slug: str, changes: Mapping[str, Any], plan_name: str | None = None
+    ctx: Context,
+    tenant_slug: str,
+    changes: Mapping[str, Any],
+    plan_name: str | None = None,
+    overrides: Mapping[str, int | None] | None = None,
 ) -> TenantDetails:
-    """Set the columns of ``changes`` and, where it is named, the plan of the current subscription.
+    """Set the columns of ``changes`` and, where they are named, plan and overrides of the current subscription.
 
     Raises TenantNotFoundError, PlanNameNotFoundError, ValidationError for a way to send one-time passwords that has no
-    address; then nothing has changed.
+    address and for overrides without a subscription; then nothing has changed.
     """
     async with ctx.write() as conn:
         customer = await lock_customer(conn, tenant_slug) if plan_name is not None else None
         profile = await conn.maybe(statements.profile_by_slug_locked, Profile, tenant_slug=tenant_slug)
         if profile is None:
             raise TenantNotFoundError(slug=tenant_slug)
+        tenant = Tenant(profile.id, str(changes.get("name", profile.name)), profile.slug)
         told = await tell_of_contacts(conn, ctx, profile, profile.contacts(changes))
         await store_changes(conn, ctx, profile, changes)
         if plan_name is not None:
-            plan = await find_plan(conn, plan_name)
-            name = str(changes.get("name", profile.name))
-            await put_on_plan(conn, ctx, Tenant(profile.id, name, profile.slug), plan, customer)
+            await put_on_plan(conn, ctx, tenant, await find_plan(conn, plan_name), customer)
+        if overrides:
+            await override(conn, ctx, tenant, overrides)
         # Read before the commit: a change that is committed is answered, whatever becomes of the tenant afterwards.
         details = await details_on(conn, ctx, profile.slug)
     enqueue_deliveries(ctx, told)

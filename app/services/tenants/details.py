@@ -16,6 +16,7 @@ from sql.lists import tenant_list as statements
 class TenantDetails(NamedTuple):
     """Everything that is shown of a tenant, with its current subscription.
 
+    What is granted is the override where there is one, else the plan's; ``max_devices`` None means no limit.
     ``usage_current`` is the month's quantity of kind ``run``; the codes are those that were made this month, and how
     many of them were used at least once.
     """
@@ -37,6 +38,12 @@ class TenantDetails(NamedTuple):
     updated_at: datetime
     plan_name: str | None
     subscription_state: str | None
+    monthly_run_quota: int | None
+    monthly_run_quota_override: int | None
+    plan_monthly_run_quota: int | None
+    max_devices: int | None
+    max_devices_override: int | None
+    plan_max_devices: int | None
 
 
 async def tenant_details(ctx: Context, tenant_slug: str) -> TenantDetails:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
+from app.clock import CLOCKS_DIFFER
 from app.context import Context
 from app.errors import OneTimePasswordInvalidError
 from app.services.directory.lookup import Tenant
@@ -70,7 +72,9 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str, marks: 
     challenge = None
     async with ctx.write() as conn:
         if (refusal := await count_guess(conn, ctx, tenant_slug, browser)) is None:
-            asked = {"tenant_slug": tenant_slug, "now": ctx.now()}
+            now = ctx.now()
+            latest = now + timedelta(seconds=ctx.runtime.settings.one_time_password_seconds) + CLOCKS_DIFFER
+            asked = {"tenant_slug": tenant_slug, "now": now, "latest": latest}
             challenge = await conn.maybe(statements.open_challenge, _Challenge, **asked)
     if refusal is not None:
         raise refusal

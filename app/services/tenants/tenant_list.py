@@ -33,7 +33,10 @@ class TenantPage:
 
 @dataclass(frozen=True, slots=True)
 class Licensee:
-    """A tenant and what it has subscribed to, if anything; ``max_devices`` None means no limit."""
+    """A tenant and what it has subscribed to, if anything; ``max_devices`` None means no limit.
+
+    What is granted is the override where there is one, else the plan's figure.
+    """
 
     id: int
     name: str
@@ -42,6 +45,11 @@ class Licensee:
     state: str | None
     seats_used: int | None
     max_devices: int | None
+    max_devices_override: int | None
+    plan_max_devices: int | None
+    monthly_run_quota: int | None
+    monthly_run_quota_override: int | None
+    plan_monthly_run_quota: int | None
 
 
 async def list_tenants(

@@ -62,6 +62,23 @@ def test_plans_are_listed_by_quota(portal: Portal) -> None:
     assert portal("list-plans").splitlines()[1].split()[1:] == ["Tiny", "1", "2", "price_tiny"]
 
 
+def test_a_subscription_gets_figures_of_its_own_and_its_plans_again(portal: Portal) -> None:
+    portal("seed-plan", "--name", "Tiny", "--price-id", "price_tiny", "--quota", "10", "--max-devices", "2")
+    portal("add-tenant", "--name", "Acme", "--slug", "acme", "--plan", "Tiny")
+    link = ("link-sub", "--tenant", "acme", "--plan", "Tiny", "--json")
+
+    own = json.loads(portal(*link, "--max-devices-override", "5", "--monthly-run-quota-override", "0"))
+    listed = portal("list-tenants")
+    kept = json.loads(portal(*link))
+    back = json.loads(portal(*link, "--max-devices-override", "plan", "--monthly-run-quota-override", "plan"))
+
+    figures = ("max_devices", "max_devices_override", "quota", "monthly_run_quota_override", "change")
+    shown = [tuple(answer[name] for name in figures) for answer in (own, kept, back)]
+    assert shown == [(5, 5, 0, 0, "updated"), (5, 5, 0, 0, "unchanged"), (2, None, 10, None, "updated")]
+    assert "0/5 (plan: 2)" in listed
+    assert "0 (plan: 10)" in listed
+
+
 def test_tenants_are_listed_by_slug_page_by_page(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.commands.catalogue.PAGE", 2)
     for slug in ("zeta", "acme", "beta"):

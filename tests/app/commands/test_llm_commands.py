@@ -25,12 +25,12 @@ Portal = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def portal(
-    state: object, empty_database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    state: object, database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Portal]:
-    """Runs a command on an empty database, once on each kind; answers its exit code and outputs."""
+    """Runs a command on a fresh database, once on each kind; answers its exit code and outputs."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    monkeypatch.setenv("PORTAL_DATABASE_URL", empty_database)
+    monkeypatch.setenv("PORTAL_DATABASE_URL", database)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["portal", "llm", *arguments])

@@ -28,6 +28,7 @@ from sql.statements import database_server
 
 pytestmark = pytest.mark.postgresql_only("a file has no pooler before it")
 SERVERS = 2
+SLOW = text("SELECT pg_sleep(0.005)")
 SESSIONS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'portal'"
 )
@@ -62,6 +63,13 @@ def pooled(database: str) -> Iterator[str]:
         yield address
 
 
+async def repeated(runtime: Runtime) -> None:
+    """The same statement in one transaction after another."""
+    for _ in range(10):
+        async with runtime.db.read() as conn:
+            await conn.rows(SLOW)
+
+
 async def test_requests_of_many_clients_share_two_connections_and_no_statement_is_missed(
     database: str, pooled: str, tmp_path: Path
 ) -> None:
@@ -71,6 +79,8 @@ async def test_requests_of_many_clients_share_two_connections_and_no_statement_i
         answers = await asyncio.gather(*(live.http.get("/licenses/policy", headers=device.headers) for _ in range(40)))
         assert {answer.status_code for answer in answers} == {200}
         assert (await live.http.get("/readyz")).status_code == 200
+        # More transactions at once than there are sessions: each finds another one than the last time.
+        await asyncio.gather(*(repeated(live.runtime) for _ in range(3 * SERVERS)))
         async with live.runtime.db.read() as conn:
             assert 1 <= await conn.one(SESSIONS, int) <= SERVERS
 
@@ -113,15 +123,18 @@ async def test_without_the_setting_a_pooler_is_no_database(pooled: str, tmp_path
 
 @pytest.mark.parametrize("is_set_up", [True, False])
 async def test_the_doctor_looks_at_sessions_behind_the_pooler(database: str, tmp_path: Path, is_set_up: bool) -> None:
-    query = "SET jit = off; SET random_page_cost = 1.1" if is_set_up else ""
-    with bouncer(database, connect_query=query) as address:
+    query = (
+        "SET jit = off; SET random_page_cost = 1.1;"
+        " SET lock_timeout = 1500; SET idle_in_transaction_session_timeout = 30000"
+    )
+    with bouncer(database, connect_query=query if is_set_up else "") as address:
         runtime = Runtime(settings_for(database, tmp_path, database_pooler=address))
         try:
-            found = await pooler(runtime.db)
+            found = await pooler(runtime.settings, runtime.db)
         finally:
             await runtime.close()
     assert found.status == ("ok" if is_set_up else "warning")
-    assert is_set_up or "connect_query='SET jit = off; SET random_page_cost = 1.1'" in found.detail
+    assert is_set_up or f"connect_query='{query}'" in found.detail
 
 
 async def test_a_file_has_no_pooler(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from alembic import op
 
 from sql.tables.columns import Id, Instant
 
-revision = "0019"
-down_revision = "0018"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
