@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
@@ -51,6 +51,8 @@ class Coalesced(Generic[Item, Answer]):
     queue_size: Literal["coalesce_queue_size", "usage_queue_events"] = "coalesce_queue_size"
     # A batch takes one of so many parts of what waits; see ``Coalescer``.
     parts: int = 1
+    # Whose rows an item locks: where one of them is locked already, the owner's items step aside from the others'.
+    owner: Callable[[Item], Hashable] = lambda item: None
 
 
 def _left_to_the_sweep(errand: str, row_id: int) -> None:
@@ -121,6 +123,7 @@ class Runtime:
                 lanes=1 if self.db.is_sqlite else question.lanes,
                 batch_size=self.settings.coalesce_batch_size,
                 parts=question.parts,
+                owner=question.owner,
                 queue_size=getattr(self.settings, question.queue_size),
                 observe=metrics.batch_size.labels(question.name).observe,
             )

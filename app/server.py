@@ -14,14 +14,20 @@ from sanic import Sanic
 
 from app import APP_NAME
 from app.clock import Clock
-from app.contract.api_document import document
+from app.contract.api_document import LARGE_BODY, document
 from app.database import schema
 from app.jobs.jobs import Jobs
 from app.jobs.schedules import ERRANDS, schedules
+from app.open_files import open_files
 from app.runtime import Runtime
 from app.settings import Settings
 from app.telemetry import metrics
 from app.telemetry.log import configure_logging
+from app.wire.bodies import HeldBodies
+from app.wire.connection import Wire
+from app.wire.connections import OpenConnections, most_connections
+from app.wire.exchange import READ_TO_REFUSE
+from app.wire.request import ArrivingRequest
 from blueprints import (
     admin_api,
     admin_pages,
@@ -32,6 +38,7 @@ from blueprints import (
     llm_management,
     operator_auth,
     tenant_api,
+    tenant_pages,
     usage,
 )
 from blueprints.documentation import add_documentation
@@ -53,11 +60,7 @@ APIS = (
     tenant_api.api,
     usage.api,
 )
-PAGES = (operator_auth.pages, admin_pages.pages)
-# Bodies up to this many times ``request_max_bytes`` are read to their end, and then answered 413.
-READ_TO_REFUSE = 4
-# The longest message over a WebSocket: a document of so many tokens with its variables is shorter.
-MESSAGE_BYTES = 1_048_576
+PAGES = (operator_auth.pages, admin_pages.pages, tenant_pages.pages)
 # Seconds that the last batches have to finish; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 
@@ -74,6 +77,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
         APP_NAME,
         loads=orjson.loads,
         dumps=orjson.dumps,
+        request_class=ArrivingRequest,
         error_handler=ProblemHandler(),
         configure_logging=False,
         strict_slashes=False,
@@ -81,6 +85,7 @@ def create_app(settings: Settings, clock: Clock | None = None, *, durable: bool 
     number_routes(app)
     app.config.update(_framework_settings(settings))
     app.ctx.runtime = Runtime(settings, clock)
+    app.ctx.wire = _wire(settings)
     install_answer_headers(app, settings)
     app.ctx.jobs = Jobs(app.ctx.runtime, schedules(settings), errands=ERRANDS) if durable else None
     for api in APIS:
@@ -106,13 +111,13 @@ def _api_document() -> bytes:
 
 def _framework_settings(settings: Settings) -> dict[str, Any]:
     return {
-        # Sanic closes the connection beyond this size; a body between the portal's own limit and this one is answered
-        # 413.
+        # As much of a body that was refused is thrown away before its connection is closed.
         "REQUEST_MAX_SIZE": settings.request_max_bytes * READ_TO_REFUSE,
-        # No message over a WebSocket is as long as a body may be.
-        "WEBSOCKET_MAX_SIZE": min(settings.request_max_bytes, MESSAGE_BYTES),
+        # As long as the body of a POST may be.
+        "WEBSOCKET_MAX_SIZE": min(settings.request_max_bytes, LARGE_BODY),
         "REQUEST_TIMEOUT": settings.request_timeout_seconds,
         "RESPONSE_TIMEOUT": settings.response_timeout_seconds,
+        "KEEP_ALIVE_TIMEOUT": settings.keep_alive_seconds,
         "GRACEFUL_SHUTDOWN_TIMEOUT": settings.shutdown_grace_seconds,
         "PROXIES_COUNT": settings.proxies_count or None,
         "ACCESS_LOG": False,
@@ -120,6 +125,17 @@ def _framework_settings(settings: Settings) -> dict[str, Any]:
         "MOTD": False,
         "OAS": False,
     }
+
+
+def _wire(settings: Settings) -> Wire:
+    return Wire(
+        HeldBodies(settings.request_bodies_max_bytes, settings.request_max_bytes),
+        OpenConnections(
+            most_connections(settings.max_connections, open_files()),
+            0 if settings.proxies_count else settings.max_connections_per_address,
+        ),
+        names_client=settings.proxies_count > 0,
+    )
 
 
 async def _start(app: Sanic[Any, Any]) -> None:
@@ -130,7 +146,8 @@ async def _start(app: Sanic[Any, Any]) -> None:
         await runtime.simulator.begin()
     if (jobs := app.ctx.jobs) is not None:
         await jobs.launch()
-    log.info("worker_started", pid=os.getpid(), database=runtime.db.url.get_backend_name())
+    limit = app.ctx.wire.connections.limit
+    log.info("worker_started", pid=os.getpid(), database=runtime.db.url.get_backend_name(), max_connections=limit)
 
 
 async def _drain(app: Sanic[Any, Any]) -> None:

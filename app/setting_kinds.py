@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, NamedTuple
+from zoneinfo import ZoneInfo
 
 from croniter import croniter
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -93,3 +94,14 @@ CodePrices = Annotated[
     Field(min_length=1, max_length=MAX_TIERS),
     AfterValidator(_tiers),
 ]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]

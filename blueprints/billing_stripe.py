@@ -19,6 +19,7 @@ api = Api("billing_stripe", "/billing/stripe")
     "/webhook",
     caller=ANYONE,
     body=bytes,
+    max_body=inbox.MAX_EVENT_BYTES,
     optional_headers={"Stripe-Signature": "By which Stripe proves that it has sent the body."},
     answers=Received,
     errors=(errors.NotFoundError, errors.WebhookSignatureError, errors.MalformedBodyError),

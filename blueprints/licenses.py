@@ -47,7 +47,7 @@ async def heartbeat(ctx: Context, body: HeartbeatRequest) -> Heartbeat:
     "/branding/{tenant_slug}",
     caller=ANYONE,
     answers=Branding,
-    errors=(errors.TenantNotFoundError,),
+    errors=(errors.TenantNotFoundError, errors.RateLimitedError),
     path_parameters=TENANT_SLUG_IN_PATH,
 )
 async def branding(ctx: Context, tenant_slug: str) -> Branding:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
-    cast,
     func,
     literal,
     select,
@@ -21,6 +20,7 @@ from sqlalchemy import (
 )
 
 from sql.dialect import batch_of_ids, force_custom_plan
+from sql.sums import whole_sum
 from sql.tables import statistics, statistics_changes
 from sql.tables.statistics import TOTAL
 
@@ -45,8 +45,7 @@ def total_of(metric: str, ending: ColumnElement[str] | None = None) -> ColumnEle
     values = union_all(parts[0].where(statistics.c.grain == literal(TOTAL, literal_execute=True)), parts[1]).subquery(
         metric
     )
-    # PostgreSQL would return the sum of whole numbers as a decimal.
-    total = cast(func.coalesce(func.sum(values.c.value), 0), BigInteger)
+    total = func.coalesce(whole_sum(values.c.value), 0)
     return select(total).scalar_subquery()
 
 

@@ -1,4 +1,4 @@
-"""SQL that differs between PostgreSQL and SQLite, all of it but sql/moments.py: what means the same on both."""
+"""SQL that differs between PostgreSQL and SQLite, with sql/moments.py and sql/sums.py: what means the same on both."""
 
 from __future__ import annotations
 

@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.commands.check_result import CheckResult, Status
+from app.commands.connection_checks import open_connections
 from app.commands.file_checks import file_store
 from app.commands.llm_checks import model_prices, provider_keys
 from app.commands.output import reason_of
 from app.commands.payment_checks import payments
 from app.commands.session import is_new_file
-from app.commands.sign_in_checks import identity_provider, some_operator
-from app.commands.work_checks import connections, pooler, work
+from app.commands.sign_in_checks import allowed_origins, identity_provider, some_operator
+from app.commands.work_checks import clock, connections, pooler, work
 from app.database import schema
 from app.database.connections import Database
 from app.errors import DatabaseEncodingError, DeliveryError, PortalError, SettingsError, WorkForbiddenError
@@ -48,9 +49,11 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
     yield CheckResult("time_zone", "ok", settings.time_zone)
     for result in (*state_folder(settings), secret_key(settings), *cautions(settings)):
         yield result
+    yield open_connections(settings)
     async for result in shared_limits(settings):
         yield result
     yield await file_store(settings)
+    yield allowed_origins(settings)
     yield await identity_provider(settings)
     yield await mail(settings)
     yield messages(settings)
@@ -252,8 +255,9 @@ async def _postgresql(settings: Settings, db: Database) -> AsyncIterator[CheckRe
         trigram = await conn.rows(database_server.trigram_extension)
     yield CheckResult("database", "ok", f"PostgreSQL {version} at {settings.database.render_as_string()}")
     yield connections(settings, usable)
+    yield await clock(db)
     if settings.pooler:
-        yield await pooler(db)
+        yield await pooler(settings, db)
     effect = "search uses it" if trigram else "the server does not offer it; search reads more rows"
     yield CheckResult("pg_trgm", "ok", f"{'available' if trigram else 'absent'}: {effect}")
 

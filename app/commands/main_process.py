@@ -9,12 +9,14 @@ import signal
 import socket
 from functools import partial
 from ipaddress import ip_address
+from multiprocessing.managers import SyncManager
 
 import structlog
 
 from app import APP_NAME
 from app.commands.output import answer, escape
-from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, worker_app
+from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, end_with_parent, worker_app
+from app.open_files import open_files
 from app.settings import Settings
 from app.telemetry.log import configure_logging
 
@@ -33,10 +35,10 @@ def run(settings: Settings, listener: socket.socket, start_method: StartMethod, 
 def _run_workers(settings: Settings, listener: socket.socket, start_method: StartMethod, *, as_json: bool) -> None:
     from sanic import Sanic
     from sanic.mixins import startup
-    from sanic.server.protocols.websocket_protocol import WebSocketProtocol
     from sanic.worker.loader import AppLoader
 
     from app.commands.supervisor import Supervisor
+    from app.wire.connection import Connection
 
     url = _url(listener)
     # Sanic has no setting for the class that manages its workers.
@@ -46,14 +48,14 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
         on_ready=partial(_announce, settings, url, as_json=as_json),
         work_processes=settings.work_process_count,
     )
+    startup.Manager = _state_manager  # type: ignore[attr-defined]
     Sanic.start_method, Sanic.START_METHOD_SET = start_method, True
     app = Sanic(APP_NAME, configure_logging=False)
     app.prepare(
         sock=listener,
         workers=settings.worker_count,
         backlog=BACKLOG,
-        # Sanic asks this application, which has no routes, whether any of them is one of WebSockets.
-        protocol=WebSocketProtocol,
+        protocol=Connection,
         # Sanic's access log would contain whole URLs, which may contain a refresh token.
         access_log=False,
         motd=False,
@@ -62,6 +64,16 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     Sanic.serve(primary=app, app_loader=AppLoader(factory=partial(worker_app, settings)))
     log.info("server_stopped")
+
+
+def _state_manager() -> SyncManager:
+    """The process by which Sanic's workers share their state.
+
+    It is started with stop signals blocked and by itself outlives a main process that was killed, for ever.
+    """
+    manager = SyncManager(ctx=multiprocessing.get_context())
+    manager.start(initializer=end_with_parent)
+    return manager
 
 
 def run_work(settings: Settings, count: int, start_method: StartMethod, *, as_json: bool) -> None:
@@ -104,7 +116,7 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
     """Announce that the server is ready, and in development how to use it."""
     kind, place = _database(settings)
     counts = {"workers": settings.worker_count, "work_processes": settings.work_process_count}
-    log.info("server_started", url=url, **counts, database=kind)
+    log.info("server_started", url=url, **counts, database=kind, open_files=open_files())
     if as_json:
         answer(True, {"url": url, **counts, "database": kind, "pid": os.getpid()})
     elif settings.environment == "development":

@@ -9,6 +9,7 @@ from cyclopts.validators import Number
 
 from app.commands.fork_server import START_METHOD, start_fork_server
 from app.commands.parameters import AsJson
+from app.open_files import raise_open_files
 from app.setting_kinds import MAX_WORK_PROCESSES
 from app.settings import load_settings
 
@@ -29,6 +30,7 @@ def work(
     It ends when it gets SIGTERM or Ctrl-C, after its running steps or their grace.
     """
     settings = load_settings()
+    raise_open_files()
     start_fork_server("app.commands.preload_work")
     from app.commands.main_process import run_work
 

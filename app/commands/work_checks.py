@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from app.commands.check_result import CheckResult
+from app.clock import CLOCKS_DIFFER, SystemClock
+from app.commands.check_result import CheckResult, Status
 from app.context import Actor, Context
 from app.database import pools
-from app.database.connections import Database
-from app.database.engines import SESSION
+from app.database.connections import Database, moment
+from app.database.engines import SESSION, limits
+from app.jobs.clock_watch import NOTABLE
 from app.runtime import Runtime
 from app.services import readiness
 from app.settings import Settings
@@ -31,16 +33,31 @@ def connections(settings: Settings, usable: int) -> CheckResult:
     return CheckResult("connections", "failure", f"{detail}; {remedy}")
 
 
-async def pooler(db: Database) -> CheckResult:
-    """Whether sessions behind the pooler are set up as the portal sets up its own; plans are slower otherwise."""
+async def pooler(settings: Settings, db: Database) -> CheckResult:
+    """Whether sessions behind the pooler are set up as the portal sets up its own.
+
+    Plans are slower otherwise, and who waits for a row that is locked keeps others waiting.
+    """
     async with db.read() as conn:
-        found = dict(zip(SESSION, (await conn.rows(database_server.session_settings))[0], strict=True))
-    if found == SESSION:
+        found = (await conn.rows(database_server.session_settings))[0]
+    is_bounded = found.lock_timeout != "0" and found.idle_timeout != "0"
+    if is_bounded and dict(zip(SESSION, found[: len(SESSION)], strict=True)) == SESSION:
         return CheckResult("database_pooler", "ok", "answers; its sessions are set up")
-    wanted = "; ".join(f"SET {name} = {value}" for name, value in SESSION.items())
-    return CheckResult(
-        "database_pooler", "warning", f"answers; for quick plans give its database: connect_query='{wanted}'"
-    )
+    wanted = "; ".join(f"SET {name} = {value}" for name, value in (SESSION | limits(settings)).items())
+    return CheckResult("database_pooler", "warning", f"answers; give its database: connect_query='{wanted}'")
+
+
+async def clock(db: Database) -> CheckResult:
+    """Whether this host's clock is the database's: holds and sessions end by the clock of whoever looks."""
+    async with db.read() as conn:
+        # The first statement of a connection takes longer.
+        await conn.one(database_server.clock, moment)
+        skew = (SystemClock().now() - await conn.one(database_server.clock, moment)).total_seconds()
+    if abs(skew) <= NOTABLE.total_seconds():
+        return CheckResult("clock", "ok", "agrees with the database's")
+    status: Status = "failure" if abs(skew) > CLOCKS_DIFFER.total_seconds() else "warning"
+    way = "ahead of" if skew > 0 else "behind"
+    return CheckResult("clock", status, f"{abs(skew):.0f} seconds {way} the database's; set both by NTP")
 
 
 async def work(settings: Settings, runtime: Runtime) -> CheckResult:

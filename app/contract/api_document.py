@@ -16,10 +16,21 @@ from app import errors
 from app.access.callers import Caller
 from app.errors import PortalError, ValidationError
 
+# How many bytes a body may have: most have a few hundred.
+SMALL_BODY = 65_536
+# Of what holds prompts, instructions or a thousand ids.
+LARGE_BODY = 1_048_576
+
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
 
-BODY_ERRORS = (errors.MalformedBodyError, errors.PayloadTooLargeError, errors.ValidationError)
+ARRIVING_ERRORS = (
+    errors.RequestError,
+    errors.RequestTimeoutError,
+    errors.PayloadTooLargeError,
+    errors.BodiesFullError,
+)
+FIELD_ERRORS = (errors.MalformedBodyError, errors.ValidationError)
 IDEMPOTENCY_ERRORS = (
     errors.IdempotencyConflictError,
     errors.IdempotencyRunningError,
@@ -101,6 +112,14 @@ class Operation:
     shown_as_is: bool = False
     # What ``creates`` and does the same when it runs again.
     repeats: bool = False
+    # None: as many as any.
+    max_body: int | None = SMALL_BODY
+
+    def body_limit(self, of_any: int) -> int:
+        """How many bytes the body may have, where any may have so many; 0 where there is none."""
+        if self.body is None:
+            return 0
+        return of_any if self.max_body is None else min(self.max_body, of_any)
 
     @property
     def is_public(self) -> bool:
@@ -140,12 +159,11 @@ class Operation:
         found = {*self.caller.errors, *self.errors, PortalError}
         if self.asks_database:
             found |= set(DATABASE_ERRORS)
-        if self.body is bytes:
-            found.add(errors.PayloadTooLargeError)
+        found |= set(ARRIVING_ERRORS) if self.body else {errors.BodyNotExpectedError}
         if self.headers:
             found.add(errors.ValidationError)
         if self.json_body or self.query:
-            found |= set(BODY_ERRORS)
+            found |= set(FIELD_ERRORS)
         if self.creates:
             found |= set(IDEMPOTENCY_ERRORS)
         if self.expects_versions:
@@ -216,15 +234,17 @@ def _operation(operation: Operation) -> dict[str, Any]:
         parameters.append(_IF_MATCH)
     if parameters:
         described["parameters"] = parameters
-    if operation.body is bytes:
-        described["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
-    elif operation.body:
-        schema = {"$ref": SCHEMA_REFERENCE.format(model=operation.body.__name__)}
-        described["requestBody"] = {
-            "required": not operation.body_is_optional,
-            "content": {"application/json": {"schema": schema}},
-        }
+    if operation.body:
+        described["requestBody"] = _request_body(operation)
     return described
+
+
+def _request_body(operation: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/octet-stream": {}}
+    if model := operation.json_body:
+        content = {"application/json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=model.__name__)}}}
+    size = "request_max_bytes" if operation.max_body is None else str(operation.max_body)
+    return {"description": f"At most {size} bytes.", "required": not operation.body_is_optional, "content": content}
 
 
 _IDEMPOTENCY_KEY: dict[str, Any] = {

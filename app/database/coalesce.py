@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar, cast
 
-from app.errors import DatabaseConflictError, OverloadedError, ShuttingDownError, UnavailableError
+from app.database.aside import Aside
+from app.errors import DatabaseConflictError, OverloadedError, RowLockedError, ShuttingDownError, UnavailableError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -23,6 +24,9 @@ class Coalescer(Generic[Item, Answer]):
     ``run`` gets the items of one batch and returns their answers in the same order; it does all of a batch or nothing.
     If a batch fails, its items are retried one by one, so that a poisoned item never fails the others. An outage of the
     database fails the whole batch at once.
+
+    Where a batch waits too long for a row that somebody has locked, the items of each owner are run apart and the lane
+    goes on without them; the next items of an owner whose row is still locked do not enter it.
 
     A batch takes all that waits, up to ``batch_size``, or with ``parts`` one of so many parts of it. All of a batch are
     answered at once: where much is computed after an answer, each would wait while the others are, and they would stay
@@ -37,6 +41,7 @@ class Coalescer(Generic[Item, Answer]):
         batch_size: int,
         queue_size: int,
         parts: int = 1,
+        owner: Callable[[Item], Hashable] = lambda item: None,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._run = run
@@ -45,6 +50,8 @@ class Coalescer(Generic[Item, Answer]):
         self._queue_size = queue_size
         self._parts = parts
         self._observe = observe
+        self._owner = owner
+        self._aside: Aside[Item, Answer] = Aside(self._answer_alone)
         self._waiting: deque[tuple[Item, int, asyncio.Future[Answer]]] = deque()
         self._weight_waiting = 0
         self._running: set[asyncio.Task[None]] = set()
@@ -69,6 +76,9 @@ class Coalescer(Generic[Item, Answer]):
         if self._weight_waiting and self._weight_waiting + weight > self._queue_size:
             raise OverloadedError
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self._aside.stuck and (owner := self._owner(item)) in self._aside.stuck:
+            self._aside.put(owner, [(item, answer)])
+            return answer
         self._waiting.append((item, weight, answer))
         self._weight_waiting += weight
         if len(self._running) < self._lanes:
@@ -78,8 +88,8 @@ class Coalescer(Generic[Item, Answer]):
     async def drain(self) -> None:
         """Refuse new items, and return once every waiting item has its answer."""
         self._closed = True
-        while self._running:
-            await asyncio.wait(self._running)
+        while running := self._running | self._aside.running:
+            await asyncio.wait(running)
 
     async def _drive(self) -> None:
         try:
@@ -105,15 +115,36 @@ class Coalescer(Generic[Item, Answer]):
     async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._run([item for item, _ in batch])
+        except RowLockedError:
+            self._step_aside(batch)
         except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
             if len(batch) == 1 or _is_outage(failure):
                 _fail(batch, failure)
             else:
                 await self._one_by_one(batch)
         else:
-            for (_, waiter), answer in zip(batch, answers, strict=True):
-                if not waiter.done():
-                    waiter.set_result(answer)
+            _tell(batch, answers)
+
+    def _step_aside(self, batch: Iterable[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        owners: dict[Hashable, list[tuple[Item, asyncio.Future[Answer]]]] = {}
+        for item, waiter in batch:
+            owners.setdefault(self._owner(item), []).append((item, waiter))
+        for owner, items in owners.items():
+            self._aside.put(owner, items)
+
+    async def _answer_alone(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        """Answer the items of one owner; raises RowLockedError and answers none of them while its row is locked."""
+        try:
+            answers = await self._run([item for item, _ in batch])
+        except RowLockedError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
+            if len(batch) == 1 or _is_outage(failure):
+                _fail(batch, failure)
+            else:
+                await self._one_by_one(batch, is_aside=True)
+        else:
+            _tell(batch, answers)
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         """The oldest items, up to the size of a batch; those whose request was cancelled are dropped."""
@@ -130,20 +161,32 @@ class Coalescer(Generic[Item, Answer]):
                 room -= weight
         return batch
 
-    async def _one_by_one(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _one_by_one(
+        self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]], *, is_aside: bool = False
+    ) -> None:
         for item, waiter in batch:
             if waiter.done():
                 continue
             try:
                 answers = await self._run([item])
+            except RowLockedError as failure:
+                if is_aside:
+                    _fail([(item, waiter)], failure)
+                else:
+                    self._step_aside([(item, waiter)])
             except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
                 if _is_outage(failure):
                     _fail(batch, failure)
                     return
                 _fail([(item, waiter)], failure)
             else:
-                if not waiter.done():
-                    waiter.set_result(answers[0])
+                _tell([(item, waiter)], answers)
+
+
+def _tell(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], answers: Sequence[Answer]) -> None:
+    for (_, waiter), answer in zip(batch, answers, strict=True):
+        if not waiter.done():
+            waiter.set_result(answer)
 
 
 def _is_outage(failure: Exception) -> bool:

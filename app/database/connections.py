@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
-from sqlalchemy import CursorResult, Executable
-from sqlalchemy.engine import URL, Row
+from sqlalchemy import CursorResult, Executable, event
+from sqlalchemy.engine import URL, ExceptionContext, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.database.engines import SQLITE_BUSY_SECONDS, SQLITE_READERS, postgres_engine, sqlite_engine
-from app.database.failures import outages, raise_outage
+from app.database.failures import is_read_only, outages, raise_outage
+from app.errors import DatabaseUnavailableError
 from app.settings import Settings
 from sql.dialect import chains_changes
 
@@ -93,10 +94,17 @@ class _AutocommitPool:
     for one.
     """
 
-    def __init__(self, engine: AsyncEngine, gate: asyncio.Semaphore | asyncio.Lock, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        gate: asyncio.Semaphore | asyncio.Lock,
+        timeout_seconds: float,
+        on_read_only: Callable[[], Awaitable[None]],
+    ) -> None:
         self._engine = engine
         self._gate = gate
         self._timeout_seconds = timeout_seconds
+        self._on_read_only = on_read_only
         self._idle: list[AsyncConnection] = []
 
     async def check_out(self) -> AsyncConnection:
@@ -112,15 +120,27 @@ class _AutocommitPool:
             self._gate.release()
             raise
 
-    async def check_in(self, connection: AsyncConnection, *, is_sound: bool) -> None:
-        """Keep the connection for the next caller; after a failure close it, and SQLAlchemy's pool checks its state."""
+    async def check_in(self, connection: AsyncConnection, failure: BaseException | None) -> None:
+        """Keep the connection for the next caller; after a failure close it, and SQLAlchemy's pool checks its state.
+
+        Where it turns out to be read-only, all others are replaced too: they lead to the same server.
+        """
         try:
-            if is_sound:
+            if failure is None:
                 self._idle.append(connection)
             else:
                 await asyncio.shield(connection.close())
+                if is_read_only(failure):
+                    await self._on_read_only()
         finally:
             self._gate.release()
+
+    async def renew(self) -> None:
+        """Let no idle connection be used again."""
+        while self._idle:
+            connection = self._idle.pop()
+            await connection.invalidate()
+            await connection.close()
 
     async def close(self) -> None:
         """Return all idle connections to SQLAlchemy's pool."""
@@ -154,9 +174,18 @@ class Checkout(Generic[Kind]):
 
     async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: object) -> None:
         """Check the connection in, and raise the portal's error for a failure of the database."""
-        await self._pool.check_in(self._connection, is_sound=failure is None)
+        await self._pool.check_in(self._connection, failure)
         if failure is not None:
             raise_outage(failure)
+
+
+def _replace_what_only_reads(engine: AsyncEngine) -> None:
+    """Have a connection replaced that turns out to be read-only, and with it those of the pool that are as old."""
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def replace(context: ExceptionContext) -> None:
+        if is_read_only(context.original_exception):
+            context.is_disconnect = True
 
 
 class Database:
@@ -169,16 +198,17 @@ class Database:
         make = sqlite_engine if self.is_sqlite else postgres_engine
         self.reader: AsyncEngine = make(settings, writes=False)
         self.writer: AsyncEngine = make(settings, writes=True)
+        _replace_what_only_reads(self.writer)
         self._on_statement = on_statement
         autocommit_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
         read_gate = asyncio.Semaphore(SQLITE_READERS if self.is_sqlite else settings.read_pool_size)
-        self._reads = _AutocommitPool(self.reader, read_gate, settings.pool_timeout_seconds)
+        self._reads = _AutocommitPool(self.reader, read_gate, settings.pool_timeout_seconds, self._renew)
         # SQLite permits one writer at a time. This process's writers wait for it in a fair lock, because waiters on
         # SQLite's own lock are not served in order.
         self._writer_lock = asyncio.Lock() if self.is_sqlite else None
         write_gate = self._writer_lock or asyncio.Semaphore(min(AUTOCOMMIT_WRITERS, settings.write_pool_size - 1))
         timeout = SQLITE_BUSY_SECONDS if self.is_sqlite else settings.pool_timeout_seconds
-        self._autocommit_writes = _AutocommitPool(autocommit_writer, write_gate, timeout)
+        self._autocommit_writes = _AutocommitPool(autocommit_writer, write_gate, timeout, self._renew)
 
     def read(self) -> Checkout[ReadConnection]:
         """An autocommit connection for reading: one round trip per statement, and no transaction around them."""
@@ -187,9 +217,19 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[WriteConnection]:
         """A transaction that commits when the block ends and rolls back when the block raises."""
-        with outages():
-            async with self._only_writer(), self.writer.begin() as connection:
-                yield WriteConnection(connection, self._on_statement)
+        try:
+            with outages():
+                async with self._only_writer(), self.writer.begin() as connection:
+                    yield WriteConnection(connection, self._on_statement)
+        except DatabaseUnavailableError as failure:
+            if is_read_only(failure):
+                await self._renew()
+            raise
+
+    async def _renew(self) -> None:
+        """Replace every connection: the server that they lead to only reads now, and another one may write."""
+        await self._reads.renew()
+        await self._autocommit_writes.renew()
 
     def write_autocommit(self) -> Checkout[WriteConnection]:
         """An autocommit connection for a single statement that writes: one round trip instead of three."""

@@ -21,6 +21,7 @@ SESSION = {"jit": "off", "random_page_cost": "1.1"}
 # Prepared statements stay in the server's session, which the next transaction of a pooler's client does not find again:
 # without names, asyncpg sends the statement again with the values.
 _UNNAMED: dict[str, Any] = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+_READ_ONLY = {"default_transaction_read_only": "on"}
 _AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
 
 
@@ -29,7 +30,7 @@ def postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
     options: dict[str, Any] = {} if writes else _AUTOCOMMIT
     pooler = settings.pooler
     # A pooler for transactions refuses what a session begins with, and its sessions are everybody's.
-    server_settings = {} if pooler else SESSION | ({} if writes else {"default_transaction_read_only": "on"})
+    server_settings = {} if pooler else SESSION | (limits(settings) if writes else _READ_ONLY)
     return create_async_engine(
         (pooler or settings.database_address).url,
         pool_size=settings.write_pool_size if writes else settings.read_pool_size,
@@ -40,6 +41,17 @@ def postgres_engine(settings: Settings, *, writes: bool) -> AsyncEngine:
         | (_UNNAMED if pooler else {}),
         **options,
     )
+
+
+def limits(settings: Settings) -> dict[str, str]:
+    """How long a change waits for a row that is locked, and how long a transaction may do nothing, in milliseconds.
+
+    Whoever stands still in a transaction, such as a process that was stopped, keeps what it has locked no longer.
+    """
+    return {
+        "lock_timeout": str(round(settings.lock_timeout_seconds * 1000)),
+        "idle_in_transaction_session_timeout": str(round(settings.statement_timeout_seconds * 1000)),
+    }
 
 
 def listening_engine(settings: Settings) -> AsyncEngine:

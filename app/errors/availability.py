@@ -24,6 +24,14 @@ class AccountRateLimitedError(RateLimitedError):
     """
 
 
+class TenantRateLimitedError(RateLimitedError):
+    """Too many attempts to sign in with this name.
+
+    Try again in {retry_after} seconds. Sooner, use a browser that has signed in with it before, or ask your vendor for
+    a sign-in link.
+    """
+
+
 class UnavailableError(PortalError):
     """The service cannot answer at the moment.
 
@@ -46,6 +54,13 @@ class SignInUnavailableError(UnavailableError):
     code = "sign_in_unavailable"
 
 
+class ClientRefusedError(SignInUnavailableError):
+    """The identity provider does not accept the portal as its client ({error}).
+
+    Ask an owner to compare oidc_client_id and PORTAL_OIDC_CLIENT_SECRET with the provider; portal doctor tries them.
+    """
+
+
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer.
 
@@ -57,6 +72,13 @@ class DatabaseUnavailableError(UnavailableError):
 
 class DatabaseConflictError(DatabaseUnavailableError):
     """Others were changing the same at the same moment, and the database has undone this.
+
+    Try again in {retry_after} seconds; nothing was changed.
+    """
+
+
+class RowLockedError(DatabaseConflictError):
+    """Somebody is changing the same for longer than others wait.
 
     Try again in {retry_after} seconds; nothing was changed.
     """
@@ -103,6 +125,13 @@ class TooManyOperationsError(PortalError):
 
 class ConnectionsFullError(OverloadedError):
     """This server keeps as many connections open as it can.
+
+    Try again in {retry_after} seconds.
+    """
+
+
+class BodiesFullError(OverloadedError):
+    """This server holds as much as it can of what others are sending.
 
     Try again in {retry_after} seconds.
     """

@@ -104,6 +104,32 @@ class PayloadTooLargeError(RequestError):
     status = 413
 
 
+class TooManyValuesError(PayloadTooLargeError):
+    """The body holds more than {limit} values.
+
+    Send it in smaller parts.
+    """
+
+
+class HeadTooLargeError(RequestError):
+    """The request has more than {limit} {unit} before its body.
+
+    Send fewer or shorter headers, and what is long in the body.
+    """
+
+    code = "head_too_large"
+    status = 431
+
+
+class BodyNotExpectedError(RequestError):
+    """This call takes no body.
+
+    Send it without one.
+    """
+
+    code = "body_not_expected"
+
+
 class NotFoundError(RequestError):
     """There is nothing at this address.
 

@@ -30,14 +30,16 @@ import structlog
 from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError
 
+from app.clock import CLOCKS_DIFFER, held_at
 from app.context import Actor, Context
-from app.database.connections import as_batch
+from app.database.connections import as_batch, moment
 from app.errors import DeliveryDeferredError, UnavailableError
 from app.jobs.calls import Call
+from app.jobs.clock_watch import ClockWatch
 from app.jobs.work import Errand, Schedule
 from app.runtime import Runtime
 from app.telemetry import metrics
-from sql.statements import workers
+from sql.statements import database_server, workers
 
 if TYPE_CHECKING:
     from app.jobs.durable import Engine
@@ -111,6 +113,7 @@ class Jobs:
         # worker's lease.
         self._beat_at = self._steady_since = self._leads_until = -math.inf
         self._take_over_at = self._purge_at = self._sweep_at = time.monotonic()
+        self._watch = ClockWatch()
         # The latest slot of each schedule that was put into the queue.
         self._enqueued: dict[str, datetime] = {}
 
@@ -197,8 +200,10 @@ class Jobs:
             )
             if self.is_running:
                 expires_at = now + timedelta(seconds=self._timing.lease)
-                lease = {"name": LEASE, "holder": self._runtime.executor_id, "expires_at": expires_at, "now": now}
-                holder = await conn.maybe(workers.take_lease, str, **lease)
+                lease = {"name": LEASE, "holder": self._runtime.executor_id, "expires_at": expires_at}
+                holder = await conn.maybe(workers.take_lease, str, **lease, **held_at(now))
+            skew = None if self._runtime.db.is_sqlite else now - await conn.one(database_server.clock, moment)
+        self._watch.look(now, monotonic_now, skew)
         if monotonic_now - self._beat_at > 2 * self._timing.beat:
             self._steady_since = monotonic_now
         self._beat_at, self._runtime.writes_heartbeats = monotonic_now, True
@@ -242,10 +247,14 @@ class Jobs:
     async def _enqueue_due(self, engine: Engine) -> float:
         """Put the slots that are due into the queue; returns the seconds until the next one."""
         now, zone = self._runtime.clock.now(), self._runtime.zone
-        earliest = max(engine.since, now - MAX_SLOT_AGE)
+        earliest = now - MAX_SLOT_AGE
+        # A moment that lies ahead was noted by a clock that stood ahead. A slot that is put in twice runs once.
+        if engine.since <= now:
+            earliest = max(engine.since, earliest)
         for schedule in self._schedules.values():
             slot = schedule.latest_slot(now, zone)
-            if slot > self._enqueued.get(schedule.name, earliest):
+            known = self._enqueued.get(schedule.name, earliest)
+            if slot > (known if known <= now else earliest):
                 await engine.enqueue(schedule.name, slot)
                 self._enqueued[schedule.name] = slot
         waits = [(schedule.next_slot(now, zone) - now).total_seconds() for schedule in self._schedules.values()]
@@ -317,13 +326,13 @@ class Jobs:
         now = self._runtime.clock.now()
         since = now - timedelta(seconds=self._timing.dead)
         async with self._runtime.db.read() as conn:
-            executor_ids = await conn.many(workers.executors_alive, str, since=since)
+            executor_ids = await conn.many(workers.executors_alive, str, since=since, latest=now + CLOCKS_DIFFER)
         if not self.is_leader:
             return
         if workflow_ids := await engine.take_over({*executor_ids, self._runtime.executor_id}):
             log.warning("jobs_taken_over", runs=workflow_ids)
         async with self._runtime.db.write() as conn:
-            await conn.affected(workers.delete_dead_worker_heartbeats, before=since)
+            await conn.affected(workers.delete_dead_worker_heartbeats, before=since, latest=now + CLOCKS_DIFFER)
         if time.monotonic() >= self._purge_at:
             await engine.forget_runs(now)
             self._purge_at = time.monotonic() + PURGE_SECONDS

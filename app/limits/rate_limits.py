@@ -1,4 +1,4 @@
-"""Rate limits of devices' requests, of what GraphQL callers ask for, and of activations with unknown codes."""
+"""Rate limits of devices' requests, of what GraphQL callers ask for, and of guesses at codes and tenants."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ class RateLimits:
             raise CostBudgetError(retry_after=limit.seconds_left, limit=limit.max_hits)
         return Allowance(limit.max_hits, left, limit.seconds_left)
 
-    async def count_unknown_code(self, address: str) -> None:
-        """Count one activation with a code that does not exist; existing codes are never counted."""
+    async def count_guess(self, address: str) -> None:
+        """Count one question with a code or a tenant that does not exist; existing ones are never counted."""
         if self._on:
             await self._hit(self._unknown_codes, address)
 
     async def check_guessing(self, address: str) -> None:
-        """Raise RateLimitedError for an address that has sent too many unknown codes."""
+        """Raise RateLimitedError for an address that has named too many codes and tenants that do not exist."""
         if self._on and (await self._hit(self._unknown_codes, address, counts=False)).left < 0:
             await self._hold()
             raise _refusal(self._unknown_codes)

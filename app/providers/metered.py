@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection
-from typing import Any
+from typing import Any, Final
 
 from pydantic_ai._run_context import RunContext
 from pydantic_ai.exceptions import ModelServerError
@@ -17,6 +17,9 @@ from pydantic_ai.usage import RequestUsage
 from app.providers.failures import UnreadableAnswerError, end_of, is_of_a_library, told
 from app.providers.metering import Meter, Outcome, Usage
 from app.providers.wire import Attempt
+
+# More than any model takes or writes in a call; who reports more is not believed, and all that was reserved counts.
+MAX_TOKENS: Final = 10**9
 
 
 class Metered(WrapperModel):
@@ -111,7 +114,13 @@ def _answered(answer: ModelResponse) -> Outcome:
 
 
 def _usage(reported: RequestUsage) -> Usage | None:
-    """What the provider reports; None where it reports nothing, which the library would count as nothing used."""
-    if reported.unmeasured_requests or not (reported.input_tokens or reported.output_tokens):
+    """What the provider reports; None where it reports nothing, or what no call can have used.
+
+    The library would count nothing as nothing used.
+    """
+    usage = Usage(
+        reported.input_tokens, reported.output_tokens, reported.cache_read_tokens, reported.cache_write_tokens
+    )
+    if reported.unmeasured_requests or not (usage.input_tokens or usage.output_tokens):
         return None
-    return Usage(reported.input_tokens, reported.output_tokens, reported.cache_read_tokens, reported.cache_write_tokens)
+    return usage if all(0 <= tokens <= MAX_TOKENS for tokens in usage) else None

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.access.keys import NONCE_BYTES
+from app.clock import held_at
 from app.context import Actor, Context
 from app.database.key_holds import KeyHold
 from app.errors import (
@@ -38,6 +39,8 @@ RENEWALS = 3
 Answered = TypeVar("Answered")
 
 log = structlog.get_logger(__name__)
+# Answers from here on are refusals or faults, which change nothing: a repeat is judged anew.
+REFUSED = 400
 # Answers to the moment or to the caller, and not to the request itself.
 NEVER_KEPT = frozenset({401, 408, 429, 499})
 
@@ -92,12 +95,12 @@ async def hold_key(ctx: Context, request: Repeatable) -> KeyHold | KeptAnswer:
                 request_hash=request_hash,
                 held_until=now + duration,
                 expires_at=now + timedelta(hours=settings.idempotency_hours),
-                now=now,
+                **held_at(now),
             )
         if is_taken:
             return KeyHold(key_hash, now, duration, cipher)
         async with ctx.read() as conn:
-            stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash, now=now)
+            stored = await conn.maybe(statements.answer_of_key, _Stored, key_hash=key_hash, **held_at(now))
         if stored is not None:
             return _answer(stored, request_hash, key_hash, cipher)
     raise IdempotencyRunningError(retry_after=1)
@@ -147,16 +150,15 @@ async def _renewed(ctx: Context, hold: KeyHold, *, within: float) -> bool | None
 
 
 async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer, *, outcome: int | None = None) -> None:
-    """Store the answer, or release the key when the answer is not final: our faults, limits, and unknown callers.
+    """Store the answer, or release the key when it is a refusal: strangers are refused as often as they like.
 
     ``outcome`` is the status that says so, where it is not the answer's own.
 
     A key under which something was committed is not released, whatever was answered: a connection may be lost while the
-    database commits, and then nobody knows whether it has.
+    database commits, and then nobody knows whether it has. A refusal that has changed something is kept instead.
     """
     status = answer.status if outcome is None else outcome
-    if status >= 500 or status in NEVER_KEPT:
-        await release(ctx, hold)
+    if status >= REFUSED and (await release(ctx, hold) or status >= 500 or status in NEVER_KEPT):
         return
     own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     nonce = os.urandom(NONCE_BYTES)
@@ -166,10 +168,11 @@ async def settle(ctx: Context, hold: KeyHold, answer: KeptAnswer, *, outcome: in
         await conn.affected(statements.keep_answer, sealed_answer=sealed, **own)
 
 
-async def release(ctx: Context, hold: KeyHold) -> None:
-    """Give the key up, so that a repeat runs; not one under which something was committed."""
+async def release(ctx: Context, hold: KeyHold) -> bool:
+    """Give the key up, so that a repeat runs; False for one under which something was committed."""
+    own = {"of_key_hash": hold.key_hash, "of_created_at": hold.held_since}
     async with ctx.write_autocommit() as conn:
-        await conn.affected(statements.release_key, of_key_hash=hold.key_hash, of_created_at=hold.held_since)
+        return await conn.affected(statements.release_key, **own) > 0
 
 
 async def purge_idempotent_answers(ctx: Context) -> Mapping[str, object]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from app.context import Context
 from app.database.fitness import ENGINE_SCHEMA, Fitness
+from app.database.room import RoomToWrite
 from app.database.schema import head_revision
 from app.errors import SchemaBehindError, ShuttingDownError
 from sql.statements import database_server, workers
@@ -58,12 +59,14 @@ async def readiness(ctx: Context) -> Readiness:
 
     A database at a later migration is one that a newer server has brought there while this one still runs. Work that
     stands still makes no worker unready: it answers devices as before, and a load balancer that left it out would turn
-    late messages into an outage. Work that can never begin is another matter: nobody would ever get a mail. Raises
+    late messages into an outage. Work that can never begin is another matter: nobody would ever get a mail. A SQLite
+    file whose disk is full answers questions and takes no heartbeat, so that is not ready. Raises
     DatabaseUnavailableError, SchemaBehindError, WorkForbiddenError, or ShuttingDownError while stopping.
     """
     if ctx.runtime.is_stopping:
         raise ShuttingDownError
     now = ctx.now()
+    await ctx.runtime.part(RoomToWrite).check()
     async with ctx.read() as conn:
         state = await conn.one(workers.readiness, _State, now=now, alive_since=now - DEAD_AFTER)
         if not ctx.runtime.db.is_sqlite:

@@ -12,6 +12,7 @@ import structlog
 import structlog.tracebacks
 
 from app.settings import Settings
+from app.telemetry.request_address import without_address
 
 # The end of Sanic's error about a request that was answered before its body was read; Sanic then discards the body.
 UNREAD_BODY = " body not consumed."
@@ -49,6 +50,14 @@ def _is_ours_to_log(record: logging.LogRecord) -> bool:
     return not str(record.msg).endswith(UNREAD_BODY)
 
 
+class _WithoutAddress(structlog.stdlib.ProcessorFormatter):
+    """Leaves out of each line, ours or a library's, what may be secret in the address that is answered meanwhile."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return without_address(super().format(record))
+
+
 def library_level(level: str) -> int:
     """The log level of libraries whose records contain no secrets, for this level of the portal's own log."""
     return logging.DEBUG if level == "debug" else max(getattr(logging, level.upper()), logging.WARNING)
@@ -78,7 +87,7 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _WithoutAddress(
             foreign_pre_chain=common,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )

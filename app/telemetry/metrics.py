@@ -6,10 +6,15 @@ imported, as the client library requires. A single worker keeps its values in me
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from app.telemetry.metric_files import keep_in_allocated_files
+
+keep_in_allocated_files()
 
 # Its count is the number of requests; a separate counter would cost one more write per request.
 requests = Histogram(
@@ -31,6 +36,12 @@ scheduled_runs = Counter("portal_scheduled_runs_total", "Runs of scheduled jobs 
 runs_started = Counter("portal_runs_started_total", "Runs of projects that were started.")
 runs_ended = Counter("portal_runs_ended_total", "Runs of projects that have ended.", ["state"])
 tasks_ended = Counter("portal_tasks_ended_total", "Tasks of runs that have ended.", ["agent", "status"])
+connections = Gauge("portal_connections", "Connections that are open.", multiprocess_mode="livesum")
+connections_closed = Counter(
+    "portal_connections_closed_total",
+    "Connections that had to make room in a worker or among those of their address, and those that found none.",
+    ["crowd"],
+)
 run_watchers = Gauge("portal_run_watchers", "Streams of runs' events that are open.", multiprocess_mode="livesum")
 graphql_connections = Gauge(
     "portal_graphql_connections", "Connections for subscriptions that are open.", multiprocess_mode="livesum"
@@ -43,6 +54,12 @@ billing_oldest = Gauge(
 )
 billing_failing = Gauge("portal_billing_failing", "Those of them that have failed.", multiprocess_mode="mostrecent")
 
+clock_skew = Gauge(
+    "portal_clock_skew_seconds",
+    "How far this host's clock is ahead of the database's.",
+    multiprocess_mode="mostrecent",
+)
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
@@ -51,11 +68,17 @@ def exposition() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    try:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    except ValueError:
+        # Somebody has removed the folder.
+        return generate_latest()
     return generate_latest(registry)
 
 
 def forget_process(pid: int) -> None:
     """Drop the metrics of a dead process that are valid only while it lives."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        # On a disk that is read-only now they stay.
+        with contextlib.suppress(OSError):
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -14,9 +14,12 @@ from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse
 
 from app.context import Context
+from app.contract.api_document import LARGE_BODY
+from app.database.failures import cause_of
 from app.errors import PortalError, UnavailableError
 from app.execution.failures import told_of
 from app.execution.running import Answered, Asked, Engine, Ready, RefusedError
+from app.runtime import Runtime
 from blueprints.graphql_api.callers import Caller, caller_of
 from blueprints.graphql_api.operations import (
     ALL,
@@ -32,6 +35,7 @@ from blueprints.graphql_api.sockets import connected
 from blueprints.graphql_api.streams import told_as_it_happens, told_once, wants_stream
 from blueprints.web.answer_headers import finish
 from blueprints.web.answers import Answer
+from blueprints.web.bodies import is_body_left, receive_body
 from blueprints.web.endpoints import Answered as Sent
 from blueprints.web.idempotency import Outcome, answered_once
 from blueprints.web.problems import problem_headers
@@ -49,9 +53,8 @@ class GraphQLOverHttp:
 
     async def post(self, request: Request, request_id: str) -> Sent:
         """What a POST is answered."""
-        limit: int = request.app.ctx.runtime.settings.request_max_bytes
-        read = partial(asked_in_body, limit=limit)
-        return await self._answer(request, request_id, read, ALL if wants_stream(request) else ANSWERED_ONCE)
+        kinds = ALL if wants_stream(request) else ANSWERED_ONCE
+        return await self._answer(request, request_id, asked_in_body, kinds)
 
     async def get(self, request: Request, request_id: str) -> Sent:
         """What a GET is answered, which changes nothing."""
@@ -61,6 +64,8 @@ class GraphQLOverHttp:
     async def connect(self, request: Request, request_id: str) -> Sent:
         """A WebSocket, or why there is none."""
         try:
+            if is_body_left(request):
+                await receive_body(request, 0)
             return await connected(request, self.engine, request_id)
         except SanicException:
             # The framework answers a handshake that went wrong.
@@ -72,7 +77,11 @@ class GraphQLOverHttp:
 
     async def _answer(self, request: Request, request_id: str, read: Callable[[Request], Asked], kinds: Kinds) -> Sent:
         try:
-            caller = await caller_of(request, request.app.ctx.runtime, request_id)
+            runtime: Runtime = request.app.ctx.runtime
+            caller = await caller_of(request, runtime, request_id)
+            if is_body_left(request):
+                limit = min(LARGE_BODY, runtime.settings.request_max_bytes) if request.method == "POST" else 0
+                await receive_body(request, limit)
             return await self._told(request, caller, read(request), kinds, request_id)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the caller gets an answer of GraphQL
             response = refusal(request, failure, request_id)
@@ -131,7 +140,7 @@ def refusal(request: Request, failure: Exception, request_id: str) -> HTTPRespon
         log.error("request_failed", path="/graphql", request_id=request_id, exc_info=failure)
         failure = PortalError()
     elif isinstance(failure, UnavailableError):
-        log.warning("unavailable", code=failure.code, path="/graphql", request_id=request_id)
+        log.warning("unavailable", code=failure.code, cause=cause_of(failure), path="/graphql", request_id=request_id)
     body = orjson.dumps({"errors": [told_of(failure, request_id)]}, option=orjson.OPT_UTC_Z, default=str)
     media_type = MODERN if MODERN in (request.headers.get("accept") or "") else "application/json"
     return Answer(body, request_id, status=failure.status, media_type=media_type, more=problem_headers(failure))

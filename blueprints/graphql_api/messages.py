@@ -6,7 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from app.errors import TokenNotSentError
+from app.contract.api_document import LARGE_BODY
+from app.errors import TokenNotSentError, TooManyValuesError
+from blueprints.web.bodies import check_values
 
 MAX_ID_CHARACTERS: Final = 128
 # Those that may come without a payload; for each whether it has an id.
@@ -30,7 +32,10 @@ def message_in(data: str | bytes) -> Message:
     if isinstance(data, bytes):
         raise WrongMessageError("Only text is understood")
     try:
+        check_values(data.encode(errors="surrogatepass"), LARGE_BODY)
         given = orjson.loads(data)
+    except TooManyValuesError:
+        raise WrongMessageError("Too many values") from None
     except orjson.JSONDecodeError:
         raise WrongMessageError("Not JSON") from None
     if not isinstance(given, dict):

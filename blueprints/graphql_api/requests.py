@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sanic import Request
 
-from app.errors import MalformedBodyError, MediaTypeError, PayloadTooLargeError, ValidationError
+from app.contract.api_document import LARGE_BODY
+from app.errors import MalformedBodyError, MediaTypeError, ValidationError
 from app.execution.running import Asked
+from blueprints.web.bodies import check_values
+
+# Deeper variables are no schema's, and what follows them would run out of stack.
+MAX_DEPTH: Final = 100
 
 
-def asked_in_body(request: Request, limit: int) -> Asked:
-    """What a POST asks; raises MediaTypeError, PayloadTooLargeError, MalformedBodyError, ValidationError."""
+def asked_in_body(request: Request) -> Asked:
+    """What a POST asks; raises MediaTypeError, TooManyValuesError, MalformedBodyError, ValidationError."""
     media_type = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeError
-    if len(request.body) > limit:
-        raise PayloadTooLargeError(limit=limit)
+    check_values(request.body, LARGE_BODY)
     return asked_by(_parsed(request.body))
 
 
@@ -62,13 +66,18 @@ def _member(given: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts of a JSON value, the names of its members included; JSON is not nested deeper than can be followed."""
+    """All texts of a JSON value, the names of its members included; raises ValidationError for one nested too deep."""
     waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            waiting += [*one, *one.values()]
-        elif isinstance(one, list):
-            waiting += one
+    for _ in range(MAX_DEPTH):
+        deeper: list[Any] = []
+        for one in waiting:
+            if isinstance(one, str):
+                yield one
+            elif isinstance(one, dict):
+                deeper += [*one, *one.values()]
+            elif isinstance(one, list):
+                deeper += one
+        if not deeper:
+            return
+        waiting = deeper
+    raise ValidationError.of("variables", f"may not be nested deeper than {MAX_DEPTH}", kind="too_deep")

@@ -13,6 +13,7 @@ from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
+from app.contract.api_document import LARGE_BODY
 from app.contract.camel import CAMEL
 from app.errors.verdict import Verdict
 from app.money import MAX_USD, to_nanos
@@ -169,6 +170,7 @@ async def projects(ctx: Context, query: AnyProjectQuery) -> AnyProjectPage:
     caller=operator(Permission.PROJECTS_WRITE),
     status=201,
     body=AnyProjectCreate,
+    max_body=LARGE_BODY,
     answers=AnyProjectAnswer,
     errors=(errors.ProjectConflictError,),
     creates=True,
@@ -206,6 +208,7 @@ async def project(ctx: Context, project_id: str) -> Versioned:
     "/projects/{project_id}",
     caller=operator(Permission.PROJECTS_WRITE),
     body=AnyProjectChanges,
+    max_body=LARGE_BODY,
     answers=AnyProjectAnswer,
     errors=(*ERRORS, errors.ModelPriceMissingError),
     path_parameters=PROJECT_ID_IN_PATH,

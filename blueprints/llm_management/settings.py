@@ -15,6 +15,7 @@ from app import errors
 from app.access.callers import operator
 from app.access.permissions import Permission
 from app.context import Context
+from app.contract.api_document import LARGE_BODY
 from app.contract.camel import AS_NAMED, CAMEL
 from app.money import to_usd
 from app.services.llm import agent_settings, effective, history_list, system_settings
@@ -135,6 +136,7 @@ async def system(ctx: Context) -> Versioned:
     "/system",
     caller=WRITER,
     body=SystemUpdate,
+    max_body=LARGE_BODY,
     answers=SystemSettings,
     errors=(errors.ModelPriceMissingError,),
     versioned=True,
@@ -169,6 +171,7 @@ async def agent(ctx: Context, project_id: str, agent_type: str) -> Versioned:
     "/projects/{project_id}/agents/{agent_type}",
     caller=WRITER,
     body=AgentUpdate,
+    max_body=None,
     answers=AgentSettings,
     errors=(errors.ProjectNotFoundError, errors.ModelPriceMissingError),
     path_parameters=AGENT_IN_PATH,

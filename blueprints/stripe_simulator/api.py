@@ -7,11 +7,12 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse
 
-from app.errors import NotFoundError, PayloadTooLargeError
+from app.errors import NotFoundError
 from app.providers.stripe_simulator.simulator import PATH, Sent
 from app.settings import Settings
 from blueprints.stripe_simulator import pages
 from blueprints.stripe_simulator.present import simulator_of
+from blueprints.web.bodies import is_body_left, receive_body
 from blueprints.web.routes import add_route
 
 MAX_BYTES = 64 * 1024
@@ -29,8 +30,8 @@ def add_stripe_simulator(app: Sanic[Any, Any], settings: Settings) -> None:
 async def simulated_api(request: Request, path: str) -> HTTPResponse:
     """Answer as Stripe's API does."""
     simulator = simulator_of(request)
-    if len(request.body) > MAX_BYTES:
-        raise PayloadTooLargeError(limit=MAX_BYTES)
+    if is_body_left(request):
+        await receive_body(request, MAX_BYTES)
     try:
         body = request.body.decode()
     except UnicodeDecodeError:
@@ -39,3 +40,7 @@ async def simulated_api(request: Request, path: str) -> HTTPResponse:
     sent = Sent(request.method, path, parameters, request.headers.get("idempotency-key"))
     answer = await simulator.answer(sent, (request.headers.get("authorization") or "").removeprefix("Bearer "))
     return HTTPResponse(answer.body, answer.status, answer.headers, "application/json")
+
+
+# It reads its body itself.
+simulated_api.takes_body = True  # type: ignore[attr-defined]

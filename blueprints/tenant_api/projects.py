@@ -10,11 +10,12 @@ from pydantic import AliasChoices, BeforeValidator, Field
 from app import errors
 from app.access.callers import TENANT
 from app.context import Context
+from app.contract.api_document import LARGE_BODY
 from app.contract.camel import CAMEL
 from app.services.projects import changes, codes, creation, deletion, details, project_list
 from app.services.projects.rules import MAX_NAME
 from blueprints.tenant_api import api
-from blueprints.web.fields import NO_NUL, CamelChanges, CamelRequest, PageNumber, RequestModel, trimmed
+from blueprints.web.fields import IS_NAME, NO_NUL, CamelChanges, CamelRequest, PageNumber, RequestModel, trimmed
 from blueprints.web.project_fields import (
     PROJECT_ID_IN_PATH,
     ClientName,
@@ -26,7 +27,7 @@ from blueprints.web.project_fields import (
     pager,
 )
 
-Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
+Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL), IS_NAME]
 ERRORS = (errors.ProjectNotFoundError,)
 
 
@@ -116,6 +117,7 @@ async def own_projects(ctx: Context, query: ProjectQuery) -> ProjectPage:
     caller=TENANT,
     status=201,
     body=ProjectCreate,
+    max_body=LARGE_BODY,
     answers=ProjectAnswer,
     errors=(
         errors.ProjectIncompleteError,
@@ -159,6 +161,7 @@ async def own_project(ctx: Context, project_id: str) -> ProjectAnswer:
     "/projects/{project_id}",
     caller=TENANT,
     body=ProjectChanges,
+    max_body=LARGE_BODY,
     answers=ProjectAnswer,
     errors=ERRORS,
     path_parameters=PROJECT_ID_IN_PATH,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -14,26 +15,78 @@ from pydantic import BaseModel
 from sanic import Request
 
 from app.contract.fields import sent_as_texts, wrong_fields
-from app.errors import MalformedBodyError, TokenNotSentError, ValidationError
+from app.errors import (
+    BodyNotExpectedError,
+    MalformedBodyError,
+    TokenNotSentError,
+    TooManyValuesError,
+    ValidationError,
+)
 from app.errors.requests import WrongField
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# Unique without asking the system for randomness at every request.
-_PROCESS = secrets.token_hex(6)
+# A value takes at least some hundred bytes of memory, and its time, where its text may have two characters.
+BYTES_A_VALUE = 64
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+# How JSON writes half of a character, if it is half of one.
+_HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+
+# Unique without asking the system for randomness at every request. Workers are forked from a process that has imported
+# this, so each takes a name of its own.
+_process = secrets.token_hex(8)
 _NUMBERS = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def read_body(request: Request, model: type[Model]) -> Model:
-    """The JSON body as a model; raises MalformedBodyError, or ValidationError listing every wrong field."""
+def is_body_left(request: Request) -> bool:
+    """Whether the head has announced a body that nobody has read."""
+    stream: Any = request.stream
+    return bool(stream.request_body)
+
+
+async def receive_body(request: Request, limit: int) -> None:
+    """Read what the head has announced into ``request.body``: so many bytes at most, none where that is 0.
+
+    Raises BodyNotExpectedError, PayloadTooLargeError, RequestTimeoutError, BodiesFullError, RequestError.
+    """
+    if not limit:
+        raise BodyNotExpectedError
+    stream: Any = request.stream
+    request.body = await stream.whole_body(limit)
+
+
+def read_body(request: Request, model: type[Model], limit: int) -> Model:
+    """The JSON body as a model, of an operation whose body may have so many bytes.
+
+    Raises MalformedBodyError, TooManyValuesError, or ValidationError listing every wrong field.
+    """
+    body = request.body
+    check_values(body, limit)
     try:
-        return model.model_validate_json(request.body)
+        return model.model_validate_json(body)
     except pydantic.ValidationError as failure:
         told = _told(failure, "body")
-        if isinstance(told, MalformedBodyError) and (wrong := _no_texts(request.body)):
+        if isinstance(told, MalformedBodyError) and _HALF_OF_A_PAIR.search(body) and (wrong := _no_texts(body)):
             raise ValidationError(*wrong) from None
         raise told from None
+
+
+def check_values(text: bytes, limit: int) -> None:
+    """Raise TooManyValuesError for JSON of more values than a text of ``limit`` bytes may hold.
+
+    Two bytes make a list, which takes a hundred times as much memory and as long to parse as a long text.
+    """
+    most = limit // BYTES_A_VALUE
+    # Each value but a container's first follows a comma. Commas and brackets within texts count for nothing.
+    if len(text) <= most or _openings(text) <= most:
+        return
+    if text.count(b'"') - text.count(b'\\"') > 4 * most or _openings(_TEXT.sub(b"", text)) > most:
+        raise TooManyValuesError(limit=most)
+
+
+def _openings(text: bytes) -> int:
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
@@ -68,7 +121,15 @@ def request_id_of(request: Request) -> str:
     given: str | None = request.headers.get("x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return f"{_PROCESS}-{next(_NUMBERS):x}"
+    return f"{_process}-{next(_NUMBERS):x}"
+
+
+def _name_process() -> None:
+    global _process  # noqa: PLW0603 - the one name of this process
+    _process = secrets.token_hex(8)
+
+
+os.register_at_fork(after_in_child=_name_process)
 
 
 def _no_texts(body: bytes) -> list[WrongField]:

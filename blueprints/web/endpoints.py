@@ -59,4 +59,6 @@ def observed(method: str, route: str, answering: Answering) -> Callable[..., Cor
             await following
         return response
 
+    # It reads a body itself, or refuses it, once it knows who asks.
+    endpoint.takes_body = True  # type: ignore[attr-defined]
     return endpoint

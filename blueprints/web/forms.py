@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from sanic import Request
 from sanic.response import HTTPResponse
 
-from app.errors import FormRefusedError, OriginRefusedError, PayloadTooLargeError, RequestError
+from app.errors import FormRefusedError, OriginRefusedError, RequestError
 from app.runtime import Runtime
 from blueprints.web.cookies import cookies_of, session_cookies
 
@@ -24,11 +24,9 @@ MAX_FIELDS = 100
 def read_form(request: Request, runtime: Runtime) -> dict[str, str]:
     """The fields of a form that this portal gave to this browser.
 
-    Raises FormRefusedError, OriginRefusedError, PayloadTooLargeError, RequestError.
+    Raises FormRefusedError, OriginRefusedError, RequestError.
     """
     _check_origin(request, runtime)
-    if len(request.body) > MAX_BYTES:
-        raise PayloadTooLargeError(limit=MAX_BYTES)
     if (request.headers.get("content-type") or "").partition(";")[0].strip().lower() != FORM_TYPE:
         raise RequestError
     try:

@@ -20,18 +20,19 @@ from sanic.response import HTTPResponse
 from app import typed_text
 from app.access.callers import Caller
 from app.context import Context
-from app.contract.api_document import Operation, record_of
-from app.errors import NotFoundError, PayloadTooLargeError, PortalError, ValidationError
+from app.contract.api_document import SMALL_BODY, Operation, record_of
+from app.errors import NotFoundError, PortalError, ValidationError
 from app.runtime import Runtime
 from app.services.directory.rules import is_slug
 from blueprints.web.answer_headers import finish
 from blueprints.web.answers import Answer
-from blueprints.web.bodies import read_body, read_headers, read_query
+from blueprints.web.bodies import is_body_left, read_body, read_headers, read_query, receive_body
 from blueprints.web.downloads import Download, send
 from blueprints.web.endpoints import Answered, observed
 from blueprints.web.event_streams import EventStream, stream
 from blueprints.web.idempotency import Outcome, answered_once
 from blueprints.web.identify import identified
+from blueprints.web.known_browsers import WithHeaders
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
 from blueprints.web.versions import Versioned, expected_versions
@@ -62,6 +63,7 @@ class Api:
         answers: type | str | None,
         status: int = 200,
         body: type[BaseModel | bytes] | None = None,
+        max_body: int | None = SMALL_BODY,
         query: type[BaseModel] | None = None,
         errors: tuple[type[PortalError], ...] = (),
         path_parameters: dict[str, str] | None = None,
@@ -79,7 +81,8 @@ class Api:
         Its docstring describes the operation.
 
         ``answers`` is the frozen record that the handler answers; with status 204 it answers None. With ``query``
-        beside ``body``, the same fields may come either way. ``body=bytes`` hands the body over as it came, and
+        beside ``body``, the same fields may come either way. A body has ``max_body`` bytes at most, and never more than
+        ``request_max_bytes``, which is the bound where it is None. ``body=bytes`` hands the body over as it came, and
         ``headers`` those that must be there, by their names here, ``optional_headers`` those that may. A part of the
         path that is a number is written ``{code_id:int}``. An operation that ``creates`` something accepts the header
         Idempotency-Key and then runs once, however often the request is sent; one that ``repeats`` does the same when
@@ -115,6 +118,7 @@ class Api:
                 optional_headers or {},
                 shown_as_is,
                 repeats,
+                max_body,
             )
             self.operations.append(stated)
             # HEAD would do what a GET that creates something does, and show nothing of it.
@@ -135,6 +139,8 @@ def _endpoint(stated: Operation, handler: Handler) -> Callable[..., Coroutine[An
         ctx: Context | None = None
         try:
             ctx = await identified(request, runtime, stated.caller, request_id)
+            if is_body_left(request):
+                await receive_body(request, stated.body_limit(runtime.settings.request_max_bytes))
             if (typed := path.get(SLUG)) is not None and is_slug(meant := typed_text.slug(unquote(typed))):
                 path = {**path, SLUG: meant}
             arguments = _arguments(request, ctx, stated, path)
@@ -217,17 +223,15 @@ def _response(answer: Any, write: Callable[[Any], bytes], status: int, request_i
         return answer
     if answer is None:
         return HTTPResponse(None, status, {"x-request-id": request_id})
-    if isinstance(answer, Versioned):
+    if isinstance(answer, Versioned | WithHeaders):
         return Answer(write(answer.answer), request_id, status=status, more=answer.headers)
     return Answer(write(answer), request_id, status=status)
 
 
 def _read(request: Request, runtime: Runtime, stated: Operation) -> BaseModel | bytes:
-    limit = runtime.settings.request_max_bytes
     body: bytes = request.body
-    if len(body) > limit:
-        raise PayloadTooLargeError(limit=limit)
     if stated.query is not None and not body:
         return read_query(request, stated.query)
     model = stated.json_body
-    return body if model is None else read_body(request, model)
+    limit = stated.body_limit(runtime.settings.request_max_bytes)
+    return body if model is None else read_body(request, model, limit)

@@ -13,9 +13,10 @@ from app.context import Context
 from app.errors import PortalError, UnauthenticatedError
 from app.runtime import Runtime
 from blueprints.web.answer_headers import finish
+from blueprints.web.bodies import is_body_left, receive_body
 from blueprints.web.cookies import SESSION_COOKIE, cookies_of
 from blueprints.web.endpoints import Answered, observed
-from blueprints.web.forms import FormGuard, read_form
+from blueprints.web.forms import MAX_BYTES, FormGuard, read_form
 from blueprints.web.identify import READING, identified
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
@@ -39,13 +40,14 @@ HEADERS = {
 class View(NamedTuple):
     """What a page shows: the values of its template, and the error that its reader can mend there.
 
-    ``policy`` is what a browser may load for it.
+    ``policy`` is what a browser may load for it, ``cookie`` one that it is given with the page, as a header writes it.
     """
 
     values: Mapping[str, object]
     status: int = 200
     error: PortalError | None = None
     policy: str = POLICY
+    cookie: str | None = None
 
 
 Handler = Callable[..., Awaitable[View | HTTPResponse]]
@@ -135,6 +137,8 @@ async def _answer(
 ) -> HTTPResponse:
     is_form = page.method not in READING
     ctx = await identified(request, runtime, page.caller, request_id, is_form=is_form)
+    if is_body_left(request):
+        await receive_body(request, MAX_BYTES if is_form else 0)
     form = (read_form(request, runtime),) if is_form else ()
     view = await handler(request, ctx, *form, **path)
     if isinstance(view, HTTPResponse):
@@ -149,6 +153,8 @@ async def _answer(
     response.headers["content-security-policy"] = view.policy
     if view.error is not None:
         _say_when_again(response, view.error)
+    if view.cookie is not None:
+        response.headers.add("set-cookie", view.cookie)
     return guard.applied(response)
 
 

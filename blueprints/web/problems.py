@@ -12,6 +12,7 @@ from sanic.handlers import ErrorHandler
 from sanic.response import HTTPResponse
 
 from app import errors
+from app.database.failures import cause_of
 from app.errors import PortalError
 from blueprints.web.answer_headers import finish
 from blueprints.web.answers import Answer
@@ -78,7 +79,9 @@ def problem_of(request: Request, request_id: str, failure: BaseException) -> HTT
     if isinstance(failure, PortalError) and failure.status < 500:
         return problem(failure, request_id)
     if isinstance(failure, TOLD):
-        log.warning("unavailable", code=failure.code, path=_place(request), request_id=request_id)
+        log.warning(
+            "unavailable", code=failure.code, cause=cause_of(failure), path=_place(request), request_id=request_id
+        )
         return problem(failure, request_id)
     if isinstance(failure, exceptions.SanicException):
         error, headers = _of_framework(request, failure)
@@ -89,8 +92,8 @@ def problem_of(request: Request, request_id: str, failure: BaseException) -> HTT
 
 
 def _place(request: Request) -> str:
-    """The route where there is one, because an address may hold a sign-in link."""
-    return f"/{request.route.path}" if request.route else request.path
+    """The route, and nothing where there is none: an address may hold a sign-in link."""
+    return f"/{request.route.path}" if request.route else ""
 
 
 class ProblemHandler(ErrorHandler):

@@ -11,7 +11,6 @@ from sqlalchemy import (
     String,
     bindparam,
     case,
-    cast,
     func,
     literal_column,
     null,
@@ -27,6 +26,7 @@ from sql.hidden import is_shown
 from sql.moments import month_after
 from sql.scope import across_tenants
 from sql.statements.ledger import cap
+from sql.sums import whole_sum
 from sql.tables import ledger_accounts, plans, projects, subscriptions, tenants, usage_rollups
 
 
@@ -61,7 +61,7 @@ _project_budget = (
 _is_of_project = ledger_accounts.c.level == literal_column("'project'")
 # Usage has sums of its own of what has run; the account holds only what is reserved.
 _counted_runs = (
-    select(cast(func.coalesce(func.sum(usage_rollups.c.quantity), 0), BigInteger))
+    select(func.coalesce(whole_sum(usage_rollups.c.quantity), 0))
     .where(
         usage_rollups.c.tenant_id == ledger_accounts.c.tenant_id,
         usage_rollups.c.kind == literal_column("'run'"),

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Subquery,
     and_,
     bindparam,
-    cast,
     func,
     literal,
     literal_column,
@@ -28,6 +27,7 @@ from sql.dialect import batch_rows
 from sql.hidden import is_shown, tenant_is_shown
 from sql.matching import is_behind_age
 from sql.scope import across_tenants
+from sql.sums import added, whole_sum
 from sql.tables import activation_codes, monthly_runs, plans, run_changes, subscriptions, tenants, usage_rollups
 
 _is_current = and_(subscriptions.c.tenant_id == tenants.c.id, subscriptions.c.ended_at.is_(None))
@@ -36,8 +36,7 @@ _is_of_month = and_(
     usage_rollups.c.day >= bindparam("month"),
     usage_rollups.c.day < bindparam("next_month"),
 )
-# PostgreSQL would return the sum of whole numbers as a decimal.
-_sum_of_days = cast(func.sum(usage_rollups.c.quantity), BigInteger)
+_sum_of_days = whole_sum(usage_rollups.c.quantity)
 _runs = select(_sum_of_days).where(usage_rollups.c.tenant_id == tenants.c.id, _is_of_month).scalar_subquery()
 
 _codes_of_month = (
@@ -197,7 +196,7 @@ def _order(rows: FromClause, by: str, is_descending: bool) -> tuple[ColumnElemen
 
 def _opened_runs(is_descending: bool, search: str | None, status: str | None) -> Subquery:
     changes = (
-        select(run_changes.c.tenant_id, cast(func.sum(run_changes.c.runs), BigInteger).label("runs"))
+        select(run_changes.c.tenant_id, whole_sum(run_changes.c.runs).label("runs"))
         .where(run_changes.c.month == bindparam("month"))
         .group_by(run_changes.c.tenant_id)
         .cte("changes")
@@ -208,7 +207,7 @@ def _opened_runs(is_descending: bool, search: str | None, status: str | None) ->
         is_opened, monthly_runs.c.tenant_id.not_in(select(changes.c.tenant_id))
     )
     changed = (
-        select((monthly_runs.c.runs + changes.c.runs).label("runs"), *age)
+        select(added(monthly_runs.c.runs, changes.c.runs).label("runs"), *age)
         .select_from(changes)
         .join(monthly_runs, and_(monthly_runs.c.tenant_id == changes.c.tenant_id, is_opened))
     )

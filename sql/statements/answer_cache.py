@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, Executable, Select, and_, bindparam, case, delet
 
 from sql.dialect import insert
 from sql.hidden import hidden_too
+from sql.holds import is_on, is_over
 from sql.scope import across_tenants
 from sql.tables import model_answers
 
@@ -23,7 +24,7 @@ _is_served = and_(
     or_(_columns.score.is_(None), _columns.score >= bindparam("minimum_score")),
 )
 _is_judged = or_(_columns.score.is_not(None), not_(bindparam("needs_score", type_=Boolean)))
-_is_free = or_(_columns.held_until.is_(None), _columns.held_until <= bindparam("now"))
+_is_free = or_(_columns.held_until.is_(None), is_over(_columns.held_until))
 
 # The text is null where none may be served.
 answer_by_key = select(
@@ -32,7 +33,7 @@ answer_by_key = select(
     _columns.reason,
     _columns.judge_provider,
     _columns.judge_model,
-    and_(_columns.held_until.is_not(None), _columns.held_until > bindparam("now")).label("is_held"),
+    is_on(_columns.held_until).label("is_held"),
 ).where(_is_of_tenant, _columns.key_hash == bindparam("key_hash"))
 
 _hold = insert(model_answers).values(
@@ -87,7 +88,7 @@ _old = (
 # What a process that has died has left without a text.
 _unanswered = (
     select(_columns.key_hash)
-    .where(_columns.text.is_(None), _columns.held_until <= bindparam("now"))
+    .where(_columns.text.is_(None), is_over(_columns.held_until))
     .order_by(_columns.held_until)
     .limit(bindparam("max_rows"))
 )

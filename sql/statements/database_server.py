@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import bindparam, cast, column, func, select, table, text
 from sqlalchemy.types import Integer
 
+from sql.tables.columns import Instant
+
 sqlite_version = select(func.sqlite_version())
 
 postgresql_version = select(func.current_setting("server_version"))
@@ -14,6 +16,9 @@ usable_connections = select(
     cast(func.current_setting("max_connections"), Integer)
     - cast(func.current_setting("superuser_reserved_connections"), Integer)
 )
+
+# Now, and not when the transaction began.
+clock = select(func.clock_timestamp(type_=Instant))
 
 _extensions = table("pg_available_extensions", column("name"), column("installed_version"))
 
@@ -47,4 +52,9 @@ fitness = text("""
 """).columns(column("encoding"), column("database"), column("user"), column("may_work"))
 
 # What connections through a pooler begin with: its own configuration has to say it.
-session_settings = select(func.current_setting("jit"), func.current_setting("random_page_cost"))
+session_settings = select(
+    func.current_setting("jit"),
+    func.current_setting("random_page_cost"),
+    func.current_setting("lock_timeout").label("lock_timeout"),
+    func.current_setting("idle_in_transaction_session_timeout").label("idle_timeout"),
+)

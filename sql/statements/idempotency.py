@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import DateTime, LargeBinary, and_, bindparam, delete, not_, or_, select, update
 
 from sql.dialect import batch_rows, insert
+from sql.holds import is_over
 from sql.tables import idempotent_answers
 
 _columns = idempotent_answers.c
@@ -30,14 +31,14 @@ hold_key = _insert.on_conflict_do_update(
     },
     where=or_(
         _columns.expires_at <= bindparam("now"),
-        and_(_columns.sealed_answer.is_(None), not_(_columns.is_done), _columns.held_until <= bindparam("now")),
+        and_(_columns.sealed_answer.is_(None), not_(_columns.is_done), is_over(_columns.held_until)),
     ),
 )
 
 answer_of_key = select(
     _columns.request_hash,
     _columns.sealed_answer,
-    and_(_columns.is_done, _columns.held_until <= bindparam("now")).label("is_lost"),
+    and_(_columns.is_done, is_over(_columns.held_until)).label("is_lost"),
 ).where(_columns.key_hash == bindparam("key_hash"))
 
 # Matches only the hold of this request: if a repeat has taken the key over, no row matches.

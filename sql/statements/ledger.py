@@ -27,6 +27,7 @@ from sql import granted
 from sql.dialect import batch_rows, insert, json_elements
 from sql.hidden import hidden_too
 from sql.scope import across_tenants
+from sql.sums import whole_sum
 from sql.tables import (
     ledger_accounts,
     ledger_entries,
@@ -178,7 +179,7 @@ _by_account = union_all(
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
-    return cast(func.coalesce(func.sum(column), 0), BigInteger)
+    return func.coalesce(whole_sum(column), 0)
 
 
 accounts_that_differ = across_tenants(
@@ -188,7 +189,7 @@ accounts_that_differ = across_tenants(
         _sum(_by_account.c.settled).label("settled_too_many"),
     )
     .group_by(_by_account.c.id)
-    .having(or_(func.sum(_by_account.c.reserved) != 0, func.sum(_by_account.c.settled) != 0))
+    .having(or_(whole_sum(_by_account.c.reserved) != 0, whole_sum(_by_account.c.settled) != 0))
     .order_by(_by_account.c.id)
     .limit(bindparam("max_rows")),
     "the proof compares every account",
@@ -224,7 +225,7 @@ run_account_locked = across_tenants(
 
 # Read after the account is locked, in a statement of its own: its snapshot is newer than the lock.
 run_standing = select(
-    select(cast(func.coalesce(func.sum(usage_rollups.c.quantity), 0), BigInteger))
+    select(func.coalesce(whole_sum(usage_rollups.c.quantity), 0))
     .where(
         usage_rollups.c.tenant_id == bindparam("tenant_id"),
         usage_rollups.c.kind == literal("run"),

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sql.counting import total_of
 from sql.dialect import batch_rows, insert
 from sql.scope import across_tenants
+from sql.sums import added, whole_sum
 from sql.tables import llm_calls, llm_usage_changes, llm_usage_days, system_settings
 
 KEY = ("day", "provider", "model")
@@ -36,8 +37,7 @@ SUMS = ("calls", "successes", "cached", "input_tokens", "output_tokens", "cost",
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
-    """The sum as a whole number; PostgreSQL would return a decimal."""
-    return cast(func.coalesce(func.sum(column), 0), BigInteger)
+    return func.coalesce(whole_sum(column), 0)
 
 
 def _from_day(table: Table) -> Select[Any]:
@@ -117,7 +117,7 @@ add_to_days = _fold.from_select(
     select(_batch).where(true()).order_by(*(_batch.c[name] for name in KEY)),
 ).on_conflict_do_update(
     index_elements=[llm_usage_days.c[name] for name in KEY],
-    set_={name: llm_usage_days.c[name] + _fold.excluded[name] for name in SUMS},
+    set_={name: added(llm_usage_days.c[name], _fold.excluded[name]) for name in SUMS},
 )
 
 oldest_day = across_tenants(select(func.min(llm_calls.c.day).label("day")), "the log of all tenants is one log")
@@ -151,7 +151,7 @@ _difference = _sums_minus_rows()
 days_that_differ = across_tenants(
     select(_difference.c.provider, _difference.c.model, *(_sum(_difference.c[name]).label(name) for name in SUMS))
     .group_by(_difference.c.provider, _difference.c.model)
-    .having(or_(*(func.sum(_difference.c[name]) != 0 for name in SUMS)))
+    .having(or_(*(whole_sum(_difference.c[name]) != 0 for name in SUMS)))
     .order_by(_difference.c.provider, _difference.c.model)
     .limit(bindparam("max_rows")),
     "a day's sums are those of all tenants",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import BigInteger, ColumnElement, Date, and_, bindparam, cast, delete, func, literal, select, union_all
+from sqlalchemy import BigInteger, Date, and_, bindparam, delete, literal, select, union_all
 
 from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, tenant_is_shown
 from sql.scope import across_tenants
+from sql.sums import added, whole_sum
 from sql.tables import monthly_runs, opened_months, run_changes, tenants, usage_rollups
 
 # SKIP LOCKED: two folds at the same time take different changes. Neither waits for the deletion of a tenant, which
@@ -45,7 +44,7 @@ add_to_months = _fold.from_select(
     .with_for_update(read=True, key_share=True, of=tenants),
 ).on_conflict_do_update(
     index_elements=[monthly_runs.c.tenant_id, monthly_runs.c.month],
-    set_={"runs": monthly_runs.c.runs + _fold.excluded.runs},
+    set_={"runs": added(monthly_runs.c.runs, _fold.excluded.runs)},
 )
 
 opened_month = select(opened_months.c.month).where(opened_months.c.month == bindparam("month"))
@@ -77,11 +76,6 @@ fill_month = across_tenants(
 )
 
 
-def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
-    """The sum as a whole number; PostgreSQL would return a decimal."""
-    return cast(func.sum(column), BigInteger)
-
-
 _months_minus_days = union_all(
     select(monthly_runs.c.tenant_id, monthly_runs.c.runs).where(monthly_runs.c.month == bindparam("month")),
     select(run_changes.c.tenant_id, run_changes.c.runs).where(run_changes.c.month == bindparam("month")),
@@ -94,12 +88,12 @@ _months_minus_days = union_all(
 
 # One statement reads one snapshot, so concurrent writes cause no false difference.
 months_that_differ = across_tenants(
-    select(_months_minus_days.c.tenant_id, _sum(_months_minus_days.c.runs).label("too_many"))
+    select(_months_minus_days.c.tenant_id, whole_sum(_months_minus_days.c.runs).label("too_many"))
     # Changes left by a deleted tenant are not folded, and no list shows them; of one that is being deleted the days go
     # before the months.
     .join(tenants, and_(tenants.c.id == _months_minus_days.c.tenant_id, tenant_is_shown))
     .group_by(_months_minus_days.c.tenant_id)
-    .having(func.sum(_months_minus_days.c.runs) != 0)
+    .having(whole_sum(_months_minus_days.c.runs) != 0)
     .order_by(_months_minus_days.c.tenant_id)
     .limit(bindparam("max_rows")),
     "the nightly check compares every tenant's month with its days",

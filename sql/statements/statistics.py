@@ -29,6 +29,7 @@ from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.moments import quarter_of
 from sql.scope import across_tenants
+from sql.sums import added, whole_sum
 from sql.tables import (
     activation_codes,
     checkouts,
@@ -44,12 +45,6 @@ from sql.tables import (
 )
 from sql.tables.statistics import NEVER, TOTAL
 
-
-def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
-    """The sum as a whole number; PostgreSQL would return a decimal."""
-    return cast(func.sum(column), BigInteger)
-
-
 # The sums that the caller requests: of a metric, over a period under a name of the caller's choice, from the buckets of
 # one grain.
 _requests = batch_rows(metric=String, period=String, grain=Integer, first_bucket=BigInteger, next_bucket=BigInteger)
@@ -59,7 +54,7 @@ _recent = (
         statistics_changes.c.metric,
         statistics_changes.c.dimension,
         statistics_changes.c.bucket,
-        _sum(statistics_changes.c.change).label("change"),
+        whole_sum(statistics_changes.c.change).label("change"),
     )
     .group_by(statistics_changes.c.metric, statistics_changes.c.dimension, statistics_changes.c.bucket)
     .cte("recent")
@@ -67,7 +62,7 @@ _recent = (
 
 # A subquery for each request uses the primary key; for a join PostgreSQL would read all sums.
 _folded = (
-    select(_sum(statistics.c.value))
+    select(whole_sum(statistics.c.value))
     .where(
         statistics.c.metric == _requests.c.metric,
         statistics.c.grain == _requests.c.grain,
@@ -80,7 +75,7 @@ _folded = (
 _folded_sums = select(_requests.c.metric, _requests.c.period, func.coalesce(_folded, 0).label("value"))
 
 _recent_sums = (
-    select(_requests.c.metric, _requests.c.period, _sum(_recent.c.change).label("value"))
+    select(_requests.c.metric, _requests.c.period, whole_sum(_recent.c.change).label("value"))
     .select_from(_requests)
     .join(
         _recent,
@@ -106,7 +101,7 @@ _values = union_all(
 ).subquery("values_by_dimension")
 
 # The sum of a metric over all time, for each of its dimensions.
-sums_by_dimension = select(_values.c.dimension, _sum(_values.c.value).label("value")).group_by(_values.c.dimension)
+sums_by_dimension = select(_values.c.dimension, whole_sum(_values.c.value).label("value")).group_by(_values.c.dimension)
 
 _is_held = activation_codes.c.revoked_at.is_(None)
 _is_open = and_(_is_held, activation_codes.c.use_count < activation_codes.c.max_uses)
@@ -238,7 +233,7 @@ add_to_sums = _fold.from_select(
     select(_sums).where(true()).order_by(_sums.c.metric, _sums.c.grain, _sums.c.bucket, _sums.c.dimension),
 ).on_conflict_do_update(
     index_elements=[statistics.c.metric, statistics.c.grain, statistics.c.bucket, statistics.c.dimension],
-    set_={"value": statistics.c.value + _fold.excluded.value},
+    set_={"value": added(statistics.c.value, _fold.excluded.value)},
 )
 
 
@@ -255,7 +250,7 @@ def _minus_paid(
     amount, bucket = paid.c.amount - paid.c.amount_refunded, quarter_of(moment)
     is_requested = literal(metric) == bindparam("metric")
     return (
-        select(paid.c.currency, bucket, -_sum(amount))
+        select(paid.c.currency, bucket, -whole_sum(amount))
         .where(is_requested, moment.is_not(None), *conditions)
         .group_by(paid.c.currency, bucket)
     )
@@ -264,7 +259,7 @@ def _minus_paid(
 def _minus_amounts(metric: str, amount: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
     """The negated sum of a column; no rows are read unless the statement is run for this metric."""
     is_requested = literal(metric) == bindparam("metric")
-    return select(literal(""), literal(0), -func.coalesce(_sum(amount), 0)).where(is_requested)
+    return select(literal(""), literal(0), -func.coalesce(whole_sum(amount), 0)).where(is_requested)
 
 
 _expiry = func.coalesce(quarter_of(activation_codes.c.expires_at), literal(NEVER, literal_execute=True))
@@ -312,10 +307,10 @@ sums_that_differ = across_tenants(
     select(
         _figures_minus_rows.c.dimension,
         _figures_minus_rows.c.bucket,
-        _sum(_figures_minus_rows.c.value).label("too_many"),
+        whole_sum(_figures_minus_rows.c.value).label("too_many"),
     )
     .group_by(_figures_minus_rows.c.dimension, _figures_minus_rows.c.bucket)
-    .having(func.sum(_figures_minus_rows.c.value) != 0)
+    .having(whole_sum(_figures_minus_rows.c.value) != 0)
     .order_by(_figures_minus_rows.c.bucket)
     .limit(bindparam("max_rows")),
     "the nightly check counts the rows of all tenants",
@@ -348,11 +343,11 @@ grains_that_differ = (
         _fine_and_coarse.c.metric,
         _fine_and_coarse.c.grain,
         _fine_and_coarse.c.bucket,
-        _sum(_fine_and_coarse.c.value).label("missing"),
+        whole_sum(_fine_and_coarse.c.value).label("missing"),
     )
     .group_by(
         _fine_and_coarse.c.metric, _fine_and_coarse.c.grain, _fine_and_coarse.c.dimension, _fine_and_coarse.c.bucket
     )
-    .having(func.sum(_fine_and_coarse.c.value) != 0)
+    .having(whole_sum(_fine_and_coarse.c.value) != 0)
     .limit(bindparam("max_rows"))
 )

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from sql.counting import PAGE_SIZE, SKIP, bounded_count, page_with_total
 from sql.hidden import hidden_too, tenant_is_shown
+from sql.holds import is_over
 from sql.scope import across_tenants
 from sql.tables import (
     activation_codes,
@@ -67,6 +68,8 @@ OwnedTable = Literal[
     "run_changes",
     "tenant_sessions",
     "otp_challenges",
+    "tenant_sign_in_links",
+    "contact_changes",
     "deliveries",
 ]
 
@@ -161,7 +164,7 @@ insert_deletion = (
     .returning(tenant_deletions.c.id, tenant_deletions.c.stripe_customer_id)
 )
 
-_is_free = or_(tenant_deletions.c.held_until.is_(None), tenant_deletions.c.held_until < bindparam("now"))
+_is_free = or_(tenant_deletions.c.held_until.is_(None), is_over(tenant_deletions.c.held_until))
 
 # Whoever takes the hold has the next number, so that a holder that was only thought dead commits nothing more.
 take_deletion = across_tenants(

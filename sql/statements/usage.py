@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     delete,
     exists,
     func,
@@ -32,6 +31,7 @@ from sql import granted
 from sql.dialect import batch_rows, insert, nested_rows
 from sql.hidden import hidden_too, is_shown
 from sql.scope import across_tenants
+from sql.sums import MAX_DAY_QUANTITY, whole_sum
 from sql.tables import devices, ledger_reservations, plans, subscriptions, tenants, usage_events, usage_rollups
 from sql.tables.columns import Instant
 
@@ -140,8 +140,31 @@ def event_page(has_id: bool, is_voided: bool) -> Select[Any]:
     return page.where(usage_events.c.voided_at.is_not(None)) if is_voided else page
 
 
-# One event of the portal's own.
-insert_usage_event = insert(usage_events)
+_wanted_days = batch_rows(day=Date, kind=String)
+sums_of_days = select(usage_rollups.c.day, usage_rollups.c.kind, usage_rollups.c.quantity).join(
+    _wanted_days,
+    and_(
+        usage_rollups.c.tenant_id == bindparam("tenant_id"),
+        usage_rollups.c.day == _wanted_days.c.day,
+        usage_rollups.c.kind == _wanted_days.c.kind,
+    ),
+)
+
+# The constraint that a statement violates which takes a day beyond what it holds.
+DAY_IS_FULL = "ck_usage_rollups_quantity"
+# Those that one violates whose tenant was there when it began, and is not any more.
+TENANT_IS_GONE = ("fk_usage_events_tenant_id", "fk_usage_rollups_tenant_id")
+_own = usage_events.c["tenant_id", "event_id", "kind", "quantity", "at", "day", "received_at"]
+_own_values = {column.key: bindparam(column.key, type_=column.type) for column in _own}
+_has_room = not_(
+    exists().where(
+        *(usage_rollups.c[name] == _own_values[name] for name in ("tenant_id", "day", "kind")),
+        usage_rollups.c.quantity > MAX_DAY_QUANTITY - _own_values["quantity"],
+    )
+)
+
+# One event of the portal's own; none on a day that holds no more, because a run must not fail for its count.
+insert_usage_event = insert(usage_events).from_select(list(_own_values), select(*_own_values.values()).where(_has_room))
 
 metered_tenant = (
     select(
@@ -173,8 +196,8 @@ sums_by_day = (
 sums_by_kind = (
     select(
         usage_rollups.c.kind,
-        cast(func.sum(usage_rollups.c.quantity), BigInteger).label("quantity"),
-        cast(func.sum(usage_rollups.c.events), BigInteger).label("events"),
+        whole_sum(usage_rollups.c.quantity).label("quantity"),
+        whole_sum(usage_rollups.c.events).label("events"),
     )
     .where(*_of_month)
     .group_by(usage_rollups.c.kind)
@@ -182,7 +205,7 @@ sums_by_kind = (
     .limit(bindparam("max_rows"))
 )
 
-quantity_between = select(func.coalesce(func.sum(usage_rollups.c.quantity), 0).label("quantity")).where(
+quantity_between = select(func.coalesce(whole_sum(usage_rollups.c.quantity), 0).label("quantity")).where(
     usage_rollups.c.tenant_id == bindparam("tenant_id"),
     usage_rollups.c.kind == bindparam("kind"),
     usage_rollups.c.day >= bindparam("first_day"),
@@ -195,7 +218,7 @@ _counted = (
         usage_events.c.tenant_id,
         usage_events.c.day,
         usage_events.c.kind,
-        cast(func.sum(case((_counts, usage_events.c.quantity), else_=0)), BigInteger).label("quantity"),
+        whole_sum(case((_counts, usage_events.c.quantity), else_=0)).label("quantity"),
         func.count(case((_counts, 1))).label("events"),
     )
     .where(usage_events.c.day >= bindparam("first_day"), usage_events.c.day < bindparam("next_day"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, String, bindparam, delete, func, or_, select
+from sqlalchemy import BigInteger, String, bindparam, delete, false, func, not_, or_, select
 
 from sql.dialect import batch_rows, insert
+from sql.holds import is_over
 from sql.statements.licensing import verifying_keys
 from sql.tables import errand_calls, leases, worker_heartbeats
+from sql.tables.columns import Instant
 from sql.tables.workers import alembic_version
 
 current_migration = select(func.max(alembic_version.c.version_num).label("migration"))
@@ -34,19 +36,28 @@ record_worker_heartbeat = _heartbeat.on_conflict_do_update(
     index_elements=[worker_heartbeats.c.executor_id], set_={"beat_at": _heartbeat.excluded.beat_at}
 )
 
-executors_alive = select(worker_heartbeats.c.executor_id).where(worker_heartbeats.c.beat_at >= bindparam("since"))
+_LATEST = bindparam("latest", None, type_=Instant)
+
+# A beat that lies ahead of every clock was written by one that has been put right: whoever lives has written another.
+executors_alive = select(worker_heartbeats.c.executor_id).where(
+    worker_heartbeats.c.beat_at >= bindparam("since"),
+    not_(func.coalesce(worker_heartbeats.c.beat_at > _LATEST, false())),
+)
 
 delete_worker_heartbeat = delete(worker_heartbeats).where(worker_heartbeats.c.executor_id == bindparam("executor_id"))
 
-delete_dead_worker_heartbeats = delete(worker_heartbeats).where(worker_heartbeats.c.beat_at < bindparam("before"))
+delete_dead_worker_heartbeats = delete(worker_heartbeats).where(
+    or_(worker_heartbeats.c.beat_at < bindparam("before"), worker_heartbeats.c.beat_at > _LATEST)
+)
 
 _lease = insert(leases)
 
-# One upsert: the holder extends its lease, and any other worker takes it once it has expired.
+# One upsert: the holder extends its lease, and any other worker takes it once it has expired, or where a clock that
+# stood ahead has made it end later than any lease does.
 take_lease = _lease.on_conflict_do_update(
     index_elements=[leases.c.name],
     set_={"holder": _lease.excluded.holder, "expires_at": _lease.excluded.expires_at},
-    where=or_(leases.c.holder == _lease.excluded.holder, leases.c.expires_at <= bindparam("now")),
+    where=or_(leases.c.holder == _lease.excluded.holder, is_over(leases.c.expires_at)),
 ).returning(leases.c.holder)
 
 release_lease = delete(leases).where(leases.c.name == bindparam("name"), leases.c.holder == bindparam("holder"))

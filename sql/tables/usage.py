@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from sql.dialect import installer
+from sql.sums import MAX_DAY_QUANTITY
 from sql.tables.columns import Id, Instant, id_column, metadata, only_where
 
 usage_events = Table(
@@ -53,6 +54,8 @@ usage_rollups = Table(
     Column("quantity", BigInteger, nullable=False),
     Column("events", BigInteger, nullable=False),
     PrimaryKeyConstraint("tenant_id", "day", "kind"),
+    # An event that would pass it is refused: no sum of days can be more than both databases hold.
+    CheckConstraint(f"quantity <= {MAX_DAY_QUANTITY}", name="quantity"),
 )
 
 # The list of tenants is ordered by these: the runs of a month, without changes that are not folded yet, and the columns

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from httpx2 import Response
 from sqlalchemy import select
-from support.builders import Licensed, activate, licensed
+from support.builders import Licensed, activate, licensed, subscribe
 from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 from support.rows import row_counts, rows
@@ -97,15 +97,18 @@ async def test_another_request_with_a_used_key_is_refused(sanic_client: LiveServ
     assert await created(sanic_client) == (1, 1, [1])
 
 
-async def test_a_final_refusal_is_repeated_too(sanic_client: LiveServer) -> None:
+async def test_a_refusal_is_not_kept_and_judged_anew(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client, state=None)
     key = new_key()
 
-    first, again = await send(sanic_client, tenant, key), await send(sanic_client, tenant, key)
+    refused = [await send(sanic_client, tenant, key, **more) for more in ({}, {}, {"hw_fingerprint": "hardware-2"})]
+    kept = (await row_counts(sanic_client))["idempotent_answers"]
+    await subscribe(sanic_client, tenant, "active")
+    answered = await send(sanic_client, tenant, key)
 
-    assert told(first) == (403, "subscription_missing")
-    assert (again.status_code, again.content) == (403, first.content)
-    assert again.headers["content-type"] == "application/problem+json"
+    assert [told(answer) for answer in refused] == [(403, "subscription_missing")] * 3
+    assert kept == 0
+    assert told(answered) == (200, None)
 
 
 async def test_a_request_that_cannot_be_read_does_not_use_its_key(sanic_client: LiveServer) -> None:

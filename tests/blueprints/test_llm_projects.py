@@ -356,7 +356,7 @@ async def test_projects_of_tenants_and_of_none_are_deleted(sanic_client: LiveSer
     await created(sanic_client, await licensed(sanic_client))
 
     answers = [await operator.asked("DELETE", f"/{one}") for one in ("internal", "internal", "hat-shop")]
-    missing = [await operator.asked(method, "/internal", json={}) for method in ("GET", "PUT")]
+    missing = [await operator.asked("GET", "/internal"), await operator.asked("PUT", "/internal", json={})]
 
     assert [answer.status_code for answer in answers] == [204, 404, 204]
     assert [(answer.status_code, answer.json()["errorCode"]) for answer in missing] == [(404, "project_not_found")] * 2

@@ -22,6 +22,7 @@ from app.runtime import Runtime
 from app.server import create_app
 from app.settings import Settings
 from app.telemetry.log import configure_logging
+from app.wire.connection import Connection
 
 App = Sanic[Any, Any]
 # What differs from test to test. Applications with the same settings otherwise differ in their runtime alone, which
@@ -59,7 +60,11 @@ async def live_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     listening.bind(("127.0.0.1", 0))
     base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = await app.create_server(
-        sock=listening, return_asyncio_server=True, access_log=False, asyncio_server_kwargs={"start_serving": False}
+        sock=listening,
+        protocol=Connection,
+        return_asyncio_server=True,
+        access_log=False,
+        asyncio_server_kwargs={"start_serving": False},
     )
     assert server is not None
     await server.startup()

@@ -27,6 +27,8 @@ KINDS: Final = frozenset(
         "dispute",
     }
 )
+# An amount has twelve digits at most, in whatever currency: millions of them can be added.
+MAX_AMOUNT: Final = 10**12
 # Within one second: a kind of event stands above those that it can only come after.
 _RANKS: Final = {
     "created": 0,
@@ -158,7 +160,7 @@ def amount_of(value: object) -> int:
     """An amount in minor units; nothing is nothing. Raises UnreadableFactError."""
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= MAX_AMOUNT:
         raise UnreadableFactError(f"{value!r} is no amount")
     return value
 

@@ -98,7 +98,8 @@ def _reservations(budgets: DefaultBudgets) -> Coalesced[Hold, int]:
     async def run(runtime: Runtime, holds: Sequence[Hold]) -> Sequence[int]:
         return await _reserve_all(runtime, holds, budgets)
 
-    return Coalesced("reservations", run, lanes=1, parts=PARTS)
+    # The last account is of the smallest of those for whom it is spent.
+    return Coalesced("reservations", run, lanes=1, parts=PARTS, owner=lambda hold: hold.account_ids[-1])
 
 
 def reserve(ctx: Context, hold: Hold, budgets: DefaultBudgets) -> asyncio.Future[int]:

@@ -29,7 +29,7 @@ from app.errors import (
 )
 from app.errors.verdict import ALLOWED, Verdict
 from app.events import EventType, record
-from app.limits.addresses import network_of
+from app.limits.guesses import guessing
 from app.services.billing.allowance import Standing, may
 from app.services.billing.clock import billing_now
 from app.services.licensing import code_text
@@ -97,10 +97,9 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
 
     A device that was bound by this code activates again without a further use, because a lost answer must not cost
     a customer a code; a device with another code takes a use of that one and keeps its seat. Raises
-    TenantNotFoundError, a CodeError or a DeniedError, each saying how the device can be activated after all.
+    TenantNotFoundError, a CodeError or a DeniedError, each saying how the device can be activated after all, and
+    RateLimitedError for guesses.
     """
-    address = network_of(ctx.address) or "unknown"
-    await ctx.runtime.rate_limits.check_guessing(address)
     code, fingerprint = code_text.normalize(activation_code), read_fingerprint(hw_fingerprint)
     request = ActivationRequest(
         tenant_slug,
@@ -108,13 +107,12 @@ async def activate(ctx: Context, tenant_slug: str, activation_code: str, hw_fing
         fingerprint.hash,
         None if fingerprint.is_normal else fingerprint.raw_hash,
     )
-    try:
-        pair = await _decide(ctx, request)
-    except PortalError as denial:
-        metrics.activations.labels(denial.code).inc()
-        if isinstance(denial, CodeUnknownError):
-            await ctx.runtime.rate_limits.count_unknown_code(address)
-        raise
+    async with guessing(ctx):
+        try:
+            pair = await _decide(ctx, request)
+        except PortalError as denial:
+            metrics.activations.labels(denial.code).inc()
+            raise
     metrics.activations.labels("activated").inc()
     return pair
 

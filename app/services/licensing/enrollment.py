@@ -216,4 +216,4 @@ def _events(code: _UsedCode, device_id: int) -> tuple[Event, Event]:
 
 
 # One lane: two batches with devices of one tenant would only wait for each other's seats.
-ENROLLMENTS = Coalesced("enrollment", _enroll, lanes=1)
+ENROLLMENTS = Coalesced("enrollment", _enroll, lanes=1, owner=lambda pending: pending.request.tenant_slug)

@@ -66,4 +66,4 @@ async def _record(runtime: Runtime, beating: Sequence[Beat]) -> list[bool]:
 
 
 # One lane: half as many statements, each for twice as many devices, was faster than two.
-HEARTBEATS = Coalesced("heartbeat", _record, lanes=1)
+HEARTBEATS = Coalesced("heartbeat", _record, lanes=1, owner=lambda beat: beat.tenant_id)

@@ -29,6 +29,7 @@ from app.errors import (
 )
 from app.errors.verdict import ALLOWED, Verdict
 from app.events import Event, EventType, record
+from app.limits.guesses import guessing
 from app.runtime import Coalesced, Runtime
 from app.services.billing.allowance import Standing, may
 from app.services.billing.clock import billing_now
@@ -111,13 +112,13 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
 
     Within ``refresh_grace_seconds`` the same token gets the same successor, as long as that was not used. Otherwise a
     second use proves that two parties have the token, and revokes the family. Raises TenantNotFoundError, an
-    UnauthenticatedError, or what the subscription says.
+    UnauthenticatedError, RateLimitedError, or what the subscription says.
     """
     runtime = ctx.runtime
     token = read_refresh_token(runtime.keys, refresh_token)
     if token is None:
         # We have not issued it: whoever sends it may learn no more than whether there is such a tenant.
-        async with ctx.read() as conn:
+        async with guessing(ctx), ctx.read() as conn:
             await find_tenant(conn, tenant_slug)
         raise RefreshTokenInvalidError
     # Counted by the family, which the token proves: anybody may write the id of another device beside it.
@@ -134,7 +135,8 @@ async def refresh(ctx: Context, tenant_slug: str, device_id: int, refresh_token:
     if needs_seat:
         raise OverloadedError
     if situation is None:
-        raise TenantNotFoundError(slug=tenant_slug)
+        async with guessing(ctx):
+            raise TenantNotFoundError(slug=tenant_slug)
     if next_token is None:
         await _close_family(ctx.as_device(situation.tenant_id, device_id), token)
         raise RefreshTokenReusedError
@@ -295,4 +297,4 @@ async def _close_family(ctx: Context, token: RefreshToken) -> None:
             await record(conn, ctx, event)
 
 
-REFRESHES = Coalesced("refresh", _refresh_batch, lanes=1)
+REFRESHES = Coalesced("refresh", _refresh_batch, lanes=1, owner=lambda request: request.tenant_slug)

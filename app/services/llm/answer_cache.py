@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import Executable
 from sqlalchemy.exc import IntegrityError
 
+from app.clock import held_at
 from app.context import Context
 from app.errors import UnavailableError
 from app.runtime import Runtime
@@ -171,7 +172,7 @@ async def remove_answers(ctx: Context) -> int:
     """Remove the answers older than the configured days, and questions that nobody has answered; answers how many."""
     times = _times(ctx)
     old = await _remove(ctx, statements.delete_old_answers, kept_since=times["kept_since"])
-    return old + await _remove(ctx, statements.delete_unanswered, now=times["now"])
+    return old + await _remove(ctx, statements.delete_unanswered, **held_at(times["now"]))
 
 
 async def _remove(ctx: Context, statement: Executable, **before: datetime) -> int:
@@ -251,7 +252,7 @@ def _can_be_kept(text: str) -> bool:
 
 def _times(ctx: Context) -> dict[str, datetime]:
     now = ctx.now()
-    return {"now": now, "kept_since": now - timedelta(days=ctx.runtime.settings.model_answer_retention_days)}
+    return {**held_at(now), "kept_since": now - timedelta(days=ctx.runtime.settings.model_answer_retention_days)}
 
 
 def _deadline(ctx: Context) -> datetime:

@@ -11,6 +11,8 @@ Source = Literal["own", "list"]
 
 # Prices are for so many tokens.
 PRICED_TOKENS = 1_000_000
+# No call counts as more, whatever its price: a million USD. Thousands at once stay within what the ledger can add.
+MAX_COST = 10**15
 
 
 class Rate(NamedTuple):
@@ -90,4 +92,4 @@ def worst_case(price: ModelPrice, *, input_bound: int, max_tokens: int) -> int:
 
 
 def _per_token(priced: int) -> int:
-    return -(-priced // PRICED_TOKENS)
+    return min(-(-priced // PRICED_TOKENS), MAX_COST)

@@ -126,7 +126,9 @@ async def _run(runtime: Runtime, settlements: Sequence[Settlement]) -> Sequence[
 
 
 # Calls that end at the same time share a transaction.
-SETTLEMENTS: Final = Coalesced("settlements", _run, lanes=1, parts=PARTS)
+SETTLEMENTS: Final = Coalesced(
+    "settlements", _run, lanes=1, parts=PARTS, owner=lambda settlement: settlement.details.get("tenant_id")
+)
 
 
 def settle_as(error: str) -> Settle:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from app.access.keys import Keys
 from app.access.permissions import Permission, Role
+from app.clock import CLOCKS_DIFFER
 from app.context import Actor
 from app.database.connections import as_batch
 from app.errors import ApiTokenInvalidError, SessionExpiredError, SessionInvalidError
@@ -115,7 +116,9 @@ def api_token_hash(runtime: Runtime, text: str) -> bytes:
 
 def _is_good(runtime: Runtime, session: OperatorSession, now: datetime) -> bool:
     idle = timedelta(seconds=runtime.settings.operator_idle_seconds)
-    return now < session.expires_at and now < session.last_activity + idle
+    # One that lasts longer was begun by a clock that stood ahead.
+    latest = now + timedelta(seconds=runtime.settings.operator_session_seconds) + CLOCKS_DIFFER
+    return now < session.expires_at <= latest and now < session.last_activity + idle
 
 
 async def _sessions(runtime: Runtime, hashes: Sequence[bytes]) -> list[OperatorSession | None]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from app import typed_text
+from app.clock import CLOCKS_DIFFER
 from app.context import Actor, Context
 from app.database.connections import WriteConnection
 from app.errors import CredentialsInvalidError, SignInLinkInvalidError, ValidationError
@@ -106,7 +107,7 @@ async def link_owner(ctx: Context, token: str) -> LinkOwner:
     """The operator for whom a sign-in link was made; the link stays unused. Raises SignInLinkInvalidError."""
     token_hash = ctx.runtime.keys.token_hash("sign-in link", token)
     async with ctx.read() as conn:
-        owner = await conn.maybe(statements.sign_in_link, LinkOwner, token_hash=token_hash, now=ctx.now())
+        owner = await conn.maybe(statements.sign_in_link, LinkOwner, token_hash=token_hash, **_good_at(ctx))
     if owner is None:
         raise SignInLinkInvalidError
     return owner
@@ -122,10 +123,9 @@ async def use_link(ctx: Context, *, token: str, password: str) -> SignedIn:
     check_password(password)
     owner = await link_owner(ctx, token)
     password_hash = await ctx.runtime.passwords.hash(password)
-    now = ctx.now()
     token_hash = ctx.runtime.keys.token_hash("sign-in link", token)
     async with ctx.write() as conn:
-        if await conn.maybe(statements.consume_sign_in_link, int, token_hash=token_hash, now=now) is None:
+        if await conn.maybe(statements.consume_sign_in_link, int, token_hash=token_hash, **_good_at(ctx)) is None:
             raise SignInLinkInvalidError
         await replace_password(conn, ctx, owner, password_hash)
         signed_in = await begin_session(conn, ctx, operator_id=owner.operator_id, email=owner.email, by="sign-in link")
@@ -145,6 +145,11 @@ async def replace_password(conn: WriteConnection, ctx: Context, owner: LinkOwner
     acting = ctx._replace(actor=_self(owner)) if ctx.actor.type == "visitor" else ctx
     title = f"Password of {owner.email} set"
     await record(conn, acting, Event(EventType.OPERATOR_UPDATED, title, metadata={"email": owner.email}))
+
+
+def _good_at(ctx: Context) -> dict[str, datetime]:
+    now = ctx.now()
+    return {"now": now, "latest": now + timedelta(seconds=ctx.runtime.settings.sign_in_link_seconds) + CLOCKS_DIFFER}
 
 
 def _self(owner: LinkOwner) -> Actor:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
+from app.clock import is_held
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import (
@@ -149,7 +150,7 @@ async def _take_place(conn: WriteConnection, ctx: Context, draft: Draft, at_bill
             return _Place(mine, is_ours=False, replaced=[])
         others.append(mine)
         mine = None
-    if mine is not None and mine.asked_until is not None and now < mine.asked_until:
+    if mine is not None and is_held(mine.asked_until, now):
         return _Place(mine, is_ours=False, replaced=[])
     until = now + _asking_time(ctx)
     replaced = [row for row in others if not await _close_unless_payable(conn, ctx, row, at_billing)]
@@ -274,6 +275,6 @@ async def _wait(ctx: Context, row: _Row) -> Opened:
             raise CheckoutReplacedError
         if found.state == "open":
             return found.opened
-        if found.asked_until is None or found.asked_until <= ctx.now():
+        if not is_held(found.asked_until, ctx.now()):
             raise PaymentsUnavailableError
     raise PaymentsUnavailableError

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from app.context import Context
 from app.database.connections import as_batch
 from app.errors import TenantNotFoundError
+from app.limits.guesses import guessing
 from app.runtime import Coalesced, Runtime
 from sql.statements import tenants as statements
 
@@ -22,9 +23,10 @@ class Branding:
 
 
 async def branding(ctx: Context, tenant_slug: str) -> Branding:
-    """A tenant's branding; raises TenantNotFoundError."""
-    if (answer := await ctx.runtime.coalescer(BRANDINGS).ask(tenant_slug)) is None:
-        raise TenantNotFoundError(slug=tenant_slug)
+    """A tenant's branding; raises TenantNotFoundError, and RateLimitedError for guesses."""
+    async with guessing(ctx):
+        if (answer := await ctx.runtime.coalescer(BRANDINGS).ask(tenant_slug)) is None:
+            raise TenantNotFoundError(slug=tenant_slug)
     return answer
 
 

@@ -13,6 +13,7 @@ import orjson
 import structlog
 from sqlalchemy import Executable
 
+from app.clock import held_at
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import TenantNotFoundError
@@ -140,7 +141,7 @@ async def remove_tenant(ctx: Context, deletion_id: int) -> Mapping[str, object]:
     """
     now = ctx.now()
     async with ctx.write_autocommit() as conn:
-        hold = await conn.maybe(statements.take_deletion, _Hold, of_id=deletion_id, now=now, until=_until(ctx))
+        hold = await conn.maybe(statements.take_deletion, _Hold, of_id=deletion_id, **held_at(now), until=_until(ctx))
     if hold is None:
         return {"state": "held or finished"}
     try:
@@ -159,7 +160,7 @@ async def deletions_waiting(ctx: Context) -> list[int]:
     now = ctx.now()
     before = now - timedelta(seconds=MISSED_SECONDS)
     async with ctx.read() as conn:
-        return await conn.many(statements.deletions_waiting, int, now=now, before=before, max_rows=SWEPT_AT_ONCE)
+        return await conn.many(statements.deletions_waiting, int, **held_at(now), before=before, max_rows=SWEPT_AT_ONCE)
 
 
 def _until(ctx: Context) -> datetime:

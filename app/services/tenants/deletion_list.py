@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import orjson
 
+from app.clock import is_held
 from app.context import Context
 from app.errors import TenantDeletionNotFoundError
 from app.services.figures.totals import Page, capped, read_page
@@ -70,7 +71,6 @@ async def find_deletion(ctx: Context, deletion_id: int) -> TenantDeletion:
 def _deletion(stored: _StoredDeletion, now: datetime) -> TenantDeletion:
     found: dict[str, int] | None = None if stored.found is None else orjson.loads(stored.found)
     expected = None if found is None else sum(found.values())
-    is_held = stored.held_until is not None and stored.held_until > now
     return TenantDeletion(
         id=stored.id,
         tenant_id=stored.tenant_id,
@@ -78,7 +78,7 @@ def _deletion(stored: _StoredDeletion, now: datetime) -> TenantDeletion:
         name=stored.name,
         requested_by=stored.requested_by,
         requested_at=stored.requested_at,
-        status="finished" if stored.finished_at else "running" if is_held else "waiting",
+        status="finished" if stored.finished_at else "running" if is_held(stored.held_until, now) else "waiting",
         found=found,
         expected=expected,
         removed=stored.removed,

@@ -12,6 +12,7 @@ from app.calendar import months_later
 from app.context import Context
 from app.database.connections import as_batch
 from sql.statements import llm_usage as statements
+from sql.sums import bounded
 
 # So many that a transaction of them takes a few hundredths of a second.
 CHANGES_AT_ONCE = 2000
@@ -74,13 +75,18 @@ async def _fold_some(ctx: Context) -> int:
             key = change[:3]
             sums[key] = _added(sums[key], change) if key in sums else change
         if sums:
-            await conn.affected(statements.add_to_days, batch=as_batch([each._asdict() for each in sums.values()]))
+            await conn.affected(statements.add_to_days, batch=as_batch([_row(each) for each in sums.values()]))
     return len(changes)
 
 
 def _added(one: UsageChange, other: UsageChange) -> UsageChange:
     """Both changes of the same day and model as one."""
     return UsageChange._make((*one[:3], *(mine + more for mine, more in zip(one[3:], other[3:], strict=True))))
+
+
+def _row(change: UsageChange) -> dict[str, object]:
+    row = change._asdict()
+    return row | {name: bounded(row[name]) for name in statements.SUMS}
 
 
 async def check_days(ctx: Context) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from app.context import Context
 from app.database.connections import as_batch
 from sql.statements import months as statements
+from sql.sums import bounded
 
 # So many that a transaction of them takes a few hundredths of a second.
 CHANGES_AT_ONCE = 2000
@@ -39,7 +40,9 @@ async def _fold_some(ctx: Context) -> int:
         sums: Counter[tuple[int, date]] = Counter()
         for tenant_id, month, runs in changes:
             sums[tenant_id, month] += runs
-        rows = [{"tenant_id": tenant_id, "month": month, "runs": runs} for (tenant_id, month), runs in sums.items()]
+        rows = [
+            {"tenant_id": tenant_id, "month": month, "runs": bounded(runs)} for (tenant_id, month), runs in sums.items()
+        ]
         if rows:
             await conn.affected(statements.add_to_months, batch=as_batch(rows))
     return len(changes)

@@ -13,6 +13,7 @@ from app.database.connections import as_batch
 from app.services.upkeep.llm import check_days, fold_days
 from app.services.upkeep.months import fold_runs
 from sql.statements import statistics
+from sql.sums import bounded
 from sql.tables.statistics import GRAINS, METRICS_BY_TABLE, TOTAL
 
 # So many that a transaction of them takes a few hundredths of a second.
@@ -71,7 +72,7 @@ async def _fold_some(ctx: Context) -> int:
             for grain in GRAINS:
                 sums[metric, grain, bucket - bucket % grain, dimension] += change
         rows = [
-            {"metric": metric, "grain": grain, "bucket": bucket, "dimension": dimension, "value": value}
+            {"metric": metric, "grain": grain, "bucket": bucket, "dimension": dimension, "value": bounded(value)}
             for (metric, grain, bucket, dimension), value in sums.items()
             if value
         ]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, get_args
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import orjson
+from sqlalchemy.exc import IntegrityError
 
 from app.calendar import day_of
 from app.context import Context
 from app.database.connections import as_batch
-from app.errors import EventsRejectedError, UnavailableError
+from app.database.failures import violated_constraint
+from app.errors import DatabaseConflictError, EventsRejectedError, UnavailableError
 from app.runtime import Coalesced, Runtime
 from app.services.usage.access import metered_tenant
 from app.telemetry import metrics
 from sql.statements import usage
+from sql.sums import MAX_DAY_QUANTITY
 
 MAX_EVENTS = 1000
+# An event of one kind and day may fill it while another one is being fitted in.
+ATTEMPTS: Final = 3
 Status = Literal["accepted", "duplicate", "differing", "rejected"]
 COUNTED = {status: metrics.usage_events.labels(status) for status in get_args(Status)}
 
@@ -81,6 +86,21 @@ class _StoredEvent(NamedTuple):
     voided_at: datetime | None
 
 
+class _Day(NamedTuple):
+    """What a day has of a kind so far."""
+
+    day: date
+    kind: str
+    quantity: int
+
+
+class Stored(NamedTuple):
+    """Which events of a request were new, and which would have taken a day beyond what it holds."""
+
+    new_ids: set[str]
+    beyond: set[str]
+
+
 class Batch(NamedTuple):
     """The events of one request, as they are to be stored, and who reports them."""
 
@@ -94,9 +114,10 @@ class Batch(NamedTuple):
 async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -> IngestReport:
     """Store the events of a tenant, each at most once by its id.
 
-    Never refused for quota; an event from the future or older than the limit is rejected by itself. Everything that
-    is reported as accepted is committed. Raises EventsRejectedError where every event was rejected, DeviceUnknownError,
-    DeviceAccessRevokedError or TenantMismatchError for another tenant's slug, TenantNotFoundError.
+    Never refused for quota; an event is rejected by itself where it is from the future or older than the limit, or
+    would take its day beyond MAX_DAY_QUANTITY. What is reported as accepted is committed. Raises EventsRejectedError
+    where every event was rejected, DatabaseConflictError, DeviceUnknownError, DeviceAccessRevokedError or
+    TenantMismatchError for another tenant's slug, TenantNotFoundError.
     """
     device_id: int | None = None
     if ctx.actor.type == "device":
@@ -116,12 +137,16 @@ async def ingest(ctx: Context, tenant_slug: str, events: Sequence[UsageEvent]) -
         else:
             rejected[place] = EventOutcome(event.id, "rejected", _untimely(ctx.runtime, at, now))
     batch = Batch(tenant_id, tenant_slug, device_id, now, rows)
-    new_ids = await ctx.runtime.coalescer(INGESTS).ask(batch, len(rows)) if rows else set()
+    stored = await ctx.runtime.coalescer(INGESTS).ask(batch, len(rows)) if rows else Stored(set(), set())
+    new_ids = stored.new_ids
     if not new_ids:
         # Repeated or rejected events, or a device that may not report any: only now it is worth a question. Where one
         # event is stored, the device may; and no outage after the commit must be answered instead of the report.
         await metered_tenant(ctx, tenant_slug)
     known = await _known(ctx, tenant_id, rows, new_ids)
+    for place, event in enumerate(events):
+        if event.id in stored.beyond:
+            rejected.setdefault(place, EventOutcome(event.id, "rejected", _beyond(event)))
     report = _report(events, rejected, new_ids, known)
     if report.rejected == len(events):
         raise EventsRejectedError(reason=report.events[0].detail, **asdict(report))
@@ -157,6 +182,12 @@ def _untimely(runtime: Runtime, at: datetime, now: datetime) -> str:
     if at > now:
         return f"at lies in the future: it is {now.isoformat()} here; set the device's clock"
     return f"at is more than {runtime.settings.usage_past_days} days ago; send events sooner"
+
+
+def _beyond(event: UsageEvent) -> str:
+    return (
+        f"the day would come to more than {MAX_DAY_QUANTITY} of {event.kind}; report less, or have wrong events voided"
+    )
 
 
 def _row(runtime: Runtime, event: UsageEvent, at: datetime) -> dict[str, Any]:
@@ -204,7 +235,57 @@ def _compared(event: UsageEvent, stored: _StoredEvent | None) -> EventOutcome:
     return EventOutcome(event.id, "differing", detail or DIFFERS, counted, sent)
 
 
-async def _store(runtime: Runtime, batches: Sequence[Batch]) -> list[set[str]]:
+async def _store(runtime: Runtime, batches: Sequence[Batch]) -> list[Stored]:
+    """Store the events of several requests, with one statement unless one of them has too much for a day."""
+    try:
+        return [Stored(new_ids, set()) for new_ids in await _insert(runtime, batches)]
+    except IntegrityError as failure:
+        violated = violated_constraint(failure)
+        # Of several requests each is tried alone then.
+        if len(batches) > 1 or violated not in {usage.DAY_IS_FULL, *usage.TENANT_IS_GONE}:
+            raise
+    if violated in usage.TENANT_IS_GONE:
+        return [Stored(set(), set())]
+    return [await _store_what_fits(runtime, batches[0])]
+
+
+async def _store_what_fits(runtime: Runtime, batch: Batch) -> Stored:
+    """Store those events of a request for which their days have room; the database keeps what it holds itself."""
+    for _ in range(ATTEMPTS):
+        rows, beyond = await _fitting(runtime, batch)
+        try:
+            (new_ids,) = await _insert(runtime, [batch._replace(rows=rows)]) if rows else (set(),)
+        except IntegrityError as failure:
+            if violated_constraint(failure) != usage.DAY_IS_FULL:
+                raise
+        else:
+            return Stored(new_ids, beyond)
+    raise DatabaseConflictError
+
+
+async def _fitting(runtime: Runtime, batch: Batch) -> tuple[list[dict[str, Any]], set[str]]:
+    """The events that fit into their days, known ones among them, and the ids of the others."""
+    wanted = {(row["day"], row["kind"]) for row in batch.rows}
+    days = as_batch([{"day": day, "kind": kind} for day, kind in sorted(wanted)])
+    ids = as_batch([{"event_id": event_id} for event_id in sorted({row["event_id"] for row in batch.rows})])
+    async with runtime.db.read() as conn:
+        sums = await conn.many(usage.sums_of_days, _Day, tenant_id=batch.tenant_id, batch=days)
+        stored = await conn.many(usage.events_by_id, _StoredEvent, tenant_id=batch.tenant_id, batch=ids)
+    used = {(day, kind): quantity for day, kind, quantity in sums}
+    counted, beyond = {event.event_id for event in stored}, set[str]()
+    for row in batch.rows:
+        event_id, place = row["event_id"], (row["day"], row["kind"])
+        if event_id in counted or event_id in beyond:
+            continue
+        if (quantity := used.get(place, 0) + row["quantity"]) > MAX_DAY_QUANTITY:
+            beyond.add(event_id)
+        else:
+            used[place] = quantity
+            counted.add(event_id)
+    return [row for row in batch.rows if row["event_id"] not in beyond], beyond
+
+
+async def _insert(runtime: Runtime, batches: Sequence[Batch]) -> list[set[str]]:
     """Store the events of several requests with one statement; answers for each request which ids were new.
 
     An id that two requests of one device report is new to the first of them.
@@ -231,4 +312,6 @@ async def _store(runtime: Runtime, batches: Sequence[Batch]) -> list[set[str]]:
 
 
 # One lane: two batches of one worker would wait for each other's daily sums.
-INGESTS = Coalesced("usage_events", _store, lanes=1, queue_size="usage_queue_events")
+INGESTS = Coalesced(
+    "usage_events", _store, lanes=1, queue_size="usage_queue_events", owner=lambda batch: batch.tenant_id
+)

@@ -123,15 +123,18 @@ async def test_without_the_setting_a_pooler_is_no_database(pooled: str, tmp_path
 
 @pytest.mark.parametrize("is_set_up", [True, False])
 async def test_the_doctor_looks_at_sessions_behind_the_pooler(database: str, tmp_path: Path, is_set_up: bool) -> None:
-    query = "SET jit = off; SET random_page_cost = 1.1" if is_set_up else ""
-    with bouncer(database, connect_query=query) as address:
+    query = (
+        "SET jit = off; SET random_page_cost = 1.1;"
+        " SET lock_timeout = 1500; SET idle_in_transaction_session_timeout = 30000"
+    )
+    with bouncer(database, connect_query=query if is_set_up else "") as address:
         runtime = Runtime(settings_for(database, tmp_path, database_pooler=address))
         try:
-            found = await pooler(runtime.db)
+            found = await pooler(runtime.settings, runtime.db)
         finally:
             await runtime.close()
     assert found.status == ("ok" if is_set_up else "warning")
-    assert is_set_up or "connect_query='SET jit = off; SET random_page_cost = 1.1'" in found.detail
+    assert is_set_up or f"connect_query='{query}'" in found.detail
 
 
 async def test_a_file_has_no_pooler(tmp_path: Path) -> None:

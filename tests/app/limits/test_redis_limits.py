@@ -100,7 +100,7 @@ async def test_guesses_are_counted_together_too(shared: Settings, tmp_path: Path
     address = f"address of {tmp_path}"
     for worker in (first, second, first):
         await worker.check_guessing(address)
-        await worker.count_unknown_code(address)
+        await worker.count_guess(address)
 
     for worker in (first, second):
         with pytest.raises(RateLimitedError):

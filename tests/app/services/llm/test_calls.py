@@ -55,6 +55,7 @@ WAYS = [
     Way("bad_request", {"status": 400}, "released", 0, is_tried_again=False),
     Way("key_refused", {"status": 401}, "released", 0, is_tried_again=False),
     Way("cached", {"input": 50, "cached": 40}, "settled", 10 * INPUT + 40 * CACHED + 7 * OUTPUT, is_an_answer=True),
+    Way("unbelievable", {"input": 10**15, "output": 9}, "unconfirmed", None, is_an_answer=True),
     Way("overrun", {"input": MUCH, "output": 9}, "settled", MUCH * INPUT + 9 * OUTPUT, is_an_answer=True),
 ]
 

@@ -50,6 +50,13 @@ def test_a_part_of_the_smallest_amount_is_rounded_up() -> None:
     assert cost(FLAT, input_tokens=1_000_001, cached_input_tokens=1_000_001, output_tokens=0) == 2
 
 
+def test_no_call_counts_as_more_than_a_million_usd() -> None:
+    dear = ModelPrice("openai", "dear", "own", (Rate(0, 10**15, None, None, 10**15),))
+
+    assert cost(dear, input_tokens=10**9, output_tokens=10**9) == 10**15
+    assert worst_case(dear, input_bound=10**9, max_tokens=10**9) == 10**15
+
+
 def test_the_worst_case_writes_all_of_the_input_into_the_cache() -> None:
     assert worst_case(TIERED, input_bound=200_000, max_tokens=100) == 200_000 * 3750 + 100 * 15000
     assert worst_case(TIERED, input_bound=200_001, max_tokens=100) == 200_001 * 7500 + 100 * 22500

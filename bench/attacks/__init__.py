@@ -1,0 +1,1 @@
+"""Few requests that would stop a server for everybody: what other devices notice of them."""
