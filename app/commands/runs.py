@@ -9,7 +9,7 @@ from cyclopts import Parameter, validators
 from rich.text import Text
 
 from app.commands.output import FAILED, answer, escape, table
-from app.commands.parameters import AsJson, TenantSlug
+from app.commands.parameters import AsJson, TenantSlug, read_id
 from app.commands.session import operating
 from app.context import Context
 from app.services.runs import cancellation, history, start
@@ -62,7 +62,9 @@ async def list_runs(
 
 
 async def cancel_run(
-    run_id: Annotated[int, Parameter(name="RUN", validator=validators.Number(gte=1), help="As list-runs shows it.")],
+    run_id: Annotated[
+        int, Parameter(name="RUN", converter=read_id, validator=validators.Number(gte=1), help="As list-runs shows it.")
+    ],
     *,
     as_json: AsJson = False,
 ) -> None:

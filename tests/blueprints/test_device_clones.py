@@ -17,7 +17,9 @@ from support.live import LiveServer
 from support.rows import change, rows, told
 from support.statements import counted_statements
 
+from app.services.licensing.clones import count_clone
 from app.services.licensing.codes import revoke_code
+from sql.statements import licensing
 from sql.tables import devices, plans, refresh_families
 
 
@@ -113,6 +115,27 @@ async def test_who_comes_back_at_once_many_times_is_one_clone(sanic_client: Live
     with counted_statements(sanic_client.runtime.db) as statements:
         await refresh(sanic_client, old)
     assert len(statements) == 1
+
+
+async def test_of_two_who_count_one_clone_the_second_changes_nothing(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    old = await activated(sanic_client)
+    await activated(sanic_client, old.tenant)
+    clock.move(minutes=2)
+    family_id = old.refresh_token.partition(".")[0]
+    of_family = {"of_tenant_id": old.tenant.tenant_id, "family_id": family_id}
+
+    async with sanic_client.ctx.write() as conn:
+        await conn.affected(licensing.count_clone, **of_family, device_id=old.device_id)
+        ctx = sanic_client.ctx.as_device(old.tenant.tenant_id, old.device_id)
+        second = asyncio.create_task(count_clone(ctx, family_id))
+        # Until it waits for the first one's row.
+        await asyncio.sleep(0.3)
+        await conn.affected(licensing.family_came_back, **of_family, now=sanic_client.ctx.now())
+    await second
+
+    assert (await clones(sanic_client, old), await told_of_clones(sanic_client, old)) == (1, [])
 
 
 async def test_a_token_that_nobody_was_given_counts_no_clone(sanic_client: LiveServer, clock: MovableClock) -> None:
