@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.clock import CLOCKS_DIFFER
 from app.context import Context
 from app.database.connections import WriteConnection, moment
 from sql.statements import limits as statements
@@ -33,7 +32,7 @@ async def count_hit(conn: WriteConnection, ctx: Context, limit: ExactLimit, key:
     key_hash = ctx.runtime.keys.window_hash(limit.name, key)
     now = ctx.now()
     ends_at = now + timedelta(seconds=limit.seconds)
-    first = {"key_hash": key_hash, "hits": 1, "ends_at": ends_at, "latest": ends_at + CLOCKS_DIFFER}
+    first = {"key_hash": key_hash, "hits": 1, "ends_at": ends_at}
     hits = await conn.maybe(statements.count_hit, int, **first, now=now, max_hits=limit.max_hits)
     if hits is not None and hits <= limit.max_hits:
         return None

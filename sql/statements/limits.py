@@ -11,8 +11,8 @@ from sql.tables.columns import Instant
 _hit = insert(rate_windows)
 _now = bindparam("now", type_=Instant)
 _ended = rate_windows.c.ends_at <= _now
-# One that ends later than a window which begins now was begun by a clock that stood ahead, or stands before it now.
-_is_too_long = rate_windows.c.ends_at > bindparam("latest", type_=Instant)
+# No window is longer than a new one: this one began by a clock that was ahead and has been put right.
+_is_too_long = rate_windows.c.ends_at > _hit.excluded.ends_at
 
 # A window begins with its first hit. A hit in a full window changes nothing and returns no row, unless the window is
 # too long: then it ends as late as a new one would, and its hits, more than allowed now, are returned.
