@@ -11,7 +11,12 @@ from sql.tables.columns import Instant
 
 # A literal, because with a parameter a generic plan could not use the partial index over what waits.
 _WAITS = contact_changes.c.state == literal_column("'waiting'")
-_now = bindparam("now", type_=Instant)
+# One that waits for longer was asked for by a clock that stood ahead.
+_is_open = and_(
+    _WAITS,
+    contact_changes.c.expires_at > bindparam("now", type_=Instant),
+    contact_changes.c.expires_at <= bindparam("latest", type_=Instant),
+)
 
 insert_change = insert(contact_changes).returning(contact_changes.c.id)
 
@@ -26,16 +31,9 @@ _shown = (
     contact_changes.c.expires_at,
 )
 
-waiting_change = select(*_shown).where(
-    contact_changes.c.tenant_id == bindparam("tenant_id"), _WAITS, contact_changes.c.expires_at > _now
-)
+waiting_change = select(*_shown).where(contact_changes.c.tenant_id == bindparam("tenant_id"), _is_open)
 
-_by_token = and_(
-    contact_changes.c.token_hash == bindparam("token_hash"),
-    _WAITS,
-    contact_changes.c.expires_at > _now,
-    tenant_is_shown,
-)
+_by_token = and_(contact_changes.c.token_hash == bindparam("token_hash"), _is_open, tenant_is_shown)
 _WHY = "the tenant is not known before its link is found"
 
 change_by_token = across_tenants(
@@ -68,16 +66,15 @@ decide_change = (
     .where(
         contact_changes.c.tenant_id == bindparam("of_tenant_id"),
         contact_changes.c.id == bindparam("change_id"),
-        _WAITS,
-        contact_changes.c.expires_at > _now,
+        _is_open,
     )
-    .values(state=bindparam("outcome"), previous=bindparam("before"), decided_at=_now)
+    .values(state=bindparam("outcome"), previous=bindparam("before"), decided_at=bindparam("now", type_=Instant))
 )
 
 supersede_change = (
     update(contact_changes)
     .where(contact_changes.c.tenant_id == bindparam("of_tenant_id"), _WAITS)
-    .values(state="superseded", decided_at=_now)
+    .values(state="superseded", decided_at=bindparam("now", type_=Instant))
 )
 
 end_sessions = delete(tenant_sessions).where(tenant_sessions.c.tenant_id == bindparam("of_tenant_id"))

@@ -167,6 +167,10 @@ async def test_a_link_ends_with_its_day_and_cannot_be_guessed(sanic_client: Live
     clock.move(hours=24)
     for guess in (token, "nobody's"):
         assert (await live.http.post(DECIDE, json={"token": guess, "is_confirmed": True})).status_code == 401
+    clock.move(days=365)
+    _, of_next_year = await asked(live)
+    clock.move(days=-365)
+    assert (await live.http.post(DECIDE, json={"token": of_next_year, "is_confirmed": True})).status_code == 401
     less = {"one_time_password_guesses_per_address": 1}
     live.runtime.settings = live.runtime.settings.model_copy(update=less)
     assert (await live.http.post(DECIDE, json={"token": "guess", "is_confirmed": True})).status_code == 429

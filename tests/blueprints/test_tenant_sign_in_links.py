@@ -103,6 +103,10 @@ async def test_a_link_ends_by_time_by_a_newer_one_and_with_its_tenant(
     late = await new_link(sanic_client, tenant.slug)
     clock.move(minutes=60)
     assert await use(sanic_client, late) == 401
+    clock.move(days=365)
+    of_next_year = await new_link(sanic_client, tenant.slug)
+    clock.move(days=-365)
+    assert await use(sanic_client, of_next_year) == 401
 
 
 async def test_a_link_is_kept_as_a_hash_and_told_to_no_one(sanic_client: LiveServer) -> None:

@@ -13,7 +13,7 @@ from support.places import Place, behind_a_proxy, browser_at, strangers
 from support.rows import row_counts
 from support.sign_in import code_in, deliver_all, mailed, reachable, wrong
 
-from app.services.tenants.known_browsers import cookie_name
+from app.services.tenants.known_browsers import cookie_name, known_browser
 from app.settings import Settings
 from app.sign_in_settings import MAX_GUESSES_OF_STRANGERS
 
@@ -195,7 +195,11 @@ async def test_the_cookie_signs_nobody_in_and_is_good_for_its_tenant_alone(
                 # Who is known has used nothing of what the address has.
                 assert (await there.generate(slug)).status_code == (200 if is_known else 429), shown
             clock.move(hours=1, seconds=1)
-        clock.move(days=181)
+        assert await known_browser(live.ctx, first.slug, [value]) is not None
+        clock.move(days=-365)
+        # A mark that a clock gave which stood ahead.
+        assert await known_browser(live.ctx, first.slug, [value]) is None
+        clock.move(days=365 + 181)
         async with browser_at(live, "203.0.113.9") as there:
             there.http.headers["cookie"] = f"{name}={value}"
             assert [(await there.generate(first.slug)).status_code for _ in range(4)] == [200, 200, 200, 429]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
+from app.clock import CLOCKS_DIFFER
 from app.context import Actor, Context
 from app.database.connections import WriteConnection
 from app.errors import ContactChangeNotFoundError, RateLimitedError, TenantLinkInvalidError
@@ -79,7 +80,7 @@ async def ask_for_confirmation(
     """
     now = ctx.now()
     asked_at = profile.email or profile.phone_number or ""
-    waiting = await conn.maybe(statements.waiting_change, StoredChange, tenant_id=profile.id, now=now)
+    waiting = await conn.maybe(statements.waiting_change, StoredChange, tenant_id=profile.id, **_times(ctx))
     if waiting is not None and orjson.loads(waiting.changes) == contacts:
         return Waiting(tuple(contacts), asked_at, ())
     limit = ExactLimit("contact changes of a tenant", PER_HOUR, HOUR)
@@ -121,7 +122,7 @@ async def tell_of_contacts(
 async def change_of_link(ctx: Context, token: str) -> ContactChange:
     """The change that a link is about; nothing is decided. Raises TenantLinkInvalidError."""
     change = await _by_token(ctx, token)
-    values = {"token_hash": ctx.runtime.keys.token_hash("contact change", token), "now": ctx.now()}
+    values = {"token_hash": ctx.runtime.keys.token_hash("contact change", token), **_times(ctx)}
     async with ctx.read() as conn:
         tenant = await conn.maybe(statements.tenant_of_token, Tenant, **values)
     if tenant is None:
@@ -152,7 +153,7 @@ async def waiting_change(ctx: Context, tenant_slug: str) -> ContactChange:
     """The change of a tenant that waits; raises TenantNotFoundError, ContactChangeNotFoundError."""
     tenant = await tenant_named(ctx, tenant_slug)
     async with ctx.read() as conn:
-        change = await conn.maybe(statements.waiting_change, StoredChange, tenant_id=tenant.id, now=ctx.now())
+        change = await conn.maybe(statements.waiting_change, StoredChange, tenant_id=tenant.id, **_times(ctx))
     if change is None:
         raise ContactChangeNotFoundError(slug=tenant_slug)
     return _shown(tenant, change, "waiting")
@@ -165,7 +166,7 @@ async def decide_as_operator(ctx: Context, tenant_slug: str, *, is_confirmed: bo
     """
     tenant = await tenant_named(ctx, tenant_slug)
     async with ctx.read() as conn:
-        change = await conn.maybe(statements.waiting_change, StoredChange, tenant_id=tenant.id, now=ctx.now())
+        change = await conn.maybe(statements.waiting_change, StoredChange, tenant_id=tenant.id, **_times(ctx))
     decided = None if change is None else await _decide(ctx, change, is_confirmed=is_confirmed)
     if decided is None:
         raise ContactChangeNotFoundError(slug=tenant_slug)
@@ -183,7 +184,7 @@ async def _decide(ctx: Context, change: StoredChange, *, is_confirmed: bool) -> 
         outcome = "made" if is_confirmed else "refused"
         decision = {"outcome": outcome, "before": _json(_stored(profile, contacts))}
         key = {"of_tenant_id": profile.id, "change_id": change.id}
-        if not await conn.affected(statements.decide_change, **key, **decision, now=now):
+        if not await conn.affected(statements.decide_change, **key, **decision, **_times(ctx)):
             return None
         # Whoever has the link has what the tenant signs in with.
         as_tenant = ctx._replace(actor=Actor("tenant", profile.name, profile.id))
@@ -206,10 +207,16 @@ async def _decide(ctx: Context, change: StoredChange, *, is_confirmed: bool) -> 
 async def _by_token(ctx: Context, token: str) -> StoredChange:
     token_hash = ctx.runtime.keys.token_hash("contact change", token)
     async with ctx.read() as conn:
-        change = await conn.maybe(statements.change_by_token, StoredChange, token_hash=token_hash, now=ctx.now())
+        change = await conn.maybe(statements.change_by_token, StoredChange, token_hash=token_hash, **_times(ctx))
     if change is None:
         raise TenantLinkInvalidError
     return change
+
+
+def _times(ctx: Context) -> dict[str, datetime]:
+    """What the end of a wait is compared with."""
+    now, life = ctx.now(), timedelta(seconds=ctx.runtime.settings.contact_change_seconds)
+    return {"now": now, "latest": now + life + CLOCKS_DIFFER}
 
 
 def _metadata(profile: Profile, contacts: Mapping[str, str | None]) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from app.clock import CLOCKS_DIFFER
 from app.context import Context
 from app.errors import RateLimitedError, TenantLinkInvalidError
 from app.events import Event, EventType, record
@@ -49,9 +50,9 @@ async def make_link(ctx: Context, tenant_slug: str) -> SignInLink:
 
 async def link_owner(ctx: Context, token: str) -> Tenant:
     """The tenant that a link is for; the link stays unused. Raises TenantLinkInvalidError."""
-    values = {"token_hash": ctx.runtime.keys.token_hash("tenant sign-in link", token), "now": ctx.now()}
+    token_hash = ctx.runtime.keys.token_hash("tenant sign-in link", token)
     async with ctx.read() as conn:
-        tenant = await conn.maybe(statements.tenant_of_link, Tenant, **values)
+        tenant = await conn.maybe(statements.tenant_of_link, Tenant, token_hash=token_hash, **_times(ctx))
     if tenant is None:
         raise TenantLinkInvalidError
     return tenant
@@ -62,8 +63,7 @@ async def use_link(ctx: Context, token: str, marks: Collection[str] = ()) -> Adm
 
     Raises TenantLinkInvalidError, also for the second of two at once; RateLimitedError.
     """
-    settings, now = ctx.runtime.settings, ctx.now()
-    limit = ExactLimit("links of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
+    limit = ExactLimit("links of an address", ctx.runtime.settings.one_time_password_guesses_per_address, TEN_MINUTES)
     async with ctx.write() as conn:
         wait = await count_hit(conn, ctx, limit, network_of(ctx.address))
     if wait is not None:
@@ -73,10 +73,16 @@ async def use_link(ctx: Context, token: str, marks: Collection[str] = ()) -> Adm
     token_hash = ctx.runtime.keys.token_hash("tenant sign-in link", token)
     async with ctx.write() as conn:
         tenant = await keep_tenant(conn, owner.slug)
-        if not await conn.affected(statements.take_link, tenant_id=tenant.id, token_hash=token_hash, now=now):
+        if not await conn.affected(statements.take_link, tenant_id=tenant.id, token_hash=token_hash, **_times(ctx)):
             raise TenantLinkInvalidError
         session = await begin_session(conn, ctx, tenant, by="sign-in link")
     return Admitted(session, new_mark(ctx, tenant, browser))
+
+
+def _times(ctx: Context) -> dict[str, datetime]:
+    """What the end of a link is compared with."""
+    now, life = ctx.now(), timedelta(seconds=ctx.runtime.settings.tenant_sign_in_link_seconds)
+    return {"now": now, "latest": now + life + CLOCKS_DIFFER}
 
 
 def front_end_url(settings: Settings) -> str:
