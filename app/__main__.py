@@ -34,6 +34,7 @@ COMMANDS = {
     "run": ("runs:run_project", "Start a run of a project; with --watch, show what happens."),
     "list-runs": ("runs:list_runs", "List runs of projects, and how they have ended."),
     "cancel-run": ("runs:cancel_run", "End a run at once."),
+    "sign-in-link": ("sign_in_links:sign_in_link", "Make a link that signs a tenant in once."),
     "sdl": ("sdl:sdl", "Print the schema of GraphQL."),
     "purge-sessions": ("purge:purge_sessions", "Remove sessions, challenges and limits that have ended."),
     "reinstate-device": ("devices:reinstate_device", "Let a revoked device be activated again."),

@@ -38,6 +38,7 @@ from blueprints import (
     llm_management,
     operator_auth,
     tenant_api,
+    tenant_pages,
     usage,
 )
 from blueprints.documentation import add_documentation
@@ -59,7 +60,7 @@ APIS = (
     tenant_api.api,
     usage.api,
 )
-PAGES = (operator_auth.pages, admin_pages.pages)
+PAGES = (operator_auth.pages, admin_pages.pages, tenant_pages.pages)
 # Seconds that the last batches have to finish; the rest of the grace is for durable steps.
 DRAIN_SECONDS = 5.0
 

@@ -32,7 +32,6 @@ from app.errors import SettingsError
 from app.setting_files import TomlFiles, toml_files, without_blanks
 from app.setting_kinds import (
     CodePrices,
-    CommaList,
     Cron,
     DatabaseAddress,
     Origins,
@@ -40,6 +39,7 @@ from app.setting_kinds import (
     TimeZone,
     WorkProcesses,
 )
+from app.sign_in_settings import SignInSettings
 from app.state_folder import generated_secret
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
+# Where front ends are served on the machine of whoever develops them. In production a page there is a stranger's.
+DEVELOPMENT_ORIGINS = tuple(
+    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]") for port in (3000, 3001, 3002)
+)
 LARGEST = (
     ("request_max_bytes", "request_bodies_max_bytes"),
     ("run_file_max_bytes", "run_max_bytes"),
@@ -57,7 +61,7 @@ LARGEST = (
 )
 
 
-class Settings(BaseSettings):
+class Settings(SignInSettings):
     """All settings of an installation; ``sanic.toml`` explains each public key."""
 
     model_config = SettingsConfigDict(env_prefix="PORTAL_", frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -152,23 +156,10 @@ class Settings(BaseSettings):
     run_file_max_bytes: int = Field(ge=1, le=100 * 2**20)
     run_max_bytes: int = Field(ge=1, le=3 * 2**30)
     run_max_files: int = Field(ge=1, le=60_000)
-    session_idle_seconds: int = Field(ge=60)
-    session_seconds: int = Field(ge=300)
-    one_time_password_seconds: int = Field(ge=60)
-    one_time_password_attempts: int = Field(ge=1, le=10)
-    one_time_passwords_per_tenant: int = Field(ge=1)
-    one_time_passwords_per_address: int = Field(ge=1)
-    one_time_password_guesses_per_address: int = Field(ge=1)
     mail_from: str
     mail_from_name: str
     alert_recipients: Recipients
     message_sender: str
-    operator_idle_seconds: int = Field(ge=60)
-    operator_session_seconds: int = Field(ge=300)
-    sign_in_link_seconds: int = Field(ge=60)
-    sign_ins_per_address: int = Field(ge=1)
-    sign_ins_per_account: int = Field(ge=1)
-    api_token_days: int = Field(ge=1, le=3650)
     billing_return_url: str
     billing_currency: str = Field(pattern=r"^[a-z]{3}$")
     code_prices: CodePrices
@@ -177,12 +168,6 @@ class Settings(BaseSettings):
     billing_ends_cron: Cron
     billing_prices_cron: Cron
     billing_reconcile_cron: Cron
-    oidc_issuer: str
-    oidc_client_id: str
-    oidc_allowed_emails: CommaList
-    oidc_allowed_domains: CommaList
-    oidc_role_claim: str
-    oidc_default_role: Literal["owner", "operator", "read_only", ""]
     idempotency_hours: int = Field(ge=1, le=168)
     stripe_api_base: str
     stripe_timeout_seconds: float = Field(gt=0, le=120)
@@ -214,7 +199,12 @@ class Settings(BaseSettings):
     @classmethod
     def _as_it_was_meant(cls, values: dict[str, Any]) -> dict[str, Any]:
         # With another secret key nothing that is stored can be read: it is taken as it is.
-        return without_blanks(values, but="secret_key")
+        meant = without_blanks(values, but="secret_key")
+        origins = meant.get("allowed_origins")
+        names_any = bool(origins.strip(" ,")) if isinstance(origins, str) else bool(origins)
+        if not names_any and meant.get("environment", "development") == "development":
+            meant["allowed_origins"] = DEVELOPMENT_ORIGINS
+        return meant
 
     @field_validator("smtp_url", "message_provider_url")
     @classmethod

@@ -7,6 +7,10 @@ import unicodedata
 _BLANK = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 # Soft hyphens, zero-width spaces and joiners, marks of direction, byte order marks: copied from pages and documents.
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+# Letters and signs that are drawn as nothing: fillers of Hangul, and the empty pattern of Braille.
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
+# Control characters, among them the usual line ends, and the separators of lines and paragraphs.
+_NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp"})
 _AROUND = _BLANK + _INVISIBLE
 _WITHOUT_INVISIBLE = str.maketrans("", "", _INVISIBLE)
 
@@ -31,3 +35,17 @@ def joined(text: str) -> str:
     return "".join(
         character for character in plain(text) if not character.isspace() and unicodedata.category(character) != "Pd"
     )
+
+
+def fault_of_name(text: str) -> str | None:
+    """Why this is no name, None if it is one: a name is one line, and has something that can be seen."""
+    categories = [unicodedata.category(character) for character in text]
+    if any(category in _NOT_IN_A_LINE for category in categories):
+        return "must be in one line, without control characters"
+    # Half a character, as a command line may hand it over, is for those to refuse who encode it.
+    if not any(
+        category == "Cs" or (category[0] in "LNPS" and character not in _BLANK_LETTERS)
+        for category, character in zip(categories, text, strict=True)
+    ):
+        return "must have something in it that can be seen"
+    return None

@@ -11,6 +11,7 @@ STORES = ("s3", "gs", "az")
 SHOWN_SETTINGS = (
     "public_url",
     "billing_return_url",
+    "tenant_sign_in_url",
     "oidc_issuer",
     "openai_base_url",
     "anthropic_base_url",

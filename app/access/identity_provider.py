@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+import structlog
 from joserfc import jwt
 from joserfc.errors import BadSignatureError, InvalidKeyIdError, JoseError
 from joserfc.jwk import Key, KeySet, import_key
 
+from app.access.claims import claim_at
+from app.access.discovery import RETRY_SECONDS, Discovery, discovery_from
+from app.access.provider_words import CLIENT_ERRORS, ProviderWords, words_of
 from app.clock import Clock
-from app.errors import SignInFailedError, SignInUnavailableError
+from app.errors import ClientRefusedError, SignInFailedError, SignInUnavailableError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +34,6 @@ CALLBACK_PATH = "/auth/callback"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 TIMEOUT_SECONDS = 10.0
-RETRY_SECONDS = 30
 # How long discovery and keys are cached, and how old the keys must be before a wrong signature loads them again.
 DISCOVERY_SECONDS = 3600.0
 KEYS_SECONDS = 5.0
@@ -40,6 +43,8 @@ SILENCE_SECONDS = 5.0
 MAX_SUBJECT = 255
 # The difference between clocks that token times may have.
 LEEWAY_SECONDS = 60
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +64,6 @@ class Attempt:
     def challenge(self) -> str:
         """The PKCE code challenge of the verifier (method S256)."""
         return urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).decode().rstrip("=")
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """The values of the provider's discovery document; ``takes_basic`` allows the client secret in a Basic header."""
-
-    issuer: str
-    authorization_endpoint: str
-    token_endpoint: str
-    jwks_uri: str
-    userinfo_endpoint: str | None
-    takes_basic: bool
 
 
 class IdentityProvider:
@@ -120,16 +113,34 @@ class IdentityProvider:
         discovery = await self.discovery()
         tokens = await self._exchange(discovery, attempt, code)
         claims = await self._verified(discovery, str(tokens.get("id_token")), attempt.nonce)
-        if {"email", "email_verified"} <= claims.keys() or discovery.userinfo_endpoint is None:
+        role_claim = self._settings.oidc_role_claim
+        has_role = not role_claim or claim_at(claims, role_claim) is not None
+        is_complete = has_role and {"email", "email_verified"} <= claims.keys()
+        if is_complete or discovery.userinfo_endpoint is None:
             return claims
         bearer = {"authorization": f"Bearer {tokens.get('access_token')}"}
-        userinfo = _json(await self._ask("GET", discovery.userinfo_endpoint, headers=bearer), "it names nobody")
+        response = await self._ask("GET", discovery.userinfo_endpoint, headers=bearer)
+        userinfo = self._object(response, "userinfo", "it names nobody")
         if userinfo.get("sub") != claims["sub"]:
             raise SignInFailedError(reason="it speaks of two different people")
+        if not has_role and (found := claim_at(userinfo, role_claim)) is not None:
+            # Under its whole name, because the token may have a part of the path.
+            claims = {**claims, role_claim: found}
         if claims.get("email", userinfo.get("email")) != userinfo.get("email"):
             # The two addresses differ, so email_verified of one says nothing about the other.
             return claims
         return {**userinfo, **claims}
+
+    async def try_client(self) -> ProviderWords:
+        """What the provider says to this client with a code that it has not given out.
+
+        ``invalid_grant`` means that it has accepted the client and its secret. Raises ClientRefusedError where it has
+        not, SignInUnavailableError where the provider does not answer.
+        """
+        discovery = await self.discovery()
+        attempt = Attempt.new()
+        response = await self._post_code(discovery, attempt, secrets.token_urlsafe(24))
+        return self._words(response, "")
 
     async def discovery(self) -> Discovery:
         """The provider's discovery document, read once an hour; raises SignInUnavailableError."""
@@ -148,7 +159,7 @@ class IdentityProvider:
                     # The caller's request was cancelled; the provider has not failed, so the next caller may ask it.
                     self._silent_until = 0.0
                     raise
-                self._discovery = _seconds(), _discovery_from(issuer, response)
+                self._discovery = _seconds(), discovery_from(issuer, response)
                 self._silent_until = 0.0
             return self._discovery[1]
 
@@ -158,6 +169,13 @@ class IdentityProvider:
             await self._client.aclose()
 
     async def _exchange(self, discovery: Discovery, attempt: Attempt, code: str) -> Mapping[str, Any]:
+        response = await self._post_code(discovery, attempt, code)
+        if response.status_code >= 400:
+            words = self._refusal(response, "token", code)
+            raise SignInFailedError(reason=f"the code is refused{words.in_brackets}")
+        return self._object(response, "token", "the code is refused")
+
+    async def _post_code(self, discovery: Discovery, attempt: Attempt, code: str) -> Response:
         client, secret = self._settings.oidc_client_id, self._settings.oidc_client_secret.get_secret_value()
         form = {
             "grant_type": "authorization_code",
@@ -170,7 +188,28 @@ class IdentityProvider:
             options["auth"] = (quote(client, safe=""), quote(secret, safe=""))
         else:
             form |= {"client_id": client, **({"client_secret": secret} if secret else {})}
-        return _json(await self._ask("POST", discovery.token_endpoint, data=form, **options), "the code is refused")
+        return await self._ask("POST", discovery.token_endpoint, data=form, **options)
+
+    def _refusal(self, response: Response, place: str, code: str) -> ProviderWords:
+        """The provider's words, which the log keeps; raises ClientRefusedError where they are about this client."""
+        words = words_of(_body(response), (code, self._settings.oidc_client_secret.get_secret_value()))
+        log.warning("identity_provider_refused", place=place, status=response.status_code, **words._asdict())
+        return self._words(response, code)
+
+    def _words(self, response: Response, code: str) -> ProviderWords:
+        words = words_of(_body(response), (code, self._settings.oidc_client_secret.get_secret_value()))
+        if words.error in CLIENT_ERRORS or response.status_code == 401:
+            raise ClientRefusedError(error=words.error or "invalid_client", retry_after=RETRY_SECONDS)
+        return words
+
+    def _object(self, response: Response, place: str, reason: str) -> Mapping[str, Any]:
+        """The JSON object of a response; raises SignInFailedError with this reason for any other response."""
+        body = _body(response)
+        if response.status_code == 200 and isinstance(body, dict):
+            return body
+        words = words_of(body, (self._settings.oidc_client_secret.get_secret_value(),))
+        log.warning("identity_provider_refused", place=place, status=response.status_code, **words._asdict())
+        raise SignInFailedError(reason=reason + words.in_brackets)
 
     async def _verified(self, discovery: Discovery, id_token: str, nonce: str) -> Mapping[str, Any]:
         """The claims of an ID token that this provider signed for this client and attempt, and that is current."""
@@ -215,7 +254,8 @@ class IdentityProvider:
         """The provider's keys, loaded at most ``max_age`` seconds ago."""
         async with self._loading:
             if self._keys is None or self._keys[0] + max_age < _seconds():
-                jwks = _json(await self._ask("GET", discovery.jwks_uri), "its keys cannot be read").get("keys")
+                response = await self._ask("GET", discovery.jwks_uri)
+                jwks = self._object(response, "keys", "its keys cannot be read").get("keys")
                 self._keys = _seconds(), KeySet(_usable(jwks if isinstance(jwks, list) else []))
             return self._keys[1]
 
@@ -228,8 +268,11 @@ class IdentityProvider:
         try:
             response = await self._client.request(method, address, **options)
         except httpx2.HTTPError as failure:
+            log.warning("identity_provider_failed", asked=address, failure=type(failure).__name__)
             raise SignInUnavailableError(retry_after=RETRY_SECONDS) from failure
         if response.status_code >= 500:
+            words = words_of(_body(response), (self._settings.oidc_client_secret.get_secret_value(),))
+            log.warning("identity_provider_failed", asked=address, status=response.status_code, **words._asdict())
             raise SignInUnavailableError(retry_after=RETRY_SECONDS)
         return response
 
@@ -244,42 +287,12 @@ def _client() -> AsyncClient:
     return httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, cookies=no_cookies, headers={"accept": "application/json"})
 
 
-def _discovery_from(issuer: str, response: Response) -> Discovery:
-    """Parse the discovery document; its issuer must be the configured one, and all endpoints https if the issuer is."""
+def _body(response: Response) -> Any:
+    """What a response holds as JSON, None if it is none."""
     try:
-        document = response.json()
-        methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        discovery = Discovery(
-            str(document["issuer"]),
-            str(document["authorization_endpoint"]),
-            str(document["token_endpoint"]),
-            str(document["jwks_uri"]),
-            document.get("userinfo_endpoint"),
-            "client_secret_basic" in methods,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as failure:
-        raise SignInUnavailableError(retry_after=RETRY_SECONDS) from failure
-    endpoints = (
-        discovery.authorization_endpoint,
-        discovery.token_endpoint,
-        discovery.jwks_uri,
-        discovery.userinfo_endpoint or issuer,
-    )
-    is_safe = issuer.startswith("http://") or all(endpoint.startswith("https://") for endpoint in endpoints)
-    if discovery.issuer.rstrip("/") != issuer or not is_safe:
-        raise SignInUnavailableError(retry_after=RETRY_SECONDS)
-    return discovery
-
-
-def _json(response: Response, reason: str) -> Mapping[str, Any]:
-    """The JSON object of a response; raises SignInFailedError with this reason for any other response."""
-    try:
-        body = response.json()
+        return response.json()
     except ValueError:
-        body = None
-    if response.status_code != 200 or not isinstance(body, dict):
-        raise SignInFailedError(reason=reason)
-    return body
+        return None
 
 
 def _usable(jwks: list[Any]) -> list[Key]:

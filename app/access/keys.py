@@ -17,7 +17,9 @@ from app.settings import Settings
 NONCE_BYTES = 12
 
 # The purposes of random tokens; each kind is hashed with its own key.
-TokenKind = Literal["tenant session", "operator session", "API token", "sign-in link"]
+TokenKind = Literal[
+    "tenant session", "operator session", "API token", "sign-in link", "tenant sign-in link", "contact change"
+]
 
 
 class Keys:

@@ -9,12 +9,13 @@ import signal
 import socket
 from functools import partial
 from ipaddress import ip_address
+from multiprocessing.managers import SyncManager
 
 import structlog
 
 from app import APP_NAME
 from app.commands.output import answer, escape
-from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, worker_app
+from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, end_with_parent, worker_app
 from app.open_files import open_files
 from app.settings import Settings
 from app.telemetry.log import configure_logging
@@ -47,6 +48,7 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
         on_ready=partial(_announce, settings, url, as_json=as_json),
         work_processes=settings.work_process_count,
     )
+    startup.Manager = _state_manager  # type: ignore[attr-defined]
     Sanic.start_method, Sanic.START_METHOD_SET = start_method, True
     app = Sanic(APP_NAME, configure_logging=False)
     app.prepare(
@@ -62,6 +64,16 @@ def _run_workers(settings: Settings, listener: socket.socket, start_method: Star
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     Sanic.serve(primary=app, app_loader=AppLoader(factory=partial(worker_app, settings)))
     log.info("server_stopped")
+
+
+def _state_manager() -> SyncManager:
+    """The process by which Sanic's workers share their state.
+
+    It is started with stop signals blocked and by itself outlives a main process that was killed, for ever.
+    """
+    manager = SyncManager(ctx=multiprocessing.get_context())
+    manager.start(initializer=end_with_parent)
+    return manager
 
 
 def run_work(settings: Settings, count: int, start_method: StartMethod, *, as_json: bool) -> None:

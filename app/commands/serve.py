@@ -24,6 +24,8 @@ from app.settings import Settings, load_settings
 from app.state_folder import make_state_dir
 
 METRICS_FOLDER = "metrics"
+# A disk that takes no more, or only reads.
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def serve(
@@ -44,9 +46,10 @@ def serve(
     raise_open_files()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(settings))
-        if settings.worker_count + settings.work_process_count > 1:
-            # prometheus_client reads it once, at its first import; a single process keeps its metrics in memory.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.enter_context(_metrics_folder(settings)))
+        is_alone = settings.worker_count + settings.work_process_count == 1
+        # prometheus_client reads it once, at its first import; a single process keeps its metrics in memory.
+        if not is_alone and (folder := stack.enter_context(_metrics_folder(settings))) is not None:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         start_fork_server("app.commands.preload")
         # No slow import comes before this point, because the workers' imports decide when the server is ready.
         from app.commands.main_process import run
@@ -84,10 +87,11 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _metrics_folder(settings: Settings) -> Iterator[Path]:
+def _metrics_folder(settings: Settings) -> Iterator[Path | None]:
     """An empty folder for this server's metrics; the folders of servers that have ended are removed.
 
-    A server holds a lock in its folder; the lock ends with its process, and so shows that the server has ended.
+    A server holds a lock in its folder; the lock ends with its process, and so shows that the server has ended. None
+    on a disk that takes no more: then each process counts for itself.
     """
     parent = settings.state_dir.absolute() / METRICS_FOLDER
     try:
@@ -100,8 +104,14 @@ def _metrics_folder(settings: Settings) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(dir=parent))
         lock_file = (folder / "lock").open("w")
     except OSError as failure:
-        reason = f"cannot write into {settings.state_dir} ({failure.strerror})"
-        raise SettingsError(key="state_dir", variable="PORTAL_STATE_DIR", reason=reason) from None
+        if failure.errno not in NO_ROOM:
+            reason = f"cannot write into {settings.state_dir} ({failure.strerror})"
+            raise SettingsError(key="state_dir", variable="PORTAL_STATE_DIR", reason=reason) from None
+        import structlog
+
+        structlog.get_logger(__name__).warning("metrics_in_memory", reason=failure.strerror)
+        yield None
+        return
     with lock_file:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
         yield folder

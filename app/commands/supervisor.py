@@ -23,14 +23,12 @@ from sanic.exceptions import ServerKilled
 from sanic.worker.manager import MonitorCycle, WorkerManager
 from sanic.worker.process import Worker, WorkerProcess
 
-from app.commands.worker import STOP_SIGNALS, work_process
+from app.commands.worker import END_SECONDS, STOP_SIGNALS, work_process
 from app.settings import Settings
 
 WORKER_FAILED = "__TERMINATE_EARLY__"
 
 START_SECONDS = 60.0
-# Seconds that a worker may need after its grace, for closing connections and the durable engine's threads.
-END_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
 # A worker that dies after this time is replaced at once; one that dies earlier is replaced with a growing delay.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 from sanic.server.loop import try_use_uvloop
 
-from app.commands.worker import live_as_child
+from app.commands.worker import END_SECONDS, live_as_child
 from app.database import schema
 from app.database.pools import work_settings
 from app.errors import PortalError
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 def work(settings: Settings, on_working: Callable[[], object] | None = None) -> None:
     """Run this process until SIGTERM; ``on_working`` is called once it takes work."""
     configure_logging(settings)
-    live_as_child()
+    live_as_child(settings.shutdown_grace_seconds + END_SECONDS)
     os.nice(NICENESS)
     try_use_uvloop()
     try:

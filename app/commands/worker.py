@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import PortalError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 # How multiprocessing starts a worker.
 StartMethod = Literal["forkserver", "spawn"]
+# Seconds that a process may need after its grace, for closing connections and the durable engine's threads.
+END_SECONDS = 30.0
 # The number of connections that may wait for accept while workers are busy or being replaced.
 BACKLOG = 1024
 # The thresholds of the garbage collector's three generations. Requests leave no reference cycles, but the durable
@@ -48,7 +51,7 @@ def worker_app(settings: Settings) -> Sanic[Any, Any]:
         call_for_errands(app.ctx.runtime)
     logging.getLogger("sanic.error").addFilter(_reason_only)
     app.before_server_stop(_stop_once)
-    live_as_child()
+    live_as_child(settings.shutdown_grace_seconds + END_SECONDS)
     return app
 
 
@@ -59,10 +62,18 @@ def work_process(settings: Settings, working: Semaphore | None = None) -> None:
     work(settings, working.release if working is not None else None)
 
 
-def live_as_child() -> None:
-    """Stop with the main process, and spare the garbage collector what lives as long as this process."""
-    threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
+def live_as_child(end_seconds: float) -> None:
+    """Stop with the main process, and spare the garbage collector what lives as long as this process.
+
+    Without a main process nobody else would end a process that does not stop within ``end_seconds``.
+    """
+    threading.Thread(target=_stop_with_parent, args=(end_seconds,), name="parent", daemon=True).start()
     _configure_garbage_collection()
+
+
+def end_with_parent() -> None:
+    """Have this process end when the main process has, at once: it has nothing to finish."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
 
 def _reason_only(record: logging.LogRecord) -> bool:
@@ -88,8 +99,17 @@ async def _stop_once(app: Sanic[Any, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _stop_with_parent() -> None:
+def _stop_with_parent(end_seconds: float) -> None:
     """Stop when the main process has died without stopping this one, or the port would stay in use."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+        # This thread goes with its process, which has ended by then unless something in it hangs.
+        time.sleep(end_seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from app import typed_text
@@ -72,6 +72,16 @@ def _kinds(annotation: Any) -> Iterator[object]:
     yield annotation
     for part in get_args(annotation):
         yield from _kinds(part)
+
+
+def _name(value: str) -> str:
+    if (fault := typed_text.fault_of_name(value)) is not None:
+        raise ValueError(fault)
+    return value
+
+
+# For texts by which people tell things apart, in lists, mails, logs and tables: after the bounds of the text.
+IS_NAME = AfterValidator(_name)
 
 
 def wrong_fields(failure: pydantic.ValidationError, place: str) -> ValidationError:

@@ -24,6 +24,14 @@ class AccountRateLimitedError(RateLimitedError):
     """
 
 
+class TenantRateLimitedError(RateLimitedError):
+    """Too many attempts to sign in with this name.
+
+    Try again in {retry_after} seconds. Sooner, use a browser that has signed in with it before, or ask your vendor for
+    a sign-in link.
+    """
+
+
 class UnavailableError(PortalError):
     """The service cannot answer at the moment.
 
@@ -44,6 +52,13 @@ class SignInUnavailableError(UnavailableError):
     """
 
     code = "sign_in_unavailable"
+
+
+class ClientRefusedError(SignInUnavailableError):
+    """The identity provider does not accept the portal as its client ({error}).
+
+    Ask an owner to compare oidc_client_id and PORTAL_OIDC_CLIENT_SECRET with the provider; portal doctor tries them.
+    """
 
 
 class DatabaseUnavailableError(UnavailableError):

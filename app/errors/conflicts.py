@@ -56,3 +56,12 @@ class SubscriptionConflictError(ConflictError):
     """
 
     code = "subscription_conflict"
+
+
+class ContactChangeWaitsError(ConflictError):
+    """The change of the {what} waits for confirmation: a message with a link was sent to {asked_at}.
+
+    Everything else was saved. Follow the link within {hours} hours, or ask your vendor to confirm the change.
+    """
+
+    code = "contact_change_waits"

@@ -123,3 +123,13 @@ class AlertNotFoundError(PortalError):
 
     code = "alert_not_found"
     status = 404
+
+
+class ContactChangeNotFoundError(PortalError):
+    """No change of where one-time passwords go waits for the tenant {slug}.
+
+    It may have been confirmed, refused or superseded, or have expired.
+    """
+
+    code = "contact_change_not_found"
+    status = 404

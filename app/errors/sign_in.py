@@ -78,6 +78,13 @@ class SignInLinkInvalidError(UnauthenticatedError):
     code = "sign_in_link_invalid"
 
 
+class TenantLinkInvalidError(SignInLinkInvalidError):
+    """The sign-in link is not known, was used, or has expired.
+
+    Ask your vendor for a new one, or sign in with a code.
+    """
+
+
 class SignInFailedError(UnauthenticatedError):
     """The identity provider's answer cannot be trusted: {reason}.
 
@@ -85,6 +92,13 @@ class SignInFailedError(UnauthenticatedError):
     """
 
     code = "sign_in_failed"
+
+
+class AttemptUnknownError(SignInFailedError):
+    """The identity provider's answer cannot be trusted: {reason}.
+
+    Start again at /auth/login.
+    """
 
 
 class PermissionDeniedError(DeniedError):
@@ -103,6 +117,20 @@ class OperatorNotAllowedError(DeniedError):
     """
 
     code = "operator_not_allowed"
+
+
+class OperatorAddressMissingError(OperatorNotAllowedError):
+    """The identity provider names no e-mail address that can be used.
+
+    Add one to your account there, and have the provider send it to the portal as the claim email.
+    """
+
+
+class OperatorUnverifiedError(OperatorNotAllowedError):
+    """The identity provider does not say that the address {email} is verified.
+
+    Have it verified there, then sign in again. A provider that never says so has to be set to send email_verified.
+    """
 
 
 class OperatorBoundError(OperatorNotAllowedError):

@@ -12,6 +12,7 @@ from email.policy import default as default_policy
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+from app.errors import DeliveryDeferredError
 from app.messages.mime import as_message
 from app.messages.ports import Mail
 
@@ -39,8 +40,12 @@ class Mailbox:
         self._sender, self._sender_name = sender, sender_name
 
     async def send(self, mail: Mail) -> None:
-        """Put the mail into the folder."""
-        await asyncio.to_thread(self._write, as_message(mail, self._sender, self._sender_name).as_bytes())
+        """Put the mail into the folder; raises DeliveryDeferredError where that cannot be written."""
+        message = as_message(mail, self._sender, self._sender_name).as_bytes()
+        try:
+            await asyncio.to_thread(self._write, message)
+        except OSError as failure:
+            raise DeliveryDeferredError(reason=f"the mailbox cannot be written: {failure.strerror}") from failure
 
     async def messages(self, limit: int = 100) -> list[MailboxMessage]:
         """The newest messages, newest first."""
@@ -51,9 +56,12 @@ class Mailbox:
         self._folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
         name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         draft = self._folder / f".{name}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_FILE), "wb") as file:
-            file.write(message)
-        draft.rename(self._folder / f"{name}{SUFFIX}")
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_FILE), "wb") as file:
+                file.write(message)
+            draft.rename(self._folder / f"{name}{SUFFIX}")
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _read(self, limit: int) -> list[MailboxMessage]:
         newest = sorted(self._folder.glob(f"[!.]*{SUFFIX}"), reverse=True)[:limit]

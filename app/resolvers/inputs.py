@@ -8,7 +8,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from app.contract.fields import wrong_fields
+from app.contract.fields import IS_NAME, blank_is_null, trimmed, wrong_fields
 from app.errors import ValidationError
 from app.execution.costs import MAX_LIMIT
 from app.numerals import read_numeral
@@ -41,12 +41,9 @@ def row_id(text: str, argument: str = "id") -> int:
         raise ValidationError.of(argument, "is no id", kind="id") from None
 
 
-def _trimmed(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
-Trimmed = BeforeValidator(_trimmed)
-ClientName = Annotated[str | None, Trimmed, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
+Trimmed = BeforeValidator(trimmed)
+ClientNameText = Annotated[str, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL), IS_NAME]
+ClientName = Annotated[ClientNameText | None, BeforeValidator(blank_is_null)]
 Description = Annotated[str | None, Field(max_length=MAX_DESCRIPTION, pattern=NO_NUL)]
 
 
@@ -62,7 +59,7 @@ class ProjectConfig(BaseModel):
 class NewProject(BaseModel):
     """A new project; its objectives describe it where nothing else does."""
 
-    name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
+    name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL), IS_NAME]
     objective: Annotated[str, Field(max_length=MAX_INSTRUCTIONS, pattern=NO_NUL)]
     config: pydantic.Json[ProjectConfig] = ProjectConfig()
 

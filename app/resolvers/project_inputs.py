@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.contract.fields import IS_NAME, blank_is_null
 from app.money import MAX_USD, NANOS_PER_USD
 from app.resolvers.inputs import Trimmed, read_changes
 from app.services.llm.setting_values import MAX_MODEL, MaxTokens, Provider, Temperature
@@ -13,13 +14,8 @@ from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_IN
 from sql.bounds import NO_NUL
 from sql.tables.projects import MAX_PROJECT_ID
 
-
-def _blank_is_null(value: object) -> object:
-    return (value.strip() or None) if isinstance(value, str) else value
-
-
-BlankIsNull = BeforeValidator(_blank_is_null)
-ClientName = Annotated[str, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
+BlankIsNull = BeforeValidator(blank_is_null)
+ClientName = Annotated[str, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL), IS_NAME]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=NO_NUL)]
 Instructions = Annotated[str, Field(max_length=MAX_INSTRUCTIONS, pattern=NO_NUL)]
 ModelName = Annotated[str, Field(max_length=MAX_MODEL, pattern=NO_NUL)]
@@ -34,7 +30,7 @@ class OperatorProject(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     project_id: Annotated[str, Field(min_length=1, max_length=MAX_PROJECT_ID, pattern=PROJECT_ID)]
-    client_name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
+    client_name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_CLIENT_NAME, pattern=NO_NUL), IS_NAME]
     description: Annotated[Description | None, BlankIsNull] = None
     custom_instructions: Annotated[Instructions | None, BlankIsNull] = None
     is_active: bool = True
@@ -55,7 +51,7 @@ class _Changes(BaseModel):
 class OwnChanges(_Changes):
     """What a tenant may change."""
 
-    name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)] = ""
+    name: Annotated[str, Trimmed, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL), IS_NAME] = ""
 
 
 class AnyChanges(_Changes):

@@ -6,10 +6,15 @@ imported, as the client library requires. A single worker keeps its values in me
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from app.telemetry.metric_files import keep_in_allocated_files
+
+keep_in_allocated_files()
 
 # Its count is the number of requests; a separate counter would cost one more write per request.
 requests = Histogram(
@@ -63,11 +68,17 @@ def exposition() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    try:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    except ValueError:
+        # Somebody has removed the folder.
+        return generate_latest()
     return generate_latest(registry)
 
 
 def forget_process(pid: int) -> None:
     """Drop the metrics of a dead process that are valid only while it lives."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        # On a disk that is read-only now they stay.
+        with contextlib.suppress(OSError):
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from app import errors
 from app.access.callers import operator
@@ -14,10 +14,15 @@ from app.context import Context
 from app.services.operators import api_tokens
 from app.services.operators.api_tokens import MAX_DAYS, MAX_NAME, NEWEST_FIRST, ListedToken, NewToken
 from blueprints.admin_api import api
-from blueprints.web.fields import NO_NUL, RequestModel
+from blueprints.web.fields import IS_NAME, NO_NUL, RequestModel, trimmed
 
 CALLER = operator(Permission.API_TOKENS_MANAGE)
-TokenName = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL, description="What it is for.")]
+TokenName = Annotated[
+    str,
+    BeforeValidator(trimmed),
+    Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL, description="What it is for."),
+    IS_NAME,
+]
 Days = Annotated[int, Field(ge=1, le=MAX_DAYS, description="Days that it is good for; the settings say how many else.")]
 
 

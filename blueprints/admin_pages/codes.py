@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sanic import Request
 from sanic.response import HTTPResponse
 
@@ -15,6 +15,7 @@ from app.access.permissions import Permission
 from app.context import Context
 from app.errors import ConflictError, PortalError, TenantNotFoundError, ValidationError
 from app.services.directory.lookup import tenant_named
+from app.services.licensing.code_fields import Label
 from app.services.licensing.code_list import code_of_tenant, list_codes
 from app.services.licensing.codes import MAX_CODES, MAX_DAYS, MAX_LABEL, MAX_USES, generate_codes, revoke_code
 from blueprints.admin_pages import pages
@@ -27,7 +28,7 @@ from blueprints.admin_pages.tenant_choice import (
     page_links,
     read_id,
 )
-from blueprints.web.fields import NO_NUL
+from blueprints.web.fields import blank_is_null
 from blueprints.web.form_fields import Filled, read_fields
 from blueprints.web.pages import View, see_other
 from blueprints.web.submissions import made_once, new_form_key
@@ -45,7 +46,7 @@ class NewCodes(BaseModel):
 
     count: Annotated[int, Field(ge=1, le=MAX_CODES)] = 1
     ttl_days: Annotated[int | None, Field(ge=1, le=MAX_DAYS)] = None
-    label: Annotated[str | None, Field(max_length=MAX_LABEL, pattern=NO_NUL)] = None
+    label: Annotated[Label | None, BeforeValidator(blank_is_null)] = None
     max_uses: Annotated[int, Field(ge=1, le=MAX_USES)] = 1
 
 

@@ -9,12 +9,12 @@ from sanic.response import HTTPResponse
 
 from app.access.callers import OPERATOR
 from app.context import Context
-from app.errors import PortalError, ValidationError
+from app.errors import AttemptUnknownError, PortalError, UnauthenticatedError, ValidationError
 from app.services.operators import accounts, local_sign_in, provider_sign_in, sessions
 from app.services.operators.accounts import SignedInOperator
 from app.services.operators.local_sign_in import MAX_CHARACTERS, MIN_CHARACTERS, LinkOwner
 from app.services.operators.sessions import SignedIn
-from blueprints.web.cookies import SESSION_COOKIE, cookies_of, session_cookies
+from blueprints.web.cookies import SESSION_COOKIE, cookies_of, session_actor, session_cookies
 from blueprints.web.forms import set_cookie
 from blueprints.web.operations import Api
 from blueprints.web.pages import HOME_PATH, SIGN_IN_PATH, Pages, View, reads_pages, see_other
@@ -22,7 +22,8 @@ from blueprints.web.pages import HOME_PATH, SIGN_IN_PATH, Pages, View, reads_pag
 api = Api("operators", "/auth")
 pages = Pages("operator_auth")
 
-ATTEMPT_COOKIE = "sign_in"
+# The beginning of their names: each tab has an attempt of its own.
+ATTEMPT_COOKIE = "sign_in_"
 ATTEMPT_PATH = "/auth"
 
 
@@ -78,10 +79,12 @@ async def sign_in_with_provider(request: Request, ctx: Context) -> HTTPResponse:
     """Lead to the identity provider."""
     started = await provider_sign_in.start(ctx)
     response = see_other(started.address)
+    for name in provider_sign_in.attempts_to_forget(ctx, _attempts(request)):
+        set_cookie(response, ctx.runtime, name, "", path=ATTEMPT_PATH, seconds=0)
     set_cookie(
         response,
         ctx.runtime,
-        ATTEMPT_COOKIE,
+        ATTEMPT_COOKIE + started.name,
         started.cookie,
         path=ATTEMPT_PATH,
         seconds=provider_sign_in.ATTEMPT_SECONDS,
@@ -91,13 +94,31 @@ async def sign_in_with_provider(request: Request, ctx: Context) -> HTTPResponse:
 
 @pages.page("GET", "/auth/callback")
 async def back_from_provider(request: Request, ctx: Context) -> HTTPResponse:
-    """Come back from the identity provider."""
+    """Come back from the identity provider; whoever has signed in already and loads this again is led on."""
     said = {name: value for name, value in request.query_args if isinstance(value, str)}
-    response = _signed_in(
-        ctx, await provider_sign_in.finish(ctx, cookies=cookies_of(request, ATTEMPT_COOKIE), callback=said)
-    )
-    set_cookie(response, ctx.runtime, ATTEMPT_COOKIE, "", path=ATTEMPT_PATH, seconds=0)
+    name = ATTEMPT_COOKIE + provider_sign_in.attempt_name(said.get("state", ""))
+    try:
+        signed_in = await provider_sign_in.finish(ctx, cookies=cookies_of(request, name), callback=said)
+    except AttemptUnknownError:
+        if await _is_signed_in(request, ctx):
+            return see_other(HOME_PATH)
+        raise
+    response = _signed_in(ctx, signed_in)
+    set_cookie(response, ctx.runtime, name, "", path=ATTEMPT_PATH, seconds=0)
     return response
+
+
+def _attempts(request: Request) -> dict[str, str]:
+    """The cookies of attempts that wait, by their names."""
+    names = [name for name in request.cookies if name.startswith(ATTEMPT_COOKIE)]
+    return {name: found[0] for name in names if (found := cookies_of(request, name))}
+
+
+async def _is_signed_in(request: Request, ctx: Context) -> bool:
+    try:
+        return await session_actor(request, ctx.runtime) is not None
+    except UnauthenticatedError:
+        return False
 
 
 @pages.page("GET", "/auth/logout", template="sign_out.html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -9,11 +10,12 @@ from pydantic import BeforeValidator, Field
 from app import errors
 from app.access.callers import ANYONE, TENANT, TENANT_TOKEN
 from app.context import Context
-from app.services.tenants import sessions, sign_in
+from app.services.tenants import sessions, sign_in, sign_in_links
 from app.services.tenants.sessions import SessionState, SignedIn
 from app.services.tenants.sign_in import PasswordRequested
 from blueprints.tenant_api import api
 from blueprints.web.fields import NO_NUL, RequestModel, typed_code, typed_slug
+from blueprints.web.known_browsers import HEADER, WithHeaders, marked, marks_in
 
 SignInName = Annotated[
     str,
@@ -40,6 +42,14 @@ class PasswordCheck(RequestModel):
     otp_code: OneTimePassword
 
 
+class LinkUse(RequestModel):
+    """Whose link it is."""
+
+    token: Annotated[
+        str, Field(min_length=1, max_length=200, pattern=NO_NUL, description="The last part of the link's address.")
+    ]
+
+
 @api.operation(
     "POST",
     "/auth/otp/generate",
@@ -47,15 +57,18 @@ class PasswordCheck(RequestModel):
     body=PasswordRequest,
     answers=PasswordRequested,
     errors=(errors.RateLimitedError,),
+    optional_headers=HEADER,
     shown_as_is=True,
 )
-async def generate_one_time_password(ctx: Context, asked: PasswordRequest) -> PasswordRequested:
+async def generate_one_time_password(
+    ctx: Context, asked: PasswordRequest, headers: Mapping[str, str]
+) -> PasswordRequested:
     """Send a one-time password to a tenant.
 
     The answer is the same whether there is such a tenant and whether it can be reached; the code is never in it.
     The newest code is the only one that works, once.
     """
-    return await sign_in.request_password(ctx, asked.tenant_slug)
+    return await sign_in.request_password(ctx, asked.tenant_slug, marks_in(headers, asked.tenant_slug))
 
 
 @api.operation(
@@ -65,14 +78,37 @@ async def generate_one_time_password(ctx: Context, asked: PasswordRequest) -> Pa
     body=PasswordCheck,
     answers=SignedIn,
     errors=(errors.OneTimePasswordInvalidError, errors.RateLimitedError),
+    optional_headers=HEADER,
     shown_as_is=True,
 )
-async def verify_one_time_password(ctx: Context, given: PasswordCheck) -> SignedIn:
+async def verify_one_time_password(ctx: Context, given: PasswordCheck, headers: Mapping[str, str]) -> WithHeaders:
     """Sign in with a one-time password.
 
-    A code survives a few wrong guesses, then a new one is needed. The session token goes into X-Session-Token.
+    A code survives a few wrong guesses from one place, then a new one is needed. The session token goes into
+    X-Session-Token. A cookie makes the browser known, so that strangers cannot use up its guesses and codes; it signs
+    nobody in.
     """
-    return await sign_in.verify_password(ctx, given.tenant_slug, given.otp_code)
+    marks = marks_in(headers, given.tenant_slug)
+    admitted = await sign_in.verify_password(ctx, given.tenant_slug, given.otp_code, marks)
+    return marked(ctx, admitted.session, admitted.mark)
+
+
+@api.operation(
+    "POST",
+    "/auth/link",
+    caller=ANYONE,
+    body=LinkUse,
+    answers=SignedIn,
+    errors=(errors.TenantLinkInvalidError, errors.RateLimitedError),
+    shown_as_is=True,
+)
+async def use_tenant_sign_in_link(ctx: Context, given: LinkUse) -> WithHeaders:
+    """Sign in with the token of a link that an operator has made.
+
+    It works once. The browser is known from then on, as after any sign-in.
+    """
+    admitted = await sign_in_links.use_link(ctx, given.token)
+    return marked(ctx, admitted.session, admitted.mark)
 
 
 @api.operation(

@@ -13,7 +13,7 @@ from app.services.payments import purchases as buying
 from app.services.payments import renewals, summary, upgrades
 from blueprints.tenant_api import api
 from blueprints.web.billing_fields import BillingAnswer, PaymentMethodsAnswer, PricedPlanAnswer
-from blueprints.web.fields import NO_NUL, CamelRequest, blank_is_null
+from blueprints.web.fields import IS_NAME, NO_NUL, CamelRequest, blank_is_null
 from blueprints.web.payment_fields import (
     CheckoutAnswer,
     CodesAnswer,
@@ -57,7 +57,7 @@ class PurchaseRequest(CamelRequest):
 
     quantity: Annotated[int, Field(ge=1, le=MAX_CODES, description="How many codes.")]
     label: Annotated[
-        Annotated[str, Field(max_length=255, pattern=NO_NUL)] | None,
+        Annotated[str, Field(max_length=255, pattern=NO_NUL), IS_NAME] | None,
         BeforeValidator(blank_is_null),
         Field(description="What the codes are for; each of them gets it."),
     ] = None

@@ -15,7 +15,7 @@ from app.contract.camel import CAMEL
 from app.services.projects import changes, codes, creation, deletion, details, project_list
 from app.services.projects.rules import MAX_NAME
 from blueprints.tenant_api import api
-from blueprints.web.fields import NO_NUL, CamelChanges, CamelRequest, PageNumber, RequestModel, trimmed
+from blueprints.web.fields import IS_NAME, NO_NUL, CamelChanges, CamelRequest, PageNumber, RequestModel, trimmed
 from blueprints.web.project_fields import (
     PROJECT_ID_IN_PATH,
     ClientName,
@@ -27,7 +27,7 @@ from blueprints.web.project_fields import (
     pager,
 )
 
-Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL)]
+Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=MAX_NAME, pattern=NO_NUL), IS_NAME]
 ERRORS = (errors.ProjectNotFoundError,)
 
 

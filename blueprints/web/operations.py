@@ -32,6 +32,7 @@ from blueprints.web.endpoints import Answered, observed
 from blueprints.web.event_streams import EventStream, stream
 from blueprints.web.idempotency import Outcome, answered_once
 from blueprints.web.identify import identified
+from blueprints.web.known_browsers import WithHeaders
 from blueprints.web.problems import problem_of
 from blueprints.web.routes import add_route
 from blueprints.web.versions import Versioned, expected_versions
@@ -222,7 +223,7 @@ def _response(answer: Any, write: Callable[[Any], bytes], status: int, request_i
         return answer
     if answer is None:
         return HTTPResponse(None, status, {"x-request-id": request_id})
-    if isinstance(answer, Versioned):
+    if isinstance(answer, Versioned | WithHeaders):
         return Answer(write(answer.answer), request_id, status=status, more=answer.headers)
     return Answer(write(answer), request_id, status=status)
 

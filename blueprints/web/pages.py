@@ -40,13 +40,14 @@ HEADERS = {
 class View(NamedTuple):
     """What a page shows: the values of its template, and the error that its reader can mend there.
 
-    ``policy`` is what a browser may load for it.
+    ``policy`` is what a browser may load for it, ``cookie`` one that it is given with the page, as a header writes it.
     """
 
     values: Mapping[str, object]
     status: int = 200
     error: PortalError | None = None
     policy: str = POLICY
+    cookie: str | None = None
 
 
 Handler = Callable[..., Awaitable[View | HTTPResponse]]
@@ -152,6 +153,8 @@ async def _answer(
     response.headers["content-security-policy"] = view.policy
     if view.error is not None:
         _say_when_again(response, view.error)
+    if view.cookie is not None:
+        response.headers.add("set-cookie", view.cookie)
     return guard.applied(response)
 
 

@@ -13,7 +13,7 @@ from app.money import to_usd
 from app.services.figures.totals import Total
 from app.services.projects.details import AgentPrompt, Project
 from app.services.projects.rules import MAX_CLIENT_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS
-from blueprints.web.fields import NO_NUL, blank_is_null, trimmed
+from blueprints.web.fields import IS_NAME, NO_NUL, blank_is_null, trimmed
 
 PROJECT_ID_IN_PATH = {"project_id": "The project's id."}
 CLEARED = "Null or blank clears it."
@@ -25,7 +25,7 @@ Search = Annotated[
         description="A part of the id, a name, the description or the objectives, in any case.",
     ),
 ]
-ClientNameText = Annotated[str, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL)]
+ClientNameText = Annotated[str, Field(max_length=MAX_CLIENT_NAME, pattern=NO_NUL), IS_NAME]
 DescriptionText = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=NO_NUL)]
 InstructionsText = Annotated[str, Field(max_length=MAX_INSTRUCTIONS, pattern=NO_NUL)]
 ClientName = Annotated[
@@ -44,7 +44,7 @@ Instructions = Annotated[
     Field(description=f"What is to be reached: its objectives. {CLEARED}"),
 ]
 RequiredClientName = Annotated[
-    str, BeforeValidator(trimmed), Field(min_length=1, max_length=MAX_CLIENT_NAME, pattern=NO_NUL)
+    str, BeforeValidator(trimmed), Field(min_length=1, max_length=MAX_CLIENT_NAME, pattern=NO_NUL), IS_NAME
 ]
 
 

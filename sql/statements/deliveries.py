@@ -17,7 +17,12 @@ begin_attempt = (
     .where(deliveries.c.id == bindparam("of_id"), _WAITS)
     .values(attempts=deliveries.c.attempts + 1)
     .returning(
-        deliveries.c.id, deliveries.c.kind, deliveries.c.tenant_slug, deliveries.c.attempts, deliveries.c.created_at
+        deliveries.c.id,
+        deliveries.c.kind,
+        deliveries.c.tenant_slug,
+        deliveries.c.attempts,
+        deliveries.c.created_at,
+        deliveries.c.contact_change_id,
     )
 )
 

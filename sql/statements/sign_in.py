@@ -8,7 +8,7 @@ from sql.dialect import batch_rows
 from sql.dialect import insert as upsert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
 from sql.scope import across_tenants
-from sql.tables import otp_challenges, tenant_sessions, tenants
+from sql.tables import otp_challenges, tenant_sessions, tenant_sign_in_links, tenants
 
 _requests = batch_rows(token_hash=LargeBinary)
 
@@ -43,35 +43,61 @@ touch_session = (
 
 _challenge = upsert(otp_challenges)
 
-# A new challenge replaces the previous one and resets the count of guesses.
+# A new challenge replaces the previous one.
 store_challenge = _challenge.on_conflict_do_update(
     index_elements=[otp_challenges.c.tenant_id],
     set_={
         "code_hash": _challenge.excluded.code_hash,
-        "attempts": 0,
         "expires_at": _challenge.excluded.expires_at,
         "created_at": _challenge.excluded.created_at,
     },
 )
 
-# Counts a guess before it is compared; returns no row when no guess is left.
-count_guess = (
-    update(otp_challenges)
+open_challenge = (
+    select(otp_challenges.c.tenant_id, otp_challenges.c.code_hash)
+    .join(tenants, tenants.c.id == otp_challenges.c.tenant_id)
     .where(
-        otp_challenges.c.tenant_id
-        == select(tenants.c.id).where(tenants.c.slug == bindparam("tenant_slug")).scalar_subquery(),
-        otp_challenges.c.attempts < bindparam("max_attempts"),
+        tenants.c.slug == bindparam("tenant_slug"),
+        tenant_is_shown,
         otp_challenges.c.expires_at > bindparam("now"),
         # One that lasts longer was made by a clock that stood ahead.
         otp_challenges.c.expires_at <= bindparam("latest"),
     )
-    .values(attempts=otp_challenges.c.attempts + 1)
-    .returning(otp_challenges.c.tenant_id, otp_challenges.c.code_hash)
 )
 
 # Of two right guesses at the same time, only one deletes the challenge.
 take_challenge = delete(otp_challenges).where(
     otp_challenges.c.tenant_id == bindparam("tenant_id"), otp_challenges.c.code_hash == bindparam("code_hash")
+)
+
+_link = upsert(tenant_sign_in_links)
+
+# A new link replaces the previous one.
+store_link = _link.on_conflict_do_update(
+    index_elements=[tenant_sign_in_links.c.tenant_id],
+    set_={
+        "token_hash": _link.excluded.token_hash,
+        "expires_at": _link.excluded.expires_at,
+        "created_at": _link.excluded.created_at,
+    },
+)
+
+tenant_of_link = across_tenants(
+    select(tenants.c.id, tenants.c.name, tenants.c.slug)
+    .join(tenant_sign_in_links, tenant_sign_in_links.c.tenant_id == tenants.c.id)
+    .where(
+        tenant_sign_in_links.c.token_hash == bindparam("token_hash"),
+        tenant_sign_in_links.c.expires_at > bindparam("now"),
+        tenant_is_shown,
+    ),
+    "the tenant is not known before its link is found",
+)
+
+# Deleting the row uses the link: of two at the same time, the second deletes nothing.
+take_link = delete(tenant_sign_in_links).where(
+    tenant_sign_in_links.c.tenant_id == bindparam("tenant_id"),
+    tenant_sign_in_links.c.token_hash == bindparam("token_hash"),
+    tenant_sign_in_links.c.expires_at > bindparam("now"),
 )
 
 insert_session = insert(tenant_sessions).returning(tenant_sessions.c.id)
@@ -99,6 +125,14 @@ delete_ended_sessions = across_tenants(
 delete_ended_challenges = across_tenants(
     hidden_too(
         delete(otp_challenges).where(otp_challenges.c.expires_at < bindparam("now")),
+        "it removes what a deletion would remove later",
+    ),
+    "the hourly purge removes what has ended, of all tenants",
+)
+
+delete_ended_links = across_tenants(
+    hidden_too(
+        delete(tenant_sign_in_links).where(tenant_sign_in_links.c.expires_at < bindparam("now")),
         "it removes what a deletion would remove later",
     ),
     "the hourly purge removes what has ended, of all tenants",

@@ -68,6 +68,8 @@ OwnedTable = Literal[
     "run_changes",
     "tenant_sessions",
     "otp_challenges",
+    "tenant_sign_in_links",
+    "contact_changes",
     "deliveries",
 ]
 

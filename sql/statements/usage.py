@@ -152,6 +152,8 @@ sums_of_days = select(usage_rollups.c.day, usage_rollups.c.kind, usage_rollups.c
 
 # The constraint that a statement violates which takes a day beyond what it holds.
 DAY_IS_FULL = "ck_usage_rollups_quantity"
+# Those that one violates whose tenant was there when it began, and is not any more.
+TENANT_IS_GONE = ("fk_usage_events_tenant_id", "fk_usage_rollups_tenant_id")
 _own = usage_events.c["tenant_id", "event_id", "kind", "quantity", "at", "day", "received_at"]
 _own_values = {column.key: bindparam(column.key, type_=column.type) for column in _own}
 _has_room = not_(

@@ -23,7 +23,7 @@ from sql.tables.operators import api_tokens, operator_sessions, operators, sign_
 from sql.tables.projects import projects
 from sql.tables.requests import idempotent_answers, rate_windows
 from sql.tables.runs import agent_tasks, run_events, run_files, run_folders, runs
-from sql.tables.sign_in import deliveries, otp_challenges, tenant_sessions
+from sql.tables.sign_in import contact_changes, deliveries, otp_challenges, tenant_sessions, tenant_sign_in_links
 from sql.tables.statistics import statistics, statistics_changes
 from sql.tables.stripe import (
     billing_clock,
@@ -48,6 +48,7 @@ __all__ = [
     "billing_clock",
     "billing_facts",
     "checkouts",
+    "contact_changes",
     "deliveries",
     "devices",
     "errand_calls",
@@ -93,6 +94,7 @@ __all__ = [
     "template_techs",
     "tenant_deletions",
     "tenant_sessions",
+    "tenant_sign_in_links",
     "tenants",
     "usage_events",
     "usage_rollups",

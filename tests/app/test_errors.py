@@ -54,6 +54,8 @@ CODES = {
     "not_yet_run": 404,
     "one_time_password_invalid": 401,
     "operator_missing": 401,
+    "contact_change_not_found": 404,
+    "contact_change_waits": 409,
     "operator_not_allowed": 403,
     "operator_not_found": 404,
     "origin_refused": 403,
@@ -310,6 +312,12 @@ def test_messages_name_only_what_they_are_given() -> None:
         "TenantConflictError": {"slug"},
         "TenantNotFoundError": {"slug"},
         "UnavailableError": {"retry_after"},
+        "AttemptUnknownError": {"reason"},
+        "ClientRefusedError": {"error"},
+        "OperatorUnverifiedError": {"email"},
+        "TenantRateLimitedError": {"retry_after"},
+        "ContactChangeNotFoundError": {"slug"},
+        "ContactChangeWaitsError": {"asked_at", "hours", "what"},
         "VersionConflictError": {"version"},
     }
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-import httpx2
 import pytest
-from httpx2 import Response
 from sqlalchemy import false, func, select
 from support.clocks import MovableClock
-from support.live import LiveServer, live_server
-from support.operators import Browser, browser, new_operator
+from support.live import LiveServer
+from support.operators import browser, new_operator
 from support.provider import Provider, provider_process
+from support.provider_sign_in import ANN, accounts_of, attempt_cookie, portal, sent_away, sign_in, vouched
 from support.rows import rows, told
 
 from app.access.permissions import Role
@@ -27,7 +25,6 @@ from sql.tables import operator_sessions, operators
 
 pytestmark = pytest.mark.processes
 
-ANN = {"email": "Ann@Example.com", "email_verified": True, "name": "Ann"}
 MISDEEDS = {
     "wrong_nonce": "it belongs to another attempt",
     "no_nonce": "it belongs to another attempt",
@@ -46,7 +43,7 @@ MISDEEDS = {
     "nonsense": "its signature is wrong",
     "refuse_code": "the code is refused",
     "say_no": "the provider has refused",
-    "wrong_state": "it belongs to another attempt",
+    "wrong_state": "it was not asked for by this browser",
 }
 
 
@@ -55,42 +52,6 @@ def provider() -> Iterator[Provider]:
     """One provider for all tests here."""
     with provider_process() as running:
         yield running
-
-
-@contextlib.asynccontextmanager
-async def portal(
-    settings: Settings, provider: Provider, clock: MovableClock | None = None, **allowed: Any
-) -> AsyncIterator[tuple[LiveServer, Browser]]:
-    """A server that uses the provider and lets in whom ``allowed`` says, and a browser."""
-    values = Settings(**{**settings.model_dump(), **provider.settings, **allowed})
-    async with live_server(values, clock) as live, browser(live) as person:
-        yield live, person
-
-
-async def sent_away(person: Browser) -> str:
-    """Where the portal sends the browser to."""
-    answer = await person.get("/auth/login")
-    assert answer.status_code == 303, answer.text
-    return answer.headers["location"]
-
-
-async def vouched(address: str, claims: dict[str, Any] = ANN, **how: Any) -> str:
-    """Where the provider sends the browser back to, after it was asked to vouch for these claims."""
-    asked = urlencode({"claims": json.dumps(claims), **how})
-    async with httpx2.AsyncClient(trust_env=False) as http:
-        answer = await http.get(f"{address}&{asked}")
-    back = urlsplit(answer.headers["location"])
-    return f"{back.path}?{back.query}"
-
-
-async def sign_in(person: Browser, claims: dict[str, Any] = ANN, **how: Any) -> Response:
-    """The portal's answer when the browser comes back."""
-    return await person.get(await vouched(await sent_away(person), claims, **how))
-
-
-async def accounts_of(live: LiveServer) -> list[tuple[str, str, str | None]]:
-    found = await rows(live, select(operators.c.email, operators.c.role, operators.c.name).order_by(operators.c.id))
-    return [tuple(row) for row in found]
 
 
 async def session_count(live: LiveServer) -> int:
@@ -118,7 +79,8 @@ async def test_who_is_listed_by_address_gets_in(settings: Settings, provider: Pr
 async def test_the_address_asked_for_is_complete_and_new_each_time(settings: Settings, provider: Provider) -> None:
     async with portal(settings, provider) as (live, person):
         first, second = [dict(parse_qsl(urlsplit(await sent_away(person)).query)) for _ in range(2)]
-        cookie = (await person.get("/auth/login")).headers["set-cookie"].lower()
+        (cookie,) = (await person.get("/auth/login")).headers.get_list("set-cookie")
+        cookie = cookie.lower()
 
     assert first["redirect_uri"] == live.runtime.settings.public_url + "/auth/callback"
     assert (first["scope"], first["response_type"], first["code_challenge_method"]) == (
@@ -152,7 +114,7 @@ async def test_an_address_that_is_not_verified_is_refused(
         said = "null" if verified is None else None if verified == "left out" else verified
         answer = await sign_in(person, {**ANN, "email_verified": said})
 
-        assert (answer.status_code, "not an operator" in answer.text) == (403, True)
+        assert (answer.status_code, "ann@example.com is verified" in answer.text) == (403, True)
         assert await accounts_of(live) == []
 
 
@@ -177,7 +139,14 @@ async def test_an_address_that_is_not_verified_is_refused(
         ({"oidc_role_claim": "roles"}, {**ANN, "roles": "owner"}, "owner"),
         ({"oidc_role_claim": "roles"}, {**ANN, "roles": ["staff", "read_only", "operator"]}, "operator"),
         ({"oidc_role_claim": "roles"}, {**ANN, "roles": ["staff"]}, None),
-        ({"oidc_role_claim": "roles"}, {**ANN, "roles": {"owner": True}}, None),
+        ({"oidc_role_claim": "roles"}, {**ANN, "roles": {"owner": {"org-1": "example.com"}, "read_only": 1}}, "owner"),
+        ({"oidc_role_claim": "roles"}, {**ANN, "roles": {"owner": False, "operator": None, "read_only": []}}, None),
+        ({"oidc_role_claim": "roles"}, {**ANN, "roles": [{"owner": True}, 7, None, True]}, None),
+        ({"oidc_role_claim": "access.roles"}, {**ANN, "access": {"roles": ["read_only"]}}, "read_only"),
+        ({"oidc_role_claim": "a.b.roles"}, {**ANN, "a": {"b": {"roles": "owner"}}}, "owner"),
+        ({"oidc_role_claim": "a.b.roles"}, {**ANN, "a.b": {"roles": "owner"}, "a": {"b": 1}}, "owner"),
+        ({"oidc_role_claim": "https://x.example/roles"}, {**ANN, "https://x.example/roles": ["owner"]}, "owner"),
+        ({"oidc_role_claim": "access.roles"}, {**ANN, "access": "roles", "roles": "owner"}, None),
         ({"oidc_role_claim": "roles", "oidc_default_role": ""}, {**ANN, "roles": "operator"}, "operator"),
         ({"oidc_role_claim": "roles", "oidc_allowed_domains": "example.com"}, ANN, "operator"),
     ],
@@ -191,6 +160,33 @@ async def test_the_lists_and_the_claim_say_who_gets_in_as_what(
         assert answer.status_code == (403 if role is None else 303), answer.text
         assert [found[1] for found in await accounts_of(live)] == ([] if role is None else [role])
         assert await session_count(live) == (role is not None)
+
+
+@pytest.mark.parametrize(
+    ("claim", "token", "userinfo", "role"),
+    [
+        ("roles", ANN, {"roles": ["owner"]}, "owner"),
+        ("access.roles", {**ANN, "access": {"other": 1}}, {"access": {"roles": ["owner"]}}, "owner"),
+        # What the token says holds.
+        ("roles", {**ANN, "roles": ["read_only"]}, {"roles": ["owner"]}, "read_only"),
+        ("roles", ANN, {"roles": ["owner"], "email": "other@example.com", "name": "Other"}, "owner"),
+        ("roles", ANN, {"sub": "person-2", "roles": ["owner"]}, None),
+        ("roles", {"email": "ann@example.com"}, {"roles": ["owner"], "email": "other@example.com"}, None),
+    ],
+)
+async def test_a_role_is_found_where_only_userinfo_has_it(
+    settings: Settings,
+    provider: Provider,
+    claim: str,
+    token: dict[str, Any],
+    userinfo: dict[str, Any],
+    role: str | None,
+) -> None:
+    async with portal(settings, provider, oidc_role_claim=claim) as (live, person):
+        answer = await sign_in(person, token, userinfo=json.dumps(userinfo))
+
+        assert answer.status_code == (303 if role else 401 if "sub" in userinfo else 403), answer.text
+        assert [found[:2] for found in await accounts_of(live)] == ([("ann@example.com", role)] if role else [])
 
 
 async def test_a_refusal_is_a_problem_to_a_program(settings: Settings, provider: Provider) -> None:
@@ -256,9 +252,10 @@ async def test_an_answer_is_good_only_in_the_browser_that_asked(
         assert (await victim.get(back)).status_code == 401
         await sent_away(victim)
         assert (await victim.get(back)).status_code == 401
-        victim.http.cookies.set("sign_in", "A" * 200, path="/auth")
+        name = attempt_cookie(person)
+        victim.http.cookies.set(name, "A" * 200, path="/auth")
         assert (await victim.get(back)).status_code == 401
-        victim.http.cookies.set("sign_in", "ä".encode().hex(), path="/auth")
+        victim.http.cookies.set(name, "ä".encode().hex(), path="/auth")
         assert (await victim.get(back)).status_code == 401
 
         clock.move(minutes=10, seconds=1)
@@ -269,11 +266,12 @@ async def test_an_answer_is_good_only_in_the_browser_that_asked(
 async def test_an_answer_is_good_once(settings: Settings, provider: Provider) -> None:
     async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
         attempt = await sent_away(person)
-        cookie = person.http.cookies.get("sign_in")
+        name = attempt_cookie(person)
+        cookie = person.http.cookies.get(name)
         back = await vouched(attempt)
         assert (await person.get(back)).status_code == 303
-        assert person.http.cookies.get("sign_in") is None
-        again = await live.http.get(back, headers={"cookie": f"sign_in={cookie}"})
+        assert person.http.cookies.get(name) is None
+        again = await live.http.get(back, headers={"cookie": f"{name}={cookie}"})
         assert (again.status_code, again.json()["errorCode"]) == (401, "sign_in_failed")
         assert await session_count(live) == 1
 

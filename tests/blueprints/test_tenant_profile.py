@@ -69,7 +69,7 @@ async def test_a_tenant_changes_itself_and_no_other(sanic_client: LiveServer, sp
 async def test_a_blank_clears_and_the_list_stays_sound(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client)
     headers = await as_tenant(sanic_client, tenant.tenant_id)
-    await sanic_client.http.put(PATH, headers=headers, json={"email": "a@b.example", "domain": "b.example"})
+    await sanic_client.http.put(PATH, headers=headers, json={"logoUrl": "https://b.example", "domain": "b.example"})
 
     blanks = {"email": "", "logoUrl": "", "primaryColor": "", "domain": " ", "phoneNumber": ""}
     answer = await sanic_client.http.put(PATH, headers=headers, json=blanks)

@@ -176,8 +176,8 @@ def test_every_variant_of_a_function_is_looked_at() -> None:
         "checkouts.purchases": 2,
         "reconciliation.known_customers": 2,
         "usage.event_page": 2 * 2,
-        "tenant_deletions.number_of": 24,
-        "tenant_deletions.delete_some": 24,
+        "tenant_deletions.number_of": 26,
+        "tenant_deletions.delete_some": 26,
     }
 
 

@@ -13,6 +13,7 @@ from app.services.tenants.deletion import OWNED_TABLES, remove_tenant
 from sql.tables import (
     activation_codes,
     agent_settings,
+    contact_changes,
     deliveries,
     devices,
     llm_alerts,
@@ -24,6 +25,7 @@ from sql.tables import (
     setting_changes,
     tenant_deletions,
     tenant_sessions,
+    tenant_sign_in_links,
     tenants,
     usage_events,
 )
@@ -120,6 +122,20 @@ async def furnish(live: LiveServer, tenant_id: int, *, each: int = 1, mark: str 
             for number in numbers
         ],
         otp_challenges: [{**own, "code_hash": b"c", "expires_at": LONG_AGO, "created_at": LONG_AGO}],
+        tenant_sign_in_links: [
+            {**own, "token_hash": f"{tenant_id}".encode(), "expires_at": LONG_AGO, "created_at": LONG_AGO}
+        ],
+        contact_changes: [
+            {
+                **own,
+                "changes": "{}",
+                "previous": "{}",
+                "state": "made",
+                "requested_by": f"{mark}it",
+                "created_at": LONG_AGO,
+                "expires_at": LONG_AGO,
+            }
+        ],
         deliveries: [
             {"kind": "welcome", "tenant_slug": tenant.slug, "state": "sent", "created_at": LONG_AGO} for _ in numbers
         ],

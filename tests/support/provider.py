@@ -91,21 +91,25 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         form = dict(parse_qsl(body))
-        given = self.codes.pop(form.get("code", ""), None)
         basic = base64.b64decode(self.headers.get("authorization", "").removeprefix("Basic ")).decode()
         client, _, secret = basic.partition(":")
+        if (unquote(client), unquote(secret)) != (CLIENT_ID, CLIENT_SECRET):
+            said = f"Invalid client credentials\nfor {unquote(secret)}"
+            self._answer({"error": "invalid_client", "error_description": said}, 401)
+            return
+        given = self.codes.pop(form.get("code", ""), None)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         is_sound = (
             given is not None
-            and (unquote(client), unquote(secret)) == (CLIENT_ID, CLIENT_SECRET)
             and given["redirect_uri"] == form.get("redirect_uri")
             and given["code_challenge"] == challenge.decode().rstrip("=")
         )
         if not is_sound or given is None or given.get("misbehave") == "refuse_code":
-            self._answer({"error": "invalid_grant"}, 400)
+            said = f"Code {form.get('code')} is not valid"
+            self._answer({"error": "invalid_grant", "error_description": said}, 400)
             return
         if given.get("misbehave") == "break":
-            self._answer({"error": "server_error"}, 500)
+            self._answer({"error": "server_error", "error_description": "the vault is closed"}, 500)
             return
         access = secrets.token_urlsafe(8)
         self.people[access] = {"sub": "person-1"} | json.loads(given.get("userinfo", "{}"))
@@ -119,7 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.codes[code] = query
         answer = {"code": code, "state": query["state"]}
         if query.get("misbehave") == "say_no":
-            answer = {"error": "access_denied", "state": query["state"]}
+            said = "Consent was\nnot given <b>"
+            answer = {"error": "access_denied", "error_description": said, "state": query["state"]}
         if query.get("misbehave") == "wrong_state":
             answer["state"] = secrets.token_urlsafe(16)
         self.send_response(302)

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from app.contract.fields import CamelChanges, CamelRequest, trimmed
+from app.contract.fields import IS_NAME, CamelChanges, CamelRequest, trimmed
 from app.money import Usd, to_nanos
 from app.services.billing.plans import MAX_RUNS
 from sql.bounds import NO_NUL
 
-PlanName = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL)]
+PlanName = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=100, pattern=NO_NUL), IS_NAME]
 PriceId = Annotated[
     str,
     BeforeValidator(trimmed),

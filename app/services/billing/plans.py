@@ -70,7 +70,7 @@ async def ensure_plan(
     Blanks around the name and the price are no part of them. Raises ValidationError, or PlanConflictError when another
     plan has the price.
     """
-    name, price_id = name.strip(), price_id.strip()
+    name, price_id = typed_text.stripped(name), price_id.strip()
     _check(name, price_id, quota, max_devices)
     figures = {"stripe_price_id": price_id, "monthly_run_quota": quota, "max_devices": max_devices}
     try:
@@ -199,3 +199,5 @@ def _check(name: str, price_id: str, quota: int, max_devices: int | None) -> Non
     ):
         if not good:
             raise ValidationError.of(field, message, kind="out_of_range")
+    if (fault := typed_text.fault_of_name(name)) is not None:
+        raise ValidationError.of("name", fault, kind="name")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from app.contract.fields import CamelChanges, CamelRequest, blank_is_null, trimmed, typed_slug
+from app.contract.fields import IS_NAME, CamelChanges, CamelRequest, blank_is_null, trimmed, typed_slug
 from app.services.directory.rules import MAX_SLUG, MIN_SLUG, SLUG, is_color, is_email, is_slug, is_url
 from sql.bounds import MAX_FIGURE, NO_NUL
 
@@ -41,11 +41,11 @@ RunQuotaOverride = Annotated[
 ]
 OF_SUBSCRIPTION = ("max_devices_override", "monthly_run_quota_override")
 Text500 = Annotated[str, Field(max_length=500, pattern=NO_NUL)]
-Text255 = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
-Text50 = Annotated[str, Field(max_length=50, pattern=NO_NUL)]
+Text255 = Annotated[str, Field(max_length=255, pattern=NO_NUL), IS_NAME]
+Text50 = Annotated[str, Field(max_length=50, pattern=NO_NUL), IS_NAME]
 Text7 = Annotated[str, Field(max_length=7, pattern=NO_NUL)]
 CLEARED = "Null or blank clears it."
-Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=255, pattern=NO_NUL)]
+Name = Annotated[str, BeforeValidator(trimmed), Field(min_length=1, max_length=255, pattern=NO_NUL), IS_NAME]
 Slug = Annotated[
     str,
     BeforeValidator(typed_slug),

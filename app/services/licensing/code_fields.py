@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from app.contract.fields import RequestModel, TenantSlug, blank_is_null
+from app.contract.fields import IS_NAME, RequestModel, TenantSlug, blank_is_null
 from app.services.licensing.codes import MAX_CODES, MAX_DAYS, MAX_LABEL, MAX_USES
 from sql.bounds import NO_NUL
 
-Label = Annotated[str, Field(max_length=MAX_LABEL, pattern=NO_NUL)]
+Label = Annotated[str, Field(max_length=MAX_LABEL, pattern=NO_NUL), IS_NAME]
 
 
 class GenerateCodes(RequestModel):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from app import typed_text
 from app.context import Context
 from app.database.connections import WriteConnection
 from app.errors import CodeNotFoundError, ValidationError
@@ -50,6 +51,8 @@ async def generate_codes(
     _check_range("max_uses", max_uses, 1, MAX_USES)
     if len(label or "") > MAX_LABEL:
         raise ValidationError.of("label", f"must have at most {MAX_LABEL} characters", kind="string_too_long")
+    if label and (fault := typed_text.fault_of_name(label)) is not None:
+        raise ValidationError.of("label", fault, kind="name")
     async with ctx.write() as conn:
         tenant = await keep_tenant(conn, tenant_slug)
         codes, rows = code_rows(ctx, tenant, count, ttl_days=ttl_days, label=label, max_uses=max_uses)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from app import typed_text
 from app.access.permissions import Permission, Role
 from app.context import Context
 from app.database.connections import ReadConnection, WriteConnection
@@ -230,7 +231,9 @@ async def me(ctx: Context) -> SignedInOperator:
 
 def _name(name: str | None) -> str | None:
     """A name as it is stored, None where there is none; raises ValidationError."""
-    text = (name or "").strip()
+    text = typed_text.stripped(name or "")
     if len(text) > MAX_NAME or "\x00" in text:
         raise ValidationError.of("name", f"A name has at most {MAX_NAME} characters.", kind="string_too_long")
+    if text and (fault := typed_text.fault_of_name(text)) is not None:
+        raise ValidationError.of("name", f"A name {fault}.", kind="name")
     return text or None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from app import typed_text
 from app.access.permissions import Role
 from app.context import Context
 from app.errors import ApiTokenNotFoundError, PermissionDeniedError, ValidationError
@@ -107,9 +108,11 @@ async def revoke_token(ctx: Context, token_id: int) -> None:
 
 def _checked(name: str, days: int | None) -> str:
     """The name as it is stored; raises ValidationError."""
-    text = name.strip()
+    text = typed_text.stripped(name)
     if not text or len(text) > MAX_NAME or "\x00" in text:
         raise ValidationError.of("name", f"A name has 1 to {MAX_NAME} characters.", kind="name_length")
+    if (fault := typed_text.fault_of_name(text)) is not None:
+        raise ValidationError.of("name", f"A name {fault}.", kind="name")
     if days is not None and not 1 <= days <= MAX_DAYS:
         raise ValidationError.of("days", f"A token is good for 1 to {MAX_DAYS} days.", kind="days_range")
     return text

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from app.context import Context
-from app.database.connections import WriteConnection
-from app.errors import TenantNotFoundError, ValidationError
-from app.events import Event, EventType, record
+from app.errors import ContactChangeWaitsError, TenantNotFoundError
 from app.services.billing.customers import lock_customer
 from app.services.billing.fact_log import FOLD
 from app.services.billing.plans import find_plan
 from app.services.billing.subscriptions import override, put_on_plan
 from app.services.directory.lookup import Tenant
+from app.services.tenants.contact_changes import Waiting, ask_for_confirmation, tell_of_contacts
+from app.services.tenants.contact_messages import fields_in_words
+from app.services.tenants.deliveries import enqueue_deliveries
 from app.services.tenants.details import TenantDetails, details_on
-from sql.folding import key
+from app.services.tenants.profile import Profile, store_changes
 from sql.statements import tenant_changes as statements
-
-# By the way in which one-time passwords are sent: the fields of which one must be filled in.
-_ADDRESSES_OF = {
-    "email": ("email",),
-    "sms": ("phone_number",),
-    "whatsapp": ("phone_number",),
-    "both": ("email", "phone_number"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What may be changed of a tenant, as it is stored."""
-
-    id: int
-    slug: str
-    name: str
-    logo_url: str | None
-    primary_color: str | None
-    domain: str | None
-    email: str | None
-    phone_number: str | None
-    otp_delivery_method: str
 
 
 async def update_tenant(
@@ -60,47 +37,43 @@ async def update_tenant(
         profile = await conn.maybe(statements.profile_by_slug_locked, Profile, tenant_slug=tenant_slug)
         if profile is None:
             raise TenantNotFoundError(slug=tenant_slug)
-        await _change(conn, ctx, profile, changes)
         tenant = Tenant(profile.id, str(changes.get("name", profile.name)), profile.slug)
+        told = await tell_of_contacts(conn, ctx, profile, profile.contacts(changes))
+        await store_changes(conn, ctx, profile, changes)
         if plan_name is not None:
             await put_on_plan(conn, ctx, tenant, await find_plan(conn, plan_name), customer)
         if overrides:
             await override(conn, ctx, tenant, overrides)
         # Read before the commit: a change that is committed is answered, whatever becomes of the tenant afterwards.
         details = await details_on(conn, ctx, profile.slug)
+    enqueue_deliveries(ctx, told)
     if customer is not None:
         ctx.runtime.enqueue(FOLD, customer.id)
     return details
 
 
 async def update_own_profile(ctx: Context, changes: Mapping[str, Any]) -> TenantDetails:
-    """Set these columns of the tenant whose session asks; raises TenantNotFoundError if it was deleted just now."""
+    """Set these columns of the tenant whose session asks; where one-time passwords go waits for its confirmation.
+
+    A tenant that has no address at all gets its first one at once. Raises ContactChangeWaitsError where something
+    waits, with everything else stored; whoever has stolen a session cannot confirm it. Raises TenantNotFoundError if
+    the tenant was deleted just now, RateLimitedError for too many changes that have to be confirmed; then nothing has
+    changed.
+    """
+    waiting: Waiting | None = None
     async with ctx.write() as conn:
         profile = await conn.maybe(statements.profile_by_id_locked, Profile, tenant_id=ctx.tenant_id)
         if profile is None:
             raise TenantNotFoundError(slug=ctx.tenant_slug)
-        await _change(conn, ctx, profile, changes)
-        return await details_on(conn, ctx, profile.slug)
-
-
-async def _change(conn: WriteConnection, ctx: Context, profile: Profile, changes: Mapping[str, Any]) -> None:
-    """Store and record what differs from the stored profile; nothing, where nothing differs."""
-    new_values = {name: value for name, value in changes.items() if value != getattr(profile, name)}
-    if not new_values:
-        return
-    if "otp_delivery_method" in new_values:
-        _check_reachable(profile, new_values)
-    folded = {"folded_name": key(new_values["name"])} if "name" in new_values else {}
-    await conn.affected(statements.set_tenant, of_id=profile.id, **new_values, **folded, updated_at=ctx.now())
-    differences = {name: {"from": getattr(profile, name), "to": value} for name, value in new_values.items()}
-    title = f"Tenant {new_values.get('name', profile.name)} updated"
-    metadata = {"slug": profile.slug, "changes": differences}
-    await record(conn, ctx, Event(EventType.TENANT_UPDATED, title, tenant_id=profile.id, metadata=metadata))
-
-
-def _check_reachable(profile: Profile, new_values: Mapping[str, Any]) -> None:
-    """Refuse a way of sending one-time passwords for which the tenant has no address: nobody could sign in any more."""
-    addresses = _ADDRESSES_OF[new_values["otp_delivery_method"]]
-    if not any(new_values.get(name, getattr(profile, name)) for name in addresses):
-        needed = " or ".join(name.replace("_", " ") for name in addresses)
-        raise ValidationError.of("otp_delivery_method", f"needs the tenant's {needed}", kind="no_address")
+        contacts = profile.contacts(changes)
+        if contacts and (profile.email or profile.phone_number):
+            waiting = await ask_for_confirmation(conn, ctx, profile, contacts)
+            changes = {name: value for name, value in changes.items() if name not in contacts}
+        await store_changes(conn, ctx, profile, changes)
+        details = await details_on(conn, ctx, profile.slug)
+    if waiting is not None:
+        enqueue_deliveries(ctx, waiting.deliveries)
+        hours = max(1, ctx.runtime.settings.contact_change_seconds // 3600)
+        what = fields_in_words(waiting.fields)
+        raise ContactChangeWaitsError(what=what, asked_at=waiting.asked_at, hours=hours)
+    return details

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from app.calendar import day_of
 from app.context import Context
@@ -19,6 +19,7 @@ from app.messages.ports import Channel
 from app.services.billing.allowance import Standing, may
 from app.services.billing.clock import billing_now
 from app.services.billing.pages import return_url
+from app.services.tenants.contact_messages import About, asking, telling
 from app.services.tenants.messages import (
     grace_ended_mail,
     password_mail,
@@ -31,7 +32,8 @@ from sql.statements import billing, sign_in, tenants
 from sql.statements import deliveries as statements
 
 BillingKind = Literal["payment_failed", "grace_ended", "trial_ending"]
-Kind = Literal["one_time_password", "welcome"] | BillingKind
+ContactKind = Literal["contact_change", "contact_changed"]
+Kind = Literal["one_time_password", "welcome"] | BillingKind | ContactKind
 State = Literal["sent", "failed", "unreachable", "needless"]
 
 # The errand's name; with the row's id it is the id under which the engine knows it.
@@ -43,6 +45,8 @@ _NAMES: Final[dict[Kind, str]] = {
     "payment_failed": "Mail about a failed payment",
     "grace_ended": "Mail about the end of a grace",
     "trial_ending": "Mail about the end of a trial",
+    "contact_change": "Message that asks to confirm other contact data",
+    "contact_changed": "Message about changed contact data",
 }
 # The engine tries so often by itself: within a minute and a half.
 MAX_ATTEMPTS = 5
@@ -52,13 +56,15 @@ SWEPT_AT_ONCE = 1000
 REASON_LENGTH = 255
 
 
-async def request_delivery(conn: WriteConnection, kind: Kind, slug: str, *, at: datetime) -> int:
+async def request_delivery(
+    conn: WriteConnection, kind: Kind, slug: str, *, at: datetime, contact_change_id: int | None = None
+) -> int:
     """Store in the caller's transaction that a message is to be sent; answers the delivery's id.
 
     Only the row is stored: it holds no secret, and looks the same for a slug that nobody has. Call
     ``enqueue_deliveries`` with the id after the commit. ``at`` is when the message was requested.
     """
-    row = {"kind": kind, "tenant_slug": slug, "created_at": at}
+    row = {"kind": kind, "tenant_slug": slug, "created_at": at, "contact_change_id": contact_change_id}
     return await conn.one(statements.insert_delivery, int, **row)
 
 
@@ -80,6 +86,7 @@ class Attempt:
     tenant_slug: str
     attempts: int
     created_at: datetime
+    contact_change_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +156,28 @@ async def _send(ctx: Context, attempt: Attempt, recipient: Recipient | None) -> 
         return
     if attempt.kind == "one_time_password":
         await _send_password(ctx, attempt, recipient)
+    elif attempt.kind in get_args(ContactKind):
+        await _send_contact_message(ctx, attempt, recipient)
     else:
         await _send_billing_mail(ctx, attempt.kind, recipient)
 
 
-async def _send_billing_mail(ctx: Context, kind: BillingKind, recipient: Recipient) -> None:
+async def _send_contact_message(ctx: Context, attempt: Attempt, recipient: Recipient) -> None:
+    """Ask for a confirmation where one-time passwords go, or tell where they went before."""
+    method, email, phone = recipient.otp_delivery_method, recipient.email, recipient.phone_number
+    channel: Channel = "whatsapp" if method == "whatsapp" else "sms"
+    # By mail and not by telephone where passwords go by mail alone: that may be nobody's number any more.
+    contacts = {"email": email, "phone_number": phone if method != "email" or not email else None}
+    about = About(recipient.id, recipient.name, attempt.contact_change_id or 0, contacts, channel)
+    outgoing = await (asking if attempt.kind == "contact_change" else telling)(ctx, about)
+    if outgoing is None:
+        raise _NeedlessError("the change was decided or superseded by now")
+    if not outgoing.ways:
+        raise _UnreachableError("the tenant had no address before")
+    await _any_way(outgoing.ways, outgoing.secret)
+
+
+async def _send_billing_mail(ctx: Context, kind: Kind, recipient: Recipient) -> None:
     """Tell a tenant of its subscription, as that stands now: what has changed since is not told."""
     if not recipient.email:
         raise _UnreachableError("the tenant has no e-mail address")
@@ -202,7 +226,7 @@ async def _send_password(ctx: Context, attempt: Attempt, recipient: Recipient) -
     await _any_way(ways, password)
 
 
-async def _any_way(ways: Sequence[Callable[[], Awaitable[None]]], password: str) -> None:
+async def _any_way(ways: Sequence[Callable[[], Awaitable[None]]], secret: str) -> None:
     """Try all ways; one that works is enough. If none does, raises a failure that is worth a new try, where one is."""
     failures: list[DeliveryError] = []
     for way in ways:
@@ -213,9 +237,9 @@ async def _any_way(ways: Sequence[Callable[[], Awaitable[None]]], password: str)
     if len(failures) < len(ways):
         return
     failure = next((each for each in failures if isinstance(each, DeliveryDeferredError)), failures[0])
-    if "reason" in failure.values:
+    if secret and "reason" in failure.values:
         # A server that refuses a message may quote it.
-        raise type(failure)(reason=str(failure.values["reason"]).replace(password, "(code)")) from None
+        raise type(failure)(reason=str(failure.values["reason"]).replace(secret, "(code)")) from None
     raise failure
 
 

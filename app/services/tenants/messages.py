@@ -40,9 +40,38 @@ def welcome_mail(to: str, tenant_name: str, tenant_slug: str, at: datetime) -> M
     return Mail(to, "Welcome: how to sign in", text, html, at)
 
 
+def contact_change_text(tenant_name: str, changes: str, link: str, hours: int) -> str:
+    """A change that waits, as a short message."""
+    asked = f"Somebody signed in as {tenant_name} asks to change {changes}."
+    return f"{asked} Confirm or refuse it within {hours} hours: {link}"
+
+
+def contact_change_mail(to: str, tenant_name: str, changes: str, link: str, hours: int, at: datetime) -> Mail:
+    """A change of where one-time passwords go, which waits for its confirmation."""
+    paragraphs = [
+        f"Somebody who is signed in as {tenant_name} asks to change {changes}.",
+        "Sign-in codes would go there from then on. Nothing has changed yet.",
+        "If it was not you, refuse it: that also signs everybody out who is signed in.",
+    ]
+    return _mail_with_link(to, "Confirm a change of your contact data", paragraphs, f"Within {hours} hours:", link, at)
+
+
+def contact_changed_text(tenant_name: str, changes: str) -> str:
+    """A change that was made, as a short message."""
+    return (
+        f"{tenant_name} has changed {changes}. Sign-in codes go there now. If it was not you, tell your vendor at once."
+    )
+
+
+def contact_changed_mail(to: str, tenant_name: str, changes: str, at: datetime) -> Mail:
+    """Where one-time passwords went before is told that they do so no more."""
+    text = contact_changed_text(tenant_name, changes)
+    return Mail(to, "Your contact data have changed", f"{text}\n", _PAGE.format(f"<p>{escape(text)}</p>"), at)
+
+
 def payment_failed_mail(to: str, tenant_name: str, until: date, page: str, at: datetime) -> Mail:
     """A payment has failed, and everything goes on for a while."""
-    return _billing_mail(
+    return _mail_with_link(
         to,
         "Your last payment has failed",
         [
@@ -58,7 +87,7 @@ def payment_failed_mail(to: str, tenant_name: str, until: date, page: str, at: d
 
 def grace_ended_mail(to: str, tenant_name: str, page: str, at: datetime) -> Mail:
     """The days of grace are over."""
-    return _billing_mail(
+    return _mail_with_link(
         to,
         "Runs and activations have stopped",
         [
@@ -74,7 +103,7 @@ def grace_ended_mail(to: str, tenant_name: str, page: str, at: datetime) -> Mail
 
 def trial_ending_mail(to: str, tenant_name: str, ends_on: date, page: str, at: datetime) -> Mail:
     """A trial will end."""
-    return _billing_mail(
+    return _mail_with_link(
         to,
         "Your trial will end soon",
         [
@@ -91,7 +120,7 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _billing_mail(to: str, subject: str, paragraphs: list[str], request: str, page: str, at: datetime) -> Mail:
+def _mail_with_link(to: str, subject: str, paragraphs: list[str], request: str, page: str, at: datetime) -> Mail:
     text = "\n\n".join([*paragraphs, f"{request}\n{page}"]) + "\n"
     link = f'<a href="{escape(page)}">{escape(page)}</a>'
     html = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs) + f"<p>{escape(request)}<br>{link}</p>"

@@ -105,6 +105,8 @@ async def _create(
 def _check(name: str, slug: str, email: str | None) -> None:
     if not 1 <= len(name) <= 255:
         raise ValidationError.of("name", "must have 1 to 255 characters", kind="name")
+    if (fault := typed_text.fault_of_name(name)) is not None:
+        raise ValidationError.of("name", fault, kind="name")
     if not is_slug(slug):
         message = "must have 3 to 100 lowercase letters or digits in words joined by single hyphens"
         raise ValidationError.of("slug", message, kind="slug")

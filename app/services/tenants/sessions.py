@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from app.clock import CLOCKS_DIFFER
-from app.context import Context, Session
-from app.database.connections import as_batch
+from app.context import Actor, Context, Session
+from app.database.connections import WriteConnection, as_batch
 from app.errors import SessionExpiredError, SessionInvalidError, SessionNotSentError
 from app.events import Event, EventType, record
 from app.runtime import Coalesced, Runtime
+from app.services.directory.lookup import Tenant
 from sql.statements import sign_in as statements
 
 # Activity is written at most this often.
 ACTIVITY_SECONDS = 60
+TOKEN_BYTES = 32
+
+Way = Literal["one-time password", "sign-in link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,35 @@ class SignedIn:
     expires_at: datetime
     tenant_id: int
     tenant_slug: str
+
+
+async def begin_session(conn: WriteConnection, ctx: Context, tenant: Tenant, *, by: Way) -> SignedIn:
+    """Sign a tenant in with a new token, in the caller's transaction, which keeps the tenant."""
+    runtime, now = ctx.runtime, ctx.now()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
+    row = {
+        "tenant_id": tenant.id,
+        "token_hash": token_hash_of(runtime, token),
+        "last_activity": now,
+        "expires_at": expires_at,
+        "created_at": now,
+    }
+    session_id = await conn.one(statements.insert_session, int, **row)
+    as_tenant = ctx._replace(actor=Actor("tenant", tenant.name, tenant.id, session_id=session_id))
+    metadata = {"session_id": session_id}
+    await record(
+        conn,
+        as_tenant,
+        Event(EventType.SESSION_CREATED, f"Session of {tenant.slug} begun", tenant_id=tenant.id, metadata=metadata),
+        Event(
+            EventType.USER_LOGIN,
+            f"{tenant.slug} signed in",
+            tenant_id=tenant.id,
+            metadata={**metadata, "by": by},
+        ),
+    )
+    return SignedIn(token, expires_at, tenant.id, tenant.slug)
 
 
 def session_state(ctx: Context) -> SessionState:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hmac
-import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
 from app.clock import CLOCKS_DIFFER
-from app.context import Actor, Context
-from app.errors import OneTimePasswordInvalidError, RateLimitedError
-from app.events import Event, EventType, record
-from app.limits.addresses import network_of
-from app.limits.exact_limits import ExactLimit, count_hit
+from app.context import Context
+from app.errors import OneTimePasswordInvalidError
 from app.services.directory.lookup import Tenant
 from app.services.tenants.deliveries import enqueue_deliveries, request_delivery
-from app.services.tenants.sessions import SignedIn
+from app.services.tenants.known_browsers import KnownBrowser, Mark, known_browser, new_mark
+from app.services.tenants.sessions import SignedIn, begin_session
+from app.services.tenants.sign_in_limits import count_guess, count_request, give_guess_back
 from sql.statements import sign_in as statements
 from sql.statements import tenants
 
-HOUR = 3600
-TEN_MINUTES = 600
-TOKEN_BYTES = 32
 PASSWORD_SENT = "If this name is known, a code has been sent to the address on record. It may take a minute."  # noqa: S105 - says nothing
 
 
@@ -35,49 +31,53 @@ class PasswordRequested:
     message: str
 
 
+class Admitted(NamedTuple):
+    """A new session, and the cookie by which its browser is known from then on."""
+
+    session: SignedIn
+    mark: Mark
+
+
 class _Challenge(NamedTuple):
     tenant_id: int
     code_hash: bytes
 
 
-async def request_password(ctx: Context, tenant_slug: str) -> PasswordRequested:
+async def request_password(ctx: Context, tenant_slug: str, marks: Collection[str] = ()) -> PasswordRequested:
     """Have a one-time password sent to a tenant; the answer is the same for any slug and any tenant.
 
-    It takes as long, too: whether there is such a tenant is read only when the message is sent. Raises
-    RateLimitedError for too many requests by slug, whether a tenant has it or not, or by address.
+    It takes as long, too: whether there is such a tenant is read only when the message is sent. ``marks`` are what the
+    browser shows to be known again. Raises RateLimitedError, in the same words whether a tenant has the slug or not.
     """
-    settings, now = ctx.runtime.settings, ctx.now()
-    by_address = ExactLimit("passwords of an address", settings.one_time_passwords_per_address, TEN_MINUTES)
-    by_slug = ExactLimit("passwords of a tenant", settings.one_time_passwords_per_tenant, HOUR)
-    delivery_id = None
+    browser = await known_browser(ctx, tenant_slug, marks)
     async with ctx.write() as conn:
-        wait = await count_hit(conn, ctx, by_address, network_of(ctx.address))
-        if wait is None and (wait := await count_hit(conn, ctx, by_slug, tenant_slug)) is None:
-            delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=now)
-    if delivery_id is None:
-        raise RateLimitedError(retry_after=wait)
+        refusal = await count_request(conn, ctx, tenant_slug, browser)
+        if refusal is None:
+            delivery_id = await request_delivery(conn, "one_time_password", tenant_slug, at=ctx.now())
+    if refusal is not None:
+        raise refusal
     enqueue_deliveries(ctx, [delivery_id])
-    return PasswordRequested("", settings.one_time_password_seconds, PASSWORD_SENT)
+    return PasswordRequested("", ctx.runtime.settings.one_time_password_seconds, PASSWORD_SENT)
 
 
-async def verify_password(ctx: Context, tenant_slug: str, password: str) -> SignedIn:
-    """Turn a tenant's newest one-time password into a session.
+async def verify_password(ctx: Context, tenant_slug: str, password: str, marks: Collection[str] = ()) -> Admitted:
+    """Turn a tenant's newest one-time password into a session, from wherever it was asked for.
 
-    Every guess is counted, and the count committed, before the password is compared. Raises
-    OneTimePasswordInvalidError for a password that is wrong, too old or used, for one that was guessed at too often,
-    and for an unknown tenant; RateLimitedError for too many guesses by address.
+    Every guess is counted, and the count committed, before the password is compared; a right one is given back.
+    ``marks`` are what the browser shows to be known again. Raises OneTimePasswordInvalidError for a password that is
+    wrong, too old or used, for one that was guessed at too often from here, and for an unknown tenant;
+    RateLimitedError for too many guesses.
     """
-    settings = ctx.runtime.settings
-    limit = ExactLimit("guesses of an address", settings.one_time_password_guesses_per_address, TEN_MINUTES)
+    browser = await known_browser(ctx, tenant_slug, marks)
     challenge = None
     async with ctx.write() as conn:
-        if (wait := await count_hit(conn, ctx, limit, network_of(ctx.address))) is None:
-            guess = {"tenant_slug": tenant_slug, "max_attempts": settings.one_time_password_attempts}
+        if (refusal := await count_guess(conn, ctx, tenant_slug, browser)) is None:
             now = ctx.now()
-            latest = now + timedelta(seconds=settings.one_time_password_seconds) + CLOCKS_DIFFER
-            challenge = await conn.maybe(statements.count_guess, _Challenge, **guess, now=now, latest=latest)
-    if wait is not None:
-        raise RateLimitedError(retry_after=wait)
+            latest = now + timedelta(seconds=ctx.runtime.settings.one_time_password_seconds) + CLOCKS_DIFFER
+            asked = {"tenant_slug": tenant_slug, "now": now, "latest": latest}
+            challenge = await conn.maybe(statements.open_challenge, _Challenge, **asked)
+    if refusal is not None:
+        raise refusal
     # Where there is no challenge, a comparison is made as well: the answer must take as long.
     compared = challenge or _Challenge(0, bytes(32))
     is_right = hmac.compare_digest(
@@ -85,14 +85,11 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str) -> Sign
     )
     if challenge is None or not is_right:
         raise OneTimePasswordInvalidError
-    return await _open_session(ctx, tenant_slug, challenge)
+    return await _admit(ctx, tenant_slug, challenge, browser)
 
 
-async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -> SignedIn:
+async def _admit(ctx: Context, tenant_slug: str, challenge: _Challenge, browser: KnownBrowser | None) -> Admitted:
     """Spend the challenge on a session; of two right guesses at the same moment one gets it."""
-    runtime, now = ctx.runtime, ctx.now()
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    expires_at = now + timedelta(seconds=runtime.settings.session_seconds)
     async with ctx.write() as conn:
         tenant = await conn.maybe(tenants.by_slug_share_locked, Tenant, tenant_slug=tenant_slug)
         # Another tenant may have the slug by now.
@@ -100,20 +97,6 @@ async def _open_session(ctx: Context, tenant_slug: str, challenge: _Challenge) -
             raise OneTimePasswordInvalidError
         if not await conn.affected(statements.take_challenge, **challenge._asdict()):
             raise OneTimePasswordInvalidError
-        row = {
-            "tenant_id": tenant.id,
-            "token_hash": runtime.keys.token_hash("tenant session", token),
-            "last_activity": now,
-            "expires_at": expires_at,
-            "created_at": now,
-        }
-        session_id = await conn.one(statements.insert_session, int, **row)
-        as_tenant = ctx._replace(actor=Actor("tenant", tenant.name, tenant.id, session_id=session_id))
-        metadata = {"session_id": session_id}
-        await record(
-            conn,
-            as_tenant,
-            Event(EventType.SESSION_CREATED, f"Session of {tenant.slug} begun", tenant_id=tenant.id, metadata=metadata),
-            Event(EventType.USER_LOGIN, f"{tenant.slug} signed in", tenant_id=tenant.id, metadata=metadata),
-        )
-    return SignedIn(token, expires_at, tenant.id, tenant.slug)
+        session = await begin_session(conn, ctx, tenant, by="one-time password")
+        await give_guess_back(conn, ctx, tenant_slug, browser)
+    return Admitted(session, new_mark(ctx, tenant, browser))

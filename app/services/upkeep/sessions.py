@@ -9,7 +9,7 @@ from datetime import timedelta
 from app.context import Context
 from app.events import Event, EventType, record
 from app.services.operators.sessions import purge_operator_sessions
-from sql.statements import deliveries, limits, sign_in
+from sql.statements import contact_changes, deliveries, limits, sign_in
 
 # A session is kept so long after its end, so that a tenant who comes back reads that it has expired.
 KEEP_SESSIONS = timedelta(days=1)
@@ -29,10 +29,20 @@ async def purge_sessions(ctx: Context) -> Mapping[str, int]:
         sessions += removed
     async with ctx.write_autocommit() as conn:
         challenges = await conn.affected(sign_in.delete_ended_challenges, now=now)
+        links = await conn.affected(sign_in.delete_ended_links, now=now)
+        changes = await conn.affected(contact_changes.delete_old_changes, before=now - KEEP_DELIVERIES)
         windows = await conn.affected(limits.delete_ended_windows, now=now)
         old = await conn.affected(deliveries.delete_old_deliveries, before=now - KEEP_DELIVERIES)
     operators = await purge_operator_sessions(ctx)
-    return {**operators, "sessions": sessions, "challenges": challenges, "rate_windows": windows, "deliveries": old}
+    return {
+        **operators,
+        "sessions": sessions,
+        "challenges": challenges,
+        "tenant_sign_in_links": links,
+        "contact_changes": changes,
+        "rate_windows": windows,
+        "deliveries": old,
+    }
 
 
 async def _some_sessions(ctx: Context) -> int:

@@ -240,9 +240,12 @@ async def _store(runtime: Runtime, batches: Sequence[Batch]) -> list[Stored]:
     try:
         return [Stored(new_ids, set()) for new_ids in await _insert(runtime, batches)]
     except IntegrityError as failure:
+        violated = violated_constraint(failure)
         # Of several requests each is tried alone then.
-        if violated_constraint(failure) != usage.DAY_IS_FULL or len(batches) > 1:
+        if len(batches) > 1 or violated not in {usage.DAY_IS_FULL, *usage.TENANT_IS_GONE}:
             raise
+    if violated in usage.TENANT_IS_GONE:
+        return [Stored(set(), set())]
     return [await _store_what_fits(runtime, batches[0])]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
-from support.provider import provider_process
+from support.provider import CLIENT_ID, CLIENT_SECRET, provider_process
 
 from app.__main__ import main
 
@@ -157,15 +157,66 @@ def test_the_doctor_warns_when_production_has_no_operator(portal: Portal) -> Non
 @pytest.mark.processes
 def test_the_doctor_asks_the_identity_provider(portal: Portal) -> None:
     with provider_process() as provider:
-        configured = {"PORTAL_OIDC_ISSUER": provider.issuer, "PORTAL_OIDC_CLIENT_ID": "addon-portal"}
+        configured = {
+            "PORTAL_OIDC_ISSUER": provider.issuer,
+            "PORTAL_OIDC_CLIENT_ID": CLIENT_ID,
+            "PORTAL_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+        }
         status, detail = checks(portal("doctor", "--json", **configured))["identity_provider"]
         assert (status, "may let nobody in" in detail) == ("warning", True)
         configured["PORTAL_OIDC_ALLOWED_DOMAINS"] = "example.com"
         status, detail = checks(portal("doctor", "--json", **configured))["identity_provider"]
         assert (status, "/auth/callback" in detail) == ("ok", True)
+        ran = portal("doctor", "--json", **{**configured, "PORTAL_OIDC_CLIENT_SECRET": "another secret"})
+        status, detail = checks(ran)["identity_provider"]
+        assert (ran[0], status, "compare oidc_client_id and PORTAL_OIDC_CLIENT_SECRET" in detail) == (
+            1,
+            "failure",
+            True,
+        )
+        assert "another secret" not in ran[1] + ran[2]
         provider.stop()
         ran = portal("doctor", "--json", **configured)
         assert (ran[0], checks(ran)["identity_provider"][0]) == (1, "failure")
     half = portal("doctor", "--json", PORTAL_OIDC_ISSUER="https://provider.example")
     assert checks(half)["identity_provider"][0] == "failure"
     assert checks(portal("doctor", "--json"))["identity_provider"][0] == "ok"
+
+
+def test_a_tenant_gets_a_sign_in_link_that_is_stored_as_a_hash(portal: Portal, state: Path) -> None:
+    told(portal("add-tenant", "--name", "Acme", "--slug", "acme", "--json"))
+    public = {"PORTAL_PUBLIC_URL": "https://portal.example.com/"}
+    made = told(portal("sign-in-link", "--tenant", " ACME", "--json", **public))
+    assert made.keys() == {"tenant", "sign_in_url", "expires_at"}
+    assert made["tenant"] == "acme"
+    start, _, token = made["sign_in_url"].rpartition("/")
+    assert start == "https://portal.example.com/sign-in"
+    ((stored_hash,),) = stored(state, "SELECT token_hash FROM tenant_sign_in_links")
+    assert (len(stored_hash), token.encode() in stored_hash) == (32, False)
+    assert "within 60 minutes" in portal("sign-in-link", "--tenant", "acme")[1]
+    events = stored(state, "SELECT event_type FROM platform_events WHERE event_type = 'sign_in_link_created'")
+    assert len(events) == 2
+    assert portal("sign-in-link", "--tenant", "nobody")[0] != 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "origins", "status", "told_of"),
+    [
+        ("development", None, "ok", "http://localhost:3000"),
+        ("production", None, "ok", "none: only pages at https://portal.example.com"),
+        ("production", "https://my.example.com", "ok", "https://my.example.com may call"),
+        ("production", "https://my.example.com, http://localhost:3000", "warning", "whatever runs on the computer"),
+        ("production", "http://[::1]:3000", "warning", "whatever runs on the computer"),
+        ("production", "http://my.example.com", "warning", "is not https"),
+    ],
+)
+def test_the_doctor_says_whose_pages_are_trusted(
+    portal: Portal, environment: str, origins: str | None, status: str, told_of: str
+) -> None:
+    variables = {"PORTAL_ENVIRONMENT": environment, "PORTAL_SECRET_KEY": STRONG_SECRET}
+    variables |= {"PORTAL_PUBLIC_URL": "https://portal.example.com"}
+    variables |= {} if origins is None else {"PORTAL_ALLOWED_ORIGINS": origins}
+
+    found = checks(portal("doctor", "--json", **variables))["allowed_origins"]
+
+    assert (found[0], told_of in found[1]) == (status, True), found

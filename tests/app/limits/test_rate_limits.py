@@ -240,6 +240,33 @@ async def test_the_holder_of_a_network_guesses_as_one(settings: Settings) -> Non
     assert statuses[0] != 429
 
 
+async def test_unknown_tenants_count_as_guesses_wherever_anybody_may_name_one(settings: Settings) -> None:
+    limits = {"unknown_codes_per_minute": 3, "refusal_hold_seconds": 0.0, "proxies_count": 1}
+    async with live_server(settings.model_copy(update=limits)) as live:
+        tenant = await licensed(live)
+
+        async def asked(way: str, slug: str, address: str) -> tuple[int, str | None]:
+            sent = {"x-forwarded-for": address}
+            token = {"device_id": 1, "refresh_token": "not ours"}
+            code = {"activation_code": new_code(), "hw_fingerprint": "hardware-1"}
+            body = {"tenant_slug": slug, **(token if way == "refresh" else code)}
+            if way == "branding":
+                answer = await live.http.get(f"/licenses/branding/{slug}", headers=sent)
+            else:
+                answer = await live.http.post(f"/authz/{way}", json=body, headers=sent)
+            return answer.status_code, answer.json().get("errorCode")
+
+        for number, way in enumerate(("activate", "refresh", "branding")):
+            address = f"192.0.2.{number}"
+            listed = [await asked(way, f"slug-{one}", address) for one in range(3)]
+            assert listed == [(404, "tenant_not_found")] * 3
+            # From then on nobody there is told whether there is such a tenant, in whichever way they ask.
+            for other in ("activate", "refresh", "branding"):
+                for slug in (tenant.slug, "slug-4"):
+                    assert await asked(other, slug, address) == (429, "rate_limited")
+        assert (await asked("branding", tenant.slug, "192.0.2.9"))[0] == 200
+
+
 async def test_right_codes_never_count(strict: LiveServer) -> None:
     tenant = await licensed(strict, codes=20)
     used_up = await activate(strict, tenant, "first")

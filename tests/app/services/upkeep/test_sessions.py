@@ -59,7 +59,7 @@ async def test_who_comes_back_within_the_day_is_told_that_the_session_expired(
 async def test_challenges_limits_and_old_messages_go(sanic_client: LiveServer, clock: MovableClock) -> None:
     await sent_code(sanic_client, (await reachable(sanic_client)).slug)
     before = await row_counts(sanic_client)
-    assert (before["otp_challenges"], before["rate_windows"], before["deliveries"]) == (1, 2, 1)
+    assert (before["otp_challenges"], before["rate_windows"], before["deliveries"]) == (1, 3, 1)
 
     clock.move(minutes=11)
     assert await purge_sessions(sanic_client.ctx) == {
@@ -67,15 +67,17 @@ async def test_challenges_limits_and_old_messages_go(sanic_client: LiveServer, c
         "sign_in_links": 0,
         "sessions": 0,
         "challenges": 1,
+        "tenant_sign_in_links": 0,
+        "contact_changes": 0,
         "rate_windows": 1,
         "deliveries": 0,
     }
     clock.move(days=31)
     await generate(sanic_client, "somebody")
     removed = await purge_sessions(sanic_client.ctx)
-    assert (removed["rate_windows"], removed["deliveries"]) == (1, 1)
+    assert (removed["rate_windows"], removed["deliveries"]) == (2, 1)
     after = await row_counts(sanic_client)
-    assert (after["otp_challenges"], after["rate_windows"], after["deliveries"]) == (0, 2, 1)
+    assert (after["otp_challenges"], after["rate_windows"], after["deliveries"]) == (0, 3, 1)
 
 
 @pytest.mark.usefixtures("state")
@@ -83,5 +85,5 @@ def test_the_command_line_does_it_now(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr("sys.argv", ["portal", "purge-sessions", "--json"])
 
     assert main() == 0
-    kinds = ("operator_sessions", "sign_in_links", "sessions", "challenges", "rate_windows", "deliveries")
-    assert json.loads(capsys.readouterr().out) == dict.fromkeys(kinds, 0)
+    kinds = ("operator_sessions", "sign_in_links", "sessions", "challenges", "tenant_sign_in_links", "rate_windows")
+    assert json.loads(capsys.readouterr().out) == dict.fromkeys((*kinds, "contact_changes", "deliveries"), 0)
