@@ -81,6 +81,7 @@ class Exchange(Http):
                 raise RequestError
             seen = max(0, len(buffer) - 3)
             await self._receive_more()
+            now = monotonic()
         if end > limit:
             raise HeadTooLargeError(limit=limit, unit="bytes")
         raw = bytes(buffer[:end])
@@ -106,7 +107,6 @@ class Exchange(Http):
             # Its own text holds the address.
             raise RequestError from None
         self.url = head.target
-        protocol.request_class._current.set(request)  # noqa: SLF001 - as the framework does
         self.request_bytes_left = self.request_bytes = 0
         if head.length == CHUNKED:
             self.request_body = "chunked"
@@ -118,7 +118,7 @@ class Exchange(Http):
             if request.headers["expect"].lower() != "100-continue":
                 raise RequestError
             self.expecting_continue = True
-        self.deadline = monotonic() + protocol.response_timeout
+        self.deadline = now + protocol.response_timeout
         protocol.state["requests_count"] += 1
 
     async def whole_body(self, limit: int) -> bytes:
