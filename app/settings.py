@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
+# Where front ends are served on the machine of whoever develops them. In production a page there is a stranger's.
+DEVELOPMENT_ORIGINS = tuple(
+    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]") for port in (3000, 3001, 3002)
+)
 LARGEST = (
     ("request_max_bytes", "request_bodies_max_bytes"),
     ("run_file_max_bytes", "run_max_bytes"),
@@ -195,7 +199,12 @@ class Settings(SignInSettings):
     @classmethod
     def _as_it_was_meant(cls, values: dict[str, Any]) -> dict[str, Any]:
         # With another secret key nothing that is stored can be read: it is taken as it is.
-        return without_blanks(values, but="secret_key")
+        meant = without_blanks(values, but="secret_key")
+        origins = meant.get("allowed_origins")
+        names_any = bool(origins.strip(" ,")) if isinstance(origins, str) else bool(origins)
+        if not names_any and meant.get("environment", "development") == "development":
+            meant["allowed_origins"] = DEVELOPMENT_ORIGINS
+        return meant
 
     @field_validator("smtp_url", "message_provider_url")
     @classmethod

@@ -15,6 +15,7 @@ from sanic.response import HTTPResponse
 
 from app.access.access_tokens import DeviceClaims
 from app.access.keys import fingerprint_hash
+from app.contract.api_document import LARGE_BODY, SMALL_BODY
 from app.errors import (
     DeviceAccessRevokedError,
     DeviceUnknownError,
@@ -129,7 +130,7 @@ async def policy(request: Request) -> HTTPResponse:
 async def heartbeat(request: Request) -> HTTPResponse:
     """Store that the device is alive."""
     device = await device_of(request)
-    body = read_body(request, HeartbeatRequest)
+    body = read_body(request, HeartbeatRequest, SMALL_BODY)
     key = device.tenant_id, device.device_id
     if await row(HEARTBEAT, *key, fingerprint_hash(body.hw_fingerprint), runtime.clock.now()) is not None:
         return answer({"ok": True})
@@ -143,7 +144,7 @@ async def heartbeat(request: Request) -> HTTPResponse:
 async def ingest(request: Request, tenant_slug: str) -> HTTPResponse:
     """Store one event, once."""
     device = await device_of(request)
-    (event,) = read_body(request, IngestRequest).events
+    (event,) = read_body(request, IngestRequest, LARGE_BODY).events
     now = runtime.clock.now()
     at = min(event.at or now, now)
     metadata = None if event.metadata is None else orjson.dumps(event.metadata).decode()

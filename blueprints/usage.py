@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import isfinite
 from typing import Annotated, Any
 
 import orjson
@@ -20,7 +21,7 @@ from app.services.usage.event_list import MAX_LISTED, StoredUsageEvent
 from app.services.usage.metering import MAX_EVENTS, IngestReport, UsageEvent
 from app.services.usage.summary import UsageSummary
 from app.services.usage.voiding import MAX_VOIDED, VoidReport
-from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, RequestModel
+from blueprints.web.fields import NO_NUL, TENANT_SLUG_IN_PATH, RequestModel, written_out
 from blueprints.web.operations import Api
 
 api = Api("usage", "/usage")
@@ -40,6 +41,15 @@ def _first_day(month: object) -> object:
     return date.fromisoformat(f"{month}-01")
 
 
+def _is_json(value: object) -> bool:
+    """Whether a value can be written as JSON and read again; what is not finite would be kept as null."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    return all(map(_is_json, value)) if isinstance(value, list) else True
+
+
 class UsageEventItem(RequestModel):
     """One thing that was used."""
 
@@ -48,7 +58,11 @@ class UsageEventItem(RequestModel):
         str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,49}$", description="What was used; `run` counts towards the quota.")
     ]
     quantity: Annotated[int, Field(ge=1, le=10**12)]
-    at: Annotated[AwareDatetime | None, Field(description="When, with an offset; now if absent.")] = None
+    # Whether the portal can take it is said of each event by itself.
+    at: Annotated[
+        Annotated[AwareDatetime, Field(strict=False), BeforeValidator(written_out)] | None,
+        Field(description="When, with an offset; now if absent."),
+    ] = None
     metadata: Annotated[dict[str, Any] | None, Field(description="Kept as it is; at most 4096 bytes as JSON.")] = None
 
     @field_validator("metadata")
@@ -60,6 +74,8 @@ class UsageEventItem(RequestModel):
             raise ValueError(f"cannot be kept: {failure}") from None
         if size > METADATA_BYTES:
             raise ValueError(f"is {size} bytes as JSON; at most {METADATA_BYTES} are kept")
+        if not _is_json(metadata):
+            raise ValueError("must hold finite numbers: NaN and Infinity are no JSON")
         return metadata
 
 

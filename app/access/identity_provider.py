@@ -140,7 +140,7 @@ class IdentityProvider:
         discovery = await self.discovery()
         attempt = Attempt.new()
         response = await self._post_code(discovery, attempt, secrets.token_urlsafe(24))
-        return self._refusal(response, "token", "")
+        return self._words(response, "")
 
     async def discovery(self) -> Discovery:
         """The provider's discovery document, read once an hour; raises SignInUnavailableError."""
@@ -194,6 +194,10 @@ class IdentityProvider:
         """The provider's words, which the log keeps; raises ClientRefusedError where they are about this client."""
         words = words_of(_body(response), (code, self._settings.oidc_client_secret.get_secret_value()))
         log.warning("identity_provider_refused", place=place, status=response.status_code, **words._asdict())
+        return self._words(response, code)
+
+    def _words(self, response: Response, code: str) -> ProviderWords:
+        words = words_of(_body(response), (code, self._settings.oidc_client_secret.get_secret_value()))
         if words.error in CLIENT_ERRORS or response.status_code == 401:
             raise ClientRefusedError(error=words.error or "invalid_client", retry_after=RETRY_SECONDS)
         return words

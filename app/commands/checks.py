@@ -18,7 +18,7 @@ from app.commands.llm_checks import model_prices, provider_keys
 from app.commands.output import reason_of
 from app.commands.payment_checks import payments
 from app.commands.session import is_new_file
-from app.commands.sign_in_checks import identity_provider, some_operator
+from app.commands.sign_in_checks import allowed_origins, identity_provider, some_operator
 from app.commands.work_checks import clock, connections, pooler, work
 from app.database import schema
 from app.database.connections import Database
@@ -53,6 +53,7 @@ async def examine(load: Callable[[], Settings]) -> AsyncIterator[CheckResult]:
     async for result in shared_limits(settings):
         yield result
     yield await file_store(settings)
+    yield allowed_origins(settings)
     yield await identity_provider(settings)
     yield await mail(settings)
     yield messages(settings)

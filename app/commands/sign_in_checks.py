@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from app.access.discovery import Discovery
 from app.access.identity_provider import IdentityProvider
 from app.access.provider_words import ProviderWords
 from app.clock import SystemClock
 from app.commands.check_result import CheckResult
+from app.commands.session import log_warnings
 from app.errors import ClientRefusedError, SignInUnavailableError
+from app.messages.mail import is_loopback
 from app.runtime import Runtime
 from app.settings import Settings
 from sql.statements import operators as statements
 
 CHECK = "identity_provider"
+ALLOWED = "PORTAL_ALLOWED_ORIGINS"
 
 
 async def identity_provider(settings: Settings) -> CheckResult:
@@ -25,6 +30,7 @@ async def identity_provider(settings: Settings) -> CheckResult:
         if settings.oidc_issuer or settings.oidc_client_id:
             return CheckResult(CHECK, "failure", "oidc_issuer and oidc_client_id belong together; set both, or neither")
         return CheckResult(CHECK, "ok", "none; operators sign in by password")
+    log_warnings(settings)
     try:
         discovery = await provider.discovery()
         words = await provider.try_client()
@@ -58,6 +64,22 @@ def _caution(settings: Settings, discovery: Discovery, words: ProviderWords) -> 
     if words.error != "invalid_grant":
         return f"{discovery.issuer} does not say whether it accepts the client and its secret{words.in_brackets}"
     return None
+
+
+def allowed_origins(settings: Settings) -> CheckResult:
+    """Whose pages may send changes with an operator's cookie, and in production which of them anybody may serve."""
+    origins, own = settings.allowed_origins, settings.public_url
+    if not origins:
+        return CheckResult("allowed_origins", "ok", f"none: only pages at {own} may call from a browser")
+    listed = ", ".join(origins)
+    if settings.environment == "production":
+        if local := [origin for origin in origins if is_loopback(urlsplit(origin).hostname or "")]:
+            detail = f"{', '.join(local)} is whatever runs on the computer of who looks at it; leave it out ({ALLOWED})"
+            return CheckResult("allowed_origins", "warning", detail)
+        if plain := [origin for origin in origins if origin.startswith("http://")]:
+            detail = f"{', '.join(plain)} is not https: whoever is on the way can change its pages ({ALLOWED})"
+            return CheckResult("allowed_origins", "warning", detail)
+    return CheckResult("allowed_origins", "ok", f"pages at {own} and {listed} may call from a browser")
 
 
 async def some_operator(runtime: Runtime) -> CheckResult:

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.clock import CLOCKS_DIFFER
 from app.context import Context
 from app.database.connections import WriteConnection, moment
 from sql.statements import limits as statements
@@ -33,8 +32,9 @@ async def count_hit(conn: WriteConnection, ctx: Context, limit: ExactLimit, key:
     key_hash = ctx.runtime.keys.window_hash(limit.name, key)
     now = ctx.now()
     ends_at = now + timedelta(seconds=limit.seconds)
-    first = {"key_hash": key_hash, "hits": 1, "ends_at": ends_at, "latest": ends_at + CLOCKS_DIFFER}
-    if await conn.maybe(statements.count_hit, int, **first, now=now, max_hits=limit.max_hits) is not None:
+    first = {"key_hash": key_hash, "hits": 1, "ends_at": ends_at}
+    hits = await conn.maybe(statements.count_hit, int, **first, now=now, max_hits=limit.max_hits)
+    if hits is not None and hits <= limit.max_hits:
         return None
     full_until = await conn.maybe(statements.window_end, moment, key_hash=key_hash)
     return min(limit.seconds, max(1, math.ceil((full_until - now).total_seconds()))) if full_until else 1

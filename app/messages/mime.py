@@ -22,7 +22,8 @@ def _compose(mail: Mail, sender: str, sender_name: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = formataddr((sender_name, sender))
     message["To"] = mail.to
-    message["Subject"] = mail.subject
+    # One line: a name within it may have been stored before names were.
+    message["Subject"] = " ".join(mail.subject.split())
     message["Date"] = format_datetime(mail.at)
     # The domain is passed, because otherwise the library asks the name server for this machine's name.
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or "localhost")

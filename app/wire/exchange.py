@@ -73,7 +73,6 @@ class Exchange(Http):
         protocol, buffer = self.protocol, self.recv_buffer
         now = monotonic()
         self.arrives_by = self.deadline = now + protocol.request_timeout
-        told_address.set("")
         seen, limit = 0, self.HEADER_MAX_SIZE
         while (end := buffer.find(b"\r\n\r\n", seen)) < 0:
             if len(buffer) > limit:

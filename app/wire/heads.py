@@ -13,8 +13,19 @@ CHUNKED: Final = -1
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII).fullmatch
 _REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!-~]*|\*|https?://[!-~]+) HTTP/1\.([01])").fullmatch
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-# What may stand in a head: no control character but the tabulator, and line ends.
-_SOUND = bytes({*b"\t\r\n", *range(0x20, 0x100)})
+# What may stand in a line: no control character but the tabulator.
+_SOUND = bytes({*b"\t", *range(0x20, 0x100)})
+# As most programs write them; to look them up is quicker than to look at each of their letters.
+_USUAL: Final = {
+    spelt: name
+    for name in (
+        *("accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection"),
+        *("content-length", "content-type", "cookie", "expect", "forwarded", "host", "idempotency-key", "if-match"),
+        *("if-none-match", "last-event-id", "origin", "referer", "transfer-encoding", "upgrade", "user-agent"),
+        *("x-forwarded-for", "x-forwarded-proto", "x-request-id", "x-session-token"),
+    )
+    for spelt in (name, name.title())
+}
 # Of these a second one could be believed by somebody else.
 _ONCE: Final = frozenset({"content-length", "transfer-encoding", "host", "expect", "upgrade"})
 _COUNTING: Final = _ONCE | {"connection"}
@@ -40,7 +51,7 @@ def read_head(head: bytes) -> Head:
     """
     text = head.decode(errors="surrogateescape")
     first, *lines = text.split("\r\n")
-    if head.translate(None, _SOUND) or not head.count(b"\n") == head.count(b"\r") == len(lines):
+    if head.translate(None, _SOUND) != b"\r\n" * len(lines):
         raise RequestError
     if len(lines) > MAX_HEADERS:
         raise HeadTooLargeError(limit=MAX_HEADERS, unit="headers")
@@ -70,16 +81,16 @@ def _headers(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]]:
     for line in lines:
         name, colon, value = line.partition(":")
         # A blank before the colon makes a name that is none; so does one that begins the line, to go on with the last.
-        if not colon or _NAME(name) is None:
+        if not colon or ((lower := _USUAL.get(name)) is None and _NAME(name) is None):
             raise RequestError
-        name, value = name.lower(), value.strip(" \t")
-        if name in _COUNTING:
-            if name in said:
-                if name in _ONCE:
+        lower, value = lower or name.lower(), value.strip(" \t")
+        if lower in _COUNTING:
+            if lower in said:
+                if lower in _ONCE:
                     raise RequestError
-                value = f"{said[name]}, {value}"
-            said[name] = value
-        headers.append((name, value))
+                value = f"{said[lower]}, {value}"
+            said[lower] = value
+        headers.append((lower, value))
     return headers, said
 
 

@@ -46,7 +46,7 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunCancelled:
+class RunEnded:
     """A run that was cancelled."""
 
     __pydantic_config__ = CAMEL
@@ -76,10 +76,10 @@ async def runs(ctx: Context, query: RunsQuery) -> RunPage:
     "POST",
     "/runs/{run_id:int}/cancel",
     caller=operator(Permission.RUNS_WRITE),
-    answers=RunCancelled,
+    answers=RunEnded,
     errors=(errors.UnknownRunError, errors.NothingRunsError),
     path_parameters={"run_id": "The run's id."},
 )
-async def cancel_run(ctx: Context, run_id: int) -> RunCancelled:
+async def cancel_run(ctx: Context, run_id: int) -> RunEnded:
     """Cancel a run; whoever works on one of its tasks stops within seconds."""
-    return RunCancelled(id=run_id, project_id=await cancellation.cancel_run_by_id(ctx, run_id))
+    return RunEnded(id=run_id, project_id=await cancellation.cancel_run_by_id(ctx, run_id))

@@ -43,7 +43,7 @@ async def devices_page(request: Request, ctx: Context) -> View:
 
 @pages.page("GET", "/admin/devices/revoke", caller=operator(Permission.DEVICES_WRITE), template="revoke_device.html")
 async def ask_to_revoke_device(request: Request, ctx: Context) -> View:
-    """Ask before a device is revoked, because that is for good."""
+    """Ask before a device is revoked, because somebody works with it."""
     tenant = await tenant_named(ctx, asked_tenant(request))
     device = await device_of_tenant(ctx, tenant.slug, read_id(request.args.get("device_id", "")))
     return View({"tenant": tenant, "device": device})

@@ -39,6 +39,7 @@ __all__ = [
     "trimmed",
     "typed_code",
     "typed_slug",
+    "written_out",
 ]
 
 NO_NUL = bounds.NO_NUL
@@ -53,14 +54,14 @@ def _in_reach(moment: datetime) -> datetime:
     return moment
 
 
-def _written_out(value: object) -> object:
-    """Refuse the bare number that would be taken for seconds since the epoch."""
-    if isinstance(value, str) and "-" not in value[1:]:
+def written_out(value: object) -> object:
+    """Refuse the bare number, in quotes or not, that would be taken for seconds since the epoch."""
+    if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value[1:]):
         raise ValueError("must be a moment such as 2026-01-31T08:00:00Z")
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
+Moment = Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(_in_reach)]
 HardwareFingerprint = Annotated[
     str,
     Field(

@@ -10,17 +10,19 @@ from sql.tables.columns import Instant
 
 _hit = insert(rate_windows)
 _now = bindparam("now", type_=Instant)
-# One that ends later than a window which begins now was begun by a clock that stood ahead.
-_ended = or_(rate_windows.c.ends_at <= _now, rate_windows.c.ends_at > bindparam("latest", None, type_=Instant))
+_ended = rate_windows.c.ends_at <= _now
+# No window is longer than a new one: this one began by a clock that was ahead and has been put right.
+_is_too_long = rate_windows.c.ends_at > _hit.excluded.ends_at
 
-# A window begins with its first hit. A hit in a full window changes nothing and returns no row.
+# A window begins with its first hit. A hit in a full window changes nothing and returns no row, unless the window is
+# too long: then it ends as late as a new one would, and its hits, more than allowed now, are returned.
 count_hit = _hit.on_conflict_do_update(
     index_elements=[rate_windows.c.key_hash],
     set_={
         "hits": case((_ended, 1), else_=rate_windows.c.hits + 1),
-        "ends_at": case((_ended, _hit.excluded.ends_at), else_=rate_windows.c.ends_at),
+        "ends_at": case((or_(_ended, _is_too_long), _hit.excluded.ends_at), else_=rate_windows.c.ends_at),
     },
-    where=or_(_ended, rate_windows.c.hits < bindparam("max_hits")),
+    where=or_(_ended, _is_too_long, rate_windows.c.hits < bindparam("max_hits")),
 ).returning(rate_windows.c.hits)
 
 window_end = select(rate_windows.c.ends_at).where(rate_windows.c.key_hash == bindparam("key_hash"))

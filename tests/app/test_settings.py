@@ -15,6 +15,8 @@ import pytest
 from support.databases import is_setting
 
 from app.errors import SettingsError
+from app.services.billing.pages import return_url
+from app.services.tenants.sign_in_links import front_end_url
 from app.setting_files import toml_files
 from app.settings import Settings, load_settings
 
@@ -305,6 +307,25 @@ def test_lists_may_be_written_with_commas(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("PORTAL_ALLOWED_ORIGINS", "https://a.example, HTTPS://B.example:8443,")
 
     assert load_settings(state_dir=tmp_path).allowed_origins == ("https://a.example", "https://b.example:8443")
+
+
+@pytest.mark.parametrize("written", [None, "", " , "])
+def test_production_trusts_no_page_of_this_machine_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str | None
+) -> None:
+    if written is not None:
+        monkeypatch.setenv("PORTAL_ALLOWED_ORIGINS", written)
+    production = {"environment": "production", "secret_key": "s" * 40, "public_url": "https://portal.example.com"}
+
+    developing, strict = load_settings(state_dir=tmp_path), load_settings(state_dir=tmp_path, **production)
+
+    assert (developing.allowed_origins[0], len(developing.allowed_origins)) == ("http://localhost:3000", 9)
+    assert (strict.allowed_origins, strict.trusted_origins) == ((), frozenset({"https://portal.example.com"}))
+    # Where payments and sign-in links lead back to is no page of the reader's own computer either.
+    assert return_url(strict) == "https://portal.example.com/billing"
+    assert front_end_url(strict) == "https://portal.example.com/login"
+    named = load_settings(state_dir=tmp_path, **production, allowed_origins="http://localhost:3000")
+    assert named.allowed_origins == ("http://localhost:3000",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])

@@ -221,13 +221,27 @@ async def test_head_of_a_file_tells_what_get_would_bring(
 
 
 async def test_no_cell_of_the_csv_is_a_formula(sanic_client: LiveServer) -> None:
-    titles = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", 'a "quoted" one', "plain"]
+    formulas = [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "\u200b=1",
+        "\uff1d1",
+        "\uff0d1",
+        "\uff20A",
+    ]
+    titles = [*formulas, 'a "quoted" one', "plain", "a=1", "'=1"]
     await write(sanic_client, *titles)
 
     answer = await asked(sanic_client, format="csv", order="oldest")
 
     read = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
-    assert [row["title"] for row in read] == [f"'{title}" for title in titles[:6]] + titles[6:]
+    assert [row["title"] for row in read] == [f"'{title}" for title in formulas] + titles[len(formulas) :]
 
 
 async def test_a_wrong_tenant_is_an_error_also_for_csv(sanic_client: LiveServer) -> None:

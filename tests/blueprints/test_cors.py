@@ -208,3 +208,22 @@ async def test_a_cookie_signs_changes_only_from_configured_origins(sanic_client:
         "http://localhost:3002": 200,
         "own": 200,
     }
+
+
+async def test_a_server_in_production_with_nothing_set_trusts_its_own_pages_alone(settings: Settings) -> None:
+    values = settings.model_dump() | {"environment": "production", "public_url": "https://portal.example.com"}
+    values |= {"secret_key": "abcdefghijklmnopqrstuvwxyz0123456789", "rate_limits": "on"}
+    async with live_server(Settings(**(values | {"allowed_origins": ()}))) as live:
+        cookie = await operator_cookie(live, origin=None)
+        for origin, granted, changed in (
+            ("https://portal.example.com", 200, 422),
+            ("http://localhost:3000", 403, 403),
+            ("http://127.0.0.1:3002", 403, 403),
+            ("null", 403, 403),
+        ):
+            assert (await preflight(live, origin)).status_code == granted, origin
+            sent = {**cookie, "origin": origin}
+            answer = await live.http.post("/admin/api/plans", headers=sent, json={})
+            assert answer.status_code == changed, (origin, answer.text)
+            reads = "access-control-allow-origin" in answer.headers
+            assert reads == (granted == 200), origin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from httpx2 import Response
@@ -150,6 +151,28 @@ def test_words_of_a_provider_are_cut_and_cleaned() -> None:
     for nothing in (None, [], "error", {}, {"error": None}):
         assert words_of(nothing) == ("", "")
         assert words_of(nothing).in_brackets == ""
+
+
+async def test_what_a_stranger_adds_to_an_address_leads_nowhere_else(settings: Settings, provider: Provider) -> None:
+    async with portal(settings, provider, **LISTED) as (live, person):
+        evil = "https://evil.example/"
+        asked = {"redirect_uri": evil, "next": evil, "return_to": evil, "state": "known", "nonce": "known"}
+        hostile = {"host": "evil.example", "x-forwarded-host": "evil.example", "x-forwarded-proto": "https"}
+        started = await person.get("/auth/login", params=asked, headers=hostile)
+        there = dict(parse_qsl(urlsplit(started.headers["location"]).query))
+        assert there["redirect_uri"] == live.runtime.settings.public_url + "/auth/callback"
+        assert "evil" not in started.headers["location"]
+        assert "known" not in {there["state"], there["nonce"]}
+
+        first, second = [await sent_away(person) for _ in range(2)]
+        one, two = [dict(parse_qsl(urlsplit(await vouched(address)).query)) for address in (first, second)]
+        # A code that was given for one attempt, with the state of another; and two states of which one is right.
+        swapped = await person.get("/auth/callback", params={"code": two["code"], "state": one["state"]})
+        doubled = await person.get(f"/auth/callback?code={one['code']}&state={one['state']}&state=other")
+        assert (swapped.status_code, doubled.status_code, await accounts_of(live)) == (401, 401, [])
+        back = await vouched(await sent_away(person))
+        done = await person.get(f"{back}&next={evil}&redirect_uri={evil}", headers=hostile)
+        assert (done.status_code, done.headers["location"]) == (303, "/admin")
 
 
 async def test_two_tabs_both_come_back(settings: Settings, provider: Provider) -> None:

@@ -13,6 +13,7 @@ from support.builders import Activated, Licensed, activate, activated, licensed,
 from support.clocks import MovableClock
 from support.graphql import data
 from support.live import LiveServer
+from support.projects import created
 from support.rows import change, rows, told
 from support.runs import ready_project, run
 
@@ -152,12 +153,15 @@ async def test_runs_are_as_many_as_the_subscription_says(sanic_client: LiveServe
     assert refused.json()["errorCode"] == "quota_exceeded"
     assert (policy["monthly_run_quota"], usage["quota"], by_operator["quota"], entitled) == (0, 0, 0, [0, 0])
     assert [answer.status_code for answer in answers] == [200, 402]
+    caps = await data(live, session, "{ ledgerAccounts(filter: {unit: RUNS}) { nodes { cap } } }")
+    assert caps == {"ledgerAccounts": {"nodes": [{"cap": 1}]}}
 
 
 async def test_figures_of_all_tenants_count_them(sanic_client: LiveServer) -> None:
     live = sanic_client
     tenant, other = await licensed(live, quota=10), await licensed(live, quota=40)
     await activated(live, tenant)
+    await created(live, tenant)
     before = await answer_of(live, "analytics")
 
     await overridden(live, tenant, monthlyRunQuotaOverride=60)
@@ -165,6 +169,8 @@ async def test_figures_of_all_tenants_count_them(sanic_client: LiveServer) -> No
 
     shares = [page["summaryStats"]["avgUsageRate"] for page in (before, after)]
     assert shares == [2.0, 1.0]
+    (with_projects,) = (await answer_of(live, "analytics?project_filter=top10"))["tenantUsage"]
+    assert with_projects["quota"] == 60
     assert {use["tenant"]: use["quota"] for use in after["tenantUsage"]} == {
         tenant.slug.replace("tenant-", "Tenant "): 60,
         other.slug.replace("tenant-", "Tenant "): 40,

@@ -223,6 +223,10 @@ WRONG = {
     "at without an offset": ({"at": "2026-01-01T00:00:00"}, "at"),
     "at a day": ({"at": "2026-01-01"}, "at"),
     "at a number": ({"at": 1767225600}, "at"),
+    "at a number in quotes": ({"at": "1767225600"}, "at"),
+    "at a fraction in quotes": ({"at": "1767225600.5"}, "at"),
+    "at before the epoch in quotes": ({"at": "-1767225600"}, "at"),
+    "at a truth": ({"at": True}, "at"),
     "at no time": ({"at": "yesterday"}, "at"),
     "metadata a list": ({"metadata": []}, "metadata"),
     "metadata too large": ({"metadata": {"text": "x" * 4096}}, "metadata"),
@@ -244,6 +248,21 @@ async def test_a_malformed_event_refuses_the_request_and_names_the_field(sanic_c
     assert {name: body["detail"][0]["loc"] for name, body in refused.items()} == {
         name: ["body", "events", 1, field] for name, (_, field) in WRONG.items()
     }
+    assert not await rows(sanic_client, usage_events.select())
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+async def test_metadata_that_is_no_json_is_refused_by_its_field(sanic_client: LiveServer, number: str) -> None:
+    device = await activated(sanic_client)
+    for metadata in (f'{{"a": {number}}}', f'{{"a": [1, {{"b": [{number}]}}]}}'):
+        body = f'{{"events": [{{"id": "a", "kind": "run", "quantity": 1, "metadata": {metadata}}}]}}'
+        headers = {**device.headers, "content-type": "application/json"}
+
+        answer = await sanic_client.http.post(f"/usage/{device.tenant.slug}/events", headers=headers, content=body)
+
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"][0]["loc"] == ["body", "events", 0, "metadata"]
+        assert "finite" in answer.json()["errors"][0]["msg"]
     assert not await rows(sanic_client, usage_events.select())
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.contract import GUARDED, OPERATIONS, label
 from support.live import LiveServer
 
-from app.contract.api_document import SECURITY_SCHEMES, Operation, document
+from app.contract.api_document import SECURITY_SCHEMES, Operation, _answer_schemas, document, record_of
 from app.server import PAGES
 
 # What is no operation, and why; anybody may read it, and it is the same for everybody, but for GraphQL.
@@ -108,6 +108,14 @@ def test_a_guarded_operation_states_how_it_refuses(described: dict[str, Any], op
     if operation.caller.permission is not None:
         assert "`permission_missing`" in responses["403"]["description"]
         assert "`origin_refused`" in responses["403"]["description"]
+
+
+def test_no_two_records_have_one_name_in_the_document() -> None:
+    seen: dict[str, Any] = {}
+    answers = {record_of(operation.answers) for operation in OPERATIONS if isinstance(operation.answers, type)}
+    for answer in sorted(answers, key=lambda each: each.__name__):
+        for name, schema in _answer_schemas(answer).items():
+            assert seen.setdefault(name, schema) == schema, f"{name}, also in {answer.__module__}"
 
 
 def test_what_creates_something_states_how_it_may_be_repeated(described: dict[str, Any]) -> None:

@@ -13,13 +13,14 @@ from app.context import Context
 from app.cursors import END, NEWEST, Place, cursor_of, moment_of, place_at, place_of
 from app.events import NOWHERE, StoredEvent
 from app.services.directory.lookup import find_tenant
+from app.typed_text import stripped
 from sql.statements import events as statements
 from sql.statements.events import EventFilter
 
 MAX_EVENTS = 200
 EXPORTED_AT_ONCE = 500
-# What a spreadsheet would take for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What a spreadsheet would take for a formula; full-width signs are what some of them take for the usual ones.
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ def _place(cursor: str | None, chosen: Chosen) -> Place:
 def _cell(value: object) -> str:
     """A value as text that no spreadsheet takes for a formula."""
     text = "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
+    if isinstance(value, str) and (text.startswith(FORMULA_STARTS) or stripped(text).startswith(FORMULA_STARTS)):
+        return f"'{text}"
+    return text
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:

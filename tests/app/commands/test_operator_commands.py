@@ -197,3 +197,26 @@ def test_a_tenant_gets_a_sign_in_link_that_is_stored_as_a_hash(portal: Portal, s
     events = stored(state, "SELECT event_type FROM platform_events WHERE event_type = 'sign_in_link_created'")
     assert len(events) == 2
     assert portal("sign-in-link", "--tenant", "nobody")[0] != 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "origins", "status", "told_of"),
+    [
+        ("development", None, "ok", "http://localhost:3000"),
+        ("production", None, "ok", "none: only pages at https://portal.example.com"),
+        ("production", "https://my.example.com", "ok", "https://my.example.com may call"),
+        ("production", "https://my.example.com, http://localhost:3000", "warning", "whatever runs on the computer"),
+        ("production", "http://[::1]:3000", "warning", "whatever runs on the computer"),
+        ("production", "http://my.example.com", "warning", "is not https"),
+    ],
+)
+def test_the_doctor_says_whose_pages_are_trusted(
+    portal: Portal, environment: str, origins: str | None, status: str, told_of: str
+) -> None:
+    variables = {"PORTAL_ENVIRONMENT": environment, "PORTAL_SECRET_KEY": STRONG_SECRET}
+    variables |= {"PORTAL_PUBLIC_URL": "https://portal.example.com"}
+    variables |= {} if origins is None else {"PORTAL_ALLOWED_ORIGINS": origins}
+
+    found = checks(portal("doctor", "--json", **variables))["allowed_origins"]
+
+    assert (found[0], told_of in found[1]) == (status, True), found
