@@ -34,6 +34,15 @@ class Aside(Generic[Item, Answer]):
         self.stuck: set[Hashable] = set()
         self.running: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no owner's items belong here."""
+        return not self.stuck and not self._waiting
+
+    def takes(self, owner: Hashable) -> bool:
+        """Whether an owner's items belong here: a row of its was locked, or some of them are being tried."""
+        return owner in self.stuck or owner in self._waiting
+
     def put(self, owner: Hashable, items: Iterable[Waiting[Item, Answer]]) -> None:
         """Let an owner's items wait here; those that are too many fail with OverloadedError."""
         if (waiting := self._waiting.get(owner)) is None:

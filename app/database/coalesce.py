@@ -76,7 +76,7 @@ class Coalescer(Generic[Item, Answer]):
         if self._weight_waiting and self._weight_waiting + weight > self._queue_size:
             raise OverloadedError
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if self._aside.stuck and (owner := self._owner(item)) in self._aside.stuck:
+        if not self._aside.is_idle and self._aside.takes(owner := self._owner(item)):
             self._aside.put(owner, [(item, answer)])
             return answer
         self._waiting.append((item, weight, answer))
@@ -156,9 +156,13 @@ class Coalescer(Generic[Item, Answer]):
                 break
             self._waiting.popleft()
             self._weight_waiting -= weight
-            if not waiter.done():
-                batch.append((item, waiter))
-                room -= weight
+            if waiter.done():
+                continue
+            if not self._aside.is_idle and self._aside.takes(owner := self._owner(item)):
+                self._aside.put(owner, [(item, waiter)])
+                continue
+            batch.append((item, waiter))
+            room -= weight
         return batch
 
     async def _one_by_one(

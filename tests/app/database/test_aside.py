@@ -18,11 +18,15 @@ class Desk:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.locked = True
+        # While this is not set, whoever asks for the locked row waits for it.
+        self.timed_out = asyncio.Event()
+        self.timed_out.set()
 
     async def run(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
         await asyncio.sleep(0)
         if self.locked and any(item // 100 == LOCKED for item in items):
+            await self.timed_out.wait()
             raise RowLockedError
         return [item * 10 for item in items]
 
@@ -54,6 +58,32 @@ async def test_who_waits_for_a_locked_row_keeps_no_other_owner_waiting() -> None
     assert not [batch for batch in seen if 302 in batch and len(batch) > 1]
     # Once it was let through, it shares batches again.
     assert desk.batches == [[102, 303]]
+    await queue.drain()
+
+
+async def test_only_the_first_batch_waits_for_a_locked_row() -> None:
+    desk = Desk()
+    desk.timed_out.clear()
+    queue = desk.queue()
+    first = asyncio.gather(*(queue.ask(item) for item in (100, 300)), return_exceptions=True)
+    await asyncio.sleep(0.01)
+    # These wait for the lane.
+    waiting = [asyncio.create_task(queue.ask(item)) for item in (301, 101)]
+    await asyncio.sleep(0.01)
+    desk.timed_out.set()
+    await asyncio.sleep(0)
+    desk.timed_out.clear()
+    assert await asyncio.wait_for(waiting[1], 10) == 1010
+    # The owner is being tried, for the first time yet.
+    late = asyncio.create_task(queue.ask(302))
+    assert [await queue.ask(item) for item in (102, 201)] == [1020, 2010]
+
+    assert desk.batches[0] == [100, 300]
+    assert not [batch for batch in desk.batches[1:] if {item // 100 for item in batch} > {LOCKED}]
+    desk.locked = False
+    desk.timed_out.set()
+    assert (await first)[0] == 1000
+    assert await late == 3020
     await queue.drain()
 
 
