@@ -127,6 +127,8 @@ def talkative(**more: str) -> dict[str, str]:
         "PORTAL_RATE_LIMITS": "on",
         "PORTAL_REFUSAL_HOLD_SECONDS": "0",
         "PORTAL_ONE_TIME_PASSWORDS_PER_TENANT": "20",
+        "PORTAL_ONE_TIME_PASSWORDS_PER_TENANT_AND_ADDRESS": "20",
+        "PORTAL_ONE_TIME_PASSWORDS_PER_BROWSER": "20",
         **more,
     }
 
