@@ -76,7 +76,9 @@ class Journey:
     def keep_cookies(self, person: httpx2.AsyncClient) -> None:
         """Remember what the browser holds."""
         for name, value in person.cookies.items():
-            self.secrets.keep_token(f"cookie {name}", value)
+            # Each attempt to sign in has a cookie of its own.
+            kind = "sign_in" if name.startswith("sign_in_") else name
+            self.secrets.keep_token(f"cookie {kind}", value)
 
     async def twice(self, path: str, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
         """Create something under an Idempotency-Key, ask for it again, and ask for something else under that key."""
@@ -127,6 +129,8 @@ def talkative(**more: str) -> dict[str, str]:
         "PORTAL_RATE_LIMITS": "on",
         "PORTAL_REFUSAL_HOLD_SECONDS": "0",
         "PORTAL_ONE_TIME_PASSWORDS_PER_TENANT": "20",
+        "PORTAL_ONE_TIME_PASSWORDS_PER_TENANT_AND_ADDRESS": "20",
+        "PORTAL_ONE_TIME_PASSWORDS_PER_BROWSER": "20",
         **more,
     }
 
