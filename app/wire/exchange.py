@@ -113,6 +113,8 @@ class Exchange(Http):
         elif head.length:
             self.request_body = True
             self.request_bytes_left = self.request_bytes = head.length
+        # What is asked by its headers alone, such as a download, finds it there.
+        protocol.request_class._current.set(request)  # noqa: SLF001 - as the framework does
         self.request, request.stream = request, self
         if head.expects_continue:
             if request.headers["expect"].lower() != "100-continue":

@@ -308,6 +308,8 @@ async def test_callers_who_choose_the_same_key_have_nothing_to_do_with_each_othe
 
 async def test_a_key_costs_three_statements_and_a_replay_two(sanic_client: LiveServer) -> None:
     tenant = await licensed(sanic_client, max_uses=10)
+    # A device that is known costs other statements than a new one.
+    await send(sanic_client, tenant, None)
     with counted_statements(sanic_client.runtime.db) as plain:
         await send(sanic_client, tenant, None)
     key = new_key()

@@ -35,7 +35,7 @@ class Repeated:
     """A request that creates something, and what one such request adds to the database."""
 
     def __init__(self, live: LiveServer, name: str, headers: dict[str, str], tenant: Licensed) -> None:
-        self.live, self.headers = live, headers
+        self.live, self.headers, self._slug = live, headers, tenant.slug
         self.path, self._body = {
             "token": ("/admin/api/tokens", lambda n: {"name": f"token {n}", "role": "operator"}),
             "plan": (
@@ -50,6 +50,7 @@ class Repeated:
             ),
             "run": ("/api/tenant/projects/{project_id}/run", lambda n: None),
             "restart": ("/api/tenant/projects/{project_id}/restart", lambda n: None),
+            "link": ("/admin/api/tenants/{tenant_slug}/sign-in-link", lambda n: None),
             "codes": ("/admin/api/codes/generate", lambda n: {"tenant_slug": tenant.slug, "label": f"batch {n}"}),
             "activation": (
                 "/authz/activate",
@@ -71,7 +72,7 @@ class Repeated:
 
     async def send(self, number: int = 2, **headers: str) -> Response:
         """The answer to the request; another number creates another thing."""
-        path = self.path.format(project_id=f"shop-{number}")
+        path = self.path.format(project_id=f"shop-{number}", tenant_slug=self._slug)
         return await self.live.http.post(path, json=self._body(number), headers={**self.headers, **headers})
 
     async def added_by(self, act: Callable[[], Awaitable[Any]]) -> dict[str, int]:
@@ -90,6 +91,7 @@ REQUESTS = [
     "own project",
     "run",
     "restart",
+    "link",
     "codes",
     "activation",
     "known device",
