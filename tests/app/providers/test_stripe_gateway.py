@@ -124,7 +124,8 @@ async def test_what_fails_for_a_moment_is_sent_again_with_the_same_key() -> None
 )
 async def test_a_failure_is_told_in_our_words(answer: tuple[int, Any], error: type[Exception], attempts: int) -> None:
     async with elsewhere(answer) as there:
-        asked = gateway(there.base, seconds=1.5 if answer[0] == 0 else 20, retries=1)
+        # Time enough for a second attempt, however soon the call is given up.
+        asked = gateway(there.base, seconds=4 if answer[0] == 0 else 20, retries=1)
 
         with pytest.raises(error) as told:
             await made(asked)
