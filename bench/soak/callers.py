@@ -33,7 +33,10 @@ class Calls:
     async def ask(
         self, what: str, method: str, path: str, expected: Sequence[int] = (200,), **sent: Any
     ) -> httpx2.Response:
-        """The answer, however often it takes to get one: a connection that broke and a 503 are no answers."""
+        """The answer, however often it takes to get one.
+
+        A connection that broke and a 503 are none, nor is that the same request, whose worker was killed, still runs.
+        """
         await asyncio.sleep(self._draw.uniform(0, 2 * self._pause_seconds))
         while True:
             try:
@@ -42,7 +45,7 @@ class Calls:
                 self.lost += 1
             else:
                 self.answers[what, answer.status_code] += 1
-                if answer.status_code != 503:
+                if answer.status_code != 503 and not is_running(answer):
                     break
             await asyncio.sleep(AGAIN_SECONDS)
         if answer.status_code not in expected:
@@ -52,6 +55,11 @@ class Calls:
     def one_of(self, choices: Sequence[Any]) -> Any:
         """Any of these."""
         return self._draw.choice(choices)
+
+
+def is_running(answer: httpx2.Response) -> bool:
+    """Whether the first request with this Idempotency-Key has not been answered yet."""
+    return answer.status_code == 409 and answer.json().get("errorCode") == "idempotency_running"
 
 
 def told_by(answer: httpx2.Response) -> str:
