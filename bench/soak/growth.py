@@ -12,6 +12,8 @@ from support.processes import ServerProcess
 
 # By so much the last third of the samples may be above the first: workers are young and old in turn.
 MOST_GROWTH = 1.25
+# Fewer samples, of a short soak, say nothing of growth: connections come and go.
+LEAST_SAMPLES = 20
 
 
 class Sample(NamedTuple):
@@ -41,9 +43,9 @@ def sample(server: ServerProcess, seconds: float) -> Sample:
 
 def grown(samples: Sequence[Sample]) -> list[str]:
     """A sentence for each figure whose last third lies above its first one."""
-    third = len(samples) // 3
-    if not third:
+    if len(samples) < LEAST_SAMPLES:
         return []
+    third = len(samples) // 3
     found = []
     for name in ("largest_mb", "memory_mb", "files", "connections"):
         first, last = (

@@ -51,6 +51,8 @@ async def _unfinished(server: ServerProcess, runs: Sequence[int]) -> list[str]:
     for run_id in runs:
         while (await run_row(live, run_id)).state == "running" and time.monotonic() < ends:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
+    # Only now: while another one runs, its reservation is held.
+    for run_id in runs:
         try:
             await must_hold(live, run_id)
         except AssertionError as fault:
