@@ -35,6 +35,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kinds = [only] if only else ["sqlite", "postgresql"]
     if metafunc.definition.get_closest_marker("postgresql_only"):
         kinds = ["postgresql"]
+    if metafunc.definition.get_closest_marker("sqlite_only"):
+        kinds = ["sqlite"]
     for fixture in {"database", "empty_database"} & set(metafunc.fixturenames):
         metafunc.parametrize(fixture, kinds, indirect=True)
 
@@ -46,6 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--database") == "sqlite":
         # What SQLite does not have is no test of it that was skipped.
         left_out += [item for item in items if item.get_closest_marker("postgresql_only")]
+    if config.getoption("--database") == "postgresql":
+        left_out += [item for item in items if item.get_closest_marker("sqlite_only")]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

@@ -111,9 +111,8 @@ async def test_connections_to_what_was_read_only_are_replaced_once_it_is_writabl
     assert after == [200]
 
 
+@pytest.mark.sqlite_only("PostgreSQL's states are above")
 async def test_what_sqlite_says_is_the_cause(live: LiveServer) -> None:
-    if not live.runtime.db.is_sqlite:
-        pytest.skip("PostgreSQL's states are above")
     device = await activated(live)
     async with live.runtime.db.write_autocommit() as conn:
         await conn.affected(text("PRAGMA query_only = on"))
@@ -135,11 +134,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.sqlite_only("it is the server whose disk is full")
 async def test_a_file_on_a_full_disk_is_not_ready(
     settings: Settings, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not settings.is_sqlite:
-        pytest.skip("it is the server whose disk is full")
     path = small_disk / "portal.db"
     shutil.copy(str(settings.database.database), path)
     moved = settings.model_copy(
