@@ -63,7 +63,8 @@ def normalized(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     text = typed_text.stripped(text) or text
-    return _HEXADECIMAL.sub(lambda form: form[0].lower(), text)
+    # Most have no capital letter, and looking for forms costs as much as the hash.
+    return text if text.islower() else _HEXADECIMAL.sub(lambda form: form[0].lower(), text)
 
 
 async def store_as_normal(ctx: Context, tenant_id: int, device_id: int, fingerprint: Fingerprint) -> bool:
