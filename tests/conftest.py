@@ -14,6 +14,7 @@ import pytest
 from support.blocking import nothing_blocks
 from support.clocks import MovableClock
 from support.databases import PostgresDatabases, SqliteDatabases, is_setting, postgres_server, settings_for
+from support.engines import statements_compiled_once
 from support.fake_llm import FakeModels, fake_models
 from support.live import LiveServer, live_server
 from support.model_calls import Calling, process_that_calls
@@ -72,6 +73,13 @@ def pytest_collection_finish() -> None:
 def horizon() -> Iterator[None]:
     """What may be read of the trail of events depends on every transaction of the server."""
     with undisturbed_horizon() if has_neighbours() else contextlib.nullcontext():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """What one test's server has compiled, the next one's finds."""
+    with statements_compiled_once():
         yield
 
 

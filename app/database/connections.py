@@ -179,13 +179,10 @@ class Checkout(Generic[Kind]):
             raise_outage(failure)
 
 
-def _replace_what_only_reads(engine: AsyncEngine) -> None:
+def _replace_what_only_reads(context: ExceptionContext) -> None:
     """Have a connection replaced that turns out to be read-only, and with it those of the pool that are as old."""
-
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def replace(context: ExceptionContext) -> None:
-        if is_read_only(context.original_exception):
-            context.is_disconnect = True
+    if is_read_only(context.original_exception):
+        context.is_disconnect = True
 
 
 class Database:
@@ -198,7 +195,7 @@ class Database:
         make = sqlite_engine if self.is_sqlite else postgres_engine
         self.reader: AsyncEngine = make(settings, writes=False)
         self.writer: AsyncEngine = make(settings, writes=True)
-        _replace_what_only_reads(self.writer)
+        event.listen(self.writer.sync_engine, "handle_error", _replace_what_only_reads)
         self._on_statement = on_statement
         autocommit_writer = self.writer.execution_options(isolation_level="AUTOCOMMIT")
         read_gate = asyncio.Semaphore(SQLITE_READERS if self.is_sqlite else settings.read_pool_size)
