@@ -18,7 +18,6 @@ from app.contract.api_document import LARGE_BODY, document
 from app.database import schema
 from app.jobs.jobs import Jobs
 from app.jobs.schedules import ERRANDS, schedules
-from app.open_files import open_files
 from app.runtime import Runtime
 from app.settings import Settings
 from app.telemetry import metrics
@@ -27,6 +26,7 @@ from app.wire.bodies import HeldBodies
 from app.wire.connection import Wire
 from app.wire.connections import OpenConnections, most_connections
 from app.wire.exchange import READ_TO_REFUSE
+from app.wire.open_files import open_files
 from app.wire.request import ArrivingRequest
 from blueprints import (
     admin_api,

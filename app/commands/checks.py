@@ -28,7 +28,7 @@ from app.messages.mail import SmtpMailer, is_loopback
 from app.runtime import Runtime
 from app.sandbox import INSTALL, find_sandbox
 from app.settings import Settings, variable_of
-from app.state_folder import OWNER_ONLY, SECRET_KEY_FILE, make_state_dir
+from app.settings.state_folder import OWNER_ONLY, SECRET_KEY_FILE, make_state_dir
 from sql.statements import database_server, licensing
 
 # Variables that name the places of settings and are no settings themselves.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from app.commands.check_result import CheckResult
-from app.open_files import most_open_files
 from app.settings import Settings
 from app.wire.connections import most_connections
+from app.wire.open_files import most_open_files
 
 CHECK = "max_connections"
 

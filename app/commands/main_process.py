@@ -16,9 +16,9 @@ import structlog
 from app import APP_NAME
 from app.commands.output import answer, escape
 from app.commands.worker import BACKLOG, STOP_SIGNALS, StartMethod, end_with_parent, worker_app
-from app.open_files import open_files
 from app.settings import Settings
 from app.telemetry.log import configure_logging
+from app.wire.open_files import open_files
 
 log = structlog.get_logger(__name__)
 

@@ -19,9 +19,9 @@ from app.commands.fork_server import START_METHOD, start_fork_server
 from app.commands.parameters import AsJson
 from app.commands.worker import BACKLOG
 from app.errors import SettingsError
-from app.open_files import raise_open_files
 from app.settings import Settings, load_settings
-from app.state_folder import make_state_dir
+from app.settings.state_folder import make_state_dir
+from app.wire.open_files import raise_open_files
 
 METRICS_FOLDER = "metrics"
 # A disk that takes no more, or only reads.

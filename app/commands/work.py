@@ -9,9 +9,9 @@ from cyclopts.validators import Number
 
 from app.commands.fork_server import START_METHOD, start_fork_server
 from app.commands.parameters import AsJson
-from app.open_files import raise_open_files
-from app.setting_kinds import MAX_WORK_PROCESSES
 from app.settings import load_settings
+from app.settings.kinds import MAX_WORK_PROCESSES
+from app.wire.open_files import raise_open_files
 
 
 def work(

@@ -9,8 +9,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
-from app.database_address import Address
 from app.settings import Settings
+from app.settings.database_address import Address
 
 # Seconds that a SQLite connection waits for the current writer, which may be another process.
 SQLITE_BUSY_SECONDS = 15

@@ -15,7 +15,7 @@ from app.database.failures import outages
 from app.database.fitness import ENGINE_SCHEMA, Fitness
 from app.errors import SchemaBehindError
 from app.settings import Settings
-from app.state_folder import make_state_dir
+from app.settings.state_folder import make_state_dir
 from sql.dialect import TRIGRAM_INDEXES, migration_lock
 from sql.statements import database_server, workers
 from sql.tables import metadata

@@ -31,7 +31,7 @@ from app.database.fitness import ENGINE_SCHEMA
 from app.errors import DeliveryDeferredError, UnavailableError
 from app.jobs.engine_log import configure_engine_log
 from app.settings import Settings
-from app.state_folder import make_state_dir
+from app.settings.state_folder import make_state_dir
 from app.telemetry.log import library_level
 
 Answer = TypeVar("Answer")

@@ -26,7 +26,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from app.errors import FileDamagedError, FilesUnavailableError
 from app.providers.artifacts import DELETED_AT_ONCE, FOLDER
 from app.settings import Settings
-from app.state_folder import OWNER_ONLY, make_state_dir
+from app.settings.state_folder import OWNER_ONLY, make_state_dir
 
 OWNER_FILE: Final = 0o600
 # What is read at once and held in memory, of a file of any size.

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from app.open_files import raise_open_files
+from app.wire.open_files import raise_open_files
 
 # Any address of this network is this machine.
 ATTACKER = "127.0.0.2"

@@ -15,7 +15,7 @@ from support.sign_in import code_in, deliver_all, mailed, reachable, wrong
 
 from app.services.tenants.known_browsers import cookie_name, known_browser
 from app.settings import Settings
-from app.sign_in_settings import MAX_GUESSES_OF_STRANGERS
+from app.settings.sign_in import MAX_GUESSES_OF_STRANGERS
 
 COOKIE = "known_"
 # As docs/tenants.md says: a first-time owner is kept out by so many addresses.

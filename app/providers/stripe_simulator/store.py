@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from app.providers.stripe_simulator import tables
-from app.state_folder import make_state_dir
+from app.settings.state_folder import make_state_dir
 
 FILE = "stripe_simulator.db"
 BUSY_SECONDS = 15

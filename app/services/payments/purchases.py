@@ -14,7 +14,7 @@ from app.services.billing.pages import return_url
 from app.services.payments.checkouts import Answered, Draft, Opened, open_once
 from app.services.payments.paid_codes import SEALED_FOR
 from app.services.payments.payer import Payer, customer_of, gateway_of, own_payer
-from app.setting_kinds import CodePrice
+from app.settings.kinds import CodePrice
 from sql.statements import checkouts as statements
 
 PAID = frozenset({"paid", "refunded"})

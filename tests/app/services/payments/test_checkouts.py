@@ -23,7 +23,7 @@ from app.providers.stripe_simulator.portal_sessions import confirm_change
 from app.services.payments.checkouts import MAX_AN_HOUR
 from app.services.payments.purchases import cost_of
 from app.services.tenants.deletion import delete_tenant
-from app.setting_kinds import CodePrice
+from app.settings.kinds import CodePrice
 from sql.tables import checkouts, plans, stripe_customers
 
 TIERS = ["1: 500", "10: 350", "50: 250"]

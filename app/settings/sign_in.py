@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from app.setting_kinds import CommaList
+from app.settings.kinds import CommaList
 
 # Two windows of a day may touch within any 24 hours: twice this many guesses at one of 1,000,000 codes stay below 1e-4.
 MAX_GUESSES_OF_STRANGERS = 49

@@ -27,10 +27,10 @@ from pydantic_settings import (
     SettingsError as SettingsSourceError,
 )
 
-from app import database_address, urls
 from app.errors import SettingsError
-from app.setting_files import TomlFiles, toml_files, without_blanks
-from app.setting_kinds import (
+from app.settings import database_address, urls
+from app.settings.files import TomlFiles, toml_files, without_blanks
+from app.settings.kinds import (
     CodePrices,
     Cron,
     DatabaseAddress,
@@ -39,13 +39,13 @@ from app.setting_kinds import (
     TimeZone,
     WorkProcesses,
 )
-from app.sign_in_settings import SignInSettings
-from app.state_folder import generated_secret
+from app.settings.sign_in import SignInSettings
+from app.settings.state_folder import generated_secret
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-    from app.database_address import Address
+    from app.settings.database_address import Address
 
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})

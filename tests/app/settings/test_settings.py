@@ -17,8 +17,8 @@ from support.databases import is_setting
 from app.errors import SettingsError
 from app.services.billing.pages import return_url
 from app.services.tenants.sign_in_links import front_end_url
-from app.setting_files import toml_files
 from app.settings import Settings, load_settings
+from app.settings.files import toml_files
 
 # Never in the file: where secrets and what belongs to one machine come from.
 NOT_IN_THE_FILE = {

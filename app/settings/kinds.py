@@ -10,7 +10,7 @@ from croniter import croniter
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from app import database_address, urls
+from app.settings import database_address, urls
 
 MAX_WORK_PROCESSES = 64
 MAX_ADDRESS, MAX_RECIPIENTS = 200, 20
