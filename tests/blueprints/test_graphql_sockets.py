@@ -88,7 +88,23 @@ async def test_a_project_is_told_whenever_something_happens(sanic_client: LiveSe
     await until(lambda: held(sanic_client) == (0, 0))
 
 
-NO_MESSAGES: list[tuple[str | bytes, int]] = []
+NO_MESSAGES: list[tuple[str | bytes, int]] = [
+    ("[]", 4400),
+    ("{", 4400),
+    ('"text"', 4400),
+    (b"\x00\x01", 4400),
+    ("{}", 4400),
+    ('{"type": 5}', 4400),
+    ('{"type": "start", "id": "1", "payload": {}}', 4400),
+    ('{"type": "connection_init", "payload": []}', 4400),
+    ('{"type": "connection_init", "payload": {"Authorization": 5}}', 4400),
+    ('{"type": "subscribe", "id": "1", "payload": {"query": "{ projects { id } }"}}', 4401),
+    ('{"type": "subscribe", "id": 1, "payload": {"query": "{ projects { id } }"}}', 4400),
+    ('{"type": "subscribe", "payload": {"query": "{ projects { id } }"}}', 4400),
+    ('{"type": "subscribe", "id": "1"}', 4400),
+    ('{"type": "connection_init"}', 4401),
+    ("x" * 2_000_000, 1009),
+]
 
 
 async def test_what_is_no_message_closes_the_connection(

@@ -18,7 +18,13 @@ class Findings:
 
     def __init__(self) -> None:
         self.found: dict[str, object] = {}
-        self.expected: dict[str, object] = {}
+        self._expected: dict[str, object] = {}
+
+    @property
+    def expected(self) -> dict[str, object]:
+        """What was expected of each case, of which there is at least one."""
+        assert self._expected, "no case was tried"
+        return self._expected
 
     def add(self, case: object, found: object, expected: object) -> None:
         """Note what was found of a case, which has a name of its own: a text, or what the case consists of."""
@@ -26,7 +32,7 @@ class Findings:
         if len(name) > MAX_NAME:
             name = f"{name[: MAX_NAME // 2]}...{name[-MAX_NAME // 2 :]}"
         assert name not in self.found, f"two cases are called {name}"
-        self.found[name], self.expected[name] = found, expected
+        self.found[name], self._expected[name] = found, expected
 
 
 def refusal(answer: Response, member: str = "detail") -> tuple[int, str | None, list[list[Any]]]:
