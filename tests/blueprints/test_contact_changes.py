@@ -179,6 +179,25 @@ async def test_a_link_ends_with_its_day_and_cannot_be_guessed(sanic_client: Live
     assert (await purge_sessions(live.ctx))["contact_changes"] == 1
 
 
+async def test_no_link_is_sent_that_has_ended_and_none_says_more_time_than_is_left(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    live, tenant = sanic_client, await reachable(sanic_client)
+    await save(live, tenant, email=NEW)
+    clock.move(hours=20)
+    again = await save(live, tenant, email=NEW)
+    assert "Follow the link within 4 hours" in again.json()["detail"]
+    (late,) = await sent(live)
+    assert "Within 4 hours:" in late.text
+    await save(live, tenant, email="other@evil.example")
+    clock.move(hours=24)
+
+    assert await sent(live) == [late]
+
+    states = Counter(row.state for row in await rows(live, select(deliveries.c.state)))
+    assert states == {"sent": 1, "needless": 1}
+
+
 async def test_no_token_of_a_link_is_stored(sanic_client: LiveServer) -> None:
     live = sanic_client
     _, token = await asked(live)

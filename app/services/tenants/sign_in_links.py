@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.clock import CLOCKS_DIFFER
+from app.clock import good_at
 from app.context import Context
 from app.errors import RateLimitedError, TenantLinkInvalidError
 from app.events import Event, EventType, record
@@ -81,8 +81,7 @@ async def use_link(ctx: Context, token: str, marks: Collection[str] = ()) -> Adm
 
 def _times(ctx: Context) -> dict[str, datetime]:
     """What the end of a link is compared with."""
-    now, life = ctx.now(), timedelta(seconds=ctx.runtime.settings.tenant_sign_in_link_seconds)
-    return {"now": now, "latest": now + life + CLOCKS_DIFFER}
+    return good_at(ctx.now(), ctx.runtime.settings.tenant_sign_in_link_seconds)
 
 
 def front_end_url(settings: Settings) -> str:
