@@ -252,6 +252,9 @@ async def test_the_confirmation_goes_where_one_time_passwords_go(
         async def send(self, channel: str, to: str, text: str) -> None:
             texts.append((f"{channel} {to}", text))
 
+        async def close(self) -> None:
+            pass
+
     monkeypatch.setattr(live.runtime, "messenger", Messenger())
 
     answer = await save(live, tenant, phoneNumber="+2")
