@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import structlog
 
+from app.certificates import trusted_authorities
 from app.errors import PaymentsRefusedError, PaymentsUnavailableError, PortalError
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def open_client(
 
     # Else it writes a file by which one installation is told from another.
     stripe.enable_telemetry = False
-    transport = None
-    if simulator is not None:
+    if simulator is None:
+        http = httpx2.AsyncClient(follow_redirects=False, verify=trusted_authorities())
+    else:
         from app.providers.stripe_simulator.transport import InProcess
 
-        transport = InProcess(simulator)
-    http = httpx2.AsyncClient(follow_redirects=False, transport=transport)
+        http = httpx2.AsyncClient(follow_redirects=False, transport=InProcess(simulator))
     client = stripe.StripeClient(
         api_key,
         stripe_version=API_VERSION,

@@ -142,6 +142,10 @@ async def test_a_refusal_changes_nothing_and_ends_every_session(sanic_client: Li
         page = await person.get(f"/contact-change/{token}")
         assert (page.status_code, f"the e-mail address to {NEW}" in page.text) == (200, True)
         assert await address_of(live, tenant) == (OLD, None)
+        for neither in ({}, {"decision": "maybe"}):
+            undecided = await person.send(f"/contact-change/{token}", "/contact-change", token=token, **neither)
+            assert undecided.status_code == 400
+        assert (await live.http.get(PROFILE, headers=thief)).status_code == 200
         done = await person.send(f"/contact-change/{token}", "/contact-change", token=token, decision="refuse")
         assert (done.status_code, "Nothing was changed" in done.text) == (200, True)
         assert (await person.get(f"/contact-change/{token}")).status_code == 401
@@ -270,6 +274,9 @@ async def test_the_confirmation_goes_where_one_time_passwords_go(
     class Messenger:
         async def send(self, channel: str, to: str, text: str) -> None:
             texts.append((f"{channel} {to}", text))
+
+        async def close(self) -> None:
+            pass
 
     monkeypatch.setattr(live.runtime, "messenger", Messenger())
 
