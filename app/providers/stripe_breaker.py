@@ -69,7 +69,7 @@ class Breaker:
 
     def silent(self, since: float) -> None:
         """A call that began then was given up; it says nothing where Stripe has answered another one meanwhile."""
-        if since <= self._answered_at or not self._closed.is_set():
+        if since < self._answered_at or not self._closed.is_set():
             return
         self._silent_calls += 1
         if self._silent_calls >= SILENT_CALLS:
