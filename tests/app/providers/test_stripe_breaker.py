@@ -79,7 +79,7 @@ async def test_a_silent_stripe_is_left_alone_and_tried_again_after_a_rest() -> N
             await fails(gateway, 1)
             with pytest.raises(PaymentsUnavailableError):
                 await gateway.fetch("subscription", "sub_1")
-            assert len(there.heads) == 3
+            assert (len(there.heads), gateway._breaker._trying) == (3, None)
 
             # After the rest it is tried once, however many ask, and not with what is to be paid for.
             clock.now += 1.5
@@ -87,7 +87,7 @@ async def test_a_silent_stripe_is_left_alone_and_tried_again_after_a_rest() -> N
             assert gateway._breaker._trying is not None
             await gateway._breaker._trying
             assert await refused(gateway) == 5
-            assert len(there.heads) == 4
+            assert (len(there.heads), gateway._breaker._trying) == (4, None)
 
             # Any answer says that it is there.
             clock.now += 5
