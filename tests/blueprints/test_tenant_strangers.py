@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from support.clocks import MovableClock
@@ -154,6 +155,28 @@ async def test_a_known_browser_has_a_share_too(live: LiveServer, clock: MovableC
         assert Counter(statuses) == {401: 20, 429: 5}
         clock.move(days=1)
         await signs_in(live, owner, slug)
+
+
+async def test_known_browsers_share_a_total_however_many_somebody_has_collected(
+    live: LiveServer, clock: MovableClock
+) -> None:
+    slug = (await reachable(live)).slug
+    async with AsyncExitStack() as stack:
+        known = [await stack.enter_async_context(browser_at(live, f"203.0.113.{number}")) for number in range(3)]
+        for place in known:
+            await signs_in(live, place, slug)
+        statuses: Counter[int] = Counter()
+        for _ in range(4):
+            clock.move(minutes=21)
+            for place in known:
+                await place.generate(slug)
+                code = wrong(await newest_code(live))
+                statuses.update([(await place.verify(slug, code)).status_code for _ in range(5)])
+        assert statuses == {401: 48, 429: 12}
+        # Whoever has never signed in there has another total.
+        await signs_in(live, await stack.enter_async_context(browser_at(live, "203.0.113.9")), slug)
+        clock.move(days=1)
+        await signs_in(live, known[0], slug)
 
 
 async def test_the_cookie_signs_nobody_in_and_is_good_for_its_tenant_alone(

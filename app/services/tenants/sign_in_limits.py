@@ -1,8 +1,8 @@
 """How often a tenant's one-time passwords are sent and guessed at: by strangers, by place, and by known browsers.
 
-Strangers share a total for each tenant, of which one address has only a part. A browser that is known counts for itself
-alone: no stranger can use up what it has. Everything is counted by what was typed, whether such a tenant exists or not,
-and in the same order, so that requests at the same moment do not wait for each other in a circle.
+Strangers share a total for each tenant, of which one address has only a part. Known browsers share another one, of
+which each has a part: no stranger can use up what they have. Everything is counted by what was typed, whether such a
+tenant exists or not, and in the same order, so that requests at the same moment do not wait for each other in a circle.
 """
 
 from __future__ import annotations
@@ -86,13 +86,18 @@ def _requests(ctx: Context, tenant_slug: str, browser: KnownBrowser | None) -> t
 
 def _guesses(ctx: Context, tenant_slug: str, browser: KnownBrowser | None) -> tuple[_Counted, ...]:
     settings = ctx.runtime.settings
+    in_all = settings.one_time_password_guesses_per_tenant
     if browser is not None:
-        limit = ExactLimit("guesses of a browser", settings.one_time_password_guesses_per_browser, DAY)
-        return ((limit, _name(browser)),)
+        of_a_browser = settings.one_time_password_guesses_per_browser
+        # Each sign-in makes another browser known: whoever has left may have collected many.
+        return (
+            (ExactLimit("guesses of a browser", of_a_browser, DAY), _name(browser)),
+            (ExactLimit("guesses of known browsers", in_all, DAY), str(browser.tenant_id)),
+        )
     of_a_place = settings.one_time_password_guesses_per_tenant_and_address
     return (
         (ExactLimit("guesses at a tenant by address", of_a_place, DAY), _place(ctx, tenant_slug)),
-        (ExactLimit("guesses at a tenant", settings.one_time_password_guesses_per_tenant, DAY), tenant_slug),
+        (ExactLimit("guesses at a tenant", in_all, DAY), tenant_slug),
     )
 
 
