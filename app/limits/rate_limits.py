@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
@@ -31,6 +33,14 @@ class Allowance(NamedTuple):
     limit: int
     remaining: int
     reset_seconds: int
+
+
+@dataclass
+class _Asking:
+    """Questions of one address that are being answered, or wait for those that are."""
+
+    one_by_one: asyncio.Lock
+    number: int = 0
 
 
 class RateLimits:
@@ -59,6 +69,8 @@ class RateLimits:
         self._graphql_cost = RateLimit("graphql", settings.graphql_cost_per_minute)
         limits = (self._device_requests, self._unknown_codes, self._graphql_cost)
         self._memory = {limit.name: MemoryWindow(limit) for limit in limits}
+        # By addresses, while requests of theirs run.
+        self._asking: dict[str, _Asking] = {}
 
     async def count_device_request(self, device: int | str) -> Allowance | None:
         """Count one request of a device, and wait until its pace permits the request.
@@ -95,16 +107,43 @@ class RateLimits:
             raise CostBudgetError(retry_after=limit.seconds_left, limit=limit.max_hits)
         return Allowance(limit.max_hits, left, limit.seconds_left)
 
+    @contextlib.asynccontextmanager
+    async def guessing(self, address: str) -> AsyncIterator[None]:
+        """Let the block ask with a code or a tenant that may not exist; what then does not is for ``count_guess``.
+
+        Raises RateLimitedError, before the block, for an address that has named too many that do not exist. As many ask
+        at once as may all be wrong; others of the address wait for each other, so that nobody guesses more by asking at
+        once, and nobody is refused for asking beside many.
+        """
+        if not self._on:
+            yield
+            return
+        asking = self._asking.setdefault(address, _Asking(asyncio.Lock()))
+        asking.number += 1
+        try:
+            async with contextlib.AsyncExitStack() as turn:
+                left = await self._guesses_left(address)
+                # One guess is left to who holds the lock.
+                if asking.number > left >= 0:
+                    await turn.enter_async_context(asking.one_by_one)
+                    left = await self._guesses_left(address)
+                if left >= 0:
+                    yield
+                    return
+        finally:
+            asking.number -= 1
+            if not asking.number:
+                del self._asking[address]
+        await self._hold()
+        raise _refusal(self._unknown_codes)
+
     async def count_guess(self, address: str) -> None:
         """Count one question with a code or a tenant that does not exist; existing ones are never counted."""
         if self._on:
             await self._hit(self._unknown_codes, address)
 
-    async def check_guessing(self, address: str) -> None:
-        """Raise RateLimitedError for an address that has named too many codes and tenants that do not exist."""
-        if self._on and (await self._hit(self._unknown_codes, address, counts=False)).left < 0:
-            await self._hold()
-            raise _refusal(self._unknown_codes)
+    async def _guesses_left(self, address: str) -> int:
+        return (await self._hit(self._unknown_codes, address, counts=False)).left
 
     async def release(self) -> None:
         """End all waits, now and in the future; return once no request waits any more."""
