@@ -97,6 +97,7 @@ statistics = _statistics()
 # skips what is locked may be run again, and then it finds others and takes more than so many.
 _oldest = (
     select(llm_usage_changes.c.id)
+    .where(llm_usage_changes.c.id > bindparam("after"))
     .order_by(llm_usage_changes.c.id)
     .limit(bindparam("max_rows"))
     .with_for_update(skip_locked=True)
@@ -105,7 +106,7 @@ _oldest = (
 take_changes = (
     delete(llm_usage_changes)
     .where(llm_usage_changes.c.id.in_(select(_oldest.c.id)))
-    .returning(*(llm_usage_changes.c[name] for name in KEY + SUMS))
+    .returning(llm_usage_changes.c.id, *(llm_usage_changes.c[name] for name in KEY + SUMS))
 )
 
 _batch = batch_rows(day=Date, provider=String, model=String, **dict.fromkeys(SUMS, BigInteger))

@@ -15,6 +15,7 @@ from sql.tables import monthly_runs, opened_months, run_changes, tenants, usage_
 # again, and then it finds others and takes more than so many.
 _oldest = (
     select(run_changes.c.id)
+    .where(run_changes.c.id > bindparam("after"))
     .order_by(run_changes.c.id)
     .limit(bindparam("max_rows"))
     .with_for_update(skip_locked=True)
@@ -24,7 +25,7 @@ take_run_changes = across_tenants(
     hidden_too(
         delete(run_changes)
         .where(run_changes.c.id.in_(select(_oldest.c.id)))
-        .returning(run_changes.c.tenant_id, run_changes.c.month, run_changes.c.runs),
+        .returning(run_changes.c.id, run_changes.c.tenant_id, run_changes.c.month, run_changes.c.runs),
         "the changes of a hidden tenant are taken and added to nothing",
     ),
     "the oldest changes of all tenants are folded first",

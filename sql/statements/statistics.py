@@ -208,15 +208,19 @@ tenants_with_new_devices = across_tenants(
     "the retention rate is a figure of all tenants",
 )
 
-# The oldest changes; each row goes to only one of two folds at the same time.
+# The oldest changes after an id; each row goes to only one of two folds at the same time.
 take_changes = (
     delete(statistics_changes)
     .where(
         statistics_changes.c.id.in_(
-            select(statistics_changes.c.id).order_by(statistics_changes.c.id).limit(bindparam("max_rows"))
+            select(statistics_changes.c.id)
+            .where(statistics_changes.c.id > bindparam("after"))
+            .order_by(statistics_changes.c.id)
+            .limit(bindparam("max_rows"))
         )
     )
     .returning(
+        statistics_changes.c.id,
         statistics_changes.c.metric,
         statistics_changes.c.dimension,
         statistics_changes.c.bucket,

@@ -14,6 +14,7 @@ from support.clocks import MovableClock
 from support.databases import settings_for
 from support.live import LiveServer, live_server
 from support.projects import created
+from support.refusals import Findings, invalid, refusal
 from support.rows import change, rows
 from support.statements import counted_statements
 
@@ -202,34 +203,40 @@ async def test_a_filter_shows_tenants_by_their_chosen_projects(sanic_client: Liv
     assert await shown("latest") == [(more, 1, 20)]
 
 
-@pytest.mark.parametrize("chosen", ["latest", "top10", "project:p-1"])
-async def test_a_filter_that_finds_no_project_leaves_no_tenant(sanic_client: LiveServer, chosen: str) -> None:
+async def test_a_filter_that_finds_no_project_leaves_no_tenant(sanic_client: LiveServer) -> None:
     headers = await as_operator(sanic_client, "read_only")
     await activated(sanic_client)
 
-    filtered = await answer_of(sanic_client, f"analytics?project_filter={chosen}", headers)
+    filters = ("latest", "top10", "project:p-1")
+    usages = {
+        chosen: (await answer_of(sanic_client, f"analytics?project_filter={chosen}", headers))["tenantUsage"]
+        for chosen in filters
+    }
     anything = await answer_of(sanic_client, "analytics?project_filter=whatever", headers)
 
-    assert filtered["tenantUsage"] == []
+    assert usages == {chosen: [] for chosen in filters}
     assert [row["usage"] for row in anything["tenantUsage"]] == [1]
     assert anything["tenantUsage"][0]["quota"] == 50
 
 
-@pytest.mark.parametrize(
-    ("path", "field"),
-    [
-        ("recent-activities?days=0", "days"),
-        ("recent-activities?days=91", "days"),
-        ("activation-trend?days=6", "days"),
-        ("activation-trend?days=366", "days"),
-        ("analytics?date_range=2d", "date_range"),
-    ],
-)
-async def test_what_cannot_be_asked_names_the_field(sanic_client: LiveServer, path: str, field: str) -> None:
-    answer = await sanic_client.http.get(f"/admin/api/{path}", headers=await as_operator(sanic_client, "read_only"))
+WRONG_QUERIES = [
+    ("recent-activities?days=0", "days"),
+    ("recent-activities?days=91", "days"),
+    ("activation-trend?days=6", "days"),
+    ("activation-trend?days=366", "days"),
+    ("analytics?date_range=2d", "date_range"),
+]
 
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["query", field]
+
+async def test_what_cannot_be_asked_names_the_field(sanic_client: LiveServer) -> None:
+    headers = await as_operator(sanic_client, "read_only")
+    findings = Findings()
+
+    for path, field in WRONG_QUERIES:
+        answer = await sanic_client.http.get(f"/admin/api/{path}", headers=headers)
+        findings.add(path, refusal(answer), invalid("query", field))
+
+    assert findings.found == findings.expected
 
 
 async def test_days_begin_at_midnight_of_the_installation(database: str, tmp_path: Path, clock: MovableClock) -> None:

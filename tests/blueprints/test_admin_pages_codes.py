@@ -14,7 +14,8 @@ from support.clocks import MovableClock
 from support.live import LiveServer, live_server
 from support.operators import browser, signed_in
 from support.pages import actions_on, fields_of, read, submit, table_on
-from support.rows import rows, told
+from support.refusals import Findings
+from support.rows import row_counts, rows, told
 from support.statements import counted_statements
 
 from app.access.permissions import Role
@@ -25,6 +26,7 @@ from sql.tables import activation_codes
 
 GENERATE = "/admin/codes/generate"
 REVOKE = "/admin/codes/revoke"
+NO_CODES = ("0", "-1", "x", "", "987654321", "9" * 18, "9" * 40)
 CODE = re.compile(r"\b(?:[A-Z2-9]{4}-){3}[A-Z2-9]{4}\b")
 
 
@@ -135,47 +137,55 @@ async def test_what_is_wrong_stands_beside_its_field_with_what_was_typed(sanic_c
     assert (mended.status_code, await code_count(sanic_client)) == (201, 1)
 
 
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ({"count": "0"}, "must be at least 1"),
-        ({"count": "1.5"}, "must be a whole number"),
-        ({"count": "9" * 400}, "must be"),
-        ({"ttl_days": "3651"}, "must be at most 3650"),
-        ({"max_uses": "1000001"}, "must be at most 1000000"),
-        ({"label": "a\x00b"}, "may not hold the character NUL"),
-    ],
-)
-async def test_a_bound_is_kept(sanic_client: LiveServer, typed: dict[str, str], words: str) -> None:
+BOUNDS = [
+    ({"count": "0"}, "must be at least 1"),
+    ({"count": "1.5"}, "must be a whole number"),
+    ({"count": "9" * 400}, "must be"),
+    ({"ttl_days": "3651"}, "must be at most 3650"),
+    ({"max_uses": "1000001"}, "must be at most 1000000"),
+    ({"label": "a\x00b"}, "may not hold the character NUL"),
+]
+
+
+async def test_a_bound_is_kept(sanic_client: LiveServer) -> None:
     await acme(sanic_client)
+    findings = Findings()
     async with signed_in(sanic_client) as person:
-        page = await submit(person, await person.get("/admin/codes?tenant=acme"), GENERATE, **typed)
+        for typed, words in BOUNDS:
+            page = await submit(person, await person.get("/admin/codes?tenant=acme"), GENERATE, **typed)
+            findings.add(typed, (page.status_code, words in page.text), (422, True))
 
-    assert (page.status_code, words in page.text, await code_count(sanic_client)) == (422, True, 0)
+    assert findings.found == findings.expected
+    assert await code_count(sanic_client) == 0
 
 
-@pytest.mark.parametrize("slug", ["nobody", "No Such", "<script>", "a\x00b", "x" * 5000, "-"])
-async def test_a_tenant_that_is_not_there_is_said_beside_its_field(sanic_client: LiveServer, slug: str) -> None:
+async def test_a_tenant_that_is_not_there_is_said_beside_its_field(sanic_client: LiveServer) -> None:
     await acme(sanic_client)
+    findings = Findings()
     async with signed_in(sanic_client) as person:
-        for path in ("/admin/codes", "/admin/devices"):
-            page = await person.get(path, params={"tenant": slug})
-            assert page.status_code == 404
-            assert f"There is no tenant with the slug {slug.lower()}." in unescape(page.text)
-            shown = read(page).inputs["tenant"]
-            assert (shown["aria-invalid"], shown["value"]) == ("true", slug.lower())
-            assert actions_on(page) == {path}
-            assert "<script" not in page.text
+        before = await row_counts(sanic_client)
         form = await person.get("/admin/codes?tenant=acme")
-        made = await submit(person, form, GENERATE, tenant_slug=slug)
-        answers = [made]
-        for path in (REVOKE, "/admin/devices/revoke"):
-            answers += [
-                await person.get(path, params={"tenant": slug}),
-                await person.http.post(path, data={**fields_of(form, GENERATE), "tenant_slug": slug}),
-            ]
-    assert [answer.status_code for answer in answers] == [404] * 5
-    assert made.text.count('role="alert"') == 1
+        for slug in ("nobody", "No Such", "<script>", "a\x00b", "x" * 5000, "-"):
+            for path in ("/admin/codes", "/admin/devices"):
+                page = await person.get(path, params={"tenant": slug})
+                said = f"There is no tenant with the slug {slug.lower()}." in unescape(page.text)
+                shown = read(page).inputs.get("tenant", {})
+                found = (page.status_code, said, shown.get("aria-invalid"), shown.get("value") == slug.lower())
+                of_page = (actions_on(page), "<script" in page.text)
+                findings.add(f"{path} of {slug}", (found, of_page), ((404, True, "true", True), ({path}, False)))
+            answers = [await submit(person, form, GENERATE, tenant_slug=slug)]
+            for path in (REVOKE, "/admin/devices/revoke"):
+                answers += [
+                    await person.get(path, params={"tenant": slug}),
+                    await person.http.post(path, data={**fields_of(form, GENERATE), "tenant_slug": slug}),
+                ]
+            found = ([answer.status_code for answer in answers], answers[0].text.count('role="alert"'))
+            findings.add(f"forms of {slug}", found, ([404] * 5, 1))
+
+    assert findings.found == findings.expected
+    after = await row_counts(sanic_client)
+    written = ("activation_codes", "devices", "platform_events")
+    assert [after[table] for table in written] == [before[table] for table in written]
 
 
 async def test_an_empty_page_says_how_to_go_on(sanic_client: LiveServer) -> None:
@@ -262,22 +272,26 @@ async def test_revoking_asks_first_names_the_code_by_its_id_and_leads_back(sanic
     assert events == ["code_generated", "code_generated", "code_revoked"]
 
 
-@pytest.mark.parametrize("code_id", ["0", "-1", "x", "", "987654321", "9" * 18, "9" * 40])
-async def test_a_code_that_the_tenant_has_not_is_not_revoked(sanic_client: LiveServer, code_id: str) -> None:
+async def test_a_code_that_the_tenant_has_not_is_not_revoked(sanic_client: LiveServer) -> None:
     await acme(sanic_client, codes=1)
     other = await licensed(sanic_client)
+    findings = Findings()
     async with signed_in(sanic_client) as person:
         page = await person.get("/admin/codes?tenant=acme")
-        asked = await person.get(REVOKE, params=fields_of(page, REVOKE))
-        answers = [
-            await person.get(REVOKE, params={"tenant": "acme", "code_id": code_id}),
-            await submit(person, asked, REVOKE, code_id=code_id),
-            await submit(person, asked, REVOKE, tenant_slug=other.slug),
-            await person.get(REVOKE, params={**fields_of(page, REVOKE), "tenant": other.slug}),
-        ]
+        form = fields_of(page, REVOKE)
+        asked = await person.get(REVOKE, params=form)
+        answers = {
+            "asked of another tenant": await person.get(REVOKE, params={**form, "tenant": other.slug}),
+            "sent of another tenant": await submit(person, asked, REVOKE, tenant_slug=other.slug),
+        }
+        for code_id in NO_CODES:
+            answers[f"asked of {code_id!r}"] = await person.get(REVOKE, params={"tenant": "acme", "code_id": code_id})
+            answers[f"sent of {code_id!r}"] = await submit(person, asked, REVOKE, code_id=code_id)
+    for case, answer in answers.items():
+        found = (answer.status_code, "The tenant has no such activation code." in answer.text)
+        findings.add(case, found, (404, True))
 
-    assert [answer.status_code for answer in answers] == [404] * 4
-    assert {"The tenant has no such activation code." in answer.text for answer in answers} == {True}
+    assert findings.found == findings.expected
     assert [event.event_type for event in await told(sanic_client) if event.event_type == "code_revoked"] == []
 
 

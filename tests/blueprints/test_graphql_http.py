@@ -15,6 +15,7 @@ from support.clocks import MovableClock
 from support.databases import settings_for
 from support.graphql import PATH, data, post, refusal
 from support.live import LiveServer, live_server
+from support.refusals import Findings
 from support.statements import counted_statements
 
 from app.resolvers import projects
@@ -31,6 +32,13 @@ def code(answer: Response) -> str:
     (error,) = told["errors"]
     assert error["message"]
     return str(error["extensions"]["code"])
+
+
+def refused(answer: Response) -> tuple[int, list[str], bool]:
+    """The status, the code of each error that says something, and whether there is data beside them."""
+    told = answer.json()
+    codes = [str(error["extensions"]["code"]) for error in told.get("errors", ()) if error["message"]]
+    return answer.status_code, codes, not told.keys() <= {"errors", "extensions"}
 
 
 async def test_a_session_is_shown_by_its_header_or_as_bearer(sanic_client: LiveServer, mine: dict[str, str]) -> None:
@@ -71,48 +79,47 @@ async def test_nobody_else_is_answered(sanic_client: LiveServer, tenant: License
         assert len(seen) <= 2 * len(answers)
 
 
-@pytest.mark.parametrize(
-    ("content", "media_type", "status", "told"),
-    [
-        (b'{"query": "{ projects { id } }"}', "text/plain", 415, "unsupported_media_type"),
-        (b"query=x", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
-        (b"{", "application/json", 400, "malformed_body"),
-        (b"\xff", "application/json", 400, "malformed_body"),
-        (b"[]", "application/json", 422, "validation_error"),
-        (b"{}", "application/json", 422, "validation_error"),
-        (b'{"query": 1}', "application/json", 422, "validation_error"),
-        (b'{"query": "{ projects { id } }", "variables": []}', "application/json", 422, "validation_error"),
-        (b'{"query": "{ a }", "variables": {"a": ["\\u0000"]}}', "application/json", 422, "validation_error"),
-        (b'{"query": "{ a }", "extensions": {"persistedQuery": 1}}', "application/json", 422, "validation_error"),
-        (b'{"query": "{ projects "}', "application/json", 200, "graphql_invalid"),
-        (b'{"query": "{ projects { secret } }"}', "application/json", 200, "graphql_invalid"),
-        (b'{"query": "{ project(id: \\"\\\\u0000\\") { id } }"}', "application/json", 200, "graphql_invalid"),
-        (
-            b'{"query": "query A { agents { id } } query B { agents { id } }"}',
-            "application/json",
-            200,
-            "graphql_invalid",
-        ),
-        (b'{"query": "{ agents { id } }", "operationName": "B"}', "application/json", 200, "graphql_invalid"),
-        (b'{"query": "query($a: Int!) { tasks(limit: $a) { id } }"}', "application/json", 200, "graphql_invalid"),
-    ],
-)
-async def test_what_cannot_be_read_is_refused(
-    sanic_client: LiveServer, mine: dict[str, str], content: bytes, media_type: str, status: int, told: str
-) -> None:
-    headers = {**mine, "content-type": media_type}
+UNREADABLE = [
+    (b'{"query": "{ projects { id } }"}', "text/plain", 415, "unsupported_media_type"),
+    (b"query=x", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+    (b"{", "application/json", 400, "malformed_body"),
+    (b"\xff", "application/json", 400, "malformed_body"),
+    (b"[]", "application/json", 422, "validation_error"),
+    (b"{}", "application/json", 422, "validation_error"),
+    (b'{"query": 1}', "application/json", 422, "validation_error"),
+    (b'{"query": "{ projects { id } }", "variables": []}', "application/json", 422, "validation_error"),
+    (b'{"query": "{ a }", "variables": {"a": ["\\u0000"]}}', "application/json", 422, "validation_error"),
+    (b'{"query": "{ a }", "extensions": {"persistedQuery": 1}}', "application/json", 422, "validation_error"),
+    (b'{"query": "{ projects "}', "application/json", 200, "graphql_invalid"),
+    (b'{"query": "{ projects { secret } }"}', "application/json", 200, "graphql_invalid"),
+    (b'{"query": "{ project(id: \\"\\\\u0000\\") { id } }"}', "application/json", 200, "graphql_invalid"),
+    (
+        b'{"query": "query A { agents { id } } query B { agents { id } }"}',
+        "application/json",
+        200,
+        "graphql_invalid",
+    ),
+    (b'{"query": "{ agents { id } }", "operationName": "B"}', "application/json", 200, "graphql_invalid"),
+]
 
-    answer = await sanic_client.http.post(PATH, headers=headers, content=content)
-    modern = await sanic_client.http.post(PATH, headers={**headers, "accept": MODERN}, content=content)
 
-    if b"$a: Int!" in content:
-        # Variables are looked at when the document runs.
-        assert answer.json()["data"] is None
-        assert answer.json()["errors"][0]["extensions"]["code"] == told
-        return
-    assert (answer.status_code, code(answer)) == (status, told)
-    assert (modern.status_code, code(modern)) == (400 if status == 200 else status, told)
-    assert modern.headers["content-type"] == MODERN
+async def test_what_cannot_be_read_is_refused(sanic_client: LiveServer, mine: dict[str, str]) -> None:
+    findings = Findings()
+    for content, media_type, status, told in UNREADABLE:
+        headers = {**mine, "content-type": media_type}
+        answer = await sanic_client.http.post(PATH, headers=headers, content=content)
+        modern = await sanic_client.http.post(PATH, headers={**headers, "accept": MODERN}, content=content)
+        found = refused(answer), refused(modern), modern.headers["content-type"]
+        expected = (status, [told], False), (400 if status == 200 else status, [told], False), MODERN
+        findings.add(f"{content!r} as {media_type}", found, expected)
+
+    assert findings.found == findings.expected
+
+
+async def test_variables_are_looked_at_when_the_document_runs(sanic_client: LiveServer, mine: dict[str, str]) -> None:
+    answer = (await post(sanic_client, mine, "query($a: Int!) { tasks(limit: $a) { id } }")).json()
+
+    assert (answer["data"], answer["errors"][0]["extensions"]["code"]) == (None, "graphql_invalid")
 
 
 async def test_get_runs_queries_only(sanic_client: LiveServer, mine: dict[str, str]) -> None:
@@ -155,36 +162,43 @@ def chain(levels: int) -> str:
     )
 
 
-@pytest.mark.parametrize(
-    ("document", "told"),
-    [
-        (chain(10), None),
-        (chain(12), "graphql_too_large"),
-        (("{ ...a } fragment a on Query { tasks(limit: 1) { ...b } } fragment b on Task { project { ...c } } "
-         "fragment c on Project { tasks(limit: 1) { project { tasks(limit: 1) { project { tasks(limit: 1) { project "
-         "{ tasks(limit: 1) { project { id } } } } } } } } }"), "graphql_too_large"),
-        ("{ " + " ".join(f'a{n}: project(id: "x") {{ id }}' for n in range(51)) + " }", "graphql_too_large"),
-        ("{ " + "projects { id } " * 6 + "}", "graphql_too_large"),
-        ("{ " + "agents { id } " * 300 + "}", "graphql_too_large"),
-        ("{ projects(limit: 200) { tasks(limit: 200) { id } } }", "graphql_too_costly"),
-        ("{ projects(limit: 50) { tasks(limit: 100) { id } } }", "graphql_too_costly"),
-        ("{ projects(limit: 50) { tasks(limit: 98) { id } } }", None),
-        ("query($n: Int! = 200) { projects(limit: $n) { tasks(limit: 200) { id } } }", "graphql_too_costly"),
-    ],
-)  # fmt: skip
-async def test_what_asks_for_too_much_reaches_no_table(
-    sanic_client: LiveServer, mine: dict[str, str], document: str, told: str | None
-) -> None:
-    await post(sanic_client, mine, ASK)
-    with counted_statements(sanic_client.runtime.db) as seen:
-        answer = await post(sanic_client, mine, document)
+DEEP_FRAGMENTS = """{ ...a } fragment a on Query { tasks(limit: 1) { ...b } } fragment b on Task { project { ...c } }
+  fragment c on Project { tasks(limit: 1) { project { tasks(limit: 1) { project { tasks(limit: 1) { project
+  { tasks(limit: 1) { project { id } } } } } } } } }"""
+LARGE = {
+    "twelve levels": (chain(12), "graphql_too_large"),
+    "levels in fragments": (DEEP_FRAGMENTS, "graphql_too_large"),
+    "51 aliases": (
+        "{ " + " ".join(f'a{n}: project(id: "x") {{ id }}' for n in range(51)) + " }",
+        "graphql_too_large",
+    ),
+    "a list six times": ("{ " + "projects { id } " * 6 + "}", "graphql_too_large"),
+    "agents 300 times": ("{ " + "agents { id } " * 300 + "}", "graphql_too_large"),
+    "200 times 200": ("{ projects(limit: 200) { tasks(limit: 200) { id } } }", "graphql_too_costly"),
+    "50 times 100": ("{ projects(limit: 50) { tasks(limit: 100) { id } } }", "graphql_too_costly"),
+    "200 by default": (
+        "query($n: Int! = 200) { projects(limit: $n) { tasks(limit: 200) { id } } }",
+        "graphql_too_costly",
+    ),
+}
 
-    if told is None:
-        assert answer.json().get("errors") is None
-        return
-    assert code(answer) == told
-    # Who asks.
-    assert len(seen) == 1
+
+async def test_what_asks_for_too_much_reaches_no_table(sanic_client: LiveServer, mine: dict[str, str]) -> None:
+    await post(sanic_client, mine, ASK)
+    findings = Findings()
+    for name, (document, told) in LARGE.items():
+        with counted_statements(sanic_client.runtime.db) as seen:
+            answer = await post(sanic_client, mine, document)
+        # The only statement asks who asks.
+        findings.add(name, (refused(answer)[1:], len(seen)), (([told], False), 1))
+
+    assert findings.found == findings.expected
+
+
+async def test_what_asks_for_just_little_enough_is_answered(sanic_client: LiveServer, mine: dict[str, str]) -> None:
+    for document in (chain(10), "{ projects(limit: 50) { tasks(limit: 98) { id } } }"):
+        (found,) = (await data(sanic_client, mine, document)).values()
+        assert found == [], document
 
 
 async def test_what_a_document_costs_is_told(sanic_client: LiveServer, mine: dict[str, str]) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 import orjson
-import pytest
 from sqlalchemy import update
 from support.admin import as_operator
 from support.builders import licensed
 from support.live import LiveServer
 from support.llm import asked, history, project_with, told
+from support.refusals import Findings, invalid, refusal
 from support.rows import change, row_counts, rows
 from support.rows import told as trail
 
@@ -65,35 +64,53 @@ async def test_an_agent_that_has_nothing_of_its_own_gets_it(sanic_client: LiveSe
     assert "You are a coder." not in event.metadata
 
 
-@pytest.mark.parametrize("field", CODER)
-async def test_each_field_is_changed_alone_and_put_back_to_inherit(sanic_client: LiveServer, field: str) -> None:
-    # Of the provider whose models these are: only what has a price may be chosen.
-    provider = "openai" if field == "modelOverride" else None
-    path = f"/projects/{await project_with(sanic_client, provider_override=provider)}/agents/coder"
+async def test_each_field_is_changed_alone_and_put_back_to_inherit(sanic_client: LiveServer) -> None:
+    findings = Findings()
+    for field, value in CODER.items():
+        # Of the provider whose models these are: only what has a price may be chosen.
+        provider = "openai" if field == "modelOverride" else None
+        project_id = await project_with(sanic_client, provider_override=provider)
+        path = f"/projects/{project_id}/agents/coder"
 
-    changed = await told(sanic_client, "PUT", path, json={field: CODER[field]})
-    assert {name: changed[name] for name in CODER} == {**UNSET, field: CODER[field]}
-    # What is absent stays.
-    assert (await told(sanic_client, "PUT", path, json={}))[field] == CODER[field]
-    back = await told(sanic_client, "PUT", path, json={field: UNSET[field]})
+        changed = await told(sanic_client, "PUT", path, json={field: value})
+        # What is absent stays.
+        kept = await told(sanic_client, "PUT", path, json={})
+        back = await told(sanic_client, "PUT", path, json={field: UNSET[field]})
 
-    assert {name: back[name] for name in CODER} == UNSET
-    assert [
-        (entry["field"], entry["oldValue"], entry["newValue"], entry["version"])
-        for entry in await history(sanic_client)
-    ] == [(field, CODER[field], UNSET[field], 2), (field, UNSET[field], CODER[field], 1)]
+        shown = [{name: answer[name] for name in CODER} for answer in (changed, kept, back)]
+        changes = [
+            (entry["field"], entry["oldValue"], entry["newValue"], entry["version"])
+            for entry in await history(sanic_client, project_id=project_id)
+        ]
+        findings.add(
+            field,
+            (shown, changes),
+            (
+                [{**UNSET, field: value}, {**UNSET, field: value}, UNSET],
+                [(field, value, UNSET[field], 2), (field, UNSET[field], value, 1)],
+            ),
+        )
+
+    assert findings.found == findings.expected
 
 
-@pytest.mark.parametrize("field", ["providerOverride", "modelOverride", "customPrompt", "customInstructions"])
-@pytest.mark.parametrize("blank", ["", "  "])
-async def test_a_blank_inherits_too(sanic_client: LiveServer, field: str, blank: str) -> None:
-    path = f"/projects/{await project_with(sanic_client)}/agents/coder"
-    await told(sanic_client, "PUT", path, json=CODER)
+async def test_a_blank_inherits_too(sanic_client: LiveServer) -> None:
+    findings = Findings()
+    for field in ("providerOverride", "modelOverride", "customPrompt", "customInstructions"):
+        for blank in ("", "  "):
+            path = f"/projects/{await project_with(sanic_client)}/agents/coder"
+            await told(sanic_client, "PUT", path, json=CODER)
+            answer = await asked(sanic_client, "PUT", path, json={field: blank})
+            of_field = await told(sanic_client, "GET", path)
+            # A provider is chosen, and not typed.
+            is_refused = field == "providerOverride" and blank
+            findings.add(
+                f"{field}: {blank!r}",
+                (refusal(answer), of_field[field]),
+                (invalid("body", field), CODER[field]) if is_refused else ((200, None, []), None),
+            )
 
-    if field == "providerOverride" and blank:
-        return await refused(sanic_client, path, {field: blank}, field)
-    assert (await told(sanic_client, "PUT", path, json={field: blank}))[field] is None
-    return None
+    assert findings.found == findings.expected
 
 
 async def test_snake_case_is_understood_too(sanic_client: LiveServer) -> None:
@@ -153,39 +170,51 @@ async def test_first_changes_at_once_make_one_row(sanic_client: LiveServer) -> N
     assert [row.version for row in await rows(sanic_client, agent_settings.select())] == [30]
 
 
-@pytest.mark.parametrize("agent_type", AGENT_TYPES)
-async def test_every_type_of_agent_has_its_own(sanic_client: LiveServer, agent_type: str) -> None:
-    project_id = await project_with(sanic_client)
+async def test_every_type_of_agent_has_its_own(sanic_client: LiveServer) -> None:
+    path = f"/projects/{await project_with(sanic_client)}/agents"
+    findings = Findings()
 
-    changed = await told(
-        sanic_client, "PUT", f"/projects/{project_id}/agents/%20{agent_type.title()}%20", json={"enabled": False}
-    )
+    for agent_type in AGENT_TYPES:
+        changed = await asked(sanic_client, "PUT", f"{path}/%20{agent_type.title()}%20", json={"enabled": False})
+        findings.add(agent_type, (changed.status_code, changed.json().get("agentType")), (200, agent_type))
 
-    assert changed["agentType"] == agent_type
-
-
-@pytest.mark.parametrize("agent_type", ["boss", "%20", "code%00r", "c" * 500, "%ff"])
-@pytest.mark.parametrize("method", ["GET", "PUT"])
-async def test_an_unknown_type_of_agent_is_named(sanic_client: LiveServer, agent_type: str, method: str) -> None:
-    body = {"json": {}} if method == "PUT" else {}
-    answer = await asked(
-        sanic_client, method, f"/projects/{await project_with(sanic_client)}/agents/{agent_type}", **body
-    )
-
-    assert answer.status_code == 422
-    (wrong,) = answer.json()["detail"]
-    assert wrong["loc"] == ["path", "agent_type"]
-    assert "orchestrator" in wrong["msg"]
+    assert findings.found == findings.expected
+    assert len(await rows(sanic_client, agent_settings.select())) == len(AGENT_TYPES)
 
 
-@pytest.mark.parametrize("project_id", ["nothing", "a%00b", "p" * 500, "%ff"])
-@pytest.mark.parametrize(("method", "rest"), [("GET", "agents/coder"), ("PUT", "agents/coder"), ("GET", "effective")])
-async def test_a_project_that_is_not_there_is_not_found(
-    sanic_client: LiveServer, project_id: str, method: str, rest: str
-) -> None:
-    answer = await asked(sanic_client, method, f"/projects/{project_id}/{rest}", json={} if method == "PUT" else None)
+async def test_an_unknown_type_of_agent_is_named(sanic_client: LiveServer) -> None:
+    path = f"/api/llm/projects/{await project_with(sanic_client)}/agents"
+    headers = await as_operator(sanic_client, "operator")
+    before = await row_counts(sanic_client)
+    findings = Findings()
 
-    assert (answer.status_code, answer.json()["errorCode"]) == (404, "project_not_found")
+    for agent_type in ("boss", "%20", "code%00r", "c" * 500, "%ff"):
+        for method, body in (("GET", {}), ("PUT", {"json": {}})):
+            answer = await sanic_client.http.request(method, f"{path}/{agent_type}", headers=headers, **body)
+            found = (refusal(answer), "orchestrator" in answer.text)
+            findings.add(f"{method} {agent_type}", found, (invalid("path", "agent_type"), True))
+
+    assert findings.found == findings.expected
+    assert await row_counts(sanic_client) == before
+
+
+async def test_a_project_that_is_not_there_is_not_found(sanic_client: LiveServer) -> None:
+    headers = await as_operator(sanic_client, "operator")
+    before = await row_counts(sanic_client)
+    findings = Findings()
+
+    for project_id in ("nothing", "a%00b", "p" * 500, "%ff"):
+        for method, rest in (("GET", "agents/coder"), ("PUT", "agents/coder"), ("GET", "effective")):
+            answer = await sanic_client.http.request(
+                method,
+                f"/api/llm/projects/{project_id}/{rest}",
+                headers=headers,
+                json={} if method == "PUT" else None,
+            )
+            findings.add(f"{method} {project_id[:9]}/{rest}", refusal(answer), (404, "project_not_found", []))
+
+    assert findings.found == findings.expected
+    assert await row_counts(sanic_client) == before
 
 
 async def test_a_project_of_a_tenant_that_is_being_deleted_is_not_found(sanic_client: LiveServer) -> None:
@@ -205,36 +234,34 @@ async def test_a_project_of_a_tenant_that_is_being_deleted_is_not_found(sanic_cl
     assert [(answer.status_code, answer.json()["errorCode"]) for answer in answers] == [(404, "project_not_found")] * 3
 
 
-@pytest.mark.parametrize(
-    ("field", "text"),
-    [
-        ("providerOverride", '"mistral"'),
-        ("modelOverride", f'"{"m" * 101}"'),
-        ("modelOverride", '"a\\u0007b"'),
-        ("temperatureOverride", "NaN"),
-        ("temperatureOverride", "2.1"),
-        ("maxTokensOverride", "9223372036854775808"),
-        ("maxTokensOverride", "63"),
-        ("customPrompt", '"a\\u0000b"'),
-        ("customPrompt", f'"{"x" * 100_001}"'),
-        ("customInstructions", '"\\udc00"'),
-        ("customInstructions", "3"),
-        ("enabled", "null"),
-        ("enabled", '"yes"'),
-        ("agentType", '"coder"'),
-    ],
-)
-async def test_a_wrong_field_is_named_and_nothing_is_changed(sanic_client: LiveServer, field: str, text: str) -> None:
-    path = f"/projects/{await project_with(sanic_client)}/agents/coder"
-
-    await refused(sanic_client, path, f'{{"maxTokensOverride": 64, "{field}": {text}}}', field)
-
-    assert await rows(sanic_client, agent_settings.select()) == []
-    assert await history(sanic_client) == []
+WRONG = [
+    ("providerOverride", '"mistral"'),
+    ("modelOverride", f'"{"m" * 101}"'),
+    ("modelOverride", '"a\\u0007b"'),
+    ("temperatureOverride", "NaN"),
+    ("temperatureOverride", "2.1"),
+    ("maxTokensOverride", "9223372036854775808"),
+    ("maxTokensOverride", "63"),
+    ("customPrompt", '"a\\u0000b"'),
+    ("customPrompt", f'"{"x" * 100_001}"'),
+    ("customInstructions", '"\\udc00"'),
+    ("customInstructions", "3"),
+    ("enabled", "null"),
+    ("enabled", '"yes"'),
+    ("agentType", '"coder"'),
+]
 
 
-async def refused(live: LiveServer, path: str, body: Any, field: str) -> None:
-    content = body if isinstance(body, str) else orjson.dumps(body)
-    answer = await asked(live, "PUT", path, content=content)
-    assert answer.status_code == 422, answer.text
-    assert {tuple(wrong["loc"][:2]) for wrong in answer.json()["detail"]} == {("body", field)}
+async def test_a_wrong_field_is_named_and_nothing_is_changed(sanic_client: LiveServer) -> None:
+    path = f"/api/llm/projects/{await project_with(sanic_client)}/agents/coder"
+    headers = await as_operator(sanic_client, "operator")
+    before = await row_counts(sanic_client)
+    findings = Findings()
+
+    for field, text in WRONG:
+        content = f'{{"maxTokensOverride": 64, "{field}": {text}}}'
+        answer = await sanic_client.http.put(path, headers=headers, content=content)
+        findings.add(f"{field}: {text}", refusal(answer), invalid("body", field))
+
+    assert findings.found == findings.expected
+    assert await row_counts(sanic_client) == before

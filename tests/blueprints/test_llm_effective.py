@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from sqlalchemy import update
 from support.admin import as_operator
 from support.live import LiveServer
 from support.llm import DEFAULT_SYSTEM, SYSTEM, agent_with, asked, project_with, told
+from support.refusals import Findings
 from support.rows import change
 from support.statements import counted_statements
 
@@ -32,6 +32,8 @@ OF_AGENT = {
     "customPrompt": ("You are a coder.", "prompt"),
     "customInstructions": ("Type everything.", "prompt"),
 }
+# The first provider stands there no second time; the one that is left moves up.
+ORDERS = {"secondaryProvider": ["anthropic", None], "tertiaryProvider": ["openai", None]}
 
 
 async def effective(live: LiveServer, project_id: str, agent: str | None = "coder") -> dict[str, Any]:
@@ -55,23 +57,25 @@ async def test_the_defaults_hold_where_nothing_is_set(sanic_client: LiveServer) 
     assert shown == {field: {"value": value, "source": "system"} for field, value in expected.items()}
 
 
-@pytest.mark.parametrize("field", SYSTEM)
-async def test_each_field_of_the_system_is_seen_at_once(sanic_client: LiveServer, field: str) -> None:
+async def test_each_field_of_the_system_is_seen_at_once(sanic_client: LiveServer) -> None:
     project_id = await project_with(sanic_client)
-    seen = NAMED_OTHERWISE.get(field, field)
     before = await effective(sanic_client, project_id)
+    findings = Findings()
 
-    await told(sanic_client, "PUT", "/system", json={**DEFAULT_SYSTEM, field: SYSTEM[field]})
+    for field, value in SYSTEM.items():
+        await told(sanic_client, "PUT", "/system", json={**DEFAULT_SYSTEM, field: value})
+        after = await effective(sanic_client, project_id)
+        seen = NAMED_OTHERWISE.get(field, field)
+        if seen in ORDERS:
+            order = [after[place]["value"] for place in ORDERS]
+            findings.add(field, order, ORDERS[seen])
+        elif seen == "prompt":
+            findings.add(field, (before[seen], after[seen]), (DEFAULT_SYSTEM[field], value))
+        else:
+            found = (before[seen]["value"], after[seen])
+            findings.add(field, found, (DEFAULT_SYSTEM[field], {"value": value, "source": "system"}))
 
-    after = await effective(sanic_client, project_id)
-    if field in {"secondaryProvider", "tertiaryProvider"}:
-        # The first provider stands there no second time; the one that is left moves up.
-        order = {"secondaryProvider": ["anthropic", None], "tertiaryProvider": ["openai", None]}[field]
-        assert [after[place]["value"] for place in ("secondaryProvider", "tertiaryProvider")] == order
-        return
-    assert value_of(before[seen]) == DEFAULT_SYSTEM[field]
-    assert value_of(after[seen]) == SYSTEM[field]
-    assert seen == "prompt" or after[seen]["source"] == "system"
+    assert findings.found == findings.expected
 
 
 # What a project and an agent may set each, and what only one of them may.
@@ -88,65 +92,74 @@ SPECIFIC = [
 ]
 
 
-@pytest.mark.parametrize(("level", "field", "override"), SPECIFIC)
-async def test_a_more_specific_value_stays_when_the_systems_changes(
-    sanic_client: LiveServer, level: str, field: str, override: dict[str, Any]
-) -> None:
-    project_id = await project_with(sanic_client, **(override if level == "project" else {}))
-    if level == "agent":
-        await agent_with(sanic_client, project_id, **override)
-    seen = {**NAMED_OTHERWISE, "geminiModel": "model"}.get(field, field)
-    before = await effective(sanic_client, project_id)
+async def test_a_more_specific_value_stays_when_the_systems_changes(sanic_client: LiveServer) -> None:
+    findings = Findings()
+    for level, field, override in SPECIFIC:
+        project_id = await project_with(sanic_client, **(override if level == "project" else {}))
+        if level == "agent":
+            await agent_with(sanic_client, project_id, **override)
+        seen = {**NAMED_OTHERWISE, "geminiModel": "model"}.get(field, field)
+        await told(sanic_client, "PUT", "/system", json=DEFAULT_SYSTEM)
+        before = await effective(sanic_client, project_id)
 
-    await told(sanic_client, "PUT", "/system", json={**DEFAULT_SYSTEM, field: SYSTEM[field]})
+        await told(sanic_client, "PUT", "/system", json={**DEFAULT_SYSTEM, field: SYSTEM[field]})
 
-    after = await effective(sanic_client, project_id)
-    assert after[seen] == before[seen]
-    assert seen == "prompt" or after[seen]["source"] == level
+        after = await effective(sanic_client, project_id)
+        source = "none is shown" if seen == "prompt" else after[seen]["source"]
+        expected = "none is shown" if seen == "prompt" else level
+        findings.add(f"{level}: {field}", (after[seen], source), (before[seen], expected))
+
+    assert findings.found == findings.expected
 
 
-@pytest.mark.parametrize("column", OF_PROJECT)
-async def test_each_override_of_a_project_is_seen_and_inherits_again(sanic_client: LiveServer, column: str) -> None:
-    project_id = await project_with(sanic_client)
-    value, seen = OF_PROJECT[column]
+async def test_each_override_of_a_project_is_seen_and_inherits_again(sanic_client: LiveServer) -> None:
+    project_id, other = [await project_with(sanic_client) for _ in range(2)]
     before = await effective(sanic_client, project_id)
     of_project = update(projects).where(projects.c.project_id == project_id)
+    findings = Findings()
 
-    await change(sanic_client, of_project.values({column: value}))
-    changed = await effective(sanic_client, project_id)
-    await change(sanic_client, of_project.values({column: None}))
+    for column, (value, seen) in OF_PROJECT.items():
+        await change(sanic_client, of_project.values({column: value}))
+        changed = await effective(sanic_client, project_id)
+        of_other = await effective(sanic_client, other)
+        await change(sanic_client, of_project.values({column: None}))
+        back = await effective(sanic_client, project_id)
 
-    expected = 7.000000001 if seen == "monthlyBudget" else value
-    assert value_of(changed[seen]) == expected != value_of(before[seen])
-    assert seen == "prompt" or changed[seen]["source"] == "project"
-    assert await effective(sanic_client, project_id) == before
-    # Another project has nothing of it.
-    assert await effective(sanic_client, await project_with(sanic_client)) == before
+        shown = 7.000000001 if seen == "monthlyBudget" else value
+        expected = shown if seen == "prompt" else {"value": shown, "source": "project"}
+        # Another project has nothing of it.
+        found = (changed[seen], changed[seen] != before[seen], of_other == before, back == before)
+        findings.add(column, found, (expected, True, True, True))
+
+    assert findings.found == findings.expected
 
 
-@pytest.mark.parametrize("field", OF_AGENT)
-async def test_each_override_of_an_agent_is_seen_and_inherits_again(sanic_client: LiveServer, field: str) -> None:
+async def test_each_override_of_an_agent_is_seen_and_inherits_again(sanic_client: LiveServer) -> None:
     overrides = {column: value for column, (value, _) in OF_PROJECT.items() if column != "provider_override"}
+    prompts = {
+        "customPrompt": "You are a coder.\n\nUse Django.",
+        "customInstructions": "Use Django.\n\nType everything.",
+    }
     project_id = await project_with(sanic_client, **overrides)
-    value, seen = OF_AGENT[field]
     path = f"/projects/{project_id}/agents/coder"
     before = await effective(sanic_client, project_id)
+    assert before["prompt"] == "Use Django."
+    findings = Findings()
 
-    await told(sanic_client, "PUT", path, json={field: value})
-    changed = await effective(sanic_client, project_id)
-    others = [await effective(sanic_client, project_id, agent) for agent in ("qa", None)]
-    await told(sanic_client, "PUT", path, json={"enabled": False})
-    off = await effective(sanic_client, project_id)
-    await told(sanic_client, "PUT", path, json={"enabled": True, field: None})
+    for field, (value, seen) in OF_AGENT.items():
+        await told(sanic_client, "PUT", path, json={field: value})
+        changed = await effective(sanic_client, project_id)
+        others = [await effective(sanic_client, project_id, agent) for agent in ("qa", None)]
+        await told(sanic_client, "PUT", path, json={"enabled": False})
+        off = await effective(sanic_client, project_id)
+        await told(sanic_client, "PUT", path, json={"enabled": True, field: None})
+        back = await effective(sanic_client, project_id)
 
-    if seen == "prompt":
-        expected = "You are a coder.\n\nUse Django." if field == "customPrompt" else "Use Django.\n\nType everything."
-        assert (before[seen], changed[seen]) == ("Use Django.", expected)
-    else:
-        assert changed[seen] == {"value": value, "source": "agent"} != before[seen]
-    assert [{**other, "agentType": "coder"} for other in others] == [before, before]
-    assert off == before
-    assert await effective(sanic_client, project_id) == before
+        expected = prompts[field] if seen == "prompt" else {"value": value, "source": "agent"}
+        same = [{**other, "agentType": "coder"} == before for other in (*others, off, back)]
+        findings.add(field, (changed[seen], changed[seen] != before[seen], same), (expected, True, [True] * 4))
+
+    assert findings.found == findings.expected
 
 
 async def test_a_model_does_not_go_with_another_provider(sanic_client: LiveServer) -> None:

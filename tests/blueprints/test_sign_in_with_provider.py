@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from sqlalchemy import false, func, select
+from support.admissions import ADMISSIONS, MISDEEDS, OF_USERINFO
 from support.clocks import MovableClock
 from support.live import LiveServer
 from support.operators import browser, new_operator
 from support.provider import Provider, provider_process
 from support.provider_sign_in import ANN, accounts_of, attempt_cookie, portal, sent_away, sign_in, vouched
-from support.rows import rows, told
+from support.refusals import Findings
+from support.rows import change, rows, told
 
 from app.access.permissions import Role
 from app.services.operators import accounts
@@ -25,33 +26,18 @@ from sql.tables import operator_sessions, operators
 
 pytestmark = pytest.mark.processes
 
-MISDEEDS = {
-    "wrong_nonce": "it belongs to another attempt",
-    "no_nonce": "it belongs to another attempt",
-    "wrong_audience": "it was made for another application",
-    "many_audiences": "it was made for another application",
-    "wrong_party": "it was made for another application",
-    "wrong_issuer": "it comes from another issuer",
-    "expired": "it has expired",
-    "no_end": "it has expired",
-    "future": "it comes from the future",
-    "no_subject": "it names nobody",
-    "wrong_key": "its signature is wrong",
-    "unknown_key": "its signature is wrong",
-    "shared_secret": "its signature is wrong",
-    "no_signature": "its signature is wrong",
-    "nonsense": "its signature is wrong",
-    "refuse_code": "the code is refused",
-    "say_no": "the provider has refused",
-    "wrong_state": "it was not asked for by this browser",
-}
-
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     """One provider for all tests here."""
     with provider_process() as running:
         yield running
+
+
+async def emptied(live: LiveServer) -> None:
+    """Nobody is known any more, as before the first sign-in."""
+    await change(live, operator_sessions.delete())
+    await change(live, operators.delete())
 
 
 async def session_count(live: LiveServer) -> int:
@@ -95,98 +81,64 @@ async def test_the_address_asked_for_is_complete_and_new_each_time(settings: Set
     assert {"httponly", "samesite=lax", "path=/auth", "max-age=600"} <= {part.strip() for part in cookie.split(";")}
 
 
-@pytest.mark.parametrize("how", MISDEEDS)
-async def test_an_answer_that_cannot_be_trusted_is_refused(settings: Settings, provider: Provider, how: str) -> None:
-    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
-        answer = await sign_in(person, misbehave=how)
+async def test_an_answer_that_cannot_be_trusted_is_refused(settings: Settings, provider: Provider) -> None:
+    findings = Findings()
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, _):
+        for how, words in MISDEEDS.items():
+            async with browser(live) as person:
+                answer = await sign_in(person, misbehave=how)
+                known = (await accounts_of(live), await session_count(live))
+                found = (answer.status_code, words in answer.text, person.session, known)
+            findings.add(how, found, (401, True, None, ([], 0)))
+            await emptied(live)
 
-        assert (answer.status_code, MISDEEDS[how] in answer.text) == (401, True), answer.text
-        assert person.session is None
-        assert (await accounts_of(live), await session_count(live)) == ([], 0)
-
-
-@pytest.mark.parametrize("verified", [False, "false", None, 0, "no", "left out"])
-async def test_an_address_that_is_not_verified_is_refused(
-    settings: Settings, provider: Provider, verified: object
-) -> None:
-    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, person):
-        # The provider leaves out what is null in the test's claims.
-        said = "null" if verified is None else None if verified == "left out" else verified
-        answer = await sign_in(person, {**ANN, "email_verified": said})
-
-        assert (answer.status_code, "ann@example.com is verified" in answer.text) == (403, True)
-        assert await accounts_of(live) == []
+    assert findings.found == findings.expected
 
 
-@pytest.mark.parametrize(
-    ("allowed", "claims", "role"),
-    [
-        ({}, ANN, None),
-        ({"oidc_allowed_emails": "bob@example.com"}, ANN, None),
-        ({"oidc_allowed_emails": "ANN@example.com"}, ANN, "operator"),
-        ({"oidc_allowed_domains": "example.com"}, ANN, "operator"),
-        ({"oidc_allowed_domains": "@Example.com"}, ANN, "operator"),
-        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@evil-example.com"}, None),
-        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@example.com.evil.com"}, None),
-        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@evil.com@example.com"}, None),
-        ({"oidc_allowed_domains": "example.com"}, {"email": "ann@sub.example.com"}, None),
-        ({"oidc_allowed_domains": "example.com"}, {"email": ["ann@example.com"]}, None),
-        ({"oidc_allowed_domains": "kite.example"}, {"email": "ann@\u212aite.example"}, None),
-        ({"oidc_allowed_domains": "example.com"}, {}, None),
-        ({"oidc_allowed_domains": "example.com", "oidc_default_role": ""}, ANN, None),
-        ({"oidc_allowed_domains": "example.com", "oidc_default_role": "read_only"}, ANN, "read_only"),
-        ({"oidc_role_claim": "roles"}, ANN, None),
-        ({"oidc_role_claim": "roles"}, {**ANN, "roles": "owner"}, "owner"),
-        ({"oidc_role_claim": "roles"}, {**ANN, "roles": ["staff", "read_only", "operator"]}, "operator"),
-        ({"oidc_role_claim": "roles"}, {**ANN, "roles": ["staff"]}, None),
-        ({"oidc_role_claim": "roles"}, {**ANN, "roles": {"owner": {"org-1": "example.com"}, "read_only": 1}}, "owner"),
-        ({"oidc_role_claim": "roles"}, {**ANN, "roles": {"owner": False, "operator": None, "read_only": []}}, None),
-        ({"oidc_role_claim": "roles"}, {**ANN, "roles": [{"owner": True}, 7, None, True]}, None),
-        ({"oidc_role_claim": "access.roles"}, {**ANN, "access": {"roles": ["read_only"]}}, "read_only"),
-        ({"oidc_role_claim": "a.b.roles"}, {**ANN, "a": {"b": {"roles": "owner"}}}, "owner"),
-        ({"oidc_role_claim": "a.b.roles"}, {**ANN, "a.b": {"roles": "owner"}, "a": {"b": 1}}, "owner"),
-        ({"oidc_role_claim": "https://x.example/roles"}, {**ANN, "https://x.example/roles": ["owner"]}, "owner"),
-        ({"oidc_role_claim": "access.roles"}, {**ANN, "access": "roles", "roles": "owner"}, None),
-        ({"oidc_role_claim": "roles", "oidc_default_role": ""}, {**ANN, "roles": "operator"}, "operator"),
-        ({"oidc_role_claim": "roles", "oidc_allowed_domains": "example.com"}, ANN, "operator"),
-    ],
-)
-async def test_the_lists_and_the_claim_say_who_gets_in_as_what(
-    settings: Settings, provider: Provider, allowed: dict[str, str], claims: dict[str, Any], role: str | None
-) -> None:
-    async with portal(settings, provider, **allowed) as (live, person):
-        answer = await sign_in(person, claims)
+async def test_an_address_that_is_not_verified_is_refused(settings: Settings, provider: Provider) -> None:
+    findings = Findings()
+    async with portal(settings, provider, oidc_allowed_domains="example.com") as (live, _):
+        # The provider leaves out what is null in the test's claims, and says null where they say "null".
+        for verified in (False, "false", "null", 0, "no", None):
+            async with browser(live) as person:
+                answer = await sign_in(person, {**ANN, "email_verified": verified})
+            found = (answer.status_code, "ann@example.com is verified" in answer.text, await accounts_of(live))
+            findings.add(repr(verified), found, (403, True, []))
+            await emptied(live)
 
-        assert answer.status_code == (403 if role is None else 303), answer.text
-        assert [found[1] for found in await accounts_of(live)] == ([] if role is None else [role])
-        assert await session_count(live) == (role is not None)
+    assert findings.found == findings.expected
 
 
-@pytest.mark.parametrize(
-    ("claim", "token", "userinfo", "role"),
-    [
-        ("roles", ANN, {"roles": ["owner"]}, "owner"),
-        ("access.roles", {**ANN, "access": {"other": 1}}, {"access": {"roles": ["owner"]}}, "owner"),
-        # What the token says holds.
-        ("roles", {**ANN, "roles": ["read_only"]}, {"roles": ["owner"]}, "read_only"),
-        ("roles", ANN, {"roles": ["owner"], "email": "other@example.com", "name": "Other"}, "owner"),
-        ("roles", ANN, {"sub": "person-2", "roles": ["owner"]}, None),
-        ("roles", {"email": "ann@example.com"}, {"roles": ["owner"], "email": "other@example.com"}, None),
-    ],
-)
-async def test_a_role_is_found_where_only_userinfo_has_it(
-    settings: Settings,
-    provider: Provider,
-    claim: str,
-    token: dict[str, Any],
-    userinfo: dict[str, Any],
-    role: str | None,
-) -> None:
-    async with portal(settings, provider, oidc_role_claim=claim) as (live, person):
-        answer = await sign_in(person, token, userinfo=json.dumps(userinfo))
+async def test_the_lists_and_the_claim_say_who_gets_in_as_what(settings: Settings, provider: Provider) -> None:
+    findings = Findings()
+    for allowed, people in ADMISSIONS:
+        async with portal(settings, provider, **allowed) as (live, _):
+            for claims, role in people:
+                async with browser(live) as person:
+                    answer = await sign_in(person, claims)
+                roles = [found[1] for found in await accounts_of(live)]
+                found = (answer.status_code, roles, await session_count(live))
+                beyond = {name: value for name, value in claims.items() if ANN.get(name) != value}
+                expected = (403, [], 0) if role is None else (303, [role], 1)
+                findings.add(f"{list(allowed.values())} {beyond if claims else 'nothing'}", found, expected)
+                await emptied(live)
 
-        assert answer.status_code == (303 if role else 401 if "sub" in userinfo else 403), answer.text
-        assert [found[:2] for found in await accounts_of(live)] == ([("ann@example.com", role)] if role else [])
+    assert findings.found == findings.expected
+
+
+async def test_a_role_is_found_where_only_userinfo_has_it(settings: Settings, provider: Provider) -> None:
+    findings = Findings()
+    for claim in ("roles", "access.roles"):
+        async with portal(settings, provider, oidc_role_claim=claim) as (live, _):
+            for _, token, userinfo, status, role in (case for case in OF_USERINFO if case[0] == claim):
+                async with browser(live) as person:
+                    answer = await sign_in(person, token, userinfo=json.dumps(userinfo))
+                known = [found[:2] for found in await accounts_of(live)]
+                expected = (status, [("ann@example.com", role)] if role else [])
+                findings.add(f"{token.get('roles')} {userinfo}", (answer.status_code, known), expected)
+                await emptied(live)
+
+    assert findings.found == findings.expected
 
 
 async def test_a_refusal_is_a_problem_to_a_program(settings: Settings, provider: Provider) -> None:

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from support.builders import Licensed
 from support.live import LiveServer
 from support.projects import PLACE, TEXTS, create, created
+from support.refusals import Findings, invalid, refusal
 from support.rows import row_counts
 
+INCOMPLETE: list[tuple[dict[str, Any], list[str]]] = [
+    ({"name": "A"}, ["description", "objectives"]),
+    ({"name": "A", "description": "  ", "objectives": "x"}, ["description"]),
+    ({"name": "A", "description": "x", "objectives": None}, ["objectives"]),
+    ({"name": "A", "description": "x", "objectives": ""}, ["objectives"]),
+]
 
-@pytest.mark.parametrize(
-    ("body", "fields"),
-    [
-        ({"name": "A"}, ["description", "objectives"]),
-        ({"name": "A", "description": "  ", "objectives": "x"}, ["description"]),
-        ({"name": "A", "description": "x", "objectives": None}, ["objectives"]),
-        ({"name": "A", "description": "x", "objectives": ""}, ["objectives"]),
-    ],
-)
+
 async def test_an_incomplete_project_is_refused_and_says_what_it_lacks(
-    sanic_client: LiveServer, mine: dict[str, str], body: dict[str, Any], fields: list[str]
+    sanic_client: LiveServer, mine: dict[str, str]
 ) -> None:
-    answer = await sanic_client.http.post(PLACE, headers=mine, json=body)
+    before = await row_counts(sanic_client)
+    findings = Findings()
 
-    assert (answer.status_code, answer.json()["errorCode"], answer.json()["fields"]) == (
-        400,
-        "project_incomplete",
-        fields,
-    )
-    assert all(field in answer.json()["detail"] for field in fields)
+    for body, fields in INCOMPLETE:
+        answer = await sanic_client.http.post(PLACE, headers=mine, json=body)
+        problem = answer.json()
+        said = [field for field in fields if field in str(problem.get("detail"))]
+        found = (refusal(answer), problem.get("fields"), said)
+        findings.add(body, found, ((400, "project_incomplete", []), fields, fields))
+
+    assert findings.found == findings.expected
+    assert await row_counts(sanic_client) == before
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -50,14 +52,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "field"), WRONG)
-async def test_what_cannot_be_created_names_the_field(
-    sanic_client: LiveServer, mine: dict[str, str], wrong: dict[str, Any], field: str
-) -> None:
+async def test_what_cannot_be_created_names_the_field(sanic_client: LiveServer, mine: dict[str, str]) -> None:
     before = await row_counts(sanic_client)
-    answer = await sanic_client.http.post(PLACE, headers=mine, json={"name": "A", **TEXTS, **wrong})
+    findings = Findings()
 
-    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
+    for wrong, field in WRONG:
+        answer = await sanic_client.http.post(PLACE, headers=mine, json={"name": "A", **TEXTS, **wrong})
+        findings.add(wrong, refusal(answer), invalid("body", field))
+
+    assert findings.found == findings.expected
     assert await row_counts(sanic_client) == before
 
 
@@ -77,53 +80,58 @@ async def test_half_a_character_is_no_text(sanic_client: LiveServer, mine: dict[
         assert answer.json()["detail"][0]["loc"] == ["body", "name"]
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("page=0", "page"),
-        ("page=-1", "page"),
-        (f"page={2**63}", "page"),
-        ("page_size=0", "page_size"),
-        ("page_size=101", "page_size"),
-        ("pageSize=101", "pageSize"),
-        ("search=a%00b", "search"),
-        (f"search={'x' * 201}", "search"),
-    ],
-)
-async def test_what_cannot_be_listed_names_the_field(
-    sanic_client: LiveServer, mine: dict[str, str], query: str, field: str
-) -> None:
-    answer = await sanic_client.http.get(f"{PLACE}?{query}", headers=mine)
-
-    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", field])
+WRONG_QUERIES = [
+    ("page=0", "page"),
+    ("page=-1", "page"),
+    (f"page={2**63}", "page"),
+    ("page_size=0", "page_size"),
+    ("page_size=101", "page_size"),
+    ("pageSize=101", "pageSize"),
+    ("search=a%00b", "search"),
+    (f"search={'x' * 201}", "search"),
+]
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"name": None}, "name"),
-        ({"name": " "}, "name"),
-        ({"isActive": None}, "isActive"),
-        ({"is_active": "yes"}, "is_active"),
-        ({"providerOverride": "openai"}, "providerOverride"),
-        ({"modelOverride": None}, "modelOverride"),
-        ({"temperature_override": 1}, "temperature_override"),
-        ({"monthlyBudgetOverride": 1}, "monthlyBudgetOverride"),
-        ({"priority": "high"}, "priority"),
-        ({"executionStatus": "completed"}, "executionStatus"),
-        ({"customInstructions": "x" * 100_001}, "customInstructions"),
-        ({"description": "\x00"}, "description"),
-    ],
-)
+async def test_what_cannot_be_listed_names_the_field(sanic_client: LiveServer, mine: dict[str, str]) -> None:
+    findings = Findings()
+
+    for query, field in WRONG_QUERIES:
+        answer = await sanic_client.http.get(f"{PLACE}?{query}", headers=mine)
+        findings.add(query, refusal(answer), invalid("query", field))
+
+    assert findings.found == findings.expected
+
+
+NOT_CHANGED: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name"),
+    ({"name": " "}, "name"),
+    ({"isActive": None}, "isActive"),
+    ({"is_active": "yes"}, "is_active"),
+    ({"providerOverride": "openai"}, "providerOverride"),
+    ({"modelOverride": None}, "modelOverride"),
+    ({"temperature_override": 1}, "temperature_override"),
+    ({"monthlyBudgetOverride": 1}, "monthlyBudgetOverride"),
+    ({"priority": "high"}, "priority"),
+    ({"executionStatus": "completed"}, "executionStatus"),
+    ({"customInstructions": "x" * 100_001}, "customInstructions"),
+    ({"description": "\x00"}, "description"),
+]
+
+
 async def test_what_a_tenant_cannot_change_names_the_field(
-    sanic_client: LiveServer, tenant: Licensed, mine: dict[str, str], change: dict[str, Any], field: str
+    sanic_client: LiveServer, tenant: Licensed, mine: dict[str, str]
 ) -> None:
-    before = await created(sanic_client, tenant)
+    made = await created(sanic_client, tenant)
+    before = await row_counts(sanic_client)
+    findings = Findings()
 
-    answer = await sanic_client.http.put(f"{PLACE}/hat-shop", headers=mine, json={"clientName": "New", **change})
+    for change, field in NOT_CHANGED:
+        answer = await sanic_client.http.put(f"{PLACE}/hat-shop", headers=mine, json={"clientName": "New", **change})
+        findings.add(change, refusal(answer), invalid("body", field))
 
-    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
-    assert (await sanic_client.http.get(f"{PLACE}/hat-shop", headers=mine)).json() == before
+    assert findings.found == findings.expected
+    assert (await sanic_client.http.get(f"{PLACE}/hat-shop", headers=mine)).json() == made
+    assert await row_counts(sanic_client) == before
 
 
 async def test_a_preference_that_is_none_names_the_field(
@@ -135,12 +143,18 @@ async def test_a_preference_that_is_none_names_the_field(
     assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "show_modal"])
 
 
-@pytest.mark.parametrize("project_id", ["nothing", "%00", "a%00b", "x" * 500, "..%2f..", "%ED%A0%80", "a b", "'--"])
-async def test_whatever_is_no_project_is_not_found(
-    sanic_client: LiveServer, mine: dict[str, str], project_id: str
-) -> None:
-    for method, place in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("PATCH", "/completion-modal-preference")):
-        answer = await sanic_client.http.request(
-            method, f"{PLACE}/{project_id}{place}", headers=mine, **({"json": {}} if method == "PUT" else {})
-        )
-        assert (answer.status_code, answer.json()["errorCode"]) == (404, "project_not_found"), (method, answer.text)
+NO_PROJECTS = ("nothing", "%00", "a%00b", "x" * 500, "..%2f..", "%ED%A0%80", "a b", "'--")
+
+
+async def test_whatever_is_no_project_is_not_found(sanic_client: LiveServer, mine: dict[str, str]) -> None:
+    before = await row_counts(sanic_client)
+    findings = Findings()
+
+    for project_id in NO_PROJECTS:
+        for method, place in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("PATCH", "/completion-modal-preference")):
+            path, body = f"{PLACE}/{project_id}{place}", {"json": {}} if method == "PUT" else {}
+            answer = await sanic_client.http.request(method, path, headers=mine, **body)
+            findings.add(f"{method} {project_id}", refusal(answer), (404, "project_not_found", []))
+
+    assert findings.found == findings.expected
+    assert await row_counts(sanic_client) == before

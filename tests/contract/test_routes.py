@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from support.contract import GUARDED, OPERATIONS, label
 from support.live import LiveServer
+from support.refusals import Findings
 
-from app.contract.api_document import SECURITY_SCHEMES, Operation, _answer_schemas, document, record_of
+from app.contract.api_document import SECURITY_SCHEMES, _answer_schemas, document, record_of
 from app.server import PAGES
 
 # What is no operation, and why; anybody may read it, and it is the same for everybody, but for GraphQL.
@@ -76,38 +77,47 @@ def test_every_operation_has_a_name_of_its_own() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
-def test_the_document_states_who_may_call(described: dict[str, Any], operation: Operation) -> None:
-    said = described["paths"][operation.path][operation.method.lower()]
+def test_the_document_states_who_may_call(described: dict[str, Any]) -> None:
+    findings = Findings()
+    for operation in OPERATIONS:
+        said, caller = described["paths"][operation.path][operation.method.lower()], operation.caller
+        found = ([name for way in said.get("security", []) for name in way], said.get("x-permission"))
+        # Any token may be shown to be ended, also one that is not good: it is a header, and no way to identify oneself.
+        rule = set(caller.schemes) <= set(SECURITY_SCHEMES), bool(caller.schemes or caller.tenant_token)
+        expected = (list(caller.schemes), caller.permission and caller.permission.value)
+        findings.add(label(operation), (found, rule), (expected, (True, not caller.is_anyone)))
 
-    assert [name for way in said.get("security", []) for name in way] == list(operation.caller.schemes)
-    assert set(operation.caller.schemes) <= set(SECURITY_SCHEMES)
-    # Any token may be shown to be ended, also one that is not good: it is a header, and not a way to identify oneself.
-    assert bool(operation.caller.schemes or operation.caller.tenant_token) != operation.caller.is_anyone
-    assert said.get("x-permission") == (operation.caller.permission and operation.caller.permission.value)
-
-
-@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
-def test_the_document_states_every_error_by_its_status(described: dict[str, Any], operation: Operation) -> None:
-    responses = described["paths"][operation.path][operation.method.lower()]["responses"]
-
-    missing = [
-        (error.code, error.status)
-        for error in operation.all_errors
-        if f"`{error.code}`" not in responses.get(str(error.status), {}).get("description", "")
-    ]
-    assert missing == []
-    assert str(operation.status) in responses
+    assert findings.found == findings.expected
 
 
-@pytest.mark.parametrize("operation", GUARDED, ids=label)
-def test_a_guarded_operation_states_how_it_refuses(described: dict[str, Any], operation: Operation) -> None:
-    responses = described["paths"][operation.path][operation.method.lower()]["responses"]
+def test_the_document_states_every_error_by_its_status(described: dict[str, Any]) -> None:
+    findings = Findings()
+    for operation in OPERATIONS:
+        responses = described["paths"][operation.path][operation.method.lower()]["responses"]
+        missing = [
+            (error.code, error.status)
+            for error in operation.all_errors
+            if f"`{error.code}`" not in responses.get(str(error.status), {}).get("description", "")
+        ]
+        findings.add(label(operation), (missing, str(operation.status) in responses), ([], True))
 
-    assert f"`{operation.caller.not_sent.code}`" in responses["401"]["description"]
-    if operation.caller.permission is not None:
-        assert "`permission_missing`" in responses["403"]["description"]
-        assert "`origin_refused`" in responses["403"]["description"]
+    assert findings.found == findings.expected
+
+
+def test_a_guarded_operation_states_how_it_refuses(described: dict[str, Any]) -> None:
+    findings = Findings()
+    for operation in GUARDED:
+        responses = described["paths"][operation.path][operation.method.lower()]["responses"]
+        codes = {"401": [operation.caller.not_sent.code]}
+        if operation.caller.permission is not None:
+            codes["403"] = ["permission_missing", "origin_refused"]
+        stated = {
+            status: [code for code in of_status if f"`{code}`" in responses.get(status, {}).get("description", "")]
+            for status, of_status in codes.items()
+        }
+        findings.add(label(operation), stated, codes)
+
+    assert findings.found == findings.expected
 
 
 def test_no_two_records_have_one_name_in_the_document() -> None:

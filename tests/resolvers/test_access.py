@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
+from support.refusals import Findings
 
 from app.access.callers import Caller
 from app.access.permissions import Permission
@@ -31,27 +31,33 @@ def asked(place: str, ctx: Context) -> Any:
     return passed(None, SimpleNamespace(context=SimpleNamespace(ctx=ctx)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("place", sorted(RULES))
-def test_a_field_refuses_whom_its_rule_does_not_name(place: str) -> None:
-    caller: Caller = RULES[place]
-    session = Session(1, 1, "acme", "Acme", NOW, NOW, NOW)
-    others = frozenset(Permission) - {caller.permission}
-    tenant, lacking, having = (
-        Context(NO_RUNTIME, session.actor, session=session),
-        Context(NO_RUNTIME, Actor("operator", "ada", permissions=others)),
-        Context(NO_RUNTIME, Actor("program", "ci", permissions=frozenset(Permission))),
-    )
+def outcome(place: str, ctx: Context) -> tuple[str, Any]:
+    """Whether a field lets the caller pass, or by which error it refuses and with which permission."""
+    try:
+        return asked(place, ctx), None
+    except (NotSignedInError, SessionNotSentError, PermissionDeniedError) as refused:
+        return type(refused).__name__, refused.values.get("permission")
 
-    if caller.tenant:
-        assert asked(place, tenant) == "passed"
-    else:
-        with pytest.raises(NotSignedInError):
-            asked(place, tenant)
+
+def expected_of(caller: Caller) -> list[tuple[str, Any]]:
+    """What a tenant, a program with every permission and an operator who lacks this one are answered."""
+    tenant = ("passed", None) if caller.tenant else ("NotSignedInError", None)
     if caller.permission is None:
-        with pytest.raises(SessionNotSentError):
-            asked(place, having)
-    else:
-        assert asked(place, having) == "passed"
-        with pytest.raises(PermissionDeniedError) as refused:
-            asked(place, lacking)
-        assert refused.value.values == {"permission": caller.permission.value}
+        return [tenant, ("SessionNotSentError", None), ("SessionNotSentError", None)]
+    return [tenant, ("passed", None), ("PermissionDeniedError", caller.permission.value)]
+
+
+def test_a_field_refuses_whom_its_rule_does_not_name() -> None:
+    session = Session(1, 1, "acme", "Acme", NOW, NOW, NOW)
+    findings = Findings()
+    for place, caller in RULES.items():
+        others = frozenset(Permission) - {caller.permission}
+        callers = (
+            Context(NO_RUNTIME, session.actor, session=session),
+            Context(NO_RUNTIME, Actor("program", "ci", permissions=frozenset(Permission))),
+            Context(NO_RUNTIME, Actor("operator", "ada", permissions=others)),
+        )
+        findings.add(place, [outcome(place, ctx) for ctx in callers], expected_of(caller))
+
+    assert findings.found == findings.expected
+    assert len(findings.found) == len(RULES) > 0

@@ -11,11 +11,10 @@ import structlog
 from app.calendar import months_later
 from app.context import Context
 from app.database.connections import as_batch
+from app.services.upkeep.folds import fold_all
 from sql.statements import llm_usage as statements
 from sql.sums import bounded
 
-# So many that a transaction of them takes a few hundredths of a second.
-CHANGES_AT_ONCE = 2000
 CALLS_REMOVED_AT_ONCE = 2000
 MAX_REPORTED = 100
 
@@ -25,6 +24,7 @@ log = structlog.get_logger(__name__)
 class UsageChange(NamedTuple):
     """What a statement has added to the log of a day and a model; the cost is in 1e-9 USD."""
 
+    id: int
     day: date
     provider: str
     model: str
@@ -59,33 +59,29 @@ class DifferentDay(NamedTuple):
 
 async def fold_days(ctx: Context) -> int:
     """Move the changes that have committed into the days, some at a time; answers how many there were."""
-    folded = 0
-    while count := await _fold_some(ctx):
-        folded += count
-        if count < CHANGES_AT_ONCE:
-            break
-    return folded
+    return await fold_all(ctx, _fold_some)
 
 
-async def _fold_some(ctx: Context) -> int:
+async def _fold_some(ctx: Context, after: int, max_rows: int) -> list[int]:
     async with ctx.write() as conn:
-        changes = await conn.many(statements.take_changes, UsageChange, max_rows=CHANGES_AT_ONCE)
+        changes = await conn.many(statements.take_changes, UsageChange, after=after, max_rows=max_rows)
         sums: dict[tuple[date, str, str], UsageChange] = {}
         for change in changes:
-            key = change[:3]
+            key = change[1:4]
             sums[key] = _added(sums[key], change) if key in sums else change
         if sums:
             await conn.affected(statements.add_to_days, batch=as_batch([_row(each) for each in sums.values()]))
-    return len(changes)
+    return [change.id for change in changes]
 
 
 def _added(one: UsageChange, other: UsageChange) -> UsageChange:
     """Both changes of the same day and model as one."""
-    return UsageChange._make((*one[:3], *(mine + more for mine, more in zip(one[3:], other[3:], strict=True))))
+    return UsageChange._make((*one[:4], *(mine + more for mine, more in zip(one[4:], other[4:], strict=True))))
 
 
 def _row(change: UsageChange) -> dict[str, object]:
     row = change._asdict()
+    del row["id"]
     return row | {name: bounded(row[name]) for name in statements.SUMS}
 
 

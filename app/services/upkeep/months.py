@@ -9,16 +9,15 @@ from typing import NamedTuple
 
 from app.context import Context
 from app.database.connections import as_batch
+from app.services.upkeep.folds import fold_all
 from sql.statements import months as statements
 from sql.sums import bounded
-
-# So many that a transaction of them takes a few hundredths of a second.
-CHANGES_AT_ONCE = 2000
 
 
 class RunChange(NamedTuple):
     """By how much a statement has moved a tenant's month."""
 
+    id: int
     tenant_id: int
     month: date
     runs: int
@@ -26,26 +25,21 @@ class RunChange(NamedTuple):
 
 async def fold_runs(ctx: Context) -> int:
     """Move the changes that have committed into the months, some at a time; answers how many there were."""
-    folded = 0
-    while count := await _fold_some(ctx):
-        folded += count
-        if count < CHANGES_AT_ONCE:
-            break
-    return folded
+    return await fold_all(ctx, _fold_some)
 
 
-async def _fold_some(ctx: Context) -> int:
+async def _fold_some(ctx: Context, after: int, max_rows: int) -> list[int]:
     async with ctx.write() as conn:
-        changes = await conn.many(statements.take_run_changes, RunChange, max_rows=CHANGES_AT_ONCE)
+        changes = await conn.many(statements.take_run_changes, RunChange, after=after, max_rows=max_rows)
         sums: Counter[tuple[int, date]] = Counter()
-        for tenant_id, month, runs in changes:
+        for _, tenant_id, month, runs in changes:
             sums[tenant_id, month] += runs
         rows = [
             {"tenant_id": tenant_id, "month": month, "runs": bounded(runs)} for (tenant_id, month), runs in sums.items()
         ]
         if rows:
             await conn.affected(statements.add_to_months, batch=as_batch(rows))
-    return len(changes)
+    return [change.id for change in changes]
 
 
 async def keep_months(ctx: Context) -> Mapping[str, object]:

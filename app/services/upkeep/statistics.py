@@ -10,14 +10,13 @@ import structlog
 
 from app.context import Context
 from app.database.connections import as_batch
+from app.services.upkeep.folds import fold_all
 from app.services.upkeep.llm import check_days, fold_days
 from app.services.upkeep.months import fold_runs
 from sql.statements import statistics
 from sql.sums import bounded
 from sql.tables.statistics import GRAINS, METRICS_BY_TABLE, TOTAL
 
-# So many that a transaction of them takes a few hundredths of a second.
-CHANGES_AT_ONCE = 2000
 MAX_REPORTED = 100
 METRICS = [metric.name for metrics in METRICS_BY_TABLE.values() for metric in metrics]
 
@@ -27,6 +26,7 @@ log = structlog.get_logger(__name__)
 class Change(NamedTuple):
     """One change of a figure, in the bucket of the smallest grain."""
 
+    id: int
     metric: str
     dimension: str
     bucket: int
@@ -55,19 +55,15 @@ async def fold_statistics(ctx: Context) -> Mapping[str, object]:
 
     The changes of figures, those of the months by which tenants are ordered, and those of what models have cost.
     """
-    folded = 0
-    while count := await _fold_some(ctx):
-        folded += count
-        if count < CHANGES_AT_ONCE:
-            break
+    folded = await fold_all(ctx, _fold_some)
     return {"changes": folded, "run_changes": await fold_runs(ctx), "llm_usage_changes": await fold_days(ctx)}
 
 
-async def _fold_some(ctx: Context) -> int:
+async def _fold_some(ctx: Context, after: int, max_rows: int) -> list[int]:
     async with ctx.write() as conn:
-        changes = await conn.many(statistics.take_changes, Change, max_rows=CHANGES_AT_ONCE)
+        changes = await conn.many(statistics.take_changes, Change, after=after, max_rows=max_rows)
         sums: Counter[tuple[str, int, int, str]] = Counter()
-        for metric, dimension, bucket, change in changes:
+        for _, metric, dimension, bucket, change in changes:
             sums[metric, TOTAL, 0, dimension] += change
             for grain in GRAINS:
                 sums[metric, grain, bucket - bucket % grain, dimension] += change
@@ -78,7 +74,7 @@ async def _fold_some(ctx: Context) -> int:
         ]
         if rows:
             await conn.affected(statistics.add_to_sums, batch=as_batch(rows))
-    return len(changes)
+    return [change.id for change in changes]
 
 
 async def check_statistics(ctx: Context) -> Mapping[str, object]:

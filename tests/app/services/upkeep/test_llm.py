@@ -18,7 +18,7 @@ from support.rows import change, rows
 from support.statements import counted_statements
 
 from app.calendar import months_later
-from app.services.upkeep import llm
+from app.services.upkeep import folds, llm
 from app.services.upkeep.llm import check_days, fold_days, remove_calls
 from app.services.upkeep.statistics import check_statistics, fold_statistics
 from app.services.upkeep.usage import apply_retention
@@ -106,7 +106,7 @@ async def test_very_many_changes_are_folded_some_at_a_time(
 ) -> None:
     for number in range(5):
         await log_call(sanic_client, cost=number)
-    monkeypatch.setattr(llm, "CHANGES_AT_ONCE", 2)
+    monkeypatch.setattr(folds, "CHANGES_AT_ONCE", 2)
 
     with counted_statements(sanic_client.runtime.db) as seen:
         folded = [await fold_days(sanic_client.ctx) for _ in range(2)]

@@ -15,7 +15,7 @@ from support.live import LiveServer
 from support.rows import change, rows
 
 from app.services.tenants.deletion import delete_tenant
-from app.services.upkeep import months
+from app.services.upkeep import folds
 from app.services.upkeep.months import fold_runs, keep_months
 from app.services.upkeep.statistics import fold_statistics
 from app.services.upkeep.usage import check_rollups
@@ -97,7 +97,7 @@ async def test_very_many_changes_are_folded_some_at_a_time(
     device = await activated(sanic_client, await licensed(sanic_client))
     for number in range(5):
         await report(sanic_client, device, run_event(f"{number}", 2))
-    monkeypatch.setattr(months, "CHANGES_AT_ONCE", 2)
+    monkeypatch.setattr(folds, "CHANGES_AT_ONCE", 2)
 
     folded = [await fold_runs(sanic_client.ctx) for _ in range(2)]
 
