@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
@@ -37,10 +37,12 @@ class Allowance(NamedTuple):
 
 @dataclass
 class _Asking:
-    """Questions of one address that are being answered, or wait for those that are."""
+    """The questions of one address: all of them, those that are being answered, and the next one of those that wait."""
 
-    one_by_one: asyncio.Lock
-    number: int = 0
+    known: int = 0
+    running: int = 0
+    next_one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RateLimits:
@@ -112,27 +114,32 @@ class RateLimits:
         """Let the block ask with a code or a tenant that may not exist; what then does not is for ``count_guess``.
 
         Raises RateLimitedError, before the block, for an address that has named too many that do not exist. As many ask
-        at once as may all be wrong; others of the address wait for each other, so that nobody guesses more by asking at
+        at once as may all be wrong, and others of the address wait for their ends: nobody guesses more by asking at
         once, and nobody is refused for asking beside many.
         """
         if not self._on:
             yield
             return
-        asking = self._asking.setdefault(address, _Asking(asyncio.Lock()))
-        asking.number += 1
+        asking = self._asking.setdefault(address, _Asking())
+        asking.known += 1
         try:
-            async with contextlib.AsyncExitStack() as turn:
-                left = await self._guesses_left(address)
-                # One guess is left to who holds the lock.
-                if asking.number > left >= 0:
-                    await turn.enter_async_context(asking.one_by_one)
-                    left = await self._guesses_left(address)
-                if left >= 0:
+            left = await self._guesses_left(address)
+            if asking.running > left >= 0:
+                async with asking.next_one:
+                    while (left := await self._guesses_left(address)) >= 0 and asking.running > left:
+                        asking.ended.clear()
+                        await asking.ended.wait()
+            if left >= 0:
+                asking.running += 1
+                try:
                     yield
-                    return
+                finally:
+                    asking.running -= 1
+                    asking.ended.set()
+                return
         finally:
-            asking.number -= 1
-            if not asking.number:
+            asking.known -= 1
+            if not asking.known:
                 del self._asking[address]
         await self._hold()
         raise _refusal(self._unknown_codes)
