@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import asyncpg
 import psutil
 from httpx2 import Response, TransportError
 
-from bench.attacks.target import Customer, Finding, Ground, Target, count_of, target, together
+from bench.attacks.target import Customer, Finding, Ground, Target, count_of, faults_of, target, together
 
 ASKED, DISK_MEGABYTES = 40, 24
 # What a heartbeat's UPDATE is answered by the database: full disk, no memory, limits, read-only, locked, down, I/O.
@@ -155,6 +155,8 @@ async def clock_ahead(ground: Ground) -> list[Finding]:
         customer = await server.customer()
         for _ in range(4):
             await server.http.post(GENERATE, json={"tenant_slug": customer.slug})
+        if not await leads(ground):
+            raise RuntimeError("nobody leads before it either")
         kill_all(server)
         await on_database(ground, *AHEAD)
         await server.start()
@@ -231,6 +233,31 @@ async def usage_while_deleted(ground: Ground) -> list[Finding]:
             await asyncio.sleep(1)
             gone.set()
             await asyncio.gather(*sending)
-    faults = sum(count for status, count in statuses.items() if status >= 500)
+        faults = sum(count for status, count in statuses.items() if status >= 500)
+        told = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+        found = [Finding("usage while its tenant is deleted", statuses.total(), 0, faults, told)]
+        return [*found, await waiting_usage(server)] if ground.is_postgres else found
+
+
+async def waiting_usage(server: Target) -> Finding:
+    """Usage that waits for the very transaction in which its tenant goes."""
+    customer, program = await server.customer(), await server.operator()
+    connection = await asyncpg.connect(server.ground.url.replace("+asyncpg", ""))
+    try:
+        async with connection.transaction():
+            # As the last piece of a deletion, without the rows that it has removed before.
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute("DELETE FROM tenants WHERE slug = $1", customer.slug)
+
+            def send(number: int) -> Awaitable[Response]:
+                events = {"events": [{"id": f"{number}", "kind": "run", "quantity": 1}]}
+                return server.http.post(f"/usage/{customer.slug}/events", headers=program, json=events)
+
+            sending = [asyncio.ensure_future(send(number)) for number in range(SENDERS)]
+            await asyncio.sleep(1)
+        answers = await asyncio.gather(*sending)
+    finally:
+        await connection.close()
+    statuses = Counter(answer.status_code for answer in answers)
     told = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
-    return [Finding("usage while its tenant is deleted", statuses.total(), 0, faults, told)]
+    return Finding("usage that waits for its tenant's end", SENDERS, count_of(answers), faults_of(answers), told)
