@@ -42,3 +42,11 @@ def is_held(until: datetime | None, now: datetime) -> bool:
 def held_at(now: datetime) -> dict[str, datetime]:
     """What statements compare the end of a hold with."""
     return {"now": now, "latest": now + LONGEST_HOLD}
+
+
+def good_at(now: datetime, seconds: float) -> dict[str, datetime]:
+    """What statements compare the end of something with that is good for so many seconds.
+
+    What is good beyond ``latest`` was begun by a clock that stood ahead.
+    """
+    return {"now": now, "latest": now + timedelta(seconds=seconds) + CLOCKS_DIFFER}

@@ -190,5 +190,6 @@ class Runtime:
         if self.simulator is not None:
             await self.simulator.close()
         await self.identity_provider.close()
+        await self.messenger.close()
         await self.doorbell.close()
         await self.db.close()

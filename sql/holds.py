@@ -19,5 +19,5 @@ def is_over(until: ColumnElement[datetime]) -> ColumnElement[bool]:
 
 
 def is_on(until: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """The opposite, also of a hold that is none."""
+    """Whether a hold has not ended; false, and not null, where nobody holds."""
     return and_(until.is_not(None), until > _NOW, or_(until <= _LATEST, _LATEST.is_(None)))

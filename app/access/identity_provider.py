@@ -21,6 +21,7 @@ from joserfc.jwk import Key, KeySet, import_key
 from app.access.claims import claim_at
 from app.access.discovery import RETRY_SECONDS, Discovery, discovery_from
 from app.access.provider_words import CLIENT_ERRORS, ProviderWords, words_of
+from app.certificates import trusted_authorities
 from app.clock import Clock
 from app.errors import ClientRefusedError, SignInFailedError, SignInUnavailableError
 from app.settings import Settings
@@ -284,7 +285,12 @@ def _client() -> AsyncClient:
 
     # The client is shared by all sign-ins, so it must store no cookies.
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    return httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, cookies=no_cookies, headers={"accept": "application/json"})
+    return httpx2.AsyncClient(
+        verify=trusted_authorities(),
+        timeout=TIMEOUT_SECONDS,
+        cookies=no_cookies,
+        headers={"accept": "application/json"},
+    )
 
 
 def _body(response: Response) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from app.commands.output import answer, escape, table
-from app.commands.parameters import AsJson, TenantSlug
+from app.commands.parameters import AsJson, TenantSlug, read_override
 from app.commands.session import operating
 from app.services.billing import plans
 from app.services.billing.subscriptions import Subscription, link_subscription
@@ -17,7 +17,8 @@ from app.services.tenants.tenant_list import Licensee
 
 PAGE = 500
 Override = Annotated[
-    int | Literal["plan"] | None, Parameter(help="This subscription's own figure; plan: the plan's again.")
+    int | Literal["plan"] | None,
+    Parameter(converter=read_override, help="This subscription's own figure; plan: the plan's again."),
 ]
 
 

@@ -33,7 +33,8 @@ async def payments(settings: Settings) -> AsyncIterator[CheckResult]:
         yield await _account(gateway, mode, settings.environment)
         yield await _plan_changes(gateway)
     except PaymentsUnavailableError:
-        yield CheckResult(CHECK, "warning", f"{settings.stripe_api_base or 'Stripe'} does not answer")
+        told = "does not answer: until it does, whoever wants to pay is refused with 503"
+        yield CheckResult(CHECK, "warning", f"{settings.stripe_api_base or 'Stripe'} {told}")
     except PaymentsRefusedError as failure:
         yield CheckResult(CHECK, "failure", f"Stripe refuses: {failure.values['reason']} (PORTAL_STRIPE_SECRET_KEY)")
     finally:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
-from app.database.aside import Aside
+from app.database.aside import Aside, Waiting
 from app.errors import DatabaseConflictError, OverloadedError, RowLockedError, ShuttingDownError, UnavailableError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+# Of what may wait in a queue, one owner whose row is locked has such a part beside it.
+ASIDE_PART: Final = 10
 
 
 class Coalescer(Generic[Item, Answer]):
@@ -51,8 +54,8 @@ class Coalescer(Generic[Item, Answer]):
         self._parts = parts
         self._observe = observe
         self._owner = owner
-        self._aside: Aside[Item, Answer] = Aside(self._answer_alone)
-        self._waiting: deque[tuple[Item, int, asyncio.Future[Answer]]] = deque()
+        self._aside: Aside[Item, Answer] = Aside(self._answer_alone, max_weight=queue_size // ASIDE_PART)
+        self._waiting: deque[Waiting[Item, Answer]] = deque()
         self._weight_waiting = 0
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -77,7 +80,7 @@ class Coalescer(Generic[Item, Answer]):
             raise OverloadedError
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         if not self._aside.is_idle and self._aside.takes(owner := self._owner(item)):
-            self._aside.put(owner, [(item, answer)])
+            self._aside.put(owner, [(item, weight, answer)])
             return answer
         self._waiting.append((item, weight, answer))
         self._weight_waiting += weight
@@ -112,9 +115,9 @@ class Coalescer(Generic[Item, Answer]):
                 while batch := self._next_batch():
                     _fail(batch, ShuttingDownError())
 
-    async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _answer(self, batch: Sequence[Waiting[Item, Answer]]) -> None:
         try:
-            answers = await self._run([item for item, _ in batch])
+            answers = await self._run([item for item, *_ in batch])
         except RowLockedError:
             self._step_aside(batch)
         except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
@@ -125,17 +128,17 @@ class Coalescer(Generic[Item, Answer]):
         else:
             _tell(batch, answers)
 
-    def _step_aside(self, batch: Iterable[tuple[Item, asyncio.Future[Answer]]]) -> None:
-        owners: dict[Hashable, list[tuple[Item, asyncio.Future[Answer]]]] = {}
-        for item, waiter in batch:
-            owners.setdefault(self._owner(item), []).append((item, waiter))
+    def _step_aside(self, batch: Iterable[Waiting[Item, Answer]]) -> None:
+        owners: dict[Hashable, list[Waiting[Item, Answer]]] = {}
+        for each in batch:
+            owners.setdefault(self._owner(each[0]), []).append(each)
         for owner, items in owners.items():
             self._aside.put(owner, items)
 
-    async def _answer_alone(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _answer_alone(self, batch: Sequence[Waiting[Item, Answer]]) -> None:
         """Answer the items of one owner; raises RowLockedError and answers none of them while its row is locked."""
         try:
-            answers = await self._run([item for item, _ in batch])
+            answers = await self._run([item for item, *_ in batch])
         except RowLockedError:
             raise
         except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
@@ -146,9 +149,9 @@ class Coalescer(Generic[Item, Answer]):
         else:
             _tell(batch, answers)
 
-    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+    def _next_batch(self) -> list[Waiting[Item, Answer]]:
         """The oldest items, up to the size of a batch; those whose request was cancelled are dropped."""
-        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        batch: list[Waiting[Item, Answer]] = []
         room = min(self._batch_size, -(-self._weight_waiting // self._parts))
         while self._waiting:
             item, weight, waiter = self._waiting[0]
@@ -159,36 +162,34 @@ class Coalescer(Generic[Item, Answer]):
             if waiter.done():
                 continue
             if not self._aside.is_idle and self._aside.takes(owner := self._owner(item)):
-                self._aside.put(owner, [(item, waiter)])
+                self._aside.put(owner, [(item, weight, waiter)])
                 continue
-            batch.append((item, waiter))
+            batch.append((item, weight, waiter))
             room -= weight
         return batch
 
-    async def _one_by_one(
-        self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]], *, is_aside: bool = False
-    ) -> None:
-        for item, waiter in batch:
-            if waiter.done():
+    async def _one_by_one(self, batch: Sequence[Waiting[Item, Answer]], *, is_aside: bool = False) -> None:
+        for each in batch:
+            if each[2].done():
                 continue
             try:
-                answers = await self._run([item])
+                answers = await self._run([each[0]])
             except RowLockedError as failure:
                 if is_aside:
-                    _fail([(item, waiter)], failure)
+                    _fail([each], failure)
                 else:
-                    self._step_aside([(item, waiter)])
+                    self._step_aside([each])
             except Exception as failure:  # noqa: BLE001 - passed on to the waiting request
                 if _is_outage(failure):
                     _fail(batch, failure)
                     return
-                _fail([(item, waiter)], failure)
+                _fail([each], failure)
             else:
-                _tell([(item, waiter)], answers)
+                _tell([each], answers)
 
 
-def _tell(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], answers: Sequence[Answer]) -> None:
-    for (_, waiter), answer in zip(batch, answers, strict=True):
+def _tell(batch: Sequence[Waiting[Item, Answer]], answers: Sequence[Answer]) -> None:
+    for (*_, waiter), answer in zip(batch, answers, strict=True):
         if not waiter.done():
             waiter.set_result(answer)
 
@@ -198,7 +199,7 @@ def _is_outage(failure: Exception) -> bool:
     return isinstance(failure, UnavailableError) and not isinstance(failure, DatabaseConflictError)
 
 
-def _fail(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], failure: Exception) -> None:
-    for _, waiter in batch:
+def _fail(batch: Sequence[Waiting[Item, Answer]], failure: Exception) -> None:
+    for *_, waiter in batch:
         if not waiter.done():
             waiter.set_exception(failure)

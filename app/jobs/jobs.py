@@ -202,7 +202,11 @@ class Jobs:
                 expires_at = now + timedelta(seconds=self._timing.lease)
                 lease = {"name": LEASE, "holder": self._runtime.executor_id, "expires_at": expires_at}
                 holder = await conn.maybe(workers.take_lease, str, **lease, **held_at(now))
-            skew = None if self._runtime.db.is_sqlite else now - await conn.one(database_server.clock, moment)
+            skew = None
+            if not self._runtime.db.is_sqlite:
+                there = await conn.one(database_server.clock, moment)
+                # Not ``now``, which may be long ago: waiting for a row or a connection is no clock that stands behind.
+                skew = self._runtime.clock.now() - there
         self._watch.look(now, monotonic_now, skew)
         if monotonic_now - self._beat_at > 2 * self._timing.beat:
             self._steady_since = monotonic_now

@@ -40,3 +40,6 @@ class Messenger(Protocol):
         Raises DeliveryDeferredError if the same message may be accepted later, DeliveryError if it never will be, and
         MessengerUnavailableError if the installation sends no such messages at all.
         """
+
+    async def close(self) -> None:
+        """Close its connections."""

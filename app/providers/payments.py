@@ -55,9 +55,12 @@ class BillingGateway(Protocol):
     """Stripe, or the simulator that speaks as Stripe does.
 
     Each call that changes something takes ``key``, which is made from what is being done: the same key does it once.
-    All raise PaymentsUnavailableError when Stripe does not answer in time or is broken, and PaymentsRefusedError when
-    it refuses what was asked. None may be made while a database connection is held.
+    All raise PaymentsUnavailableError when Stripe does not answer in time or is broken, or was silent a moment ago, and
+    PaymentsRefusedError when it refuses what was asked. None may be made while a database connection is held.
     """
+
+    async def ready(self) -> None:
+        """Return if Stripe is asked at all; it is not for a while once it has been silent."""
 
     async def create_customer(self, *, tenant_id: int, slug: str, name: str, email: str | None, key: str) -> str:
         """The id of a new customer, with the tenant's id and slug as its metadata."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +14,8 @@ import orjson
 
 from app.errors import MalformedBodyError, WebhookSignatureError
 from app.providers.payments import BillingGateway, Kind, Price, Proration, ProrationLine, Session, StripeObject
-from app.providers.stripe_library import Opened, answering, is_signed, open_client, unless_missing
+from app.providers.stripe_breaker import HOLD_SECONDS, Breaker
+from app.providers.stripe_library import Opened, answering, is_signed, open_client, try_once, unless_missing
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,15 +40,23 @@ class StripeGateway:
         api_base: str = "",
         timeout_seconds: float,
         retries: int,
+        hold_seconds: float = HOLD_SECONDS,
         simulator: StripeSimulator | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api_key = api_key
         self._api_base = api_base or (API_BASE if simulator is None else SIMULATED_BASE)
         self._timeout_seconds = timeout_seconds
+        self._attempt_seconds = timeout_seconds / (retries + 1)
         self._retries = retries
         self._simulator = simulator
         self._opened: Opened | None = None
         self._opening = asyncio.Lock()
+        self._breaker = Breaker(self._try, hold_seconds=hold_seconds, clock=clock)
+
+    async def ready(self) -> None:
+        """Return if Stripe is asked at all, which it is not for a while once it has been silent."""
+        await self._breaker.admit()
 
     async def create_customer(self, *, tenant_id: int, slug: str, name: str, email: str | None, key: str) -> str:
         """The id of a new customer, with the tenant's id and slug as its metadata."""
@@ -250,6 +260,7 @@ class StripeGateway:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._breaker.close()
         if self._opened is not None:
             await self._opened.http.aclose()
             self._opened = None
@@ -262,6 +273,15 @@ class StripeGateway:
     @contextlib.asynccontextmanager
     async def _asking(self, *, pages: bool = False) -> AsyncIterator[stripe.StripeClient]:
         """The client, for calls that end in time; of ``pages`` there may be any number, so only each has a time-out."""
+        await self._breaker.admit()
+        client = await self._client()
+        async with answering(None if pages else self._timeout_seconds, self._breaker):
+            yield client
+
+    async def _try(self) -> None:
+        await try_once(await self._client(), self._attempt_seconds)
+
+    async def _client(self) -> stripe.StripeClient:
         async with self._opening:
             if self._opened is None:
                 # In a thread, because the library takes half a second, and certificates are read.
@@ -269,13 +289,12 @@ class StripeGateway:
                     open_client,
                     self._api_key,
                     api_base=self._api_base,
-                    attempt_seconds=self._timeout_seconds / (self._retries + 1),
+                    attempt_seconds=self._attempt_seconds,
                     retries=self._retries,
                     simulator=self._simulator,
+                    on_answer=self._breaker.answered,
                 )
-            client = self._opened.client
-        async with answering(None if pages else self._timeout_seconds):
-            yield client
+            return self._opened.client
 
 
 def gateway_for(settings: Settings, simulator: StripeSimulator | None) -> BillingGateway | None:

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import random
 import threading
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import structlog
 
+from app.certificates import trusted_authorities
 from app.errors import PaymentsRefusedError, PaymentsUnavailableError, PortalError
+from app.providers.stripe_breaker import Breaker
 
 if TYPE_CHECKING:
     import httpx2
@@ -51,30 +53,34 @@ def open_client(
     attempt_seconds: float,
     retries: int,
     simulator: StripeSimulator | None,
+    on_answer: Callable[[], None],
 ) -> Opened:
-    """A client whose attempts have a time-out each; imports and reads files, so it is called in a thread."""
+    """A client whose attempts have a time-out each; imports and reads files, so it is called in a thread.
+
+    ``on_answer`` is called after each answer, whatever it says.
+    """
     import httpx2
     import stripe
 
     # Else it writes a file by which one installation is told from another.
     stripe.enable_telemetry = False
-    transport = None
-    if simulator is not None:
+    if simulator is None:
+        http = httpx2.AsyncClient(follow_redirects=False, verify=trusted_authorities())
+    else:
         from app.providers.stripe_simulator.transport import InProcess
 
-        transport = InProcess(simulator)
-    http = httpx2.AsyncClient(follow_redirects=False, transport=transport)
+        http = httpx2.AsyncClient(follow_redirects=False, transport=InProcess(simulator))
     client = stripe.StripeClient(
         api_key,
         stripe_version=API_VERSION,
         base_addresses={"api": api_base},
-        http_client=_over(http, attempt_seconds),
+        http_client=_over(http, attempt_seconds, on_answer),
         max_network_retries=retries,
     )
     return Opened(client, http)
 
 
-def _over(http: httpx2.AsyncClient, attempt_seconds: float) -> stripe.HTTPClient:
+def _over(http: httpx2.AsyncClient, attempt_seconds: float, on_answer: Callable[[], None]) -> stripe.HTTPClient:
     """How the library sends its requests; its own clients want an older httpx or another library."""
     import httpx2
     import stripe
@@ -92,6 +98,7 @@ def _over(http: httpx2.AsyncClient, attempt_seconds: float) -> stripe.HTTPClient
             except httpx2.HTTPError as failure:
                 name = type(failure).__name__
                 raise stripe.APIConnectionError(name, should_retry=True) from failure  # type: ignore[no-untyped-call]
+            on_answer()
             return answer.content, answer.status_code, answer.headers
 
         def sleep_async(self, secs: float) -> Awaitable[None]:
@@ -101,21 +108,34 @@ def _over(http: httpx2.AsyncClient, attempt_seconds: float) -> stripe.HTTPClient
 
 
 @contextlib.asynccontextmanager
-async def answering(seconds: float | None) -> AsyncIterator[None]:
+async def answering(seconds: float | None, breaker: Breaker) -> AsyncIterator[None]:
     """Calls that end within so many seconds, or somewhat less; what goes wrong in them is told in our words.
 
-    Raises PaymentsUnavailableError and PaymentsRefusedError.
+    The breaker is told where Stripe has said nothing. Raises PaymentsUnavailableError and PaymentsRefusedError.
     """
     import stripe
 
+    began = breaker.now()
     try:
         async with asyncio.timeout(None if seconds is None else _patience(seconds)):
             yield
     except TimeoutError:
+        breaker.silent(began)
         log.warning("payments_failed", reason="no answer in time")
         raise PaymentsUnavailableError from None
     except stripe.StripeError as failure:
+        if isinstance(failure, stripe.APIConnectionError):
+            breaker.silent(began)
         raise _in_our_words(failure) from None
+
+
+async def try_once(client: stripe.StripeClient, seconds: float) -> None:
+    """Ask for something that every key may ask for, or be refused; whether there was an answer, ``on_answer`` knows."""
+    import stripe
+
+    with contextlib.suppress(stripe.StripeError, TimeoutError):
+        async with asyncio.timeout(seconds):
+            await client.v1.accounts.retrieve_current_async(options={"max_network_retries": 0})
 
 
 def _patience(seconds: float) -> float:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import httpx2
 
+from app.certificates import trusted_authorities
 from app.providers.metering import Meter, Outcome, Plan, input_bound
 
 CONNECT_SECONDS = 10.0
@@ -158,7 +159,7 @@ def metered_client(timeout_seconds: float) -> MeteredClient:
 
     Where the environment names a proxy, that one has its own connections.
     """
-    verify = httpx2.create_ssl_context()
+    verify = trusted_authorities()
     return MeteredClient(
         timeout=httpx2.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
         verify=verify,

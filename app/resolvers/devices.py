@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType
 
+from app.context import Context
 from app.resolvers.connections import Connection, Slice, by_id
 from app.resolvers.context import Info
 from app.resolvers.inputs import row_id
@@ -55,24 +57,29 @@ async def resolve_tenant(of: ListedDevice, info: Info) -> TenantDetails | None:
 @changing(DevicePayload)
 async def resolve_revoke_device(_: Any, info: Info, *, id: str) -> DevicePayload:  # noqa: A002 - the argument's name
     """Revoke a device."""
-    device_id = row_id(id)
-    await revoke_device_by_id(info.context.ctx, device_id)
-    return DevicePayload(device=await info.context.loaders.licensing.devices.load(device_id))
+    return await _changed(info, id, revoke_device_by_id)
 
 
 @mutation.field("releaseDevice")
 @changing(DevicePayload)
 async def resolve_release_device(_: Any, info: Info, *, id: str) -> DevicePayload:  # noqa: A002 - the argument's name
     """Release a device."""
-    device_id = row_id(id)
-    await release_device_by_id(info.context.ctx, device_id)
-    return DevicePayload(device=await info.context.loaders.licensing.devices.load(device_id))
+    return await _changed(info, id, release_device_by_id)
 
 
 @mutation.field("reinstateDevice")
 @changing(DevicePayload)
 async def resolve_reinstate_device(_: Any, info: Info, *, id: str) -> DevicePayload:  # noqa: A002 - the argument's name
     """Reinstate a device."""
+    return await _changed(info, id, reinstate_device_by_id)
+
+
+async def _changed(
+    info: Info,
+    id: str,  # noqa: A002 - the argument's name
+    change: Callable[[Context, int], Awaitable[object]],
+) -> DevicePayload:
+    """The device once it was changed."""
     device_id = row_id(id)
-    await reinstate_device_by_id(info.context.ctx, device_id)
+    await change(info.context.ctx, device_id)
     return DevicePayload(device=await info.context.loaders.licensing.devices.load(device_id))

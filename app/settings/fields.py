@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 MIN_SECRET_LENGTH = 32
 PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "placeholder", "default", "example", "password"})
 MIN_DAYS_OF_MONTH = 28
+# A key that is held for longer counts as held by a clock that stands ahead, LONGEST_HOLD of app/clock.py, and is free.
+MAX_HOLD_SECONDS = 1200
 # Where front ends are served on the machine of whoever develops them. In production a page there is a stranger's.
 DEVELOPMENT_ORIGINS = tuple(
     f"http://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]") for port in (3000, 3001, 3002)
@@ -229,6 +231,16 @@ class Settings(SignInSettings):
     def _a_paced_request_is_answered_before_its_time_out(self) -> Self:
         if self.device_wait_seconds >= self.response_timeout_seconds:
             raise ValueError("device_wait_seconds: must be below response_timeout_seconds, which ends the request")
+        return self
+
+    @model_validator(mode="after")
+    def _a_key_is_not_held_too_long(self) -> Self:
+        if (
+            self.response_timeout_seconds + self.pool_timeout_seconds + self.statement_timeout_seconds
+            > MAX_HOLD_SECONDS
+        ):
+            others = "pool_timeout_seconds and statement_timeout_seconds"
+            raise ValueError(f"response_timeout_seconds: with {others} must be at most {MAX_HOLD_SECONDS}")
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import structlog
 import structlog.tracebacks
+from structlog.typing import EventDict
 
 from app.settings import Settings
 from app.telemetry.request_address import without_address
@@ -51,11 +52,28 @@ def _is_ours_to_log(record: logging.LogRecord) -> bool:
 
 
 class _WithoutAddress(structlog.stdlib.ProcessorFormatter):
-    """Leaves out of each line, ours or a library's, what may be secret in the address that is answered meanwhile."""
+    """Leaves out of each line what may be secret in the address that is answered meanwhile.
+
+    For lines that people read: whoever asks chooses the address, and could take the names and signs out of JSON.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         return without_address(super().format(record))
+
+
+def _hide_address(_: object, __: str, event: EventDict) -> EventDict:
+    """The same for JSON, whose values alone are looked at, and of our own events not their name."""
+    kept = {"event"} if event["_from_structlog"] else set()
+    return {name: value if name in kept else _hidden(value) for name, value in event.items()}
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _hidden(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(member) for member in value]
+    return without_address(value) if isinstance(value, str) else value
 
 
 def library_level(level: str) -> int:
@@ -78,20 +96,21 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
     renderers: list[Any] = (
         [
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            _hide_address,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.JSONRenderer(serializer=_json),
         ]
         if as_json
         else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _WithoutAddress(
-            foreign_pre_chain=common,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
-        )
-    )
+    formatter = structlog.stdlib.ProcessorFormatter if as_json else _WithoutAddress
+    handler.setFormatter(formatter(foreign_pre_chain=common, processors=renderers))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(threshold)
@@ -110,4 +129,8 @@ def configure_logging(settings: Settings, *, level: str | None = None) -> None:
 
 
 def _json(event: dict[str, Any], **options: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    return orjson.dumps(event, default=_text).decode()
+
+
+def _text(value: object) -> str:
+    return without_address(str(value))

@@ -53,6 +53,12 @@ billing_oldest = Gauge(
     "portal_billing_oldest_seconds", "How long the oldest of them has waited.", multiprocess_mode="mostrecent"
 )
 billing_failing = Gauge("portal_billing_failing", "Those of them that have failed.", multiprocess_mode="mostrecent")
+stripe_silent = Gauge(
+    "portal_stripe_silent",
+    "Processes that leave Stripe alone, because it does not answer.",
+    multiprocess_mode="livesum",
+)
+stripe_refusals = Counter("portal_stripe_refusals_total", "Calls that Stripe was spared meanwhile.")
 
 clock_skew = Gauge(
     "portal_clock_skew_seconds",

@@ -23,8 +23,6 @@ class HeldBodies:
     def add(self, address: str, size: int) -> None:
         """Count so many bytes more; raises BodiesFullError, and counts nothing then."""
         if self.held + size > self._max or self._by_address[address] + size > self._max_of_one:
-            if not self._by_address[address]:
-                del self._by_address[address]
             raise BodiesFullError
         self.held += size
         self._by_address[address] += size

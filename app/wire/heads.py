@@ -11,10 +11,14 @@ MAX_HEADERS: Final = 100
 CHUNKED: Final = -1
 # 18 digits: what is longer would be refused by its size anyway.
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII).fullmatch
-_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!-~]*|\*|https?://[!-~]+) HTTP/1\.([01])").fullmatch
+# Visible ASCII characters but "#": what follows that is never sent, and not everybody cuts it off.
+_TARGET = r"/[!\x22$-~]*|\*|https?://[!\x22$-~]+"
+_REQUEST_LINE = re.compile(rf"([!#$%&'*+.^_`|~0-9A-Za-z-]{{1,32}}) ({_TARGET}) HTTP/1\.([01])").fullmatch
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+# A name or an address with its port; empty where the client has no name of the server.
+_HOST = re.compile(r"(?:[!$%&'()*+,;=._~0-9A-Za-z-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?").fullmatch
 # What may stand in a line: no control character but the tabulator.
-_SOUND = bytes({*b"\t", *range(0x20, 0x100)})
+_SOUND = bytes({*b"\t", *range(0x20, 0x7F), *range(0x80, 0x100)})
 # As most programs write them; to look them up is quicker than to look at each of their letters.
 _USUAL: Final = {
     spelt: name
@@ -59,8 +63,8 @@ def read_head(head: bytes) -> Head:
         raise RequestError
     method, target, minor = found.groups()
     headers, said = _headers(lines)
-    if not said:
-        return Head(method, target, minor, headers, 0, False, False, minor == "1")
+    if (minor == "1" and "host" not in said) or _HOST(said.get("host", "")) is None:
+        raise RequestError
     length = _body_length(said, minor)
     return Head(
         method,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sanic import Request
 
 from app.context import Context
+from app.errors import RequestError
 from app.services.tenants import contact_changes
 from app.services.tenants.contact_changes import ContactChange
 from app.services.tenants.contact_messages import PATH, changes_in_words
@@ -22,9 +23,10 @@ async def contact_change(request: Request, ctx: Context, token: str) -> View:
 
 @pages.page("POST", "/contact-change", template="contact_change_decided.html")
 async def decide_contact_change(request: Request, ctx: Context, form: Mapping[str, str]) -> View:
-    """Make or refuse the change."""
-    is_confirmed = form.get("decision") == "confirm"
-    decided = await contact_changes.decide_by_link(ctx, form.get("token", ""), is_confirmed=is_confirmed)
+    """Make or refuse the change; raises RequestError for a form that says neither, as a refusal ends sessions."""
+    if (decision := form.get("decision")) not in {"confirm", "refuse"}:
+        raise RequestError
+    decided = await contact_changes.decide_by_link(ctx, form.get("token", ""), is_confirmed=decision == "confirm")
     return View(_words(decided))
 
 

@@ -181,7 +181,7 @@ _has_license = exists().where(
     subscriptions.c.ended_at.is_(None),
     is_licensed,
 )
-_codeis_good = exists().where(
+_code_is_good = exists().where(
     activation_codes.c.tenant_id == devices.c.tenant_id,
     activation_codes.c.id == bindparam("code_id"),
     activation_codes.c.revoked_at.is_(None),
@@ -207,7 +207,7 @@ bind_device = (
         not_(devices.c.is_revoked),
         devices.c.seat_held == bindparam("from_seat_held"),
         _has_license.correlate(devices),
-        _codeis_good.correlate(devices),
+        _code_is_good.correlate(devices),
         or_(_moves_per_day.is_(None), _moves_of_today < _moves_per_day),
     )
     .values(

@@ -24,9 +24,6 @@ _shown = (
     contact_changes.c.id,
     contact_changes.c.tenant_id,
     contact_changes.c.changes,
-    contact_changes.c.previous,
-    contact_changes.c.state,
-    contact_changes.c.requested_by,
     contact_changes.c.created_at,
     contact_changes.c.expires_at,
 )
@@ -47,15 +44,17 @@ tenant_of_token = across_tenants(
     _WHY,
 )
 
-change_values = select(contact_changes.c.changes, contact_changes.c.previous, contact_changes.c.state).where(
-    contact_changes.c.tenant_id == bindparam("tenant_id"), contact_changes.c.id == bindparam("change_id")
-)
+change_values = select(
+    contact_changes.c.changes, contact_changes.c.previous, contact_changes.c.state, contact_changes.c.expires_at
+).where(contact_changes.c.tenant_id == bindparam("tenant_id"), contact_changes.c.id == bindparam("change_id"))
 
-# Each message that asks has a link of its own; the newest one works.
+# Each message that asks has a link of its own; the newest one works. None is sent for what has ended meanwhile.
 set_token = (
     update(contact_changes)
     .where(
-        contact_changes.c.tenant_id == bindparam("of_tenant_id"), contact_changes.c.id == bindparam("change_id"), _WAITS
+        contact_changes.c.tenant_id == bindparam("of_tenant_id"),
+        contact_changes.c.id == bindparam("change_id"),
+        _is_open,
     )
     .values(token_hash=bindparam("new_token_hash"))
 )

@@ -161,12 +161,7 @@ busiest_tenants = across_tenants(
 # By how many runs the quotas of active subscriptions together differ from their plans'.
 overridden_runs = across_tenants(
     hidden_too(
-        select(
-            cast(
-                func.coalesce(func.sum(subscriptions.c.monthly_run_quota_override - plans.c.monthly_run_quota), 0),
-                BigInteger,
-            )
-        )
+        select(func.coalesce(whole_sum(subscriptions.c.monthly_run_quota_override - plans.c.monthly_run_quota), 0))
         .select_from(subscriptions)
         .join(plans, plans.c.id == subscriptions.c.plan_id)
         .where(_is_active, subscriptions.c.monthly_run_quota_override.is_not(None)),

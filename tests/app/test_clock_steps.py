@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -203,6 +204,21 @@ def test_a_step_and_a_difference_are_told_once(settings: Settings) -> None:
     assert logged[0]["seconds"] == 3600
     assert [each["event"] for each in logged] == ["clock_stepped", "clock_differs", "clock_stepped", "clock_agrees"]
     assert metrics.clock_skew._value.get() == 0.2
+
+
+@pytest.mark.postgresql_only("a file has no clock")
+async def test_a_heartbeat_that_has_to_wait_is_no_clock_that_differs(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    jobs = Jobs(sanic_client.runtime, [])
+    clock.move(seconds=-60)
+    async with jobs._row_lock:
+        waiting = asyncio.create_task(jobs._beat())
+        await asyncio.sleep(0)
+        clock.move(seconds=60)
+    await waiting
+
+    assert abs(metrics.clock_skew._value.get()) < 30
 
 
 @pytest.mark.postgresql_only("a file has no clock")

@@ -142,6 +142,10 @@ async def test_a_refusal_changes_nothing_and_ends_every_session(sanic_client: Li
         page = await person.get(f"/contact-change/{token}")
         assert (page.status_code, f"the e-mail address to {NEW}" in page.text) == (200, True)
         assert await address_of(live, tenant) == (OLD, None)
+        for neither in ({}, {"decision": "maybe"}):
+            undecided = await person.send(f"/contact-change/{token}", "/contact-change", token=token, **neither)
+            assert undecided.status_code == 400
+        assert (await live.http.get(PROFILE, headers=thief)).status_code == 200
         done = await person.send(f"/contact-change/{token}", "/contact-change", token=token, decision="refuse")
         assert (done.status_code, "Nothing was changed" in done.text) == (200, True)
         assert (await person.get(f"/contact-change/{token}")).status_code == 401
@@ -177,6 +181,25 @@ async def test_a_link_ends_with_its_day_and_cannot_be_guessed(sanic_client: Live
     assert await address_of(live, tenant) == (OLD, None)
     clock.move(days=31)
     assert (await purge_sessions(live.ctx))["contact_changes"] == 1
+
+
+async def test_no_link_is_sent_that_has_ended_and_none_says_more_time_than_is_left(
+    sanic_client: LiveServer, clock: MovableClock
+) -> None:
+    live, tenant = sanic_client, await reachable(sanic_client)
+    await save(live, tenant, email=NEW)
+    clock.move(hours=20)
+    again = await save(live, tenant, email=NEW)
+    assert "Follow the link within 4 hours" in again.json()["detail"]
+    (late,) = await sent(live)
+    assert "Within 4 hours:" in late.text
+    await save(live, tenant, email="other@evil.example")
+    clock.move(hours=24)
+
+    assert await sent(live) == [late]
+
+    states = Counter(row.state for row in await rows(live, select(deliveries.c.state)))
+    assert states == {"sent": 1, "needless": 1}
 
 
 async def test_no_token_of_a_link_is_stored(sanic_client: LiveServer) -> None:
@@ -251,6 +274,9 @@ async def test_the_confirmation_goes_where_one_time_passwords_go(
     class Messenger:
         async def send(self, channel: str, to: str, text: str) -> None:
             texts.append((f"{channel} {to}", text))
+
+        async def close(self) -> None:
+            pass
 
     monkeypatch.setattr(live.runtime, "messenger", Messenger())
 

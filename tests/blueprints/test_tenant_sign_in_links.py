@@ -16,6 +16,8 @@ from support.rows import row_counts, rows, told
 from support.sign_in import generate, reachable
 
 from app.access.permissions import Role
+from app.context import Context
+from app.services.directory.lookup import Tenant
 from app.services.tenants import deletion, sign_in_links
 from app.settings import Settings
 from sql.tables import platform_events, tenant_sign_in_links
@@ -107,6 +109,23 @@ async def test_a_link_ends_by_time_by_a_newer_one_and_with_its_tenant(
     of_next_year = await new_link(sanic_client, tenant.slug)
     clock.move(days=-365)
     assert await use(sanic_client, of_next_year) == 401
+
+
+async def test_a_link_whose_tenant_is_deleted_while_it_is_used_is_as_any_that_has_ended(
+    sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = await reachable(sanic_client)
+    token = await new_link(sanic_client, tenant.slug)
+    find = sign_in_links.link_owner
+
+    async def found_and_deleted(ctx: Context, token: str) -> Tenant:
+        owner = await find(ctx, token)
+        await deletion.delete_tenant(sanic_client.ctx, owner.slug)
+        return owner
+
+    monkeypatch.setattr(sign_in_links, "link_owner", found_and_deleted)
+
+    assert await use(sanic_client, token) == 401
 
 
 async def test_a_link_is_kept_as_a_hash_and_told_to_no_one(sanic_client: LiveServer) -> None:

@@ -20,6 +20,9 @@ SOUND: dict[str, tuple[bytes, list[int]]] = {
     "a body, then another request": (posted(b"content-length: 7"), [422, 200]),
     "a length with blanks around it": (posted(b"content-length: \t7 \t"), [422, 200]),
     "a length of nothing": (GET + b"content-length: 0\r\n\r\n", [200, 200]),
+    "a host with its port": (GET.replace(b"host: p", b"host: [::1]:8000") + b"\r\n", [200, 200]),
+    "an empty host": (GET.replace(b"host: p", b"host:") + b"\r\n", [200, 200]),
+    "no host of an older version": (b"GET /healthz HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", [200, 200]),
     "capital letters": (posted(b"Content-LENGTH: 7"), [422, 200]),
     "chunks": (CHUNKED + b'3\r\n{"a\r\n4\r\n":1}\r\n0\r\n\r\n', [422, 200]),
     "a chunk's extension": (CHUNKED + b"7;name=value\r\n" + BODY + b"\r\n0\r\n\r\n", [422, 200]),
@@ -68,7 +71,13 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a bare line feed in a header": (posted(b"x-more: 1\ncontent-length: 7"), 400),
     "a bare carriage return in a header": (posted(b"x-more: 1\rcontent-length: 7"), 400),
     "bare line feeds": (GET.replace(b"\r\n", b"\n") + b"\n", 400),
+    "DEL in a header": (posted(b"x-more: a\x7fb"), 400),
     "two hosts": (GET + b"host: q\r\n\r\n", 400),
+    "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+    **{
+        f"a host of {host!r}": (b"GET /healthz HTTP/1.1\r\nhost: " + host + b"\r\n\r\n", 400)
+        for host in (b"p/", b"p q", b"a@p", b"p#", b"p:x", b"p:1:2", b"[::1", b"http://p", b"p\xff")
+    },
     "trailers": (CHUNKED + b"7\r\n" + BODY + b"\r\n0\r\nx-more: 1\r\n\r\n", 400),
     "a chunk without its line end": (CHUNKED + b"7\r\n" + BODY + b"0\r\n\r\n", 400),
     "a chunk that is longer than it says": (CHUNKED + b"3\r\n" + BODY + b"\r\n0\r\n\r\n", 400),
@@ -91,7 +100,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     **{
         f"a target of {target!r}": (b"GET " + target + b" HTTP/1.1\r\nhost: p\r\n\r\n", 400)
         for target in (
-            *(b"", b"*", b"healthz", b"/\0", b"/a\tb", b"/a b", b"/\xff", b"/\x7f", b"/\rb"),
+            *(b"", b"*", b"healthz", b"/\0", b"/a\tb", b"/a b", b"/\xff", b"/\x7f", b"/\rb", b"/a#b", b"/?a#b"),
             *(b"http://", b"http://x:99999/", b"http://x:99999/?a=b", b"http:///", b"https://[::/", b"x:443"),
         )
     },

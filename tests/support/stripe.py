@@ -24,6 +24,8 @@ from app.providers.stripe_simulator.simulator import Sent, StripeSimulator
 
 PAYS, FAILS_LATER, DECLINED, DISPUTED = "4242424242424242", "4000000000000341", "4000000000000002", "4000000000000259"
 DAY = 86_400
+# Instead of the status of an answer.
+SILENT, HANGS_UP = 0, -1
 SECRET = "whsec_of_tests"
 PLACES = {
     "success_url": "http://shop.test/billing?success=true",
@@ -130,7 +132,9 @@ class Elsewhere:
                 self.heads.append(head)
                 self.bodies.append(await reader.readexactly(int(head.get("content-length", 0))))
                 status, answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                if status == 0:
+                if status == HANGS_UP:
+                    break
+                if status == SILENT:
                     await asyncio.sleep(60)
                 body = json.dumps(answer).encode()
                 writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
@@ -142,7 +146,7 @@ class Elsewhere:
 
 @contextlib.asynccontextmanager
 async def elsewhere(*answers: tuple[int, Any]) -> AsyncIterator[Elsewhere]:
-    """A server that gives these answers; with the status 0 it gives none."""
+    """A server that gives these answers; with the status SILENT it gives none, and with HANGS_UP it hangs up."""
     them = Elsewhere(list(answers))
     serving: set[asyncio.Task[None]] = set()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from app.certificates import trusted_authorities
 from app.providers.stripe_simulator import tables
 from app.providers.stripe_simulator.store import Store
 
@@ -122,4 +123,6 @@ def signature(body: bytes, secret: str, moment: int) -> str:
 def _make_client() -> httpx2.AsyncClient:
     import httpx2
 
-    return httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+    return httpx2.AsyncClient(
+        verify=trusted_authorities(), timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+    )

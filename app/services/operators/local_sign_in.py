@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from app import typed_text
-from app.clock import CLOCKS_DIFFER
+from app.clock import good_at
 from app.context import Actor, Context
 from app.database.connections import WriteConnection
 from app.errors import CredentialsInvalidError, SignInLinkInvalidError, ValidationError
@@ -148,8 +148,7 @@ async def replace_password(conn: WriteConnection, ctx: Context, owner: LinkOwner
 
 
 def _good_at(ctx: Context) -> dict[str, datetime]:
-    now = ctx.now()
-    return {"now": now, "latest": now + timedelta(seconds=ctx.runtime.settings.sign_in_link_seconds) + CLOCKS_DIFFER}
+    return good_at(ctx.now(), ctx.runtime.settings.sign_in_link_seconds)
 
 
 def _self(owner: LinkOwner) -> Actor:

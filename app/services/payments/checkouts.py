@@ -29,6 +29,7 @@ from app.providers.payments import Session
 from app.services.billing.clock import billing_now
 from app.services.directory.lookup import lock_tenant
 from app.services.payments.payer import gateway_of, in_time
+from app.settings import Settings
 from sql.statements import checkouts as statements
 
 Kind = Literal["subscription", "plan_change", "codes"]
@@ -152,7 +153,7 @@ async def _take_place(conn: WriteConnection, ctx: Context, draft: Draft, at_bill
         mine = None
     if mine is not None and is_held(mine.asked_until, now):
         return _Place(mine, is_ours=False, replaced=[])
-    until = now + _asking_time(ctx)
+    until = now + timedelta(seconds=asking_seconds(ctx.runtime.settings))
     replaced = [row for row in others if not await _close_unless_payable(conn, ctx, row, at_billing)]
     if mine is not None:
         key = {"of_tenant_id": ctx.tenant_id, "of_id": mine.id}
@@ -212,10 +213,9 @@ async def _insert(conn: WriteConnection, ctx: Context, draft: Draft, until: date
     return _Row(checkout_id, draft.kind, "opening", draft.plan_id, None, None, draft.amount, until, None)
 
 
-def _asking_time(ctx: Context) -> timedelta:
-    """How long whoever asks may take: a few calls of Stripe, each sent again as often as the settings say."""
-    settings = ctx.runtime.settings
-    return timedelta(seconds=4 * settings.stripe_timeout_seconds * (1 + settings.stripe_retries))
+def asking_seconds(settings: Settings) -> float:
+    """How long whoever asks may take: a few calls of Stripe, each with all its attempts."""
+    return 4 * settings.stripe_timeout_seconds
 
 
 async def _open(ctx: Context, place: _Place, ask: Ask) -> Opened:

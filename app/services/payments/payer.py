@@ -63,6 +63,16 @@ def gateway_of(ctx: Context) -> BillingGateway:
     return ctx.runtime.payments
 
 
+async def ready_gateway(ctx: Context) -> BillingGateway:
+    """The gateway, for whoever asks the database first: a refusal because Stripe is silent costs no statement.
+
+    Raises PaymentsNotConfiguredError, PaymentsUnavailableError.
+    """
+    gateway = gateway_of(ctx)
+    await gateway.ready()
+    return gateway
+
+
 async def in_time(ctx: Context, work: Coroutine[Any, Any, Answer]) -> Answer:
     """What the work answers; where Stripe takes longer than a request may, the work goes on without its caller.
 

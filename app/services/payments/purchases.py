@@ -13,7 +13,7 @@ from app.errors import CodesGoneError, PurchaseNotFoundError, PurchaseUnpaidErro
 from app.services.billing.pages import return_url
 from app.services.payments.checkouts import Answered, Draft, Opened, open_once
 from app.services.payments.paid_codes import SEALED_FOR
-from app.services.payments.payer import Payer, customer_of, gateway_of, own_payer
+from app.services.payments.payer import Payer, customer_of, gateway_of, own_payer, ready_gateway
 from app.settings.kinds import CodePrice
 from sql.statements import checkouts as statements
 
@@ -62,7 +62,7 @@ async def start_purchase(ctx: Context, quantity: int, label: str | None = None) 
 
     Raises as ``open_once``.
     """
-    gateway_of(ctx)
+    await ready_gateway(ctx)
     payer, settings = await own_payer(ctx), ctx.runtime.settings
     draft = Draft(
         kind="codes",

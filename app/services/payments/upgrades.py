@@ -12,7 +12,7 @@ from app.errors import AlreadyOnPlanError, PaymentsRefusedError, PlanIdNotFoundE
 from app.providers.payments import ProrationLine, StripeObject
 from app.services.billing.pages import return_url
 from app.services.payments.checkouts import Answered, Draft, Opened, open_once
-from app.services.payments.payer import Payer, customer_of, gateway_of, in_time, own_payer
+from app.services.payments.payer import Payer, customer_of, gateway_of, in_time, own_payer, ready_gateway
 from app.services.payments.plan_prices import needed_price
 from sql.statements import checkouts as statements
 
@@ -58,7 +58,7 @@ async def start_upgrade(ctx: Context, plan_id: int) -> Opened:
     However often it is asked for, it is one session as long as that is open, and never a second subscription. Raises
     PlanIdNotFoundError, AlreadyOnPlanError, and as ``open_once``.
     """
-    gateway_of(ctx)
+    await ready_gateway(ctx)
     payer, plan = await own_payer(ctx), await _plan(ctx, plan_id)
     if payer.may_have_subscription and payer.plan_id == plan.id:
         raise AlreadyOnPlanError(plan=plan.name)

@@ -13,7 +13,7 @@ from app.services.billing.plans import find_plan
 from app.services.billing.subscriptions import override, put_on_plan
 from app.services.directory.lookup import Tenant
 from app.services.tenants.contact_changes import Waiting, ask_for_confirmation, tell_of_contacts
-from app.services.tenants.contact_messages import fields_in_words
+from app.services.tenants.contact_messages import fields_in_words, hours_until
 from app.services.tenants.deliveries import enqueue_deliveries
 from app.services.tenants.details import TenantDetails, details_on
 from app.services.tenants.profile import Profile, store_changes
@@ -73,7 +73,6 @@ async def update_own_profile(ctx: Context, changes: Mapping[str, Any]) -> Tenant
         details = await details_on(conn, ctx, profile.slug)
     if waiting is not None:
         enqueue_deliveries(ctx, waiting.deliveries)
-        hours = max(1, ctx.runtime.settings.contact_change_seconds // 3600)
-        what = fields_in_words(waiting.fields)
+        what, hours = fields_in_words(waiting.fields), hours_until(waiting.expires_at, ctx.now())
         raise ContactChangeWaitsError(what=what, asked_at=waiting.asked_at, hours=hours)
     return details

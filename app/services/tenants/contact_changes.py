@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.clock import CLOCKS_DIFFER
+from app.clock import good_at
 from app.context import Actor, Context
 from app.database.connections import WriteConnection
 from app.errors import ContactChangeNotFoundError, RateLimitedError, TenantLinkInvalidError
@@ -31,22 +31,20 @@ PER_HOUR = 5
 
 
 class Waiting(NamedTuple):
-    """A change that waits: what it changes, where its confirmation was asked for, and the messages to send."""
+    """A change that waits: what it changes, where and until when it is to be confirmed, and the messages to send."""
 
     fields: tuple[str, ...]
     asked_at: str
+    expires_at: datetime
     deliveries: tuple[int, ...]
 
 
 class StoredChange(NamedTuple):
-    """A change as it is stored; ``changes`` and ``previous`` are JSON objects of columns."""
+    """A change that waits, as it is stored; ``changes`` is a JSON object of columns."""
 
     id: int
     tenant_id: int
     changes: str
-    previous: str
-    state: str
-    requested_by: str
     created_at: datetime
     expires_at: datetime
 
@@ -82,20 +80,20 @@ async def ask_for_confirmation(
     asked_at = profile.email or profile.phone_number or ""
     waiting = await conn.maybe(statements.waiting_change, StoredChange, tenant_id=profile.id, **_times(ctx))
     if waiting is not None and orjson.loads(waiting.changes) == contacts:
-        return Waiting(tuple(contacts), asked_at, ())
+        return Waiting(tuple(contacts), asked_at, waiting.expires_at, ())
     limit = ExactLimit("contact changes of a tenant", PER_HOUR, HOUR)
     if (wait := await count_hit(conn, ctx, limit, str(profile.id))) is not None:
         raise RateLimitedError(retry_after=wait)
     await conn.affected(statements.supersede_change, of_tenant_id=profile.id, now=now)
     row = {"tenant_id": profile.id, "requested_by": ctx.actor.name, "state": "waiting", "created_at": now}
     row |= {"changes": _json(contacts), "previous": _json(_stored(profile, contacts))}
-    life = timedelta(seconds=ctx.runtime.settings.contact_change_seconds)
-    change_id = await conn.one(statements.insert_change, int, **row, expires_at=now + life)
+    expires_at = now + timedelta(seconds=ctx.runtime.settings.contact_change_seconds)
+    change_id = await conn.one(statements.insert_change, int, **row, expires_at=expires_at)
     delivery = await request_delivery(conn, "contact_change", profile.slug, at=now, contact_change_id=change_id)
     title = f"Where {profile.slug} gets its one-time passwords is to change"
     metadata = _metadata(profile, contacts)
     await record(conn, ctx, Event(EventType.CONTACT_CHANGE_REQUESTED, title, tenant_id=profile.id, metadata=metadata))
-    return Waiting(tuple(contacts), asked_at, (delivery,))
+    return Waiting(tuple(contacts), asked_at, expires_at, (delivery,))
 
 
 async def tell_of_contacts(
@@ -215,8 +213,7 @@ async def _by_token(ctx: Context, token: str) -> StoredChange:
 
 def _times(ctx: Context) -> dict[str, datetime]:
     """What the end of a wait is compared with."""
-    now, life = ctx.now(), timedelta(seconds=ctx.runtime.settings.contact_change_seconds)
-    return {"now": now, "latest": now + life + CLOCKS_DIFFER}
+    return good_at(ctx.now(), ctx.runtime.settings.contact_change_seconds)
 
 
 def _metadata(profile: Profile, contacts: Mapping[str, str | None]) -> dict[str, object]:

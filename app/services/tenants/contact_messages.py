@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 import orjson
 
+from app.clock import good_at
 from app.context import Context
 from app.messages.ports import Channel, Mail
 from app.services.tenants.messages import (
@@ -44,6 +46,7 @@ class _Values(NamedTuple):
     changes: str
     previous: str
     state: str
+    expires_at: datetime
 
 
 def fields_in_words(fields: Iterable[str]) -> str:
@@ -56,22 +59,29 @@ def changes_in_words(changes: Mapping[str, str | None]) -> str:
     return " and ".join(f"the {_WORDS[name]} to {value or 'none'}" for name, value in changes.items())
 
 
+def hours_until(moment: datetime, now: datetime) -> int:
+    """How many hours are left, rounded; one at least."""
+    return max(1, round((moment - now) / timedelta(hours=1)))
+
+
 async def asking(ctx: Context, about: About) -> Outgoing | None:
-    """How a confirmation is asked for where one-time passwords go; None where the change was decided.
+    """How a confirmation is asked for where one-time passwords go; None where the change was decided or has ended.
 
     Each message has a link of its own, of which a keyed hash is stored; the newest one works.
     """
     settings, now = ctx.runtime.settings, ctx.now()
     token = secrets.token_urlsafe(32)
     async with ctx.write_autocommit() as conn:
-        values = {"new_token_hash": ctx.runtime.keys.token_hash("contact change", token), "change_id": about.change_id}
-        if not await conn.affected(statements.set_token, of_tenant_id=about.tenant_id, **values):
+        times = good_at(now, settings.contact_change_seconds)
+        key = {"of_tenant_id": about.tenant_id, "change_id": about.change_id}
+        token_hash = ctx.runtime.keys.token_hash("contact change", token)
+        if not await conn.affected(statements.set_token, **key, new_token_hash=token_hash, **times):
             return None
     change = await _values(ctx, about)
     if change is None:
         return None
     link = settings.public_url.rstrip("/") + PATH + token
-    hours = max(1, settings.contact_change_seconds // 3600)
+    hours = hours_until(change.expires_at, now)
     words, name = changes_in_words(orjson.loads(change.changes)), about.tenant_name
     return _out(
         ctx,

@@ -171,7 +171,7 @@ async def _send_contact_message(ctx: Context, attempt: Attempt, recipient: Recip
     about = About(recipient.id, recipient.name, attempt.contact_change_id or 0, contacts, channel)
     outgoing = await (asking if attempt.kind == "contact_change" else telling)(ctx, about)
     if outgoing is None:
-        raise _NeedlessError("the change was decided or superseded by now")
+        raise _NeedlessError("the change was decided or superseded by now, or has ended")
     if not outgoing.ways:
         raise _UnreachableError("the tenant had no address before")
     await _any_way(outgoing.ways, outgoing.secret)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import NamedTuple
 
-from app.clock import CLOCKS_DIFFER
+from app.clock import good_at
 from app.context import Context
 from app.errors import OneTimePasswordInvalidError
 from app.services.directory.lookup import Tenant
@@ -72,10 +71,8 @@ async def verify_password(ctx: Context, tenant_slug: str, password: str, marks: 
     challenge = None
     async with ctx.write() as conn:
         if (refusal := await count_guess(conn, ctx, tenant_slug, browser)) is None:
-            now = ctx.now()
-            latest = now + timedelta(seconds=ctx.runtime.settings.one_time_password_seconds) + CLOCKS_DIFFER
-            asked = {"tenant_slug": tenant_slug, "now": now, "latest": latest}
-            challenge = await conn.maybe(statements.open_challenge, _Challenge, **asked)
+            times = good_at(ctx.now(), ctx.runtime.settings.one_time_password_seconds)
+            challenge = await conn.maybe(statements.open_challenge, _Challenge, tenant_slug=tenant_slug, **times)
     if refusal is not None:
         raise refusal
     # Where there is no challenge, a comparison is made as well: the answer must take as long.

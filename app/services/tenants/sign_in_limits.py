@@ -62,7 +62,7 @@ async def count_guess(
 
 
 async def give_guess_back(conn: WriteConnection, ctx: Context, tenant_slug: str, browser: KnownBrowser | None) -> None:
-    """A guess was right, and is none any more: whoever signs in rightly may do so as often as they like."""
+    """A guess was right, and is none any more, of this tenant's; what an address may guess at all tenants stays."""
     await forget_hits(conn, ctx, *_guesses_at_a_code(ctx, tenant_slug, browser))
     for counted in _guesses(ctx, tenant_slug, browser):
         await give_hit_back(conn, ctx, *counted)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.clock import CLOCKS_DIFFER
+from app.clock import good_at
 from app.context import Context
 from app.errors import RateLimitedError, TenantLinkInvalidError
 from app.events import Event, EventType, record
 from app.limits.addresses import network_of
 from app.limits.exact_limits import ExactLimit, count_hit
 from app.services.directory.lookup import Tenant, keep_tenant
-from app.services.tenants.known_browsers import known_browser, new_mark
+from app.services.tenants.known_browsers import new_mark
 from app.services.tenants.sessions import TOKEN_BYTES, begin_session
 from app.services.tenants.sign_in import Admitted
 from app.services.tenants.sign_in_limits import TEN_MINUTES
 from app.settings import Settings
 from sql.statements import sign_in as statements
+from sql.statements import tenants
 
 PATH = "/sign-in/"
 
@@ -58,10 +58,11 @@ async def link_owner(ctx: Context, token: str) -> Tenant:
     return tenant
 
 
-async def use_link(ctx: Context, token: str, marks: Collection[str] = ()) -> Admitted:
+async def use_link(ctx: Context, token: str) -> Admitted:
     """Begin a session for the bearer of a link, in a browser that is known from then on; the link ends.
 
-    Raises TenantLinkInvalidError, also for the second of two at once; RateLimitedError.
+    Raises TenantLinkInvalidError, also for the second of two at once and for a tenant that was deleted just now;
+    RateLimitedError.
     """
     limit = ExactLimit("links of an address", ctx.runtime.settings.one_time_password_guesses_per_address, TEN_MINUTES)
     async with ctx.write() as conn:
@@ -69,20 +70,20 @@ async def use_link(ctx: Context, token: str, marks: Collection[str] = ()) -> Adm
     if wait is not None:
         raise RateLimitedError(retry_after=wait)
     owner = await link_owner(ctx, token)
-    browser = await known_browser(ctx, owner.slug, marks)
     token_hash = ctx.runtime.keys.token_hash("tenant sign-in link", token)
     async with ctx.write() as conn:
-        tenant = await keep_tenant(conn, owner.slug)
-        if not await conn.affected(statements.take_link, tenant_id=tenant.id, token_hash=token_hash, **_times(ctx)):
+        # Deleted just now, another tenant may have the slug, and not this link.
+        tenant = await conn.maybe(tenants.by_slug_share_locked, Tenant, tenant_slug=owner.slug)
+        taken = {"token_hash": token_hash, **_times(ctx)}
+        if tenant is None or not await conn.affected(statements.take_link, tenant_id=tenant.id, **taken):
             raise TenantLinkInvalidError
         session = await begin_session(conn, ctx, tenant, by="sign-in link")
-    return Admitted(session, new_mark(ctx, tenant, browser))
+    return Admitted(session, new_mark(ctx, tenant, None))
 
 
 def _times(ctx: Context) -> dict[str, datetime]:
     """What the end of a link is compared with."""
-    now, life = ctx.now(), timedelta(seconds=ctx.runtime.settings.tenant_sign_in_link_seconds)
-    return {"now": now, "latest": now + life + CLOCKS_DIFFER}
+    return good_at(ctx.now(), ctx.runtime.settings.tenant_sign_in_link_seconds)
 
 
 def front_end_url(settings: Settings) -> str:

@@ -3,76 +3,24 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
+from support.command_line import Portal, Ran
 
-from app.__main__ import COMMANDS, GROUPS, main
+from app.__main__ import COMMANDS, GROUPS
 from app.commands.serve import _metrics_folder
 from app.database.schema import head_revision
 from app.settings import load_settings
 
 STRONG_SECRET = "abcdefghijklmnopqrstuvwxyz0123456789ABCD"
 PATIENCE_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command has left: its exit code and its two outputs."""
-
-    exit_code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON object on standard output."""
-        assert self.exit_code == 0, self.err
-        return json.loads(self.out)
-
-
-@dataclass
-class Portal:
-    """Runs commands in this process, as the shell would."""
-
-    capture: pytest.CaptureFixture[str]
-    environment: pytest.MonkeyPatch
-
-    def __call__(self, *arguments: str, **variables: str) -> Ran:
-        with self.environment.context() as patch:
-            patch.setattr(sys, "argv", ["portal", *arguments])
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            self.capture.readouterr()
-            exit_code = main()
-        return Ran(exit_code, *self.capture.readouterr())
-
-
-@pytest.fixture
-def portal(state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Portal]:
-    """Commands on a database that nobody has made yet; logs are ours again afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield Portal(capsys, monkeypatch)
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def stored(portal: Portal, empty_database: str, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    """Commands on an empty database, once on each kind."""
-    monkeypatch.setenv("PORTAL_DATABASE_URL", empty_database)
-    return portal
 
 
 def test_an_operator_goes_from_a_plan_to_a_revoked_code(stored: Portal) -> None:

@@ -90,6 +90,7 @@ async def test_what_is_missing_at_stripe_is_named(tmp_path: Path) -> None:
     assert "PORTAL_STRIPE_WEBHOOK_SECRET" in results[2][2]
     assert said(refused) == [("payments", "failure"), ("webhook", "failure")]
     assert said(silent) == [("payments", "warning"), ("webhook", "failure")]
+    assert "refused with 503" in silent[0][2]
     assert said(wrong) == [("payments", "failure")]
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from app.database.coalesce import Coalescer
-from app.errors import RowLockedError
+from app.errors import OverloadedError, RowLockedError
 
 # Items belong to an owner each hundred; a row of this one is locked while the desk says so.
 LOCKED = 3
@@ -96,3 +96,23 @@ async def test_what_waits_for_a_locked_row_is_answered_before_the_queue_is_drain
 
     assert isinstance(asked[0].exception(), RowLockedError)
     assert asked[1].result() == 1000
+
+
+async def test_what_waits_of_an_owner_is_bounded_by_its_weight_and_not_by_its_number() -> None:
+    desk = Desk()
+    queue = desk.queue()
+    await asyncio.gather(queue.ask(300), return_exceptions=True)
+    desk.timed_out.clear()
+
+    # A tenth of the queue's thousand may wait, whether it is tried at this moment or not.
+    asked = [asyncio.create_task(queue.ask(item, 40)) for item in (301, 302)]
+    await asyncio.sleep(0.01)
+    asked.append(asyncio.create_task(queue.ask(303, 40)))
+    await asyncio.wait([asked[2]], timeout=5)
+    refused = asked[2].done() and asked[2].exception()
+    desk.locked = False
+    desk.timed_out.set()
+
+    assert isinstance(refused, OverloadedError)
+    assert await asyncio.gather(*asked[:2]) == [3010, 3020]
+    assert await asyncio.gather(*(queue.ask(item, 40) for item in (304, 305))) == [3040, 3050]

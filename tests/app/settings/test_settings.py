@@ -8,14 +8,18 @@ import stat
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.databases import is_setting
 
+from app.clock import CLOCKS_DIFFER, is_held
 from app.errors import SettingsError
 from app.services.billing.pages import return_url
+from app.services.idempotency import hold_seconds
+from app.services.payments.checkouts import asking_seconds
 from app.services.tenants.sign_in_links import front_end_url
 from app.settings import Settings, load_settings
 from app.settings.files import toml_files
@@ -220,6 +224,19 @@ def test_nobody_waits_for_a_turn_longer_than_a_request_may_take(tmp_path: Path) 
     error = wrong(state_dir=tmp_path, device_wait_seconds=30)
 
     assert error.values["key"] == "device_wait_seconds"
+
+
+def test_no_setting_lets_a_hold_last_longer_than_one_is_believed(tmp_path: Path) -> None:
+    longest = {"response_timeout_seconds": 1160, "stripe_timeout_seconds": 120, "stripe_retries": 5}
+    settings = load_settings(state_dir=tmp_path, **longest)
+
+    error = wrong(state_dir=tmp_path, **longest | {"response_timeout_seconds": 1161})
+
+    assert error.values["key"] == "response_timeout_seconds"
+    # Also by whoever's clock stands behind the holder's.
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for seconds in (hold_seconds(settings), asking_seconds(settings)):
+        assert is_held(now + CLOCKS_DIFFER + timedelta(seconds=seconds), now)
 
 
 def test_development_makes_a_secret_once_and_keeps_it_to_itself(tmp_path: Path) -> None:

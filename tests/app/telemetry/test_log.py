@@ -12,6 +12,7 @@ import structlog
 from support.databases import settings_for
 
 from app.telemetry.log import CAPPED_LOGGERS, TALKATIVE_LOGGERS, configure_logging
+from app.telemetry.request_address import told_address
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,23 @@ def test_as_json_an_event_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
 
     event = json.loads(capsys.readouterr().err)
     assert (event["event"], event["level"], event["lines"]) == ("told", "error", "one\ntwo")
+
+
+def test_an_address_takes_nothing_out_of_json_but_from_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asks chooses the address: a line could be no JSON any more, or an alarm not recognised by its name."""
+    configure_logging(settings_for("", tmp_path, log_format="json"))
+    secret, seen = "SECRET-0123456789-0123456789", "operator_sign_in_refused"
+
+    for target in (f"/a?{secret}", '/a?","level":"', "/a?timestamp", f"/{seen}?{secret}"):
+        token = told_address.set(target)
+        structlog.get_logger("tests").error(seen, said=[f"of {secret}", {"in": secret}], fault=ValueError(secret))
+        logging.getLogger("library").error("%s", secret)
+        told_address.reset(token)
+        ours, library = map(json.loads, capsys.readouterr().err.splitlines())
+        assert (ours["event"], ours["level"], ours["timestamp"] is not None) == (seen, "error", True)
+        assert (secret in f"{ours} {library}") == (secret not in target), target
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,16 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 from support.billing import Payer, at_stripe, days_pass, pay, payer, plan_of, settle, simulator_of
 from support.builders import licensed
 from support.databases import settings_for
 from support.live import LiveServer, live_server
 from support.rows import change, rows
+from support.stripe import HANGS_UP, elsewhere
 
 from app.errors import PaymentsUnavailableError
+from app.providers.stripe import StripeGateway
 from app.providers.stripe_simulator.portal_sessions import confirm_change
 from app.services.payments.checkouts import MAX_AN_HOUR
 from app.services.payments.purchases import cost_of
@@ -172,6 +174,46 @@ async def test_a_tenant_is_told_that_stripe_does_not_answer(impatient: LiveServe
         await tenant.upgrade(plan_id)
         assert await stored(live) == [("subscription", "open")]
         assert len(await at_stripe(live, "checkout.session")) == 1
+
+
+async def test_while_stripe_is_silent_a_click_asks_nobody_and_later_goes_on_with_its_key(live: LiveServer) -> None:
+    tenant, plan_id, other_id = await two_plans(live)
+    seconds, asked = [0.0], Counter[str]()
+    session = {"id": "cs_1", "object": "checkout.session", "url": "https://pay.test/1", "expires_at": 2_000_000_000}
+
+    def note(conn: Any, cursor: Any, statement: str, *more: Any) -> None:
+        asked.update(table.name for table in (checkouts, plans, stripe_customers) if table.name in statement)
+
+    for engine in (live.runtime.db.reader, live.runtime.db.writer):
+        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    customer = (200, {"id": "cus_1", "object": "customer"})
+    async with elsewhere(customer, *[(HANGS_UP, {})] * 3, (401, {"error": {}}), (200, session)) as there:
+        gateway = StripeGateway(
+            "sk_test_1", api_base=there.base, timeout_seconds=20, retries=0, hold_seconds=0, clock=lambda: seconds[0]
+        )
+        with patch.object(live.runtime, "payments", gateway):
+            for _ in range(3):
+                await tenant.upgrade(plan_id, 503)
+            assert set(asked) == {"checkouts", "plans", "stripe_customers"}
+            asked.clear()
+            seconds[0] += 2
+            refused = [await tenant.send("POST", "/upgrade", json={"planId": each}) for each in (plan_id, other_id)]
+            refused.append(await tenant.send("POST", "/purchase-codes", json={"quantity": 5}))
+            assert (asked, len(there.heads)) == ({}, 4)
+            for answer in refused:
+                assert (answer.status_code, answer.json()["errorCode"]) == (503, "payments_unavailable")
+                assert answer.headers["retry-after"] == "3"
+            assert await stored(live) == [("subscription", "opening")]
+
+            seconds[0] += 3
+            await tenant.upgrade(plan_id, 503)
+            assert gateway._breaker._trying is not None
+            await gateway._breaker._trying
+            assert (await tenant.upgrade(plan_id))["sessionId"] == "cs_1"
+            await gateway.close()
+    keys = [head.get("idempotency-key") for head in there.heads]
+    assert keys == [f"customer:{tenant.tenant.tenant_id}", *[keys[1]] * 3, None, keys[1]]
+    assert await stored(live) == [("subscription", "open")]
 
 
 async def test_clicks_in_two_processes_open_one_session(database: str, tmp_path: Path) -> None:
