@@ -18,9 +18,10 @@ async def guessing(ctx: Context) -> AsyncIterator[None]:
     it whether that exists.
     """
     address = network_of(ctx.address) or "unknown"
-    await ctx.runtime.rate_limits.check_guessing(address)
-    try:
-        yield
-    except (CodeUnknownError, TenantNotFoundError):
-        await ctx.runtime.rate_limits.count_guess(address)
-        raise
+    limits = ctx.runtime.rate_limits
+    async with limits.guessing(address):
+        try:
+            yield
+        except (CodeUnknownError, TenantNotFoundError):
+            await limits.count_guess(address)
+            raise

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
@@ -31,6 +33,16 @@ class Allowance(NamedTuple):
     limit: int
     remaining: int
     reset_seconds: int
+
+
+@dataclass
+class _Asking:
+    """The questions of one address: all of them, those that are being answered, and the next one of those that wait."""
+
+    known: int = 0
+    running: int = 0
+    next_one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RateLimits:
@@ -59,6 +71,8 @@ class RateLimits:
         self._graphql_cost = RateLimit("graphql", settings.graphql_cost_per_minute)
         limits = (self._device_requests, self._unknown_codes, self._graphql_cost)
         self._memory = {limit.name: MemoryWindow(limit) for limit in limits}
+        # By addresses, while requests of theirs run.
+        self._asking: dict[str, _Asking] = {}
 
     async def count_device_request(self, device: int | str) -> Allowance | None:
         """Count one request of a device, and wait until its pace permits the request.
@@ -95,16 +109,48 @@ class RateLimits:
             raise CostBudgetError(retry_after=limit.seconds_left, limit=limit.max_hits)
         return Allowance(limit.max_hits, left, limit.seconds_left)
 
+    @contextlib.asynccontextmanager
+    async def guessing(self, address: str) -> AsyncIterator[None]:
+        """Let the block ask with a code or a tenant that may not exist; what then does not is for ``count_guess``.
+
+        Raises RateLimitedError, before the block, for an address that has named too many that do not exist. As many ask
+        at once as may all be wrong, and others of the address wait for their ends: nobody guesses more by asking at
+        once, and nobody is refused for asking beside many.
+        """
+        if not self._on:
+            yield
+            return
+        asking = self._asking.setdefault(address, _Asking())
+        asking.known += 1
+        try:
+            left = await self._guesses_left(address)
+            if asking.running > left >= 0:
+                async with asking.next_one:
+                    while (left := await self._guesses_left(address)) >= 0 and asking.running > left:
+                        asking.ended.clear()
+                        await asking.ended.wait()
+            if left >= 0:
+                asking.running += 1
+                try:
+                    yield
+                finally:
+                    asking.running -= 1
+                    asking.ended.set()
+                return
+        finally:
+            asking.known -= 1
+            if not asking.known:
+                del self._asking[address]
+        await self._hold()
+        raise _refusal(self._unknown_codes)
+
     async def count_guess(self, address: str) -> None:
         """Count one question with a code or a tenant that does not exist; existing ones are never counted."""
         if self._on:
             await self._hit(self._unknown_codes, address)
 
-    async def check_guessing(self, address: str) -> None:
-        """Raise RateLimitedError for an address that has named too many codes and tenants that do not exist."""
-        if self._on and (await self._hit(self._unknown_codes, address, counts=False)).left < 0:
-            await self._hold()
-            raise _refusal(self._unknown_codes)
+    async def _guesses_left(self, address: str) -> int:
+        return (await self._hit(self._unknown_codes, address, counts=False)).left
 
     async def release(self) -> None:
         """End all waits, now and in the future; return once no request waits any more."""

@@ -10,7 +10,12 @@ import pytest
 BENCH = Path(__file__).parents[2] / "bench"
 # The servers that are compared read settings as they are imported, and run in processes of their own.
 PROGRAMS = sorted(path.stem for path in BENCH.glob("*.py") if path.stem not in {"__init__", "bare", "direct"})
-PROGRAMS += sorted(f"{path.parent.name}.__main__" for path in BENCH.glob("*/__main__.py"))
+PROGRAMS += [
+    f"{folder}.{path.stem}"
+    for folder in ("attacks", "soak")
+    for path in sorted((BENCH / folder).glob("*.py"))
+    if path.stem != "__init__"
+]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

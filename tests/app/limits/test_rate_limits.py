@@ -267,6 +267,29 @@ async def test_unknown_tenants_count_as_guesses_wherever_anybody_may_name_one(se
         assert (await asked("branding", tenant.slug, "192.0.2.9"))[0] == 200
 
 
+async def test_who_guesses_at_once_guesses_no_more(strict: LiveServer) -> None:
+    tenant = await licensed(strict)
+
+    codes = await guess(strict, tenant, 30)
+    slugs = await asyncio.gather(*(strict.http.get(f"/licenses/branding/slug-{number}") for number in range(30)))
+
+    assert Counter(codes) == {400: 5, 429: 25}
+    assert {answer.status_code for answer in slugs} == {429}
+
+
+async def test_who_asks_beside_many_is_not_refused_for_it(strict: LiveServer) -> None:
+    tenant = await licensed(strict, codes=30)
+    for _ in range(4):
+        await guess(strict, tenant, 1)
+
+    # More than may be wrong, but none is.
+    answers = await asyncio.gather(*(activate(strict, tenant, f"hw-{n}", tenant.codes[n]) for n in range(30)))
+    guesses = [(await guess(strict, tenant, 1))[0] for _ in range(2)]
+
+    assert Counter(answer.status_code for answer in answers) == {200: 30}
+    assert guesses == [400, 429]
+
+
 async def test_right_codes_never_count(strict: LiveServer) -> None:
     tenant = await licensed(strict, codes=20)
     used_up = await activate(strict, tenant, "first")

@@ -99,12 +99,13 @@ async def test_guesses_are_counted_together_too(shared: Settings, tmp_path: Path
     first, second = RateLimits(shared), RateLimits(shared)
     address = f"address of {tmp_path}"
     for worker in (first, second, first):
-        await worker.check_guessing(address)
-        await worker.count_guess(address)
+        async with worker.guessing(address):
+            await worker.count_guess(address)
 
     for worker in (first, second):
         with pytest.raises(RateLimitedError):
-            await worker.check_guessing(address)
+            async with worker.guessing(address):
+                raise AssertionError
         await worker.close()
 
 
