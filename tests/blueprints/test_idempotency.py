@@ -121,7 +121,7 @@ async def test_a_request_that_cannot_be_read_does_not_use_its_key(sanic_client: 
     assert (await send(sanic_client, tenant, key)).status_code == 200
 
 
-WRONG = ["", "a b", "x" * 256, "ü", "tab\tbed", "\x7f"]
+WRONG = ["", "a b", "x" * 256, "ü", "tab\tbed"]
 
 
 async def test_a_key_that_is_none_is_refused_by_name(sanic_client: LiveServer) -> None:
