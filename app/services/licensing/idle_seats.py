@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.context import Context
-from app.errors import TenantNotFoundError
+from app.errors import RowLockedError, TenantNotFoundError
 from app.events import Event, EventType, record
 from app.services.directory.lookup import lock_tenant
 from sql.statements import idle_seats as statements
@@ -38,12 +39,20 @@ async def free_idle_seats(ctx: Context) -> Mapping[str, object]:
             async with ctx.read() as conn:
                 tenants = await conn.many(statements.tenants_with_idle_devices, _Tenant, **values)
             for tenant in tenants:
-                while number := await _free_batch(ctx, tenant.slug, seen_since):
-                    freed += number
+                freed += await _free_all(ctx, tenant.slug, seen_since)
             if len(tenants) < PAGE_SIZE:
                 break
             after_id = tenants[-1].id
     return {"freed_seats": freed}
+
+
+async def _free_all(ctx: Context, tenant_slug: str, seen_since: datetime) -> int:
+    """Free the seats of one tenant; answers how many. While somebody has locked its row, the rest waits for a turn."""
+    freed = 0
+    with contextlib.suppress(RowLockedError):
+        while number := await _free_batch(ctx, tenant_slug, seen_since):
+            freed += number
+    return freed
 
 
 async def _free_batch(ctx: Context, tenant_slug: str, seen_since: datetime) -> int:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import ColumnElement, Table, select, text
+from sqlalchemy import ColumnElement, Table, select, text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from support.builders import Activated, activate, activated, licensed, refresh, report, run_event
 from support.live import LiveServer, live_server
+from support.rows import change
 from support.statements import counted_statements
 
 from app.errors import DatabaseUnavailableError, RowLockedError
+from app.services.licensing.idle_seats import free_idle_seats
 from app.settings import Settings
-from sql.tables import devices, refresh_families, subscriptions, usage_rollups
+from sql.tables import devices, plans, refresh_families, subscriptions, usage_rollups
+from sql.tables import tenants as tenants_table
 
 pytestmark = pytest.mark.postgresql_only("SQLite has one writer: nobody waits for a row")
 
@@ -61,6 +65,22 @@ KINDS: list[tuple[str, Table, Callable[[LiveServer, Activated], Awaitable[Respon
     ("refresh", refresh_families, refresh),
     ("usage", usage_rollups, report_one),
 ]
+
+
+async def test_a_silent_device_keeps_its_seat_while_its_tenant_is_locked_and_others_lose_theirs(
+    live: LiveServer,
+) -> None:
+    tenants = [await licensed(live) for _ in range(3)]
+    for tenant in tenants:
+        await activated(live, tenant)
+    await change(live, update(plans).values(device_idle_days=7))
+    await change(live, update(devices).values(last_seen=live.ctx.now() - timedelta(days=8)))
+
+    async with locked(live, tenants_table, tenants_table.c.id == tenants[0].tenant_id):
+        freed = [(await free_idle_seats(live.ctx))["freed_seats"] for _ in range(2)]
+    freed.append((await free_idle_seats(live.ctx))["freed_seats"])
+
+    assert freed == [2, 0, 1]
 
 
 @pytest.mark.parametrize(("table", "send"), [kind[1:] for kind in KINDS], ids=[kind[0] for kind in KINDS])
