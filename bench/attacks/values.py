@@ -8,6 +8,8 @@ import json
 from datetime import UTC, datetime
 from email import message_from_bytes
 
+from support.http_shapes import names_of_a_host
+
 from bench.attacks.target import Finding, Ground, Target, count_of, faults_of, target, together
 
 EVIL = "evil.example"
@@ -73,14 +75,7 @@ async def formulas(server: Target) -> Finding:
 async def hosts(server: Target) -> Finding:
     """Answers and mails with a link to the host that a request names."""
     customer = await server.customer()
-    hostile = {
-        "host": EVIL,
-        "x-forwarded-host": EVIL,
-        "x-forwarded-proto": "https",
-        "x-forwarded-port": "666",
-        "x-original-url": f"https://{EVIL}/",
-        "forwarded": f"host={EVIL};proto=https",
-    }
+    hostile = names_of_a_host(EVIL)
     page = {"accept": "text/html"}
     answers = [await server.http.post(GENERATE, headers=hostile, json={"tenant_slug": customer.slug})]
     answers += [

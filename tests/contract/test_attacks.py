@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 from support.admin import as_operator, as_tenant, operator_cookie
 from support.builders import licensed
+from support.http_shapes import names_of_a_host
 from support.live import LiveServer, live_server
 from support.rows import change, row_counts
 from support.sign_in import GENERATE, deliver_all, generate, mailed, reachable
@@ -87,14 +88,7 @@ async def test_no_page_runs_what_a_tenant_is_called(sanic_client: LiveServer) ->
 async def test_no_link_leads_to_the_host_that_a_request_names(sanic_client: LiveServer) -> None:
     live, tenant = sanic_client, await reachable(sanic_client)
     operator, own = await as_operator(live), await as_tenant(live, tenant.id)
-    hostile = {
-        "host": EVIL,
-        "x-forwarded-host": EVIL,
-        "x-forwarded-proto": "https",
-        "x-forwarded-port": "666",
-        "x-original-url": f"https://{EVIL}/",
-        "forwarded": f"host={EVIL};proto=https",
-    }
+    hostile = names_of_a_host(EVIL)
     answers = [
         await live.http.post(f"/admin/api/tenants/{tenant.slug}/sign-in-link", headers=operator | hostile),
         await live.http.put("/api/tenant/profile", headers=own | hostile, json={"email": "new@example.com"}),

@@ -13,6 +13,7 @@ import logging
 import socket
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def application() -> Sanic[Any, Any]:
     return app
 
 
-class Wire:
+class Wire(ABC):
     """How one provider writes its answers."""
 
     name: str
@@ -165,14 +166,14 @@ class Wire:
         return {"error": {"message": f"refused as asked for, {keys}", "type": "fake_error", "code": "fake"}}
 
     @staticmethod
+    @abstractmethod
     def plain(answer: dict[str, Any], model: str) -> dict[str, Any]:
         """The whole answer at once."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def stream(answer: dict[str, Any], model: str) -> str:
         """The answer as server-sent events."""
-        raise NotImplementedError
 
 
 def _events(*events: dict[str, Any], named: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""HTTP as bytes: shapes of requests that are sound, and those that are refused, each with what is answered."""
+"""HTTP as it is sent: requests as bytes, sound or refused with what is answered, and headers that name a host."""
 
 from __future__ import annotations
 
@@ -109,3 +109,15 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a body that is too large": (posted(b"content-length: 65537", b"expect: 100-continue", body=b""), 413),
     "chunks that are too many": (CHUNKED + b"10001\r\n" + b"x" * 65537 + b"\r\n0\r\n\r\n", 413),
 }
+
+
+def names_of_a_host(host: str) -> dict[str, str]:
+    """Every header by which a request may name the host that it was sent to."""
+    return {
+        "host": host,
+        "x-forwarded-host": host,
+        "x-forwarded-proto": "https",
+        "x-forwarded-port": "666",
+        "x-original-url": f"https://{host}/",
+        "forwarded": f"host={host};proto=https",
+    }
