@@ -22,8 +22,11 @@ def statements_compiled_once() -> Iterator[None]:
 
     def sharing(make: Callable[..., AsyncEngine], kind: Callable[..., Hashable]) -> Callable[..., AsyncEngine]:
         def made(*given: Any, **options: Any) -> AsyncEngine:
-            engine = make(*given, **options)
-            like = first.setdefault(kind(*given, **options), engine).sync_engine
+            engine, key = make(*given, **options), kind(*given, **options)
+            # A dialect asks the server at its engine's first connection; one that never had any knows nothing to share.
+            if key not in first or not hasattr(first[key].dialect, "default_isolation_level"):
+                first[key] = engine
+            like = first[key].sync_engine
             engine.sync_engine.dialect, engine.sync_engine._compiled_cache = like.dialect, like._compiled_cache
             return engine
 
