@@ -43,14 +43,21 @@ async def _fold_some(ctx: Context, after: int, max_rows: int) -> list[int]:
 
 
 async def keep_months(ctx: Context) -> Mapping[str, object]:
-    """Give every tenant its row for the next month, and delete the rows of the months before this one."""
+    """Give every tenant its rows for this month and the next, and delete the rows of the months before.
+
+    This month's are missing only if nobody opened them last month, for example because the portal stood still.
+    """
     month = ctx.month()
+    kept = (month.first_day, month.next_day)
     async with ctx.write() as conn:
         await conn.affected(statements.close_months, first_month=month.first_day)
-        await conn.affected(statements.open_month, month=month.next_day)
-    # Opened before it is filled: a tenant that is created in between gets its row from the database.
-    async with ctx.write() as conn:
-        filled = await conn.affected(statements.fill_month, of_month=month.next_day)
+        for first_day in kept:
+            await conn.affected(statements.open_month, month=first_day)
+    # Opened before they are filled: a tenant that is created in between gets its rows from the database.
+    filled = 0
+    for first_day in kept:
+        async with ctx.write() as conn:
+            filled += await conn.affected(statements.fill_month, of_month=first_day)
     async with ctx.write() as conn:
         removed = await conn.affected(statements.delete_closed_runs, first_month=month.first_day)
     return {"next_month": month.next_day.isoformat(), "rows": filled, "removed": removed}

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from support.billing import Payer, card, days_pass, pay, payer, plan_of, settle, simulator_of
 from support.builders import licensed
 from support.live import LiveServer
-from support.rows import change, rows
+from support.rows import rows
 
 from app.providers.stripe_simulator.checkout import pay_session
 from app.providers.stripe_simulator.portal_sessions import confirm_change
@@ -39,7 +39,10 @@ async def everything_again(live: LiveServer) -> None:
 
 async def wait_again(live: LiveServer) -> None:
     is_somebodys = billing_facts.c.customer_id.is_not(None)
-    await change(live, update(billing_facts).where(is_somebodys).values(handled_at=None))
+    async with live.ctx.write() as conn:
+        # As a fold does. The update alone takes the facts in no order, so two of them could wait for each other.
+        await conn.rows(select(stripe_customers.c.id).order_by(stripe_customers.c.id).with_for_update())
+        await conn.affected(update(billing_facts).where(is_somebodys).values(handled_at=None))
 
 
 async def test_a_plan_that_an_operator_gives_stays(live_at_stripe: LiveServer) -> None:

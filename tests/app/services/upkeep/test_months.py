@@ -62,19 +62,21 @@ async def test_the_check_finds_a_month_that_is_not_its_days(sanic_client: LiveSe
     assert (found["differences"], found["month_differences"]) == (0, 1)
 
 
-async def test_the_months_before_this_one_are_closed(sanic_client: LiveServer, clock: MovableClock) -> None:
-    await licensed(sanic_client)
+@pytest.mark.parametrize("days", [31, 70], ids=["each month", "a portal that stood still for two"])
+async def test_this_month_and_the_next_are_open_and_those_before_closed(
+    sanic_client: LiveServer, clock: MovableClock, days: int
+) -> None:
+    tenant = await licensed(sanic_client)
     for _ in range(3):
         await keep_months(sanic_client.ctx)
-        clock.move(days=31)
+        clock.move(days=days)
     await keep_months(sanic_client.ctx)
 
-    this_month = clock.now().date().replace(day=1)
-    kept = {row.month for row in await rows(sanic_client, select(monthly_runs.c.month))}
-    opened = {row.month for row in await rows(sanic_client, select(opened_months.c.month))}
-    assert kept == opened
-    assert min(kept) == this_month
-    assert len(kept) == 2
+    month = sanic_client.ctx.month()
+    kept = [(row.tenant_id, row.month) for row in await rows(sanic_client, select(monthly_runs))]
+    opened = [row.month for row in await rows(sanic_client, select(opened_months))]
+    assert sorted(opened) == [month.first_day, month.next_day]
+    assert sorted(kept) == [(tenant.tenant_id, month.first_day), (tenant.tenant_id, month.next_day)]
 
 
 async def test_usage_that_a_deleted_tenant_has_left_is_nobodys(sanic_client: LiveServer) -> None:
