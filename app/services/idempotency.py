@@ -18,6 +18,7 @@ from app.access.keys import NONCE_BYTES
 from app.clock import held_at
 from app.context import Actor, Context
 from app.database.key_holds import KeyHold
+from app.database.removal import remove_all
 from app.errors import (
     IdempotencyAnswerLostError,
     IdempotencyConflictError,
@@ -177,9 +178,7 @@ async def release(ctx: Context, hold: KeyHold) -> bool:
 
 async def purge_idempotent_answers(ctx: Context) -> Mapping[str, object]:
     """Remove the answers that have passed their age."""
-    async with ctx.write_autocommit() as conn:
-        removed = await conn.affected(statements.delete_expired_answers, now=ctx.now())
-    return {"idempotent_answers": removed}
+    return {"idempotent_answers": await remove_all(ctx.runtime.db, statements.delete_expired_answers, now=ctx.now())}
 
 
 def _answer(stored: _Stored, request_hash: bytes, key_hash: bytes, cipher: AESGCM) -> KeptAnswer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import and_, bindparam, delete, insert, literal_column, select, update
 
 from sql.hidden import hidden_too, tenant_is_shown
+from sql.removal import some_of
 from sql.scope import across_tenants
 from sql.tables import contact_changes, tenant_sessions, tenants
 from sql.tables.columns import Instant
@@ -80,7 +81,7 @@ end_sessions = delete(tenant_sessions).where(tenant_sessions.c.tenant_id == bind
 
 delete_old_changes = across_tenants(
     hidden_too(
-        delete(contact_changes).where(contact_changes.c.created_at < bindparam("before")),
+        some_of(contact_changes, contact_changes.c.created_at < bindparam("before")),
         "it removes what a deletion would remove later",
     ),
     "the hourly purge removes what has ended, of all tenants",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import bindparam, insert, literal_column, select, update
 
+from sql.removal import some_of
 from sql.tables import deliveries
 
 # A literal, because with a parameter a generic plan could not use the partial index over waiting deliveries.
@@ -39,4 +40,4 @@ deliveries_waiting = (
     .limit(bindparam("max_rows"))
 )
 
-delete_old_deliveries = delete(deliveries).where(deliveries.c.created_at < bindparam("before"))
+delete_old_deliveries = some_of(deliveries, deliveries.c.created_at < bindparam("before"))

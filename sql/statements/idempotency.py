@@ -6,6 +6,7 @@ from sqlalchemy import DateTime, LargeBinary, and_, bindparam, delete, not_, or_
 
 from sql.dialect import batch_rows, insert
 from sql.holds import is_over
+from sql.removal import some_of
 from sql.tables import idempotent_answers
 
 _columns = idempotent_answers.c
@@ -69,4 +70,4 @@ keep_answer = update(idempotent_answers).where(_own_hold).values(sealed_answer=b
 
 release_key = delete(idempotent_answers).where(_own_hold, not_(_columns.is_done))
 
-delete_expired_answers = delete(idempotent_answers).where(_columns.expires_at <= bindparam("now"))
+delete_expired_answers = some_of(idempotent_answers, _columns.expires_at <= bindparam("now"))

@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     false,
     func,
     literal,
@@ -25,6 +24,7 @@ from sqlalchemy.types import TypeEngine
 
 from sql.dialect import insert
 from sql.hidden import hidden_too
+from sql.removal import some_of
 from sql.scope import across_tenants
 from sql.tables import billing_facts, checkouts, stripe_customers
 from sql.tables.columns import Instant
@@ -164,11 +164,7 @@ _is_over = or_(
     and_(billing_facts.c.handled_at < bindparam("before"), billing_facts.c.is_current == false()),
     and_(billing_facts.c.handled_at.is_(None), billing_facts.c.received_at < bindparam("before")),
 )
-delete_old_facts = (
-    delete(billing_facts)
-    .where(billing_facts.c.id.in_(select(billing_facts.c.id).where(_is_over).limit(bindparam("max_rows"))), _is_over)
-    .returning(billing_facts.c.id)
-)
+delete_old_facts = some_of(billing_facts, _is_over)
 
 # Codes that nobody has looked at in time; the rows say that there were some.
 forget_codes = across_tenants(

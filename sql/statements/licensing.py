@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sql import granted
 from sql.dialect import batch_rows, insert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
+from sql.removal import some_of
 from sql.scope import across_tenants
 from sql.tables import activation_codes, devices, plans, refresh_families, signing_keys, subscriptions, tenants
 from sql.tables.columns import Instant
@@ -295,7 +296,7 @@ family_came_back = (
 
 delete_expired_refresh_families = across_tenants(
     hidden_too(
-        delete(refresh_families).where(refresh_families.c.expires_at < bindparam("now")),
+        some_of(refresh_families, refresh_families.c.expires_at < bindparam("now")),
         "it removes what a deletion would remove later",
     ),
     "retention removes expired families of all tenants",

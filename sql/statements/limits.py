@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, case, delete, or_, select, update
 
 from sql.dialect import insert
+from sql.removal import some_of
 from sql.tables import rate_windows
 from sql.tables.columns import Instant
 
@@ -39,4 +40,4 @@ give_hit_back = (
 
 delete_window = delete(rate_windows).where(rate_windows.c.key_hash == bindparam("of_key_hash"))
 
-delete_ended_windows = delete(rate_windows).where(rate_windows.c.ends_at <= bindparam("now"))
+delete_ended_windows = some_of(rate_windows, rate_windows.c.ends_at <= bindparam("now"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import LargeBinary, String, Text, bindparam, delete, func, or_, select, update
 
 from sql.dialect import batch_rows, insert, referenced_column
+from sql.removal import some_of
 from sql.tables import operator_sessions, operators, sign_in_links
 from sql.tables.columns import Instant
 
@@ -189,11 +190,12 @@ end_session = (
 
 end_sessions_of_operator = delete(operator_sessions).where(operator_sessions.c.operator_id == bindparam("operator_id"))
 
-end_stale_sessions = delete(operator_sessions).where(
+end_stale_sessions = some_of(
+    operator_sessions,
     or_(
         operator_sessions.c.expires_at <= bindparam("ended_before"),
         operator_sessions.c.last_activity <= bindparam("idle_since"),
-    )
+    ),
 )
 
 insert_sign_in_link = insert(sign_in_links)
@@ -222,4 +224,4 @@ consume_sign_in_link = (
 
 delete_sign_in_links_of_operator = delete(sign_in_links).where(sign_in_links.c.operator_id == bindparam("operator_id"))
 
-delete_stale_sign_in_links = delete(sign_in_links).where(sign_in_links.c.expires_at <= bindparam("now"))
+delete_stale_sign_in_links = some_of(sign_in_links, sign_in_links.c.expires_at <= bindparam("now"))

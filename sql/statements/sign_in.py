@@ -7,6 +7,7 @@ from sqlalchemy import LargeBinary, and_, bindparam, delete, insert, or_, select
 from sql.dialect import batch_rows
 from sql.dialect import insert as upsert
 from sql.hidden import hidden_too, is_shown, tenant_is_shown
+from sql.removal import some_of
 from sql.scope import across_tenants
 from sql.tables import otp_challenges, tenant_sessions, tenant_sign_in_links, tenants
 
@@ -119,15 +120,13 @@ _ended = and_(
 )
 
 delete_ended_sessions = across_tenants(
-    delete(tenant_sessions)
-    .where(tenant_sessions.c.id.in_(select(tenant_sessions.c.id).where(_ended).limit(bindparam("max_rows"))), _ended)
-    .returning(tenant_sessions.c.tenant_id),
+    some_of(tenant_sessions, _ended).returning(tenant_sessions.c.tenant_id),
     "the hourly purge removes what has ended, of all tenants",
 )
 
 delete_ended_challenges = across_tenants(
     hidden_too(
-        delete(otp_challenges).where(otp_challenges.c.expires_at < bindparam("now")),
+        some_of(otp_challenges, otp_challenges.c.expires_at < bindparam("now")),
         "it removes what a deletion would remove later",
     ),
     "the hourly purge removes what has ended, of all tenants",
@@ -135,7 +134,7 @@ delete_ended_challenges = across_tenants(
 
 delete_ended_links = across_tenants(
     hidden_too(
-        delete(tenant_sign_in_links).where(tenant_sign_in_links.c.expires_at < bindparam("now")),
+        some_of(tenant_sign_in_links, tenant_sign_in_links.c.expires_at < bindparam("now")),
         "it removes what a deletion would remove later",
     ),
     "the hourly purge removes what has ended, of all tenants",

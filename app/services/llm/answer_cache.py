@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import structlog
-from sqlalchemy import Executable
 from sqlalchemy.exc import IntegrityError
 
 from app.clock import held_at
 from app.context import Context
+from app.database.removal import remove_all
 from app.errors import UnavailableError
 from app.runtime import Runtime
 from app.services.ledger.accounts import Owner
@@ -32,8 +32,6 @@ RENEWALS: Final = 3
 POLL_SECONDS = 0.25
 # A text of more bytes (UTF-8) is not kept.
 MAX_BYTES = 256 * 1024
-# So many that a transaction of them takes a few hundredths of a second.
-REMOVED_AT_ONCE = 500
 
 log = structlog.get_logger(__name__)
 
@@ -171,18 +169,9 @@ async def keep_under(ctx: Context, owner: Owner, question: Question, stored: Sto
 async def remove_answers(ctx: Context) -> int:
     """Remove the answers older than the configured days, and questions that nobody has answered; answers how many."""
     times = _times(ctx)
-    old = await _remove(ctx, statements.delete_old_answers, kept_since=times["kept_since"])
-    return old + await _remove(ctx, statements.delete_unanswered, **held_at(times["now"]))
-
-
-async def _remove(ctx: Context, statement: Executable, **before: datetime) -> int:
-    """Some at a time, until there are none."""
-    removed, last = 0, REMOVED_AT_ONCE
-    while last == REMOVED_AT_ONCE:
-        async with ctx.write_autocommit() as conn:
-            last = await conn.affected(statement, **before, max_rows=REMOVED_AT_ONCE)
-        removed += last
-    return removed
+    db, unanswered = ctx.runtime.db, held_at(times["now"])
+    old = await remove_all(db, statements.delete_old_answers, kept_since=times["kept_since"])
+    return old + await remove_all(db, statements.delete_unanswered, **unanswered)
 
 
 async def _found_or_taken(

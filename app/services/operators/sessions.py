@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from app.context import Actor, Context
 from app.database.connections import WriteConnection
+from app.database.removal import remove_all
 from app.events import Event, EventType, record
 from app.services.operators.identity import read_cookie, signed_cookie
 from sql.statements import operators as statements
@@ -77,7 +78,7 @@ async def purge_operator_sessions(ctx: Context) -> Mapping[str, int]:
     now = ctx.now()
     ended_before = now - KEEP_SESSIONS
     idle_since = ended_before - timedelta(seconds=ctx.runtime.settings.operator_idle_seconds)
-    async with ctx.write() as conn:
-        sessions = await conn.affected(statements.end_stale_sessions, ended_before=ended_before, idle_since=idle_since)
-        links = await conn.affected(statements.delete_stale_sign_in_links, now=now)
+    db = ctx.runtime.db
+    sessions = await remove_all(db, statements.end_stale_sessions, ended_before=ended_before, idle_since=idle_since)
+    links = await remove_all(db, statements.delete_stale_sign_in_links, now=now)
     return {"operator_sessions": sessions, "sign_in_links": links}

@@ -7,23 +7,18 @@ from datetime import timedelta
 from typing import Final
 
 from app.context import Context
+from app.database.removal import remove_all
 from sql.statements import inbox as statements
 
 KEEP_FACTS: Final = timedelta(days=90)
 KEEP_CODES: Final = timedelta(days=30)
 # Facts removed in one transaction.
-AT_ONCE: Final = 1000
 
 
 async def remove_old_facts(ctx: Context) -> Mapping[str, object]:
     """Remove what was handled 90 days ago and says nothing of how things are, and purchased codes after 30 days."""
-    now, facts = ctx.now(), 0
-    while True:
-        async with ctx.write() as conn:
-            removed = len(await conn.rows(statements.delete_old_facts, before=now - KEEP_FACTS, max_rows=AT_ONCE))
-        facts += removed
-        if removed < AT_ONCE:
-            break
+    now = ctx.now()
+    facts = await remove_all(ctx.runtime.db, statements.delete_old_facts, before=now - KEEP_FACTS)
     async with ctx.write_autocommit() as conn:
         codes = await conn.affected(statements.forget_codes, before=now - KEEP_CODES)
     return {"facts": facts, "purchases": codes}

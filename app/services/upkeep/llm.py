@@ -11,11 +11,11 @@ import structlog
 from app.calendar import months_later
 from app.context import Context
 from app.database.connections import as_batch
+from app.database.removal import remove_all
 from app.services.upkeep.folds import fold_all
 from sql.statements import llm_usage as statements
 from sql.sums import bounded
 
-CALLS_REMOVED_AT_ONCE = 2000
 MAX_REPORTED = 100
 
 log = structlog.get_logger(__name__)
@@ -110,17 +110,7 @@ async def check_days(ctx: Context) -> int:
 
 async def remove_calls(ctx: Context) -> int:
     """Remove the calls older than the configured months, some at a time; answers how many. Their sums stay."""
-    removed = 0
-    while count := await _remove_some(ctx):
-        removed += count
-    return removed
-
-
-async def _remove_some(ctx: Context) -> int:
-    async with ctx.write_autocommit() as conn:
-        return await conn.affected(
-            statements.delete_old_calls, first_kept_day=_first_kept_day(ctx), max_rows=CALLS_REMOVED_AT_ONCE
-        )
+    return await remove_all(ctx.runtime.db, statements.delete_old_calls, first_kept_day=_first_kept_day(ctx))
 
 
 def _first_kept_day(ctx: Context) -> date:

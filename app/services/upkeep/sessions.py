@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from app.context import Context
+from app.database.removal import ROWS_AT_ONCE, remove_all
 from app.events import Event, EventType, record
 from app.services.operators.sessions import purge_operator_sessions
 from sql.statements import contact_changes, deliveries, limits, sign_in
@@ -14,8 +15,6 @@ from sql.statements import contact_changes, deliveries, limits, sign_in
 # A session is kept so long after its end, so that a tenant who comes back reads that it has expired.
 KEEP_SESSIONS = timedelta(days=1)
 KEEP_DELIVERIES = timedelta(days=30)
-# Sessions removed in one transaction.
-AT_ONCE = 1000
 
 
 async def purge_sessions(ctx: Context) -> Mapping[str, int]:
@@ -27,21 +26,15 @@ async def purge_sessions(ctx: Context) -> Mapping[str, int]:
     sessions = 0
     while removed := await _some_sessions(ctx):
         sessions += removed
-    async with ctx.write_autocommit() as conn:
-        challenges = await conn.affected(sign_in.delete_ended_challenges, now=now)
-        links = await conn.affected(sign_in.delete_ended_links, now=now)
-        changes = await conn.affected(contact_changes.delete_old_changes, before=now - KEEP_DELIVERIES)
-        windows = await conn.affected(limits.delete_ended_windows, now=now)
-        old = await conn.affected(deliveries.delete_old_deliveries, before=now - KEEP_DELIVERIES)
-    operators = await purge_operator_sessions(ctx)
+    db, before = ctx.runtime.db, now - KEEP_DELIVERIES
     return {
-        **operators,
+        **await purge_operator_sessions(ctx),
         "sessions": sessions,
-        "challenges": challenges,
-        "tenant_sign_in_links": links,
-        "contact_changes": changes,
-        "rate_windows": windows,
-        "deliveries": old,
+        "challenges": await remove_all(db, sign_in.delete_ended_challenges, now=now),
+        "tenant_sign_in_links": await remove_all(db, sign_in.delete_ended_links, now=now),
+        "contact_changes": await remove_all(db, contact_changes.delete_old_changes, before=before),
+        "rate_windows": await remove_all(db, limits.delete_ended_windows, now=now),
+        "deliveries": await remove_all(db, deliveries.delete_old_deliveries, before=before),
     }
 
 
@@ -52,7 +45,7 @@ async def _some_sessions(ctx: Context) -> int:
         "idle_before": ended_before - timedelta(seconds=ctx.runtime.settings.session_idle_seconds),
     }
     async with ctx.write() as conn:
-        removed = Counter(await conn.many(sign_in.delete_ended_sessions, int, **ends, max_rows=AT_ONCE))
+        removed = Counter(await conn.many(sign_in.delete_ended_sessions, int, **ends, max_rows=ROWS_AT_ONCE))
         if removed:
             events = [
                 Event(EventType.SESSION_EXPIRED, _title(count), tenant_id=tenant_id, metadata={"sessions": count})

@@ -11,13 +11,13 @@ import structlog
 
 from app.calendar import months_later
 from app.context import Context
+from app.database.removal import remove_all
 from app.services.llm.answer_cache import remove_answers
 from app.services.upkeep.llm import remove_calls
 from sql.statements import licensing, months, usage
 
 MAX_REPORTED = 100
 # So many take a few hundredths of a second.
-EVENTS_REMOVED_AT_ONCE = 2000
 
 log = structlog.get_logger(__name__)
 
@@ -82,11 +82,10 @@ async def apply_retention(ctx: Context) -> Mapping[str, object]:
     """
     now = ctx.now()
     first_kept_day = months_later(ctx.month().first_day, -ctx.runtime.settings.usage_retention_months)
-    events = 0
-    while removed := await _remove_events(ctx, first_kept_day):
-        events += removed
-    async with ctx.write() as conn:
-        families = await conn.affected(licensing.delete_expired_refresh_families, now=now)
+    db = ctx.runtime.db
+    events = await remove_all(db, usage.delete_old_usage_events, first_kept_day=first_kept_day)
+    families = await remove_all(db, licensing.delete_expired_refresh_families, now=now)
+    async with ctx.write_autocommit() as conn:
         keys = await conn.affected(licensing.delete_expired_signing_keys, now=now)
     return {
         "usage_events": events,
@@ -95,11 +94,3 @@ async def apply_retention(ctx: Context) -> Mapping[str, object]:
         "refresh_families": families,
         "signing_keys": keys,
     }
-
-
-async def _remove_events(ctx: Context, first_kept_day: date) -> int:
-    """Some of those before a day: all of a month at once would outlast any time that a statement may take."""
-    async with ctx.write_autocommit() as conn:
-        return await conn.affected(
-            usage.delete_old_usage_events, first_kept_day=first_kept_day, max_rows=EVENTS_REMOVED_AT_ONCE
-        )

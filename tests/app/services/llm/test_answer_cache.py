@@ -14,6 +14,7 @@ from support.model_calls import PRICE, PROVIDERS, USUAL, Calling
 from support.statements import counted_statements
 
 from app.context import Context
+from app.database import removal
 from app.services.ledger.accounts import Owner
 from app.services.llm import answer_cache
 from app.services.llm.answer_cache import Hold, Question, Wanted, open_question, remove_answers
@@ -272,7 +273,7 @@ async def test_an_answer_is_served_for_ninety_days_and_then_removed(
 async def test_what_nobody_answered_is_removed_and_what_is_asked_stays(
     calling: Calling, leader: Calling, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answer_cache, "REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(removal, "ROWS_AT_ONCE", 2)
 
     async def asked(ctx: Context) -> None:
         question = Question(uuid.uuid4().bytes, "openai", "gpt-4o")

@@ -18,7 +18,8 @@ from support.rows import change, rows
 from support.statements import counted_statements
 
 from app.calendar import months_later
-from app.services.upkeep import folds, llm
+from app.database import removal
+from app.services.upkeep import folds
 from app.services.upkeep.llm import check_days, fold_days, remove_calls
 from app.services.upkeep.statistics import check_statistics, fold_statistics
 from app.services.upkeep.usage import apply_retention
@@ -149,7 +150,7 @@ async def test_old_calls_go_some_at_a_time_and_their_sums_stay(
     sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = sanic_client
-    monkeypatch.setattr(llm, "CALLS_REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(removal, "ROWS_AT_ONCE", 2)
     months = live.runtime.settings.llm_log_retention_months
     first_kept = months_later(live.ctx.month().first_day, -months)
     noon = clock.now().replace(hour=12)
@@ -172,14 +173,14 @@ async def test_old_calls_go_some_at_a_time_and_their_sums_stay(
 
 
 async def test_what_is_removed_is_removed_in_pieces(sanic_client: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm, "CALLS_REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(removal, "ROWS_AT_ONCE", 2)
     old = sanic_client.ctx.now() - timedelta(days=300)
     await log_calls(sanic_client, *(call_row(sanic_client, old) for _ in range(5)))
 
     with counted_statements(sanic_client.runtime.db) as seen:
         removed = await remove_calls(sanic_client.ctx)
 
-    assert (removed, len(seen)) == (5, 4)
+    assert (removed, len(seen)) == (5, 3)
 
 
 async def test_the_figures_of_templates_are_what_counting_gives(sanic_client: LiveServer) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from support.clocks import MovableClock
 from support.live import LiveServer
-from support.rows import row_counts, rows, told
+from support.rows import change, row_counts, rows, told
 from support.sign_in import generate, reachable, sent_code, signed_in
+from support.statements import counted_statements
 
 from app.__main__ import main
+from app.database import removal
 from app.services.upkeep.sessions import purge_sessions
-from sql.tables import tenant_sessions
+from sql.tables import rate_windows, tenant_sessions
 
 SESSION = "/api/tenant/auth/session"
 
@@ -78,6 +81,22 @@ async def test_challenges_limits_and_old_messages_go(sanic_client: LiveServer, c
     assert (removed["rate_windows"], removed["deliveries"]) == (2, 1)
     after = await row_counts(sanic_client)
     assert (after["otp_challenges"], after["rate_windows"], after["deliveries"]) == (0, 3, 1)
+
+
+async def test_very_many_windows_go_some_at_a_time(
+    sanic_client: LiveServer, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "ROWS_AT_ONCE", 2)
+    for number in range(6):
+        window = {"key_hash": number.to_bytes(32), "hits": 1, "ends_at": clock.now() + timedelta(minutes=number)}
+        await change(sanic_client, insert(rate_windows).values(window))
+    clock.move(minutes=4)
+    with counted_statements(sanic_client.runtime.db) as statements:
+        removed = await purge_sessions(sanic_client.ctx)
+
+    assert removed["rate_windows"] == 5
+    assert sum("DELETE FROM rate_windows" in statement for statement in statements) == 3
+    assert (await row_counts(sanic_client))["rate_windows"] == 1
 
 
 @pytest.mark.usefixtures("state")

@@ -18,6 +18,7 @@ from support.rows import change, row_counts, rows
 from support.statements import counted_statements
 
 from app.calendar import months_later
+from app.database import removal
 from app.services.licensing.signing_keys import rotate_keys
 from app.services.upkeep import usage
 from app.services.upkeep.months import keep_months
@@ -66,8 +67,8 @@ async def test_events_go_and_a_month_is_opened_as_soon_as_the_month_begins(
 
     assert (removed["usage_events"], (await row_counts(early))["usage_events"]) == (1, 0)
     next_month = months_later(this_month, 1)
-    assert (months["next_month"], months["rows"]) == (next_month.isoformat(), 1)
-    assert next_month in {row.month for row in await rows(early, select(opened_months.c.month))}
+    assert (months["next_month"], months["rows"]) == (next_month.isoformat(), 2)
+    assert {row.month for row in await rows(early, select(opened_months.c.month))} == {this_month, next_month}
 
 
 async def test_of_a_sum_that_is_wrong_the_log_says_everything(sanic_client: LiveServer, clock: MovableClock) -> None:
@@ -202,11 +203,11 @@ async def test_very_many_old_events_go_some_at_a_time(
     clock.move(days=31 * 14)
     later = await activated(sanic_client, hw_fingerprint="hardware-2")
     await report(sanic_client, later, run_event("new"))
-    monkeypatch.setattr(usage, "EVENTS_REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(removal, "ROWS_AT_ONCE", 2)
 
     with counted_statements(sanic_client.runtime.db) as seen:
         removed = await apply_retention(sanic_client.ctx)
 
     assert removed["usage_events"] == 5
-    assert len([statement for statement in seen if "DELETE FROM usage_events" in statement]) == 4
+    assert len([statement for statement in seen if "DELETE FROM usage_events" in statement]) == 3
     assert (await row_counts(sanic_client))["usage_events"] == 1
