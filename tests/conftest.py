@@ -8,8 +8,10 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
+import httpcore2
 import pytest
 from support.blocking import nothing_blocks
 from support.clocks import MovableClock
@@ -80,6 +82,14 @@ def horizon() -> Iterator[None]:
 def compiled_once() -> Iterator[None]:
     """What one test's server has compiled, the next one's finds."""
     with statements_compiled_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """The machine's certificates, which every HTTP client of a test would read anew: a tenth of the whole run."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
         yield
 
 
