@@ -27,7 +27,7 @@ from sql.tables import ledger_accounts, llm_alerts, runs, usage_events
 def clock() -> StandingClock:
     """In the middle of a month and of a day."""
     clock = StandingClock()
-    middle = clock.now().replace(month=6, day=15, hour=12) + timedelta(days=365)
+    middle = clock.now().replace(year=clock.now().year + 1, month=6, day=15, hour=12)
     clock.move(seconds=(middle - clock.now()).total_seconds())
     return clock
 
@@ -138,7 +138,7 @@ async def test_what_calls_come_to_is_exact(sanic_client: LiveServer, clock: Mova
     found = (await data(sanic_client, await as_operator(sanic_client, "read_only"), document))["llmStats"]
 
     days = found.pop("dailyCosts")
-    assert (len(days), days[-1]) == (30, {"date": "2027-06-15", "cost": 3 * USD + 1})
+    assert (len(days), days[-1]) == (30, {"date": f"{clock.now():%Y}-06-15", "cost": 3 * USD + 1})
     providers = {each["provider"]: each for each in found.pop("providers")}
     assert list(providers) == ["gemini", "openai", "anthropic"]
     assert providers["openai"] == {
@@ -183,15 +183,16 @@ async def test_what_caps_have_left(
         return [node for page in pages for node in page]
 
     own, everything = await accounts(mine), await accounts(await as_operator(sanic_client, "read_only"))
+    june = f"{month:%Y}-06"
     names = ("unit", "level", "period", "startsOn", "tenantSlug", "projectId", "cap", "settled", "reserved", "left")
     of_tenant = dict(
-        zip(names, ("MONEY", "TENANT", "MONTH", "2027-06-01", tenant.slug, None, None, 3 * USD, 0, None), strict=True)
+        zip(names, ("MONEY", "TENANT", "MONTH", f"{june}-01", tenant.slug, None, None, 3 * USD, 0, None), strict=True)
     )
-    of_runs = dict(zip(names, ("RUNS", "TENANT", "MONTH", "2027-06-01", tenant.slug, None, 50, 4, 1, 45), strict=True))
+    of_runs = dict(zip(names, ("RUNS", "TENANT", "MONTH", f"{june}-01", tenant.slug, None, 50, 4, 1, 45), strict=True))
     # By their first days, and in the order of their keys, in which a call opens them.
     assert own == [of_tenant | {"level": "PROJECT", "projectId": "hat-shop"}, of_tenant, of_runs]
     of_all = {"level": "INSTALLATION", "tenantSlug": None, "settled": 4 * USD}
-    of_day = {"period": "DAY", "startsOn": "2027-06-15", "cap": 10 * USD, "left": 6 * USD}
+    of_day = {"period": "DAY", "startsOn": f"{june}-15", "cap": 10 * USD, "left": 6 * USD}
     assert everything == [
         of_tenant | of_all | {"cap": 100 * USD, "left": 96 * USD},
         *own[:2],
