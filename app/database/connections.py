@@ -105,6 +105,7 @@ class _AutocommitPool:
         self._gate = gate
         self._timeout_seconds = timeout_seconds
         self._on_read_only = on_read_only
+        self._is_closed = False
         self._idle: list[AsyncConnection] = []
 
     async def check_out(self) -> AsyncConnection:
@@ -126,7 +127,9 @@ class _AutocommitPool:
         Where it turns out to be read-only, all others are replaced too: they lead to the same server.
         """
         try:
-            if failure is None:
+            if self._is_closed:
+                await asyncio.shield(_discard(connection))
+            elif failure is None:
                 self._idle.append(connection)
             else:
                 await asyncio.shield(connection.close())
@@ -138,14 +141,18 @@ class _AutocommitPool:
     async def renew(self) -> None:
         """Let no idle connection be used again."""
         while self._idle:
-            connection = self._idle.pop()
-            await connection.invalidate()
-            await connection.close()
+            await _discard(self._idle.pop())
 
     async def close(self) -> None:
-        """Return all idle connections to SQLAlchemy's pool."""
+        """Return all idle connections to SQLAlchemy's pool; what is checked in later is closed for good."""
+        self._is_closed = True
         while self._idle:
             await self._idle.pop().close()
+
+
+async def _discard(connection: AsyncConnection) -> None:
+    await connection.invalidate()
+    await connection.close()
 
 
 class Checkout(Generic[Kind]):

@@ -38,7 +38,8 @@ def move_past_midnight(live: LiveServer, clock: MovableClock, months: int | None
     now = clock.now().astimezone(live.runtime.zone)
     day = now.date() + timedelta(days=1) if months is None else months_later(now.date().replace(day=1), months)
     midnight = datetime.combine(day, time(), live.runtime.zone)
-    clock.move(seconds=(midnight - now).total_seconds() + 1800)
+    # In UTC, because the difference of two moments of one zone knows no summer time.
+    clock.move(seconds=(midnight.astimezone(UTC) - clock.now()).total_seconds() + 1800)
     return midnight
 
 
