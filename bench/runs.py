@@ -8,14 +8,10 @@ do and then while so many runs work: each plans, builds, tests and checks a REST
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
 import itertools
-import json
 import statistics
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,16 +19,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 from support.agents import SERVICES
 from support.builders import licensed
-from support.databases import postgres_server
 from support.processes import ServerProcess, served
 from support.runs import ready_project, started
 
-from bench.bars import POSTGRES, SQLITE
+from bench.command_line import options_of, own_room, show
 from bench.databases import address, seeded
-from bench.load import Measured, require_wrk, wrk
-from bench.markdown import table
+from bench.load import Measured, wrk
 from bench.scenarios import heartbeat, policy
-from bench.servers import TOKEN_SECONDS, forget_settings
+from bench.servers import TOKEN_SECONDS
 from sql.tables import runs
 
 PATHS = {"policy": policy, "heartbeat": heartbeat}
@@ -118,22 +112,13 @@ def summary(figures: dict[str, Sequence[Pair]] | dict[str, list[Pair]]) -> list[
 
 def main() -> int:
     """Answer the exit code."""
-    options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    options.add_argument("--database", choices=(SQLITE, POSTGRES), default=POSTGRES)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=4)
+    options = options_of(__doc__)
     options.add_argument("--runs", type=int, default=10)
-    options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
-    require_wrk()
-    forget_settings()
-    own = postgres_server(durable=True) if chosen.database == POSTGRES else contextlib.nullcontext("")
-    with tempfile.TemporaryDirectory(prefix="portal-bench-") as room, own as postgres:
-        folder = Path(room)
-        with address(chosen.database, postgres, folder) as url:
-            measured = measure(url, folder, rounds=chosen.rounds, seconds=chosen.seconds, number=chosen.runs)
-            rows = summary(asyncio.run(measured))
-    print(json.dumps(rows, indent=1) if chosen.json else table(list(rows[0]), (list(row.values()) for row in rows)))
+    with own_room(chosen.database) as (folder, postgres), address(chosen.database, postgres, folder) as url:
+        measured = measure(url, folder, rounds=chosen.rounds, seconds=chosen.seconds, number=chosen.runs)
+        rows = summary(asyncio.run(measured))
+    show(rows, as_json=chosen.json)
     return 0 if all(row["errors"] == 0 for row in rows) else 1
 
 

@@ -9,13 +9,10 @@ the ratios. Needs wrk. The exit code is 1 if the median of the ratios of p99 is 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
 import statistics
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -23,17 +20,15 @@ from typing import Any, NamedTuple
 
 import httpx2
 from support.admin import as_tenant
-from support.databases import postgres_server
 from support.processes import served
 
 from app.services.billing.plans import ensure_plan
 from app.services.tenants.onboarding import ensure_tenant
-from bench.bars import POSTGRES, SQLITE
+from bench.command_line import options_of, own_room, show
 from bench.databases import address, seeded
-from bench.load import Measured, require_wrk, wrk
-from bench.markdown import table
+from bench.load import Measured, wrk
 from bench.scenarios import policy
-from bench.servers import TOKEN_SECONDS, forget_settings
+from bench.servers import TOKEN_SECONDS
 
 UPGRADE = "/api/tenant/billing/upgrade"
 MAX_RATIO = 1.2
@@ -129,22 +124,13 @@ def summary(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def main() -> int:
     """Answer the exit code."""
-    options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    options.add_argument("--database", choices=(SQLITE, POSTGRES), default=POSTGRES)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=4)
+    options = options_of(__doc__)
     options.add_argument("--callers", type=int, default=20)
-    options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
-    require_wrk()
-    forget_settings()
-    own = postgres_server(durable=True) if chosen.database == POSTGRES else contextlib.nullcontext("")
-    with tempfile.TemporaryDirectory(prefix="portal-bench-") as room, own as postgres:
-        folder = Path(room)
-        with address(chosen.database, postgres, folder) as url:
-            measured = measure(url, folder, rounds=chosen.rounds, seconds=chosen.seconds, number=chosen.callers)
-            row = summary(asyncio.run(measured))
-    print(json.dumps(row, indent=1) if chosen.json else table(list(row), [list(row.values())]))
+    with own_room(chosen.database) as (folder, postgres), address(chosen.database, postgres, folder) as url:
+        measured = measure(url, folder, rounds=chosen.rounds, seconds=chosen.seconds, number=chosen.callers)
+        row = summary(asyncio.run(measured))
+    show([row], as_json=chosen.json)
     return 0 if row["p99_ms ratio"] <= MAX_RATIO and not row["errors"] and row["503"] and not row["others"] else 1
 
 

@@ -11,13 +11,10 @@ run. Needs wrk.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -25,18 +22,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import func, select
-from support.databases import postgres_server
 from support.processes import ServerProcess, served
 
 from app.context import Context
 from app.services.tenants.deliveries import DELIVERY
-from bench.bars import POSTGRES, SQLITE
+from bench.bars import SQLITE
+from bench.command_line import options_of, own_room, show
 from bench.databases import address, seeded
-from bench.load import Measured, require_wrk, wrk
-from bench.markdown import table
+from bench.load import Measured, wrk
 from bench.scenarios import heartbeat, policy
 from bench.seeding import Fleet
-from bench.servers import TOKEN_SECONDS, forget_settings
+from bench.servers import TOKEN_SECONDS
 from sql.statements import deliveries as statements
 from sql.tables import deliveries, errand_calls
 
@@ -181,23 +177,12 @@ def summary(figures: Mapping[str, Sequence[Turn]]) -> list[dict[str, object]]:
 
 def main() -> int:
     """Answer the exit code."""
-    options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    options.add_argument("--database", choices=(SQLITE, POSTGRES), default=SQLITE)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=4)
-    options.add_argument("--json", action="store_true")
+    options = options_of(__doc__, database=SQLITE)
     chosen = options.parse_args()
-    require_wrk()
-    forget_settings()
-    own = postgres_server(durable=True) if chosen.database == POSTGRES else contextlib.nullcontext("")
-    with tempfile.TemporaryDirectory(prefix="portal-bench-") as room, own as postgres:
-        folder = Path(room)
-        with places(chosen.database, postgres, folder) as urls:
-            figures = asyncio.run(measure(urls, folder, chosen.rounds, chosen.seconds))
+    with own_room(chosen.database) as (folder, postgres), places(chosen.database, postgres, folder) as urls:
+        figures = asyncio.run(measure(urls, folder, chosen.rounds, chosen.seconds))
     rows = summary(figures)
-    columns = [column for column in rows[0] if column != "rounds"]
-    shown = ([row[column] for column in columns] for row in rows)
-    print(json.dumps(rows, indent=1) if chosen.json else table(columns, shown))
+    show(rows, as_json=chosen.json, without="rounds")
     return 0 if all(row["errors"] == 0 for row in rows) else 1
 
 

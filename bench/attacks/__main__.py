@@ -17,25 +17,22 @@ import contextlib
 import json
 import statistics
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
-from support.databases import postgres_server
 from support.processes import ServerProcess, served
 
 from bench import ROOT
 from bench.attacks.attackers import ATTACKS
-from bench.bars import POSTGRES, SQLITE
+from bench.command_line import options_of, own_room, show
 from bench.databases import address, seeded
-from bench.load import Measured, require_wrk, wrk
-from bench.markdown import table
+from bench.load import Measured, wrk
 from bench.neighbours import PACED, POLICY
 from bench.seeding import Fleet
-from bench.servers import MEGABYTE, TOKEN_SECONDS, forget_settings
+from bench.servers import MEGABYTE, TOKEN_SECONDS
 
 DEVICES, PER_SECOND = 20, 200
 MAX_RATIO, MAX_MEGABYTES = 3.0, 250.0
@@ -133,22 +130,13 @@ def summary(rounds: Sequence[Round]) -> dict[str, Any]:
 
 def main() -> int:
     """Answer the exit code."""
-    options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    options.add_argument("--database", choices=(SQLITE, POSTGRES), default=POSTGRES)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=10)
+    options = options_of(__doc__, seconds=10)
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--attacks", nargs="+", choices=tuple(ATTACKS), default=list(ATTACKS))
-    options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
-    require_wrk()
-    forget_settings()
-    own = postgres_server(durable=True) if chosen.database == POSTGRES else contextlib.nullcontext("")
-    with tempfile.TemporaryDirectory(prefix="portal-bench-") as room, own as postgres:
-        folder = Path(room)
-        with address(chosen.database, postgres, folder) as url:
-            row = summary(asyncio.run(measure(url, folder, chosen)))
-    print(json.dumps(row, indent=1) if chosen.json else table(list(row), [list(row.values())]))
+    with own_room(chosen.database) as (folder, postgres), address(chosen.database, postgres, folder) as url:
+        row = summary(asyncio.run(measure(url, folder, chosen)))
+    show([row], as_json=chosen.json)
     is_met = row["p99_ms ratio"] <= MAX_RATIO and row["MB of a worker"] < MAX_MEGABYTES and not row["errors"]
     return 0 if is_met else 1
 
