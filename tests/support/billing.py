@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,12 +16,14 @@ from support.rows import rows
 from app.providers.stripe_simulator.cards import CARDS, Card
 from app.providers.stripe_simulator.checkout import pay_session
 from app.providers.stripe_simulator.simulator import StripeSimulator
+from app.services.billing.clock import billing_now
 from app.services.billing.simulator import advance_simulator
 from app.services.payments.ends import end_graces_and_trials
 from app.services.payments.folding import fold_customer
 from sql.tables import billing_facts, plans
 
 PLACE = "/api/tenant/billing"
+DAY = 86_400
 
 
 class Payer(NamedTuple):
@@ -102,3 +105,10 @@ async def days_pass(live: LiveServer, days: int) -> None:
     await settle(live)
     await end_graces_and_trials(live.ctx)
     await settle(live)
+
+
+async def month_passes(live: LiveServer) -> None:
+    """Let what is left of the month of Stripe's only subscription pass, and the day on which the next one is due."""
+    (subscription,) = await at_stripe(live, "subscription")
+    left = subscription["items"]["data"][0]["current_period_end"] - (await billing_now(live.ctx)).timestamp()
+    await days_pass(live, math.ceil(left / DAY) + 1)

@@ -6,7 +6,7 @@ import itertools
 from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
-from support.billing import Payer, at_stripe, card, days_pass, pay, payer, plan_of, settle, simulator_of
+from support.billing import Payer, at_stripe, card, days_pass, month_passes, pay, payer, plan_of, settle, simulator_of
 from support.builders import activate, licensed
 from support.graphql import post
 from support.live import LiveServer
@@ -115,7 +115,7 @@ async def subscribes(journey: Journey, small: str, large: str) -> None:
 async def is_renewed(journey: Journey) -> None:
     """A month later another one is paid."""
     before = await journey.subscription()
-    await days_pass(journey.live, 31)
+    await month_passes(journey.live)
     after, billing = await journey.subscription(), await journey.tenant.ask("GET")
     assert (after["status"], after["nextBillingDate"] > before["nextBillingDate"]) == ("active", True)
     assert [each["status"] for each in billing["billingHistory"]] == ["paid", "paid"]
@@ -127,7 +127,7 @@ async def fails_to_pay(journey: Journey, plan: str) -> None:
     live = journey.live
     page = (await journey.tenant.ask("POST", "/portal"))["url"].rpartition("/")[2]
     await simulator_of(live).run(lambda books: use_card(books, page, card(FAILS_LATER)))
-    await days_pass(live, 31)
+    await month_passes(live)
     grace = await journey.subscription()
     assert (grace["status"], grace["graceUntil"] is not None) == ("past_due", True)
     assert await journey.allowed() == EVERYTHING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sqlalchemy import select, update
-from support.billing import Payer, card, days_pass, pay, payer, plan_of, settle, simulator_of
+from support.billing import Payer, card, days_pass, month_passes, pay, payer, plan_of, settle, simulator_of
 from support.builders import licensed
 from support.live import LiveServer
 from support.rows import rows
@@ -54,7 +54,7 @@ async def test_a_plan_that_an_operator_gives_stays(live_at_stripe: LiveServer) -
     for fold in (settle, everything_again):
         await fold(live)
         assert await shown(tenant) == ("active", other)
-    await days_pass(live, 31)
+    await month_passes(live)
     assert await shown(tenant) == ("active", other)
     # Until the tenant itself changes what it pays for.
     await days_pass(live, 1)
@@ -72,7 +72,7 @@ async def test_a_suspension_stands_until_it_is_lifted(live_at_stripe: LiveServer
 
     await link_subscription(live.ctx, **link, state="suspended")
 
-    await days_pass(live, 31)
+    await month_passes(live)
     assert (await shown(tenant))[0] == "suspended"
     await link_subscription(live.ctx, **link, state="active")
     await everything_again(live)

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from sqlalchemy import delete, select, update
-from support.billing import Payer, at_stripe, days_pass, pay, payer, plan_of, settle, simulator_of
+from support.billing import Payer, at_stripe, days_pass, month_passes, pay, payer, plan_of, settle, simulator_of
 from support.builders import licensed
 from support.live import LiveServer
 from support.rows import change, rows, told
@@ -87,7 +87,7 @@ async def test_a_month_that_was_never_told_is_repaired(live_at_stripe: LiveServe
     live = live_at_stripe
     tenant = await subscribed(live)
     async with nothing_is_told(live):
-        await days_pass(live, 31)
+        await month_passes(live)
 
     assert {(kind, is_repaired) for kind, _, is_repaired in await found(live)} == {
         ("subscription", True),
