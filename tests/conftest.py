@@ -8,11 +8,13 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 import httpcore2
 import pytest
+import time_machine
 from support.blocking import nothing_blocks
 from support.clocks import MovableClock
 from support.databases import PostgresDatabases, SqliteDatabases, is_setting, postgres_server, settings_for
@@ -26,11 +28,22 @@ from app.settings import Settings
 
 # By these a test has a database of the run.
 STORED = {"database", "empty_database", "postgres_databases"}
+# Markers of tests in which another program tells the time.
+OTHER_CLOCKS = ("processes", "browser", "engine_clock")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=["sqlite", "postgresql"], help="only this one instead of both")
     parser.addoption("--only-stored", action="store_true", help="leave out what uses no database of the run")
+    parser.addoption(
+        "--at", type=datetime.fromisoformat, help="as if it were this moment: on SQLite, and in this process only"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if moment := config.getoption("--at"):
+        config.option.database = "sqlite"
+        time_machine.travel(moment, tick=True).start()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -53,6 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out += [item for item in items if item.get_closest_marker("postgresql_only")]
     if config.getoption("--database") == "postgresql":
         left_out += [item for item in items if item.get_closest_marker("sqlite_only")]
+    if config.getoption("--at"):
+        left_out += [item for item in items if any(item.get_closest_marker(name) for name in OTHER_CLOCKS)]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

@@ -96,6 +96,7 @@ async def test_runs_have_the_workers_loop_and_failures_stay_in_the_engine(place:
     assert await place.rows(select(leases)) == []
 
 
+@pytest.mark.engine_clock
 async def test_the_latest_missed_slot_of_the_last_day_is_run_once(place: Place) -> None:
     now = datetime.now(UTC)
     hour = now.replace(minute=0, second=0, microsecond=0)
@@ -121,6 +122,7 @@ async def test_the_latest_missed_slot_of_the_last_day_is_run_once(place: Place) 
         assert await place.count("end") == expected
 
 
+@pytest.mark.engine_clock
 async def test_stopping_waits_for_what_runs_and_leaves_the_rest_to_others(place: Place) -> None:
     release = asyncio.Event()
 
