@@ -12,7 +12,6 @@ from sql.statements import inbox as statements
 
 KEEP_FACTS: Final = timedelta(days=90)
 KEEP_CODES: Final = timedelta(days=30)
-# Facts removed in one transaction.
 
 
 async def remove_old_facts(ctx: Context) -> Mapping[str, object]:

@@ -17,7 +17,6 @@ from app.services.upkeep.llm import remove_calls
 from sql.statements import licensing, months, usage
 
 MAX_REPORTED = 100
-# So many take a few hundredths of a second.
 
 log = structlog.get_logger(__name__)
 
