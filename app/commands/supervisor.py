@@ -30,6 +30,8 @@ WORKER_FAILED = "__TERMINATE_EARLY__"
 
 START_SECONDS = 60.0
 POLL_SECONDS = 0.05
+# Far longer than a worker that has heard the signal takes until it ignores further ones.
+TELL_AGAIN_SECONDS = 1.0
 
 # A worker that dies after this time is replaced at once; one that dies earlier is replaced with a growing delay.
 STEADY_SECONDS = 60.0
@@ -62,18 +64,19 @@ class Supervisor(WorkerManager):
             options = {"settings": settings}
             self.manage("Work", work_process, options, transient=True, auto_start=False, workers=work_processes)
         self._lives: dict[str, WorkerLife] = {}
+        self._told_to_stop: set[int] = set()
         # Blocked since before Sanic started its first child process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def start(self) -> None:
         """Start the workers, unless a stop signal has arrived in the meantime."""
         if not self._is_stopping():
-            with _interrupts_blocked():
+            with _signals_blocked():
                 super().start()  # type: ignore[no-untyped-call]
 
     def restart(self, *arguments: Any, **options: Any) -> None:
         """Restart a process under its name."""
-        with _interrupts_blocked():
+        with _signals_blocked():
             super().restart(*arguments, **options)
 
     def wait_for_ack(self) -> None:
@@ -101,19 +104,29 @@ class Supervisor(WorkerManager):
             self.kill()
 
     def shutdown(self) -> None:
-        """Send SIGTERM to every worker, which then finishes its current requests."""
+        """Send SIGTERM to every worker, which then finishes its current requests.
+
+        Once to each: a second one at the same moment would end a worker that is about to ignore it.
+        """
         self._shutting_down = True
         for process in self.processes:
-            if process.is_alive():
+            if process.pid not in self._told_to_stop and process.is_alive():
+                self._told_to_stop.add(process.pid)
                 os.kill(process.pid, signal.SIGTERM)
 
     def join(self) -> None:
         """Wait until every worker has ended, and kill those that take too long."""
-        # Again, for a worker that was being started when the signal arrived.
-        self.shutdown()
-        deadline = time.monotonic() + self._grace_seconds + END_SECONDS
+        now = time.monotonic()
+        deadline, tell_at = now + self._grace_seconds + END_SECONDS, now
         while any(process.is_alive() for process in self.processes):
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now >= tell_at:
+                # Those that were being started when the signal arrived; and again all, because Sanic throws away what
+                # a worker is told in the moment in which it begins to serve.
+                self.shutdown()
+                self._told_to_stop.clear()
+                tell_at = now + TELL_AGAIN_SECONDS
+            if now > deadline:
                 log.error("workers_killed", reason="they did not end within their grace")
                 with contextlib.suppress(ServerKilled):
                     self.kill()
@@ -132,7 +145,7 @@ class Supervisor(WorkerManager):
         """Start the processes that have waited for the workers, unless a stop signal arrives."""
         for process in self.transient_processes:
             if not process.pid and not self._is_stopping():
-                with _interrupts_blocked():
+                with _signals_blocked():
                     process.start()
 
     def _is_stopping(self) -> bool:
@@ -221,9 +234,12 @@ def _cause(exit_code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Start child processes with SIGINT blocked: Ctrl-C then reaches only the main process, which stops the others."""
-    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_blocked() -> Iterator[None]:
+    """Start child processes with signals blocked.
+
+    Ctrl-C then reaches only the main process, which stops the others, and SIGTERM waits until they can stop in order.
+    """
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:

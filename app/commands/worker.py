@@ -5,6 +5,7 @@ This module is imported early in several processes, so it imports little.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
@@ -30,6 +31,8 @@ STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 StartMethod = Literal["forkserver", "spawn"]
 # Seconds that a process may need after its grace, for closing connections and the durable engine's threads.
 END_SECONDS = 30.0
+# Seconds between two looks whether a worker serves.
+START_SECONDS = 0.01
 # The number of connections that may wait for accept while workers are busy or being replaced.
 BACKLOG = 1024
 # The thresholds of the garbage collector's three generations. Requests leave no reference cycles, but the durable
@@ -45,11 +48,11 @@ def worker_app(settings: Settings) -> Sanic[Any, Any]:
 
     # Sanic sets this in the environment of the main process, but workers are forked from the fork server.
     os.environ["SANIC_WORKER_NAME"] = multiprocessing.current_process().name
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     app = create_app(settings, durable=settings.workers_work)
     if not settings.workers_work:
         call_for_errands(app.ctx.runtime)
     logging.getLogger("sanic.error").addFilter(_reason_only)
+    app.after_server_start(_hear_signals)
     app.before_server_stop(_stop_once)
     live_as_child(settings.shutdown_grace_seconds + END_SECONDS)
     return app
@@ -92,6 +95,21 @@ def _configure_garbage_collection() -> None:
     """
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+async def _hear_signals(app: Sanic[Any, Any]) -> None:
+    """Hear SIGTERM as soon as the worker serves; one that has come before that has waited.
+
+    While it starts, Sanic ignores the signal for a moment and then takes it for the end of the start itself: a worker
+    would be killed after its grace, or end with its database open.
+    """
+    app.add_task(_unblock_when_serving(app))
+
+
+async def _unblock_when_serving(app: Sanic[Any, Any]) -> None:
+    while not app.state.is_running:  # noqa: ASYNC110 - Sanic sets it between two runs of the loop, and tells nobody
+        await asyncio.sleep(START_SECONDS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 async def _stop_once(app: Sanic[Any, Any]) -> None:

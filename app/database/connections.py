@@ -128,7 +128,7 @@ class _AutocommitPool:
         """
         try:
             if self._is_closed:
-                await asyncio.shield(_discard(connection))
+                await asyncio.shield(_close_for_good(connection))
             elif failure is None:
                 self._idle.append(connection)
             else:
@@ -141,7 +141,9 @@ class _AutocommitPool:
     async def renew(self) -> None:
         """Let no idle connection be used again."""
         while self._idle:
-            await _discard(self._idle.pop())
+            connection = self._idle.pop()
+            await connection.invalidate()
+            await connection.close()
 
     async def close(self) -> None:
         """Return all idle connections to SQLAlchemy's pool; what is checked in later is closed for good."""
@@ -150,8 +152,9 @@ class _AutocommitPool:
             await self._idle.pop().close()
 
 
-async def _discard(connection: AsyncConnection) -> None:
-    await connection.invalidate()
+async def _close_for_good(connection: AsyncConnection) -> None:
+    """Close it, without the pool in which it would stay otherwise; the driver has ended what it does for it then."""
+    await connection.run_sync(lambda one: one.detach())
     await connection.close()
 
 

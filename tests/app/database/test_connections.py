@@ -14,13 +14,13 @@ async def test_a_connection_that_comes_back_after_the_end_is_closed(settings: Se
     database = Database(settings)
     seen: list[str] = []
     for engine in (database.reader, database.writer):
-        for name in ("connect", "close"):
-            event.listen(engine.sync_engine.pool, name, lambda *_, name=name: seen.append(name))
+        for name, is_called in (("connect", "opened"), ("close", "closed"), ("close_detached", "closed")):
+            event.listen(engine.sync_engine.pool, name, lambda *_, is_called=is_called: seen.append(is_called))
 
     async with getattr(database, kind)() as conn:
         await conn.rows(select(literal(1)))
         await database.close()
-        assert seen == ["connect"]
+        assert seen == ["opened"]
         await conn.rows(select(literal(1)))
 
-    assert seen == ["connect", "close"]
+    assert seen == ["opened", "closed"]
